@@ -1,0 +1,75 @@
+# Every target that a person needs has a line behind two hashes; `make help` prints them.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+MODULES := $(shell sed -n 's|^\t\./||p' go.work)
+# The modules whose tests need nothing but Go.
+UNIT_MODULES := $(filter-out test,$(MODULES))
+UNIT_PACKAGES := $(UNIT_MODULES:%=./%/...)
+ALL_PACKAGES := $(MODULES:%=./%/...)
+
+BIN := bin
+
+export GOFLAGS ?= -buildvcs=false
+
+##@ Test it
+
+.PHONY: test
+test: test-unit ## all tests
+
+# The race detector needs a C compiler.
+.PHONY: compiler
+compiler:
+	@hack/need.sh gcc=gcc
+
+.PHONY: test-unit
+test-unit: compiler ## every module's unit tests with the race detector; needs nothing but Go
+	go test -race $(UNIT_PACKAGES)
+
+##@ Keep it tidy
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint shellcheck ## golangci-lint over all modules, shellcheck over all scripts
+	$(BIN)/golangci-lint run $(ALL_PACKAGES)
+
+.PHONY: shellcheck
+shellcheck:
+	@hack/need.sh shellcheck=shellcheck
+	shellcheck hack/*.sh
+
+.PHONY: fmt
+fmt: $(BIN)/golangci-lint ## format the Go code
+	$(BIN)/golangci-lint fmt $(MODULES:%=./%/...)
+
+.PHONY: generate
+generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API types, client and server
+	cd api && ../$(BIN)/controller-gen object paths=./v1alpha1 crd:crdVersions=v1 output:crd:dir=crds
+	cd api/datastorage && ../../$(BIN)/oapi-codegen -config codegen.yaml openapi.yaml
+
+.PHONY: tidy
+tidy: ## go mod tidy in every module, as a user of that module alone would see it
+	for m in $(MODULES) tools; do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+	go work sync
+
+.PHONY: clean
+clean: ## remove what was built here (what is cached outside the work tree stays)
+	rm -rf $(BIN)
+
+##@ Help
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Tools are pinned in the tools module, outside the workspace, so that what they depend on never decides what the platform is built with.
+TOOL_golangci-lint  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+TOOL_controller-gen := sigs.k8s.io/controller-tools/cmd/controller-gen
+TOOL_oapi-codegen   := github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
+
+$(BIN)/golangci-lint $(BIN)/controller-gen $(BIN)/oapi-codegen: $(BIN)/%: tools/go.mod tools/go.sum
+	@mkdir -p $(BIN)
+	@echo "building $* (the first time this takes minutes)"
+	cd tools && GOWORK=off go build -o $(abspath $@) $(TOOL_$*)
+	@touch $@

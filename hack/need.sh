@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Makes sure that programs are there: installs their Debian packages where that is possible, else says what to do.
+# usage: hack/need.sh PROGRAM=PACKAGE...
+set -euo pipefail
+
+missing=()
+for pair in "$@"; do
+	command -v "${pair%%=*}" >/dev/null || missing+=("$pair")
+done
+[ "${#missing[@]}" -gt 0 ] || exit 0
+
+packages=("${missing[@]#*=}")
+if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
+	echo "missing: ${missing[*]%%=*}; on Debian or Ubuntu: sudo apt-get install ${packages[*]}" >&2
+	exit 1
+fi
+echo "installing ${packages[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get install -y --no-install-recommends "${packages[@]}" >/dev/null 2>&1 || {
+	apt-get update >/dev/null
+	apt-get install -y --no-install-recommends "${packages[@]}" >/dev/null
+}

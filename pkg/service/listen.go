@@ -1,0 +1,32 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+)
+
+// Listen opens a TCP listener; the error names the flag that asked for it.
+func Listen(ctx context.Context, flag, address string) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("--%s %s: %w", flag, address, err)
+	}
+	return listener, nil
+}
+
+// ParseAddress checks host:port for a flag and reports whether the host is a
+// loopback one. A name other than localhost is not resolved: it counts as not
+// loopback.
+func ParseAddress(flag, address string) (loopback bool, err error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return false, Usagef("--%s %q: want host:port, as in 127.0.0.1:8080", flag, address)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return false, Usagef("--%s %q: unusable port %q", flag, address, port)
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback()), nil
+}

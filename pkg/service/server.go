@@ -1,0 +1,68 @@
+package service
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// The limits of every HTTP server of the platform.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 60 * time.Second
+	idleTimeout       = 120 * time.Second
+	maxHeaderBytes    = 64 << 10
+)
+
+// Server serves HTTP on a listener until its context ends, then lets the
+// requests under way finish for Grace.
+type Server struct {
+	// Name of the server, for errors.
+	Name string
+	// Listener is closed when Run returns.
+	Listener net.Listener
+	Handler  http.Handler
+	// TLS, optional: plain HTTP where it is nil.
+	TLS *tls.Config
+	// Grace is how long requests under way may take to finish.
+	Grace time.Duration
+}
+
+// Run serves until ctx ends. It returns nil after a graceful stop, and an
+// error when serving failed or requests outlived the grace period.
+func (s *Server) Run(ctx context.Context) error {
+	server := &http.Server{
+		Handler:           s.Handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		TLSConfig:         s.TLS,
+		// Requests outlive ctx: they finish within Grace.
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	served := make(chan error, 1)
+	go func() {
+		if s.TLS != nil {
+			served <- server.ServeTLS(s.Listener, "", "")
+			return
+		}
+		served <- server.Serve(s.Listener)
+	}()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve %s on %s: %w", s.Name, s.Listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Grace)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		closeErr := server.Close()
+		return fmt.Errorf("stop %s: requests were still under way after %s: %w", s.Name, s.Grace, errors.Join(err, closeErr))
+	}
+	return nil
+}

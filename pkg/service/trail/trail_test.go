@@ -1,0 +1,104 @@
+package trail_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	"kubernaut.ai/pkg/service/trail"
+)
+
+// serve answers with handler and returns the URL.
+func serve(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func receipt(token string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost || r.URL.Path != "/audit/flush" || r.URL.Query().Get("correlation_id") != "rr-1" {
+			http.Error(w, "unexpected "+r.Method+" "+r.URL.String(), http.StatusTeapot)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"barrier": 7, "events": 2, "consistency_token": %q}`, token)
+	}
+}
+
+func TestReadFlushesEveryServiceThenQueriesAtTheirTokens(t *testing.T) {
+	var mu sync.Mutex
+	var queries []url.Values
+	storage := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		queries = append(queries, r.URL.Query())
+		pagination := map[string]any{"has_more": len(queries) == 1, "next_cursor": "page-2"}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"data": []any{map[string]any{"event_type": fmt.Sprintf("test.page.%d", len(queries))}}, "pagination": pagination,
+		})
+	})
+	reader, err := trail.NewReader(trail.Options{
+		DataStorageURL: storage,
+		ManagementURLs: []string{serve(t, receipt("a")), serve(t, receipt("b")), serve(t, receipt("a")), serve(t, receipt(""))},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := reader.Read(t.Context(), "rr-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(events) != 2 || events[0].EventType != "test.page.1" || events[1].EventType != "test.page.2" {
+		t.Errorf("events %+v, want those of both pages", events)
+	}
+	first := url.Values{"correlation_id": {"rr-1"}, "order": {"asc"}, "limit": {"1000"}, "at_least": {"a", "b"}}
+	second := url.Values{"correlation_id": {"rr-1"}, "order": {"asc"}, "limit": {"1000"}, "at_least": {"a", "b"}, "cursor": {"page-2"}}
+	if !reflect.DeepEqual(queries, []url.Values{first, second}) {
+		t.Errorf("queries %v, want %v and %v", queries, first, second)
+	}
+}
+
+func TestReadDoesNotQueryWhenAFlushProvesNothing(t *testing.T) {
+	storage := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("queried although a flush had failed") })
+	owing := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusGatewayTimeout)
+		_, _ = w.Write([]byte(`{"detail": "3 events are still owed"}`))
+	})
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	reader, err := trail.NewReader(trail.Options{DataStorageURL: storage, ManagementURLs: []string{serve(t, receipt("a")), owing, gone.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = reader.Read(t.Context(), "rr-1")
+	for _, want := range []string{"rr-1", owing, "504", "3 events are still owed", gone.URL} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not name %q", err, want)
+		}
+	}
+}
+
+func TestReadReportsARefusedQuery(t *testing.T) {
+	storage := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte(`{"detail": "the standby has not replayed that far"}`))
+	})
+	reader, err := trail.NewReader(trail.Options{DataStorageURL: storage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = reader.Read(t.Context(), "rr-1"); err == nil || !strings.Contains(err.Error(), "not replayed") {
+		t.Errorf("error %v", err)
+	}
+	if _, err = trail.NewReader(trail.Options{}); err == nil {
+		t.Error("a reader without DataStorage was made")
+	}
+}
