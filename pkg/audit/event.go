@@ -1,0 +1,97 @@
+package audit
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// SchemaVersion is the version of the event format that this package writes.
+const SchemaVersion = "1.0"
+
+// Outcome tells how the audited action ended.
+type Outcome string
+
+// The outcomes of an action.
+const (
+	OutcomeSuccess Outcome = "success"
+	OutcomeFailure Outcome = "failure"
+	OutcomePending Outcome = "pending"
+)
+
+// Event is one thing that happened. Record keeps a copy: the caller may reuse
+// the event and its slices afterwards.
+type Event struct {
+	// ID is the idempotency key: a UUIDv7, or a derived UUIDv8 (see DerivedID).
+	// Record assigns a v7 where it is zero.
+	ID uuid.UUID
+	// Version of the event format, 1-20 characters; SchemaVersion where it is empty.
+	Version string
+	// Type is dotted, "<service>.<subject>.<what happened>", 1-100 characters.
+	Type string
+	// Timestamp is stamped by Record where it is zero. Microseconds are kept.
+	Timestamp time.Time
+	// Category names the service, 1-50 characters.
+	Category string
+	// Action, 1-50 characters.
+	Action string
+	// Outcome of the action.
+	Outcome Outcome
+	// CorrelationID joins the events of one remediation: the RemediationRequest's name. 1-255 characters.
+	CorrelationID string
+	// Data is a JSON object, at most 1 MiB (see MaxDataBytes).
+	Data json.RawMessage
+
+	// Who did it, all optional. ActorIP is an IPv4 or IPv6 address.
+	ActorType, ActorID, ActorIP string
+	// What it was done to, all optional.
+	ResourceType, ResourceID, Namespace, ClusterID string
+
+	// Severity, optional.
+	Severity string
+	// Duration of the action, optional; microseconds are kept and zero is a value.
+	Duration *time.Duration
+	// ErrorCode and ErrorMessage of a failed action, optional.
+	ErrorCode, ErrorMessage string
+	// ParentID is the event that led to this one, optional.
+	ParentID uuid.UUID
+	// RetentionDays, optional: DataStorage's default where it is zero.
+	RetentionDays int32
+	// Sensitive marks Data as not to be shown in diagnostics.
+	Sensitive bool
+
+	// Producer is set by Record, whatever the caller put there.
+	Producer Producer
+}
+
+// Producer says which store accepted an event, in which of its lives, as its
+// how-manieth. A gap in Sequence within one Epoch is an event that is missing.
+type Producer struct {
+	// ID of the store, see WithProducerID.
+	ID string
+	// Epoch is when the store was made, in Unix milliseconds.
+	Epoch int64
+	// Sequence counts the accepted events of the epoch from 1.
+	Sequence uint64
+}
+
+// clone copies what the caller could change after Record returned.
+func (e *Event) clone() Event {
+	c := *e
+	c.Data = append(json.RawMessage(nil), e.Data...)
+	if e.Duration != nil {
+		d := *e.Duration
+		c.Duration = &d
+	}
+	return c
+}
+
+// footprint approximates the bytes that an event takes, both in memory and on
+// the wire: its texts, and a constant for its fixed fields and their names.
+func (e *Event) footprint() int {
+	const fixed = 1024
+	return fixed + len(e.Data) + len(e.Version) + len(e.Type) + len(e.Category) + len(e.Action) +
+		len(e.CorrelationID) + len(e.ActorType) + len(e.ActorID) + len(e.ActorIP) + len(e.ResourceType) +
+		len(e.ResourceID) + len(e.Namespace) + len(e.ClusterID) + len(e.Severity) + len(e.ErrorCode) + len(e.ErrorMessage)
+}

@@ -1,0 +1,138 @@
+package audit
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Values of the label result of audit_flushes_total.
+const (
+	resultStored  = "stored"
+	resultRefused = "refused"
+	resultLost    = "lost"
+	resultPending = "pending"
+)
+
+// metrics are a store's; the table in the package's documentation explains them.
+type metrics struct {
+	registerer prometheus.Registerer
+	registered []prometheus.Collector
+
+	accepted, stored, duplicates, rejected, lost, retries prometheus.Counter
+
+	flushes       map[string]prometheus.Counter
+	flushDuration prometheus.Histogram
+	batchEvents   prometheus.Histogram
+	writeDuration prometheus.Histogram
+}
+
+// newMetrics makes a store's metrics, and registers them if the store has a registerer.
+func newMetrics(s *Store) (*metrics, error) {
+	m := &metrics{registerer: s.registerer, flushes: make(map[string]prometheus.Counter)}
+	var all []prometheus.Collector
+
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "audit_" + name, Help: help})
+		all = append(all, c)
+		return c
+	}
+	m.accepted = counter("accepted_total", "Events that Record accepted.")
+	m.stored = counter("stored_total", "Events that the sink acknowledged.")
+	m.duplicates = counter("duplicates_total", "Acknowledged events that the sink had stored before.")
+	m.rejected = counter("rejected_total", "Events that the sink refused for good.")
+	m.lost = counter("lost_total", "Events that were still owed when the store gave up at Close.")
+	m.retries = counter("retries_total", "Failed batch writes that were, or will be, repeated.")
+
+	gauge := func(name, help string, value func() float64) {
+		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "audit_" + name, Help: help}, func() float64 {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return value()
+		}))
+	}
+	gauge("owed_events", "Events accepted, neither stored nor rejected yet.", func() float64 { return float64(s.queue.events) })
+	gauge("owed_bytes", "Size in memory of the owed events.", func() float64 { return float64(s.queue.bytes) })
+	gauge("oldest_owed_age_seconds", "How long the oldest owed event has waited.", s.oldestOwedAge)
+	gauge("unacknowledged_events", "Rejected and lost events that nobody acknowledged.", func() float64 {
+		return float64(s.rejected.count() + s.lost.count())
+	})
+	gauge("sink_up", "0 while the last write failed, else 1.", func() float64 {
+		if s.sinkErr != nil {
+			return 0
+		}
+		return 1
+	})
+
+	flushes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "audit_flushes_total", Help: "Flushes by result: stored, refused, lost, pending.",
+	}, []string{"result"})
+	for _, result := range []string{resultStored, resultRefused, resultLost, resultPending} {
+		m.flushes[result] = flushes.WithLabelValues(result)
+	}
+
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "audit_" + name, Help: help, Buckets: buckets})
+		all = append(all, h)
+		return h
+	}
+	m.flushDuration = histogram("flush_duration_seconds", "From the call of a flush to its answer.", prometheus.ExponentialBuckets(0.0001, 4, 10))
+	m.batchEvents = histogram("batch_events", "Events of a batch write.", []float64{1, 10, 100, 500, 1000, 5000, 10000})
+	m.writeDuration = histogram("write_duration_seconds", "Duration of a batch write.", prometheus.ExponentialBuckets(0.001, 2.5, 11))
+
+	return m, m.register(append(all, flushes))
+}
+
+// register registers all or none.
+func (m *metrics) register(all []prometheus.Collector) error {
+	if m.registerer == nil {
+		return nil
+	}
+	for _, c := range all {
+		if err := m.registerer.Register(c); err != nil {
+			m.unregister()
+			return fmt.Errorf("audit store: register metrics: %w", err)
+		}
+		m.registered = append(m.registered, c)
+	}
+	return nil
+}
+
+// unregister makes room for the metrics of a next store.
+func (m *metrics) unregister() {
+	for _, c := range m.registered {
+		m.registerer.Unregister(c)
+	}
+	m.registered = nil
+}
+
+// flushed counts a flush by the worst that it reports.
+func (m *metrics) flushed(e *FlushError, took time.Duration) {
+	result := resultStored
+	switch {
+	case e == nil:
+	case e.Pending > 0:
+		result = resultPending
+	case len(e.Lost)+e.LostUnnamed > 0:
+		result = resultLost
+	default:
+		result = resultRefused
+	}
+	m.flushes[result].Inc()
+	m.flushDuration.Observe(took.Seconds())
+}
+
+// wrote observes one call of the sink.
+func (m *metrics) wrote(events int, took time.Duration) {
+	m.batchEvents.Observe(float64(events))
+	m.writeDuration.Observe(took.Seconds())
+}
+
+// oldestOwedAge is in seconds. Called with the lock.
+func (s *Store) oldestOwedAge() float64 {
+	if s.queue.events == 0 {
+		return 0
+	}
+	return s.clock.Since(s.queue.at(s.queue.low + 1).acceptedAt).Seconds()
+}

@@ -1,0 +1,192 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// MaxDataBytes is the size of the largest Event.Data, in bytes.
+const MaxDataBytes = 1 << 20
+
+// maxFootprint is the footprint of the largest valid event, rounded up.
+const maxFootprint = MaxDataBytes + 64<<10
+
+// maxRetentionDays is a hundred years.
+const maxRetentionDays = 36500
+
+// ValidationError says which fields of an event are not usable.
+type ValidationError struct {
+	// Fields maps a field's name on the wire to what is wrong with it.
+	Fields map[string]string
+}
+
+// Error names every field.
+func (e *ValidationError) Error() string { return "invalid audit event: " + e.fieldText() }
+
+func (e *ValidationError) fieldText() string {
+	parts := make([]string, 0, len(e.Fields))
+	for _, field := range slices.Sorted(maps.Keys(e.Fields)) {
+		parts = append(parts, field+" "+e.Fields[field])
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Validate checks an event against the rules of the DataStorage API, so that
+// a mistake comes back to its author and not from the quarantine. What Record
+// fills in may be missing. The error is a *ValidationError.
+func (e *Event) Validate() error {
+	var v validator
+	v.id("event_id", e.ID)
+	v.text("version", e.Version, 0, 20)
+	v.text("event_type", e.Type, 1, 100)
+	if e.Type != "" && !dotted(e.Type) {
+		v.fail("event_type", "must be dotted lower case, as in gateway.signal.received")
+	}
+	v.timestamp("event_timestamp", e.Timestamp)
+	v.text("event_category", e.Category, 1, 50)
+	v.text("event_action", e.Action, 1, 50)
+	switch e.Outcome {
+	case OutcomeSuccess, OutcomeFailure, OutcomePending:
+	default:
+		v.fail("event_outcome", "must be success, failure or pending")
+	}
+	v.text("correlation_id", e.CorrelationID, 1, 255)
+	v.data("event_data", e.Data)
+	v.text("actor_type", e.ActorType, 0, 50)
+	v.text("actor_id", e.ActorID, 0, 255)
+	if e.ActorIP != "" {
+		if _, err := netip.ParseAddr(e.ActorIP); err != nil || len(e.ActorIP) > 45 {
+			v.fail("actor_ip", "must be an IPv4 or IPv6 address")
+		}
+	}
+	v.text("resource_type", e.ResourceType, 0, 100)
+	v.text("resource_id", e.ResourceID, 0, 255)
+	v.text("namespace", e.Namespace, 0, 253)
+	v.text("cluster_id", e.ClusterID, 0, 255)
+	v.text("severity", e.Severity, 0, 50)
+	if e.Duration != nil && *e.Duration < 0 {
+		v.fail("duration_ms", "must not be negative")
+	}
+	v.text("error_code", e.ErrorCode, 0, 100)
+	v.text("error_message", e.ErrorMessage, 0, 4096)
+	if e.RetentionDays < 0 || e.RetentionDays > maxRetentionDays {
+		v.fail("retention_days", fmt.Sprintf("must be 1 to %d, or 0 for the default", maxRetentionDays))
+	}
+	if v.fields != nil {
+		return &ValidationError{Fields: v.fields}
+	}
+	return nil
+}
+
+// validator collects the first complaint about each field.
+type validator struct {
+	fields map[string]string
+}
+
+func (v *validator) fail(field, reason string) {
+	if v.fields == nil {
+		v.fields = make(map[string]string)
+	}
+	if _, ok := v.fields[field]; !ok {
+		v.fields[field] = reason
+	}
+}
+
+// text checks the length in characters, and that PostgreSQL can hold the text.
+func (v *validator) text(field, value string, least, most int) {
+	switch {
+	case value == "" && least > 0:
+		v.fail(field, "is required")
+	case !utf8.ValidString(value):
+		v.fail(field, "must be valid UTF-8")
+	case strings.IndexByte(value, 0) >= 0:
+		v.fail(field, "must not contain a NUL character")
+	case len(value) > most && utf8.RuneCountInString(value) > most:
+		v.fail(field, fmt.Sprintf("must not be longer than %d characters", most))
+	}
+}
+
+func (v *validator) id(field string, id uuid.UUID) {
+	if id == uuid.Nil {
+		return
+	}
+	if version := id.Version(); id.Variant() != uuid.RFC4122 || (version != 7 && version != 8) {
+		v.fail(field, "must be a UUIDv7 or a derived UUIDv8")
+	}
+}
+
+// timestamp refuses what RFC 3339 cannot write.
+func (v *validator) timestamp(field string, t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	if year := t.UTC().Year(); year < 1970 || year > 9999 {
+		v.fail(field, "must lie between the years 1970 and 9999")
+	}
+}
+
+func (v *validator) data(field string, data json.RawMessage) {
+	object := bytes.TrimLeft(data, " \t\r\n")
+	switch {
+	case len(data) == 0:
+		v.fail(field, "is required")
+	case len(data) > MaxDataBytes:
+		v.fail(field, fmt.Sprintf("must not be larger than %d bytes", MaxDataBytes))
+	case len(object) == 0 || object[0] != '{' || !json.Valid(data):
+		v.fail(field, "must be a JSON object")
+	case !utf8.Valid(data):
+		v.fail(field, "must be valid UTF-8")
+	case escapedNUL(data):
+		v.fail(field, "must not contain a NUL character")
+	}
+}
+
+// escapedNUL finds \u0000, which JSON allows and PostgreSQL's jsonb does not.
+// A backslash that is itself escaped does not count.
+func escapedNUL(data []byte) bool {
+	const nul = `\u0000`
+	for {
+		at := bytes.Index(data, []byte(nul))
+		if at < 0 {
+			return false
+		}
+		backslashes := 1
+		for at-backslashes >= 0 && data[at-backslashes] == '\\' {
+			backslashes++
+		}
+		if backslashes%2 == 1 {
+			return true
+		}
+		data = data[at+len(nul):]
+	}
+}
+
+// dotted accepts two or more segments of [a-z0-9_-] with a dot between them.
+func dotted(eventType string) bool {
+	segment, dots := 0, 0
+	for i := range len(eventType) {
+		c := eventType[i]
+		switch {
+		case c == '.':
+			if segment == 0 {
+				return false
+			}
+			dots++
+			segment = 0
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '_', c == '-':
+			segment++
+		default:
+			return false
+		}
+	}
+	return dots > 0 && segment > 0
+}
