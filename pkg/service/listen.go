@@ -30,3 +30,19 @@ func ParseAddress(flag, address string) (loopback bool, err error) {
 	ip := net.ParseIP(host)
 	return host == "localhost" || (ip != nil && ip.IsLoopback()), nil
 }
+
+// CheckProfilesAddress checks --pprof-listen: profiles show what a process
+// holds in memory, so they are served on loopback only. Empty means off.
+func CheckProfilesAddress(address string) error {
+	if address == "" {
+		return nil
+	}
+	loopback, err := ParseAddress("pprof-listen", address)
+	if err != nil {
+		return err
+	}
+	if !loopback {
+		return Usagef("--pprof-listen %s: profiles are served on loopback only, as in 127.0.0.1:6060", address)
+	}
+	return nil
+}
