@@ -1,0 +1,18 @@
+// Package controlplane runs a Kubernetes API server and its etcd on a machine
+// that has neither.
+//
+// [Start] takes the programs from KUBEBUILDER_ASSETS, else from what
+// setup-envtest keeps or can download, else it compiles them from their Go
+// modules, whose versions and checksums are pinned in the folder build, into
+// a cache.
+//
+// What runs is an API server without controllers, scheduler or nodes: deleted
+// namespaces stay Terminating, and workloads get no pods. It listens on the
+// loopback interface, authorizes with RBAC and has Kubernaut's resources
+// installed. etcd is reached over a unix socket. Both end with this process,
+// see package supervise.
+//
+// The library sigs.k8s.io/controller-runtime/pkg/envtest installs the
+// resources; it does not run the programs, because its children outlive a
+// process that is killed, and its data cannot be kept.
+package controlplane

@@ -1,0 +1,113 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestChoose(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("disk is full")
+	works := &Server{origin: "works"}
+	for name, test := range map[string]struct {
+		answers []error // nil: this source has a server
+		asked   []string
+		want    []string // parts of the error
+	}{
+		"the first that is available": {
+			answers: []error{unavailable("not set"), nil, nil},
+			asked:   []string{"a", "b"},
+		},
+		"a failure of an available one is final": {
+			answers: []error{unavailable("not set"), broken, nil},
+			asked:   []string{"a", "b"},
+			want:    []string{"use b", "disk is full"},
+		},
+		"none": {
+			answers: []error{unavailable("not set"), unavailable("no programs"), unavailable("no engine")},
+			asked:   []string{"a", "b", "c"},
+			want:    []string{"DATABASE_URL", "a: not set", "b: no programs", "c: no engine"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked []string
+			sources := make([]source, 0, len(test.answers))
+			for i, answer := range test.answers {
+				name := string(rune('a' + i))
+				sources = append(sources, source{name, func(context.Context, Options) (*Server, error) {
+					asked = append(asked, name)
+					return works, answer
+				}})
+			}
+			got, err := choose(t.Context(), Options{}, sources)
+			if !slices.Equal(asked, test.asked) {
+				t.Errorf("asked %q, want %q", asked, test.asked)
+			}
+			if len(test.want) == 0 && (err != nil || got != works) {
+				t.Fatalf("got %v, %v", got, err)
+			}
+			for _, part := range test.want {
+				if err == nil || !strings.Contains(err.Error(), part) {
+					t.Errorf("error %v does not say %q", err, part)
+				}
+			}
+		})
+	}
+}
+
+func TestChooseEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := choose(ctx, Options{}, []source{
+		{"a", func(context.Context, Options) (*Server, error) { cancel(); return nil, unavailable("interrupted") }},
+		{"b", func(context.Context, Options) (*Server, error) { t.Error("asked after the end"); return &Server{}, nil }},
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestParseVersion(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{
+		"postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n": 15,
+		"postgres (PostgreSQL) 18beta1\n":                        18,
+		"postgres: command not found\n":                          0,
+	} {
+		if got, err := parseVersion(text); got != want || (err != nil) != (want == 0) {
+			t.Errorf("parseVersion(%q) = %d, %v; want %d", text, got, err, want)
+		}
+	}
+}
+
+func TestWithDatabase(t *testing.T) {
+	t.Parallel()
+	for connection, want := range map[string]string{
+		"postgres://u:p@/kubernaut?host=%2Ftmp%2Fx": "postgres://u:p@/a%20b?host=%2Ftmp%2Fx",
+		"postgresql://u:p@host:5432":                "postgresql://u:p@host:5432/a%20b",
+		"host=/tmp user=u":                          "host=/tmp user=u dbname='a b'",
+	} {
+		if got, err := withDatabase(connection, "a b"); err != nil || got != want {
+			t.Errorf("withDatabase(%q) = %q, %v; want %q", connection, got, err, want)
+		}
+	}
+}
+
+func TestWithDatabaseKeepsThePasswordOutOfErrors(t *testing.T) {
+	t.Parallel()
+	_, err := withDatabase("postgres://u:secret@host:port/x", "y")
+	if err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStartRefusesInvalidOptions(t *testing.T) {
+	t.Parallel()
+	if _, err := Start(t.Context(), Options{MaxConnections: -1}); err == nil {
+		t.Error("accepted -1 connections")
+	}
+}
