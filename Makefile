@@ -48,6 +48,7 @@ generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API ty
 	cd api && ../$(BIN)/controller-gen object paths=./v1alpha1 crd:crdVersions=v1 output:crd:dir=crds
 	cd api/datastorage && ../../$(BIN)/oapi-codegen -config codegen.yaml openapi.yaml
 	cd pkg/audit/internal/wire && ../../../../$(BIN)/oapi-codegen -config codegen.yaml ../../../../api/datastorage/openapi.yaml
+	cd services/datastorage/internal/httpapi/routes && ../../../../../$(BIN)/oapi-codegen -config codegen.yaml ../../../../../api/datastorage/openapi.yaml
 
 .PHONY: tidy
 tidy: ## go mod tidy in every module, as a user of that module alone would see it

@@ -1,0 +1,106 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"kubernaut.ai/services/datastorage/internal/database"
+	"kubernaut.ai/services/datastorage/internal/schema"
+)
+
+// Migration is one step that Migrate took.
+type Migration struct {
+	Name string
+	Took time.Duration
+}
+
+// Migrated says what Migrate did.
+type Migrated struct {
+	// Migrations that were applied, none when the schema was current.
+	Migrations []Migration
+	// Partitions that were made for the time around now.
+	Partitions []string
+}
+
+// Migrate brings a database's schema to this program's version and makes the
+// partitions that the time around now needs. It may run anywhere any number of
+// times, also at once.
+func Migrate(ctx context.Context, databaseURL string, now time.Time) (Migrated, error) {
+	config, err := database.ParseURL(databaseURL)
+	if err != nil {
+		return Migrated{}, fmt.Errorf("migrate: %w", err)
+	}
+	var done Migrated
+	err = withConnection(ctx, config, func(conn *pgx.Conn) error {
+		status, err := schema.Read(ctx, conn)
+		if err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
+		if status.Current > status.Wanted {
+			return fmt.Errorf("migrate: %w", status.Err())
+		}
+		applied, err := schema.Up(ctx, config.ConnConfig)
+		for _, a := range applied {
+			done.Migrations = append(done.Migrations, Migration{Name: a.Name, Took: a.Duration})
+		}
+		if err != nil {
+			return fmt.Errorf("apply migrations: %w", err)
+		}
+		report, err := schema.NewPartitions(conn).Ensure(ctx, now)
+		done.Partitions = report.Made
+		if err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
+		return nil
+	})
+	return done, err
+}
+
+// SchemaStatus compares a database's schema with this program.
+type SchemaStatus struct {
+	// Current is the database's version, 0 without a schema; Wanted is this program's.
+	Current, Wanted int64
+	// Err is nil when they are the same, else it says what to do.
+	Err error
+}
+
+// ReadSchemaStatus changes nothing.
+func ReadSchemaStatus(ctx context.Context, databaseURL string) (SchemaStatus, error) {
+	config, err := database.ParseURL(databaseURL)
+	if err != nil {
+		return SchemaStatus{}, fmt.Errorf("schema status: %w", err)
+	}
+	var status schema.Status
+	err = withConnection(ctx, config, func(conn *pgx.Conn) error {
+		var err error
+		if status, err = schema.Read(ctx, conn); err != nil {
+			return fmt.Errorf("schema status: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return SchemaStatus{}, err
+	}
+	return SchemaStatus{Current: status.Current, Wanted: status.Wanted, Err: status.Err()}, nil
+}
+
+// closeTimeout bounds the goodbye to the database.
+const closeTimeout = 2 * time.Second
+
+func withConnection(ctx context.Context, config *pgxpool.Config, use func(*pgx.Conn) error) error {
+	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
+	if err != nil {
+		return database.Explain(config.ConnConfig, err) //nolint:wrapcheck // says where and what to do
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		// The work is done: an error while closing changes nothing of it.
+		_ = conn.Close(ctx)
+	}()
+	return use(conn)
+}

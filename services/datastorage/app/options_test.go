@@ -1,0 +1,71 @@
+package app_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/pkg/service/auth"
+	"kubernaut.ai/services/datastorage/app"
+)
+
+const someDatabase = "postgres://alice:secret@127.0.0.1:1/audit"
+
+func TestUnusableOptionsNameTheirFlag(t *testing.T) {
+	t.Parallel()
+	for flag, change := range map[string]func(*app.Options){
+		"--database-url is required":         func(o *app.Options) { o.DatabaseURL = "" },
+		"--database-url is not a usable":     func(o *app.Options) { o.DatabaseURL = "postgres://alice:secret@host:port/x" },
+		"--database-max-connections 1":       func(o *app.Options) { o.MaxConnections = 1 },
+		"--database-idle-connections 101":    func(o *app.Options) { o.IdleConnections = 101 },
+		"--listen \"nowhere\"":               func(o *app.Options) { o.Listen = "nowhere" },
+		"--auth none with --listen":          func(o *app.Options) { o.Listen = "0.0.0.0:8080" },
+		"--auth \"magic\"":                   func(o *app.Options) { o.Auth.Mode = "magic" },
+		"--auth token-file needs":            func(o *app.Options) { o.Auth = auth.Flags{Mode: auth.ModeTokenFile} },
+		"--management-listen \"x\"":          func(o *app.Options) { o.ManagementListen = "x" },
+		"--pprof-listen 0.0.0.0:1: profiles": func(o *app.Options) { o.PprofListen = "0.0.0.0:1" },
+		"--tls-cert and --tls-key":           func(o *app.Options) { o.TLSCert = "cert.pem" },
+		"--client-ca needs":                  func(o *app.Options) { o.ClientCA = "ca.pem" },
+		"--tls-cert /nowhere":                func(o *app.Options) { o.TLSCert, o.TLSKey = "/nowhere", "/nowhere" },
+		"--max-body-bytes -1":                func(o *app.Options) { o.MaxBodyBytes = -1 },
+		"--writers 100: want less":           func(o *app.Options) { o.Writers = 100 },
+		"--grace -1s":                        func(o *app.Options) { o.Grace = -time.Second },
+	} {
+		o := app.Options{DatabaseURL: someDatabase}
+		change(&o)
+		_, err := app.New(o)
+		var usage *service.UsageError
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), flag) {
+			t.Errorf("%s: got %v", flag, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: the password is shown: %v", flag, err)
+		}
+	}
+}
+
+func TestZeroOptionsStandForTheDefaults(t *testing.T) {
+	t.Parallel()
+	if _, err := app.New(app.Options{DatabaseURL: someDatabase}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFlagsStartWithTheDefaultsAndTakeNoZero(t *testing.T) {
+	t.Parallel()
+	var o app.Options
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	o.AddFlags(flags)
+	if want := app.Defaults(); o != want {
+		t.Errorf("got %+v, want %+v", o, want)
+	}
+	for _, args := range [][]string{{"--writers=0"}, {"--grace=0s"}, {"--queue-events=many"}} {
+		if err := flags.Parse(args); err == nil {
+			t.Errorf("%v: taken", args)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+// Command datastorage is the audit store: `datastorage serve` answers its API,
+// `datastorage migrate` keeps its schema.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/services/datastorage/app"
+)
+
+const prefix = "DATASTORAGE"
+
+func main() { os.Exit(service.Main(root())) }
+
+func root() *cobra.Command {
+	c := service.Group(&cobra.Command{Use: "datastorage", Short: "The audit store: takes events, keeps them, answers queries"})
+	c.AddCommand(serve(), migrate())
+	return c
+}
+
+func serve() *cobra.Command {
+	var options app.Options
+	var logs service.LogFlags
+	c := &cobra.Command{Use: "serve", Short: "Serve the API", Args: service.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		log, err := logs.New(os.Stderr)
+		if err != nil {
+			return err //nolint:wrapcheck // names the flag
+		}
+		options.Log = log
+		a, err := app.New(options)
+		if err != nil {
+			return err //nolint:wrapcheck // names the flag
+		}
+		log.Info("starting", zap.Any("configuration", service.Effective(c.Flags())))
+		return a.Run(c.Context())
+	}}
+	options.AddFlags(c.Flags())
+	logs.AddTo(c.Flags())
+	service.Configure(c, prefix)
+	return c
+}
+
+func migrate() *cobra.Command {
+	c := service.Group(&cobra.Command{Use: "migrate", Short: "Bring the database's schema up to date, or compare it with this program"})
+	c.AddCommand(migrateUp(), migrateStatus())
+	return c
+}
+
+func migrateUp() *cobra.Command {
+	var url string
+	c := &cobra.Command{Use: "up", Short: "Apply what the database lacks", Args: service.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		done, err := app.Migrate(c.Context(), url, time.Now())
+		for _, m := range done.Migrations {
+			c.Printf("applied %s in %s\n", m.Name, m.Took.Round(time.Millisecond))
+		}
+		for _, p := range done.Partitions {
+			c.Printf("made %s\n", p)
+		}
+		if err == nil && len(done.Migrations)+len(done.Partitions) == 0 {
+			c.Println("nothing to do")
+		}
+		return err //nolint:wrapcheck // says what failed
+	}}
+	app.AddDatabaseFlag(c.Flags(), &url)
+	service.Configure(c, prefix)
+	return c
+}
+
+func migrateStatus() *cobra.Command {
+	var url string
+	c := &cobra.Command{Use: "status", Short: "Compare the database's schema with this program; fails when they differ", Args: service.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		status, err := app.ReadSchemaStatus(c.Context(), url)
+		if err != nil {
+			return err //nolint:wrapcheck // says what failed
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "database %d, program %d\n", status.Current, status.Wanted)
+		return errors.Join(err, status.Err)
+	}}
+	app.AddDatabaseFlag(c.Flags(), &url)
+	service.Configure(c, prefix)
+	return c
+}

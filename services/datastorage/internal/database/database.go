@@ -1,0 +1,145 @@
+// Package database opens the pool of connections to PostgreSQL, and says
+// clearly why it cannot.
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"kubernaut.ai/pkg/service"
+)
+
+const (
+	// connectTimeout bounds one attempt to connect where the URL says nothing.
+	connectTimeout = 5 * time.Second
+	pingTimeout    = 2 * time.Second
+	example        = "as in postgres://datastorage@127.0.0.1:5432/audit"
+)
+
+// The bounds of a pool's size.
+const (
+	minConnections = 2
+	maxConnections = 10_000
+)
+
+// Config says which database to use and how many connections.
+type Config struct {
+	// URL in the form that libpq takes, postgres://user@host/database or key=value.
+	URL string
+	// MaxConnections of the pool, and how many of them stay open when idle.
+	MaxConnections, IdleConnections int
+}
+
+// Parse checks the configuration without going to the network. Errors are
+// service.UsageErrors that never show the URL, which may hold a password.
+func (c Config) Parse() (*pgxpool.Config, error) {
+	config, err := ParseURL(c.URL)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.MaxConnections < minConnections || c.MaxConnections > maxConnections:
+		return nil, service.Usagef("--database-max-connections %d: want %d to %d", c.MaxConnections, minConnections, maxConnections)
+	case c.IdleConnections < 1 || c.IdleConnections > c.MaxConnections:
+		return nil, service.Usagef("--database-idle-connections %d: want 1 to --database-max-connections (%d)", c.IdleConnections, c.MaxConnections)
+	}
+	config.MaxConns = int32(c.MaxConnections)
+	config.PingTimeout = pingTimeout
+	config.AfterConnect = raiseDurability
+	return config, nil
+}
+
+// ParseURL checks a database URL without going to the network; errors are as of Parse.
+func ParseURL(url string) (*pgxpool.Config, error) {
+	if url == "" {
+		return nil, service.Usagef("--database-url is required, %s", example)
+	}
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// The cause may quote the URL, password and all.
+		return nil, service.Usagef("--database-url is not a usable PostgreSQL URL or key=value list, %s", example)
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	if config.ConnConfig.RuntimeParams["application_name"] == "" {
+		config.ConnConfig.RuntimeParams["application_name"] = "datastorage"
+	}
+	return config, nil
+}
+
+// raiseDurability makes a commit wait until it is on disk, where the server's
+// configuration promises less; it leaves one that promises more alone.
+func raiseDurability(ctx context.Context, conn *pgx.Conn) error {
+	const statement = `SELECT set_config('synchronous_commit', 'on', false)
+		WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')`
+	if _, err := conn.Exec(ctx, statement); err != nil {
+		return fmt.Errorf("set synchronous_commit: %w", err)
+	}
+	return nil
+}
+
+// Open makes the pool and checks that the database answers and has room for it.
+func Open(ctx context.Context, config *pgxpool.Config, idle int) (*pgxpool.Pool, error) {
+	limit := &idleLimit{most: int32(idle)} //nolint:gosec // bounded by Parse
+	config = config.Copy()
+	config.AfterRelease = limit.keep
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open database pool: %w", err)
+	}
+	limit.pool.Store(pool)
+	if err := check(ctx, pool); err != nil {
+		pool.Close()
+		return nil, Explain(config.ConnConfig, err)
+	}
+	return pool, nil
+}
+
+func check(ctx context.Context, pool *pgxpool.Pool) error {
+	var most, reserved int32
+	const query = `SELECT current_setting('max_connections')::int, current_setting('superuser_reserved_connections')::int`
+	if err := pool.QueryRow(ctx, query).Scan(&most, &reserved); err != nil {
+		return fmt.Errorf("read max_connections: %w", err)
+	}
+	if room := most - reserved; pool.Config().MaxConns > room {
+		return &service.UsageError{Err: fmt.Errorf(
+			"--database-max-connections %d is more than the server has room for (max_connections %d, of which %d are reserved): lower it to %d or less, or raise the server's max_connections",
+			pool.Config().MaxConns, most, reserved, room)}
+	}
+	return nil
+}
+
+// Explain adds to a connection's error where it was going; it never shows the password.
+func Explain(config *pgx.ConnConfig, err error) error {
+	if _, ok := errors.AsType[*service.UsageError](err); ok {
+		return err
+	}
+	address := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
+	where := fmt.Sprintf("database %q on %s as user %q", config.Database, address, config.User)
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return fmt.Errorf("%s: refused: %s (SQLSTATE %s): check --database-url, and that the database and the user exist", where, refused.Message, refused.Code)
+	}
+	if connect, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return fmt.Errorf("%s: unreachable: %w: check --database-url, and that PostgreSQL runs and listens there", where, cause(connect))
+	}
+	return fmt.Errorf("%s: %w", where, err)
+}
+
+// cause is the innermost reason of a failed connection, in one line.
+func cause(connect *pgconn.ConnectError) error {
+	if op, ok := errors.AsType[*net.OpError](connect); ok {
+		return op.Err
+	}
+	if errors.Is(connect, context.DeadlineExceeded) {
+		return context.DeadlineExceeded
+	}
+	return connect.Unwrap() //nolint:wrapcheck // the caller says what it was about
+}

@@ -1,0 +1,190 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	api "kubernaut.ai/api/datastorage"
+	"kubernaut.ai/pkg/service/auth"
+	"kubernaut.ai/pkg/service/problem"
+	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/ingest"
+)
+
+// CreateEvent implements routes.ServerInterface.
+func (a *API) CreateEvent(c echo.Context, _ api.CreateEventParams) error {
+	return a.ingest(c, []string{mediaJSON}, a.createEvent)
+}
+
+// CreateEventsBatch implements routes.ServerInterface.
+func (a *API) CreateEventsBatch(c echo.Context, params api.CreateEventsBatchParams) error {
+	return a.ingest(c, []string{mediaJSON, mediaLines, mediaCloudEvents}, func(c echo.Context, media string, body []byte) (*tally, error) {
+		return a.createBatch(c, media, body, params.Prefer != nil && lenient(*params.Prefer))
+	})
+}
+
+// tally counts what became of a request's events.
+type tally struct {
+	created, duplicates int
+	refused             map[event.Code]int
+}
+
+// ingest reads the body, hands it on, and observes the answer.
+func (a *API) ingest(c echo.Context, media []string, handle func(c echo.Context, media string, body []byte) (*tally, error)) error {
+	counts, err := func() (*tally, error) {
+		chosen, err := mediaType(c, media...)
+		if err != nil {
+			return nil, err
+		}
+		body, release, err := a.bodies.read(c)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+		return handle(c, chosen, body)
+	}()
+	status := statusOf(c, err)
+	if counts == nil {
+		counts = &tally{}
+	}
+	a.config.Observer.Ingested(status, counts.created, counts.duplicates, counts.refused)
+	return err
+}
+
+func statusOf(c echo.Context, err error) int {
+	var p *problem.Problem
+	switch {
+	case err == nil:
+		return c.Response().Status
+	case errors.As(err, &p):
+		return p.Status
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+func (a *API) createEvent(c echo.Context, _ string, body []byte) (*tally, error) {
+	batch, err := a.config.Decoder.One(body, caller(c))
+	if err != nil {
+		return nil, bodyProblem(err)
+	}
+	result, err := a.config.Writer.Store(c.Request().Context(), ingest.Request{Batch: batch})
+	if err != nil {
+		return refusedTally(err), oneProblem(err)
+	}
+	counts := count(result)
+	e := batch.Events[0]
+	message := "stored"
+	if counts.duplicates > 0 {
+		message = "stored before"
+	}
+	return counts, answer(c, http.StatusCreated, api.EventCreated{
+		EventId: e.ID, EventTimestamp: e.Timestamp, Message: message, ConsistencyToken: result.Token,
+	})
+}
+
+func (a *API) createBatch(c echo.Context, media string, body []byte, lenient bool) (*tally, error) {
+	decode := a.config.Decoder.Array
+	switch media {
+	case mediaLines:
+		decode = a.config.Decoder.Lines
+	case mediaCloudEvents:
+		decode = a.config.Decoder.CloudEvents
+	}
+	batch, err := decode(body, caller(c))
+	if err != nil {
+		return nil, bodyProblem(err)
+	}
+	result, err := a.config.Writer.Store(c.Request().Context(), ingest.Request{Batch: batch, Lenient: lenient})
+	if err != nil {
+		return refusedTally(err), batchProblem(err)
+	}
+	counts := count(result)
+	if lenient {
+		return counts, answer(c, http.StatusMultiStatus, itemResults(batch, result, counts))
+	}
+	ids := make([]uuid.UUID, len(batch.Events))
+	for i, e := range batch.Events {
+		ids[i] = e.ID
+	}
+	return counts, answer(c, http.StatusCreated, api.BatchCreated{
+		EventIds: ids, Created: counts.created, Duplicates: counts.duplicates, ConsistencyToken: result.Token,
+		Message: fmt.Sprintf("%d events stored, %d of them before", len(ids), counts.duplicates),
+	})
+}
+
+func caller(c echo.Context) string { return auth.CallerFrom(c.Request().Context()).Name }
+
+// lenient reports whether a Prefer header (RFC 7240) asks for results by item.
+func lenient(prefer string) bool {
+	for preference := range strings.SplitSeq(prefer, ",") {
+		preference, _, _ = strings.Cut(preference, ";")
+		name, value, _ := strings.Cut(preference, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "handling") && strings.EqualFold(strings.Trim(strings.TrimSpace(value), `"`), "lenient") {
+			return true
+		}
+	}
+	return false
+}
+
+func count(r ingest.Result) *tally {
+	t := &tally{refused: refusedCounts(r.Refusals)}
+	for _, s := range r.Statuses {
+		switch s {
+		case ingest.Created:
+			t.created++
+		case ingest.Duplicate:
+			t.duplicates++
+		case ingest.Refused:
+		}
+	}
+	return t
+}
+
+func refusedTally(err error) *tally {
+	if refused, ok := errors.AsType[*ingest.RefusedError](err); ok {
+		return &tally{refused: refusedCounts(refused.Refusals)}
+	}
+	return nil
+}
+
+func refusedCounts(refusals []event.Refusal) map[event.Code]int {
+	counts := map[event.Code]int{}
+	for _, r := range refusals {
+		counts[r.Code]++
+	}
+	return counts
+}
+
+func itemResults(batch event.Batch, result ingest.Result, counts *tally) api.BatchResults {
+	answer := api.BatchResults{
+		Results: make([]api.BatchItemResult, len(batch.Events)),
+		Created: counts.created, Duplicates: counts.duplicates, Rejected: len(result.Refusals),
+	}
+	for i, e := range batch.Events {
+		item := api.BatchItemResult{Index: i, Status: http.StatusCreated}
+		if e != nil {
+			item.EventId = &e.ID
+		}
+		if result.Statuses[i] == ingest.Duplicate {
+			item.Status = http.StatusOK
+		}
+		answer.Results[i] = item
+	}
+	for _, r := range result.Refusals {
+		item := itemProblem(r)
+		answer.Results[r.Index].Status = statusOfCode(r.Code)
+		answer.Results[r.Index].EventId = item.EventId
+		answer.Results[r.Index].Problem = &item
+	}
+	answer.Message = fmt.Sprintf("%d events stored, %d of them before; %d refused", counts.created+counts.duplicates, counts.duplicates, len(result.Refusals))
+	if result.Token != "" {
+		answer.ConsistencyToken = &result.Token
+	}
+	return answer
+}

@@ -1,0 +1,126 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	api "kubernaut.ai/api/datastorage"
+	"kubernaut.ai/pkg/service/problem"
+	"kubernaut.ai/services/datastorage/internal/query"
+)
+
+// The kinds of queries, for their metrics.
+const (
+	kindList = "list"
+	kindGet  = "get"
+)
+
+// ListEvents implements routes.ServerInterface.
+func (a *API) ListEvents(c echo.Context, p api.ListEventsParams) error {
+	return a.query(c, kindList, func() error {
+		page, err := a.config.Finder.Find(c.Request().Context(), queryParams(p))
+		var bad *query.ParamError
+		switch {
+		case errors.As(err, &bad):
+			return badParameters(bad.Fields)
+		case err != nil:
+			return passing(err)
+		}
+		return answer(c, http.StatusOK, wirePage(page))
+	})
+}
+
+// GetEvent implements routes.ServerInterface.
+func (a *API) GetEvent(c echo.Context, id uuid.UUID) error {
+	return a.query(c, kindGet, func() error {
+		stored, err := a.config.Finder.Get(c.Request().Context(), id)
+		switch {
+		case errors.Is(err, query.ErrNotFound):
+			return problem.New(http.StatusNotFound, "there is no event %s", id)
+		case err != nil:
+			return passing(err)
+		}
+		return answer(c, http.StatusOK, wireEvent(&stored))
+	})
+}
+
+func (a *API) query(c echo.Context, kind string, handle func() error) error {
+	start := a.config.Clock.Now()
+	err := handle()
+	a.config.Observer.Queried(kind, statusOf(c, err), a.config.Clock.Since(start))
+	return err
+}
+
+func queryParams(p api.ListEventsParams) query.Params {
+	q := query.Params{
+		EventType: value(p.EventType), EventCategory: value(p.EventCategory), EventAction: value(p.EventAction),
+		EventOutcome: string(value(p.EventOutcome)), Severity: value(p.Severity), CorrelationID: value(p.CorrelationId),
+		ActorID: value(p.ActorId), ResourceType: value(p.ResourceType), ResourceID: value(p.ResourceId),
+		Namespace: value(p.Namespace), ClusterID: value(p.ClusterId),
+		Since: value(p.Since), Until: value(p.Until), DetailKey: p.DetailKey, DetailValue: p.DetailValue,
+		Order: string(value(p.Order)), Cursor: value(p.Cursor), Limit: p.Limit, Offset: p.Offset,
+	}
+	if p.AtLeast != nil {
+		q.AtLeast = *p.AtLeast
+	}
+	return q
+}
+
+func value[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}
+
+func wirePage(p *query.Page) api.EventPage {
+	page := api.EventPage{
+		Data: make([]api.StoredEvent, len(p.Events)),
+		Pagination: api.Pagination{
+			Limit: p.Limit, Offset: p.Offset, Total: p.Total, TotalIsLowerBound: p.TotalIsLowerBound, HasMore: p.HasMore,
+		},
+	}
+	for i := range p.Events {
+		page.Data[i] = wireEvent(&p.Events[i])
+	}
+	if p.NextCursor != "" {
+		page.Pagination.NextCursor = &p.NextCursor
+	}
+	return page
+}
+
+func wireEvent(s *query.Stored) api.StoredEvent {
+	w := api.StoredEvent{
+		EventId: s.ID, Version: s.Version, EventType: s.Type, EventTimestamp: s.Timestamp, EventDate: s.Timestamp.Format(time.DateOnly),
+		EventCategory: s.Category, EventAction: s.Action, EventOutcome: api.EventOutcome(s.Outcome),
+		CorrelationId: s.CorrelationID, EventData: s.Data,
+		ActorType: optional(s.ActorType), ActorId: optional(s.ActorID), ActorIp: optional(s.ActorIP),
+		ResourceType: optional(s.ResourceType), ResourceId: optional(s.ResourceID),
+		Namespace: optional(s.Namespace), ClusterId: optional(s.ClusterID),
+		Severity: optional(s.Severity), ErrorCode: optional(s.ErrorCode), ErrorMessage: optional(s.ErrorMessage),
+		RetentionDays: &s.RetentionDays, IsSensitive: &s.Sensitive,
+		ProducerId: optional(s.ProducerID), ProducerEpoch: s.ProducerEpoch, ProducerSeq: s.ProducerSeq,
+		RecordedBy: optional(s.RecordedBy), ReceivedAt: s.ReceivedAt,
+	}
+	if s.DurationMicros != nil {
+		const microsPerMilli = 1000
+		ms := float64(*s.DurationMicros) / microsPerMilli
+		w.DurationMs = &ms
+	}
+	if s.ParentID != uuid.Nil {
+		w.ParentEventId = &s.ParentID
+	}
+	return w
+}
+
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}

@@ -1,0 +1,115 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	api "kubernaut.ai/api/datastorage"
+	"kubernaut.ai/pkg/service/problem"
+	"kubernaut.ai/services/datastorage/internal/consistency"
+	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/ingest"
+	"kubernaut.ai/services/datastorage/internal/query"
+)
+
+func statusOfCode(code event.Code) int {
+	switch code {
+	case event.CodeConflict:
+		return http.StatusConflict
+	case event.CodeTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case event.CodeInvalid:
+		return http.StatusBadRequest
+	default:
+		return http.StatusBadRequest
+	}
+}
+
+// bodyProblem answers a body that could not be taken apart.
+func bodyProblem(err error) error {
+	var body *event.BodyError
+	if !errors.As(err, &body) {
+		return err
+	}
+	if body.TooLarge {
+		return problem.New(http.StatusRequestEntityTooLarge, "%s", body.Detail)
+	}
+	return problem.Validation(nil, "%s", body.Detail)
+}
+
+// oneProblem answers a single event that was not stored.
+func oneProblem(err error) error {
+	var refused *ingest.RefusedError
+	if !errors.As(err, &refused) {
+		return passing(err)
+	}
+	r := refused.Refusals[0]
+	return shaped(r.Code, r.Fields, "the event is refused: "+r.Detail)
+}
+
+// batchProblem answers a batch of which nothing was stored; it names each event to blame.
+func batchProblem(err error) error {
+	var refused *ingest.RefusedError
+	if !errors.As(err, &refused) {
+		return passing(err)
+	}
+	code := refused.Refusals[0].Code
+	items := make([]api.ItemProblem, len(refused.Refusals))
+	for i, r := range refused.Refusals {
+		items[i] = itemProblem(r)
+		if r.Code != code {
+			code = event.CodeInvalid
+		}
+	}
+	first := refused.Refusals[0]
+	fields := map[string]string{}
+	for name, reason := range first.Fields {
+		fields[fmt.Sprintf("[%d].%s", first.Index, name)] = reason
+	}
+	p := shaped(code, fields, fmt.Sprintf("nothing was stored: %d of the batch's events are refused, the first at index %d: %s", len(items), first.Index, first.Detail))
+	p.Items = items
+	return p
+}
+
+func shaped(code event.Code, fields map[string]string, detail string) *problem.Problem {
+	if code == event.CodeInvalid {
+		return problem.Validation(fields, "%s", detail)
+	}
+	p := problem.New(statusOfCode(code), "%s", detail)
+	p.FieldErrors = fields
+	return p
+}
+
+func itemProblem(r event.Refusal) api.ItemProblem {
+	item := api.ItemProblem{Index: r.Index, Code: api.ItemProblemCode(r.Code), Detail: r.Detail}
+	if r.ID != uuid.Nil {
+		item.EventId = &r.ID
+	}
+	if len(r.Fields) > 0 {
+		item.FieldErrors = &r.Fields
+	}
+	return item
+}
+
+// passing answers what may go well when it is sent again.
+func passing(err error) error {
+	var ingestDown *ingest.UnavailableError
+	var queryDown *query.UnavailableError
+	switch {
+	case errors.Is(err, ingest.ErrFull):
+		return problem.Unavailable(retryAfter, err, "too many events are waiting to be stored: send the request again later")
+	case errors.Is(err, ingest.ErrStopped):
+		return problem.Unavailable(retryAfter, err, "the service is stopping: send the request again later")
+	case errors.Is(err, consistency.ErrBehind):
+		return problem.Unavailable(retryAfter, nil, "%v", err)
+	case errors.As(err, &ingestDown):
+		return problem.Unavailable(retryAfter, err, "the database did not confirm the events: send the request again, with the same event ids")
+	case errors.As(err, &queryDown):
+		return problem.Unavailable(retryAfter, err, "the database did not answer the query in time")
+	default:
+		return err
+	}
+}

@@ -1,0 +1,206 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+	"k8s.io/utils/clock"
+
+	"kubernaut.ai/pkg/service/auth"
+	"kubernaut.ai/pkg/service/problem"
+	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/httpapi/routes"
+	"kubernaut.ai/services/datastorage/internal/ingest"
+	"kubernaut.ai/services/datastorage/internal/query"
+	"kubernaut.ai/services/datastorage/internal/strictjson"
+)
+
+// retryAfter is what clients are told to wait while something passes.
+const retryAfter = 1 * time.Second
+
+// Config is what the API is made of.
+type Config struct {
+	Decoder  *event.Decoder
+	Writer   *ingest.Writer
+	Finder   *query.Finder
+	Auth     auth.Authenticator
+	Observer Observer
+	Log      *zap.Logger
+	Clock    clock.PassiveClock
+	// Ready is the answer of /health/ready on the API port, for older clients.
+	Ready func(r *http.Request) error
+	// BodyBytes bounds a request's body, before and after decompression.
+	BodyBytes int
+}
+
+// Observer is told what the API does; it must be safe for concurrent use.
+type Observer interface {
+	// Ingested is called for each request that brings events, with the status of
+	// its answer and how many of its events were created, duplicates and refused.
+	Ingested(status, created, duplicates int, refused map[event.Code]int)
+	// Queried is called for each query, with its kind and the status of its answer.
+	Queried(kind string, status int, took time.Duration)
+}
+
+// API implements routes.ServerInterface.
+type API struct {
+	config   Config
+	bodies   *bodies
+	document []byte
+}
+
+var _ routes.ServerInterface = (*API)(nil)
+
+// New makes the handler of the API port.
+func New(c Config) (http.Handler, error) {
+	document, err := newDocument()
+	if err != nil {
+		return nil, err
+	}
+	reader, err := newBodies(c.BodyBytes)
+	if err != nil {
+		return nil, err
+	}
+	api := &API{config: c, bodies: reader, document: document.json}
+	e := echo.New()
+	e.HTTPErrorHandler = problem.ErrorHandler(c.Log)
+	e.Use(requestID, recovered)
+	protected := map[string][]echo.MiddlewareFunc{}
+	for operation, parameters := range document.operations {
+		protected[operation] = []echo.MiddlewareFunc{checked(parameters)}
+		if operation != "getOpenAPI" {
+			protected[operation] = append([]echo.MiddlewareFunc{auth.Middleware(c.Auth)}, protected[operation]...)
+		}
+	}
+	routes.RegisterHandlersWithOptions(e, api, routes.RegisterHandlersOptions{OperationMiddlewares: protected})
+	e.GET("/health", api.alive)
+	e.GET("/health/live", api.alive)
+	e.GET("/health/ready", api.ready)
+	return e, nil
+}
+
+// requestID takes the client's X-Request-ID where it is harmless in a log, and
+// makes one otherwise.
+func requestID(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id := c.Request().Header.Get(echo.HeaderXRequestID)
+		if !harmless(id) {
+			id = uuid.NewString()
+		}
+		c.Response().Header().Set(echo.HeaderXRequestID, id)
+		return next(c)
+	}
+}
+
+func harmless(id string) bool {
+	const most = 128
+	return id != "" && len(id) <= most && strings.IndexFunc(id, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.:", r)
+	}) < 0
+}
+
+// recovered turns a panic into a 500, so that one request cannot take the others along.
+func recovered(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			switch r := recover(); r {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(r)
+			default:
+				err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			}
+		}()
+		return next(c)
+	}
+}
+
+// mayBeEmpty is the parameter whose empty value means something.
+const mayBeEmpty = "detail_value"
+
+// checked refuses parameters that the document does not name, or that are
+// empty: a mistyped or forgotten filter must not widen an answer.
+func checked(known parameters) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			bad := map[string]string{}
+			for name, values := range c.QueryParams() {
+				if p, ok := known[name]; !ok || !p.query {
+					bad[name] = "is not a known parameter"
+				} else if slices.Contains(values, "") && name != mayBeEmpty {
+					bad[name] = "must not be empty: leave it out, or give a value"
+				}
+			}
+			if len(bad) > 0 {
+				return badParameters(bad)
+			}
+			for _, value := range c.ParamValues() {
+				// The router lets the last parameter of a path run over slashes.
+				if strings.Contains(value, "/") {
+					return echo.ErrNotFound
+				}
+			}
+			err := next(c)
+			var h *echo.HTTPError
+			if errors.As(err, &h) && h.Code == http.StatusBadRequest {
+				return unusableParameter(h, known)
+			}
+			return err
+		}
+	}
+}
+
+// badParameters says what is wrong with each parameter.
+func badParameters(fields map[string]string) error {
+	reasons := make([]string, 0, len(fields))
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		reasons = append(reasons, strictjson.Shorten(name)+" "+fields[name])
+	}
+	return problem.Validation(fields, "unusable parameters (see /openapi.json): %s", strings.Join(reasons, "; "))
+}
+
+// unusableParameter says it in the document's words where the generated code
+// could not read a parameter.
+func unusableParameter(h *echo.HTTPError, known parameters) error {
+	rest, ok := strings.CutPrefix(fmt.Sprint(h.Message), "Invalid format for parameter ")
+	name, _, cut := strings.Cut(rest, ":")
+	if p, found := known[name]; ok && cut && found {
+		return badParameters(map[string]string{name: p.want})
+	}
+	return h
+}
+
+// GetOpenAPI implements routes.ServerInterface.
+func (a *API) GetOpenAPI(c echo.Context) error {
+	if err := c.JSONBlob(http.StatusOK, a.document); err != nil {
+		return fmt.Errorf("write the document: %w", err)
+	}
+	return nil
+}
+
+func (a *API) alive(c echo.Context) error {
+	return answer(c, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func (a *API) ready(c echo.Context) error {
+	if err := a.config.Ready(c.Request()); err != nil {
+		return problem.Unavailable(retryAfter, err, "not ready: the database is not reachable or its schema is not current")
+	}
+	return answer(c, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+func answer(c echo.Context, status int, body any) error {
+	if err := c.JSON(status, body); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,267 @@
+// Package ingest writes events. Requests that arrive together share one
+// transaction: while a writer waits for a commit, what arrives queues up, and
+// the next free writer takes all of it. An idle writer takes a request at once.
+// What one request holds never fails another that shares its transaction.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"k8s.io/utils/clock"
+
+	"kubernaut.ai/services/datastorage/internal/consistency"
+	"kubernaut.ai/services/datastorage/internal/event"
+)
+
+// The reasons for which nothing of a request was stored, that pass.
+var (
+	// ErrFull means that the queue is at its bound.
+	ErrFull = errors.New("ingest queue is full")
+	// ErrStopped means that the service is stopping.
+	ErrStopped = errors.New("ingest is stopping")
+)
+
+// UnavailableError means that the database did not confirm the request's
+// transaction. It may have committed all the same: sending the request again is safe.
+type UnavailableError struct{ Err error }
+
+func (e *UnavailableError) Error() string { return "store events: " + e.Err.Error() }
+
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// RefusedError refuses a request as a whole for some of its events; nothing of it was stored.
+type RefusedError struct{ Refusals []event.Refusal }
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("%d events refused, the first for: %s", len(e.Refusals), e.Refusals[0].Detail)
+}
+
+// Options of a Writer. Zero values stand for the defaults.
+type Options struct {
+	// Writers is the number of transactions at a time, 4 by default.
+	Writers int
+	// TransactionEvents bounds the events that share a transaction, 10,000 by default.
+	TransactionEvents int
+	// QueueEvents and QueueBytes bound what waits for a writer: 50,000 and 256 MiB by default.
+	QueueEvents, QueueBytes int
+	// Timeout of one transaction, 30 s by default.
+	Timeout time.Duration
+	// Clock, the real one by default.
+	Clock clock.WithTicker
+	// Metrics, none by default.
+	Metrics Metrics
+}
+
+// Metrics is told what a Writer does; it must be safe for concurrent use.
+type Metrics interface {
+	// Committed is called for each transaction of events that committed.
+	Committed(events int, took time.Duration)
+	// Waited is called for each request when a writer takes it.
+	Waited(inQueue time.Duration)
+	// Retried is called for each transaction that is run again.
+	Retried()
+}
+
+func (o Options) withDefaults() Options {
+	const (
+		writers     = 4
+		transaction = 10_000
+		queueEvents = 50_000
+		queueBytes  = 256 << 20
+		timeout     = 30 * time.Second
+	)
+	set := func(value *int, otherwise int) {
+		if *value == 0 {
+			*value = otherwise
+		}
+	}
+	set(&o.Writers, writers)
+	set(&o.TransactionEvents, transaction)
+	set(&o.QueueEvents, queueEvents)
+	set(&o.QueueBytes, queueBytes)
+	if o.Timeout == 0 {
+		o.Timeout = timeout
+	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	if o.Metrics == nil {
+		o.Metrics = noMetrics{}
+	}
+	return o
+}
+
+type noMetrics struct{}
+
+func (noMetrics) Committed(int, time.Duration) {}
+func (noMetrics) Waited(time.Duration)         {}
+func (noMetrics) Retried()                     {}
+
+// Writer stores events. Its methods are safe for concurrent use.
+type Writer struct {
+	pool    *pgxpool.Pool
+	options Options
+	queue   *queue
+}
+
+// New makes a Writer that uses pool. It writes while Run runs.
+func New(pool *pgxpool.Pool, o Options) (*Writer, error) {
+	for name, value := range map[string]int{
+		"writers": o.Writers, "transaction events": o.TransactionEvents, "queue events": o.QueueEvents, "queue bytes": o.QueueBytes,
+	} {
+		if value < 0 {
+			return nil, fmt.Errorf("%s %d: want a positive number, or 0 for the default", name, value)
+		}
+	}
+	o = o.withDefaults()
+	return &Writer{pool: pool, options: o, queue: newQueue(o.QueueEvents, o.QueueBytes)}, nil
+}
+
+// Run writes until ctx ends, then stores what was admitted and returns.
+func (w *Writer) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, w.queue.close)()
+	// What was admitted is finished after ctx ended; each transaction is bounded.
+	work := context.WithoutCancel(ctx)
+	var writers sync.WaitGroup
+	for range w.options.Writers {
+		writers.Go(func() {
+			for {
+				jobs := w.queue.take(w.options.TransactionEvents)
+				if jobs == nil {
+					return
+				}
+				w.write(work, jobs)
+				w.queue.settled(jobs)
+			}
+		})
+	}
+	writers.Wait()
+	return nil
+}
+
+// Depth is the number of events that wait for a writer.
+func (w *Writer) Depth() int { return w.queue.depth() }
+
+// Request is a decoded body.
+type Request struct {
+	event.Batch
+
+	// Lenient stores what can be stored; otherwise it is all or nothing.
+	Lenient bool
+}
+
+// Status is what became of one event of a request.
+type Status int
+
+// The states of an event after Store.
+const (
+	Refused Status = iota
+	Created
+	Duplicate
+)
+
+// Result tells what became of a request's events.
+type Result struct {
+	// Statuses by index.
+	Statuses []Status
+	// Refusals of a lenient request, in the order of their indexes.
+	Refusals []event.Refusal
+	// Token vouches for what is stored; empty where nothing is.
+	Token string
+}
+
+// Store returns when the request's events are committed, on disk and visible to
+// every query that follows. Its errors are ErrFull, ErrStopped, *RefusedError,
+// *UnavailableError, and that of ctx, after which the events may still be stored.
+func (w *Writer) Store(ctx context.Context, r Request) (Result, error) {
+	if !r.Lenient && len(r.Refusals) > 0 {
+		return Result{}, &RefusedError{Refusals: r.Refusals}
+	}
+	p := plan(r)
+	if !r.Lenient && len(p.refusals) > 0 {
+		return Result{}, &RefusedError{Refusals: p.refusals}
+	}
+	if len(p.job.events) == 0 {
+		return p.result(), nil
+	}
+	p.job.queued = w.options.Clock.Now()
+	if err := w.queue.put(p.job); err != nil {
+		return Result{}, err
+	}
+	select {
+	case <-p.job.settled:
+	case <-ctx.Done():
+		return Result{}, fmt.Errorf("wait for the commit: %w", context.Cause(ctx))
+	}
+	if p.job.err != nil {
+		return Result{}, p.refusedOr(p.job.err)
+	}
+	return p.result(), nil
+}
+
+// Receipt says what a Flush covered.
+type Receipt struct {
+	// Barrier is the number of events admitted before the flush.
+	Barrier uint64
+	// Events is how many of them it waited for.
+	Events int
+	// Token vouches for everything that is stored by then; empty on a standby.
+	Token string
+}
+
+// Flush waits until every request that was admitted before the call has its answer.
+func (w *Writer) Flush(ctx context.Context) (Receipt, error) {
+	position, events, err := w.queue.barrier(ctx)
+	if err != nil {
+		return Receipt{Barrier: position, Events: events}, fmt.Errorf("wait for %d events: %w", events, err)
+	}
+	receipt := Receipt{Barrier: position, Events: events}
+	token, err := consistency.Position(ctx, w.pool)
+	switch {
+	case err == nil:
+		receipt.Token = token.String()
+	case isStandby(err):
+		// It takes no events, so there is nothing to vouch for.
+	default:
+		return Receipt{}, &UnavailableError{Err: err}
+	}
+	return receipt, nil
+}
+
+// planned is a request with its events told apart.
+type planned struct {
+	Request
+
+	job *job
+	// first is the index of the event that stands for its id.
+	first    map[uuid.UUID]int
+	refusals []event.Refusal
+}
+
+// plan finds the events of a request that repeat or contradict each other.
+func plan(r Request) *planned {
+	p := &planned{Request: r, first: make(map[uuid.UUID]int, len(r.Events)), refusals: r.Refusals}
+	p.job = &job{lenient: r.Lenient, settled: make(chan struct{})}
+	for i, e := range r.Events {
+		if e == nil {
+			continue
+		}
+		if first, again := p.first[e.ID]; again {
+			if r.Events[first].Digest != e.Digest {
+				p.refusals = append(p.refusals, event.Conflict(i, e.ID))
+			}
+			continue
+		}
+		p.first[e.ID] = i
+		p.job.events = append(p.job.events, e)
+		p.job.bytes += e.Size()
+	}
+	order(p.job.events)
+	return p
+}

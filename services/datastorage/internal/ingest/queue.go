@@ -1,0 +1,153 @@
+package ingest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kubernaut.ai/services/datastorage/internal/event"
+)
+
+// job is the part of a request that goes to the database: its distinct events.
+type job struct {
+	events  []*event.Event // in the order of their ids
+	lenient bool
+	bytes   int
+	queued  time.Time
+	// settled is closed when outcome and err are final.
+	settled chan struct{}
+	// Owned by the writer that took the job until settled is closed.
+	outcome map[uuid.UUID]outcome
+	reasons map[uuid.UUID]string // why the database refuses an event
+	token   string
+	err     error
+}
+
+// outcome is what became of one event.
+type outcome int
+
+const (
+	created outcome = iota + 1
+	duplicate
+	conflict
+	invalid
+)
+
+func (j *job) settle(err error) {
+	j.err = err
+	close(j.settled)
+}
+
+// queue holds the jobs that no writer has taken yet, within bounds.
+type queue struct {
+	maxEvents, maxBytes int
+
+	mu     sync.Mutex
+	filled *sync.Cond
+	jobs   []*job // guarded by mu, oldest first
+	// What jobs hold together, guarded by mu.
+	events, bytes int
+	closed        bool // guarded by mu
+	// owed are the jobs that are not settled, also those that a writer has; guarded by mu.
+	owed map[*job]struct{}
+	// admitted counts events since the start; guarded by mu.
+	admitted uint64
+}
+
+func newQueue(maxEvents, maxBytes int) *queue {
+	q := &queue{maxEvents: maxEvents, maxBytes: maxBytes, owed: map[*job]struct{}{}}
+	q.filled = sync.NewCond(&q.mu)
+	return q
+}
+
+// put admits a job or says why not, at once. A job that alone is beyond the
+// bounds is admitted to an empty queue.
+func (q *queue) put(j *job) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
+		return ErrStopped
+	case q.events > 0 && (q.events+len(j.events) > q.maxEvents || q.bytes+j.bytes > q.maxBytes):
+		return ErrFull
+	}
+	q.jobs = append(q.jobs, j)
+	q.events += len(j.events)
+	q.bytes += j.bytes
+	q.admitted += uint64(len(j.events))
+	q.owed[j] = struct{}{}
+	q.filled.Signal()
+	return nil
+}
+
+// take waits for jobs and returns the oldest, at most maxEvents of them but at
+// least one; nil when the queue is closed and empty.
+func (q *queue) take(maxEvents int) []*job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.jobs) == 0 {
+		if q.closed {
+			return nil
+		}
+		q.filled.Wait()
+	}
+	n, events := 0, 0
+	for ; n < len(q.jobs) && (n == 0 || events+len(q.jobs[n].events) <= maxEvents); n++ {
+		events += len(q.jobs[n].events)
+		q.bytes -= q.jobs[n].bytes
+	}
+	q.events -= events
+	taken := append([]*job(nil), q.jobs[:n]...)
+	clear(q.jobs[:n]) // the array lives on
+	if q.jobs = q.jobs[n:]; len(q.jobs) == 0 {
+		q.jobs = nil
+	}
+	return taken
+}
+
+// settled forgets jobs that their clients have an answer for.
+func (q *queue) settled(jobs []*job) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, j := range jobs {
+		delete(q.owed, j)
+	}
+}
+
+// close lets take return nil once the queue is empty.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.filled.Broadcast()
+}
+
+// depth returns the number of events that wait for a writer.
+func (q *queue) depth() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.events
+}
+
+// barrier waits until every job admitted before the call is settled. It returns
+// the position it waited for, and how many events that were.
+func (q *queue) barrier(ctx context.Context) (position uint64, events int, err error) {
+	q.mu.Lock()
+	position = q.admitted
+	owed := make([]*job, 0, len(q.owed))
+	for j := range q.owed {
+		owed = append(owed, j)
+		events += len(j.events)
+	}
+	q.mu.Unlock()
+	for _, j := range owed {
+		select {
+		case <-j.settled:
+		case <-ctx.Done():
+			return position, events, context.Cause(ctx) //nolint:wrapcheck // the caller says what it waited for
+		}
+	}
+	return position, events, nil
+}

@@ -1,0 +1,144 @@
+package ingest //nolint:testpackage // the queue is an inner part
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kubernaut.ai/services/datastorage/internal/event"
+)
+
+func someEvent(id byte, content string) *event.Event {
+	e := &event.Event{ID: uuid.UUID{15: id}}
+	copy(e.Digest[:], content)
+	return e
+}
+
+func someJob(ids ...byte) *job {
+	j := &job{settled: make(chan struct{})}
+	for _, id := range ids {
+		j.events = append(j.events, someEvent(id, "same"))
+		j.bytes += 100
+	}
+	return j
+}
+
+func mustPut(t *testing.T, q *queue, jobs ...*job) {
+	t.Helper()
+	for _, j := range jobs {
+		if err := q.put(j); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestQueueRefusesBeyondItsBounds(t *testing.T) {
+	t.Parallel()
+	for name, q := range map[string]*queue{"events": newQueue(3, 1000), "bytes": newQueue(100, 300)} {
+		mustPut(t, q, someJob(1, 2))
+		if err := q.put(someJob(3, 4)); !errors.Is(err, ErrFull) {
+			t.Errorf("%s: got %v, want ErrFull", name, err)
+		}
+		mustPut(t, q, someJob(3))
+		q.take(1)
+		q.take(1)
+		mustPut(t, q, someJob(1, 2, 3, 4)) // alone it may be larger
+		if q.depth() != 4 {
+			t.Errorf("%s: depth %d", name, q.depth())
+		}
+	}
+}
+
+func TestTakeGathersWhatArrived(t *testing.T) {
+	t.Parallel()
+	const most = 3
+	q := newQueue(100, 10_000)
+	mustPut(t, q, someJob(1, 2), someJob(3), someJob(4, 5, 6, 7), someJob(8), someJob(9))
+	for i, want := range []int{2, 1, 2} { // whole jobs: one may be larger
+		if got := q.take(most); len(got) != want {
+			t.Errorf("take %d: %d jobs, want %d", i, len(got), want)
+		}
+	}
+	if q.depth() != 0 {
+		t.Errorf("%d events left", q.depth())
+	}
+}
+
+func TestTakeEndsWithTheQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(10, 1000)
+		mustPut(t, q, someJob(1))
+		taken := make(chan int, 2)
+		go func() {
+			for {
+				jobs := q.take(10)
+				taken <- len(jobs)
+				if jobs == nil {
+					return
+				}
+			}
+		}()
+		synctest.Wait()
+		q.close()
+		if first, second := <-taken, <-taken; first != 1 || second != 0 {
+			t.Errorf("took %d and %d jobs, want 1 and none", first, second)
+		}
+		if err := q.put(someJob(2)); !errors.Is(err, ErrStopped) {
+			t.Errorf("got %v, want ErrStopped", err)
+		}
+	})
+}
+
+func TestBarrierWaitsForWhatWasAdmittedBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(10, 10_000)
+		before, after := someJob(1, 2), someJob(3)
+		mustPut(t, q, before)
+		q.take(10) // a writer has it: it is owed all the same
+		done := make(chan int, 1)
+		go func() {
+			_, events, err := q.barrier(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			done <- events
+		}()
+		synctest.Wait()
+		mustPut(t, q, after)
+		select {
+		case <-done:
+			t.Fatal("the barrier passed before its job was settled")
+		default:
+		}
+		before.settle(nil)
+		q.settled([]*job{before})
+		if events := <-done; events != 2 {
+			t.Errorf("waited for %d events, want 2", events)
+		}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if position, events, err := q.barrier(ctx); !errors.Is(err, context.DeadlineExceeded) || position != 3 || events != 1 {
+			t.Errorf("got %d, %d, %v", position, events, err)
+		}
+	})
+}
+
+func TestContradictingJobsDoNotShareATransaction(t *testing.T) {
+	t.Parallel()
+	first, same, other, third := someJob(1, 2), someJob(2), someJob(3), someJob(4)
+	other.events = append(other.events, someEvent(2, "other"))
+	group, rest := compatible([]*job{first, same, other, third})
+	if len(group) != 3 || len(rest) != 1 || rest[0] != other {
+		t.Errorf("got %d together and %d apart", len(group), len(rest))
+	}
+	if events := distinct(group); len(events) != 3 {
+		t.Errorf("%d distinct events, want 3", len(events))
+	}
+}

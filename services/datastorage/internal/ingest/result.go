@@ -1,0 +1,82 @@
+package ingest
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"kubernaut.ai/services/datastorage/internal/event"
+)
+
+// errConflict and errInvalid settle an all-or-nothing job whose outcome names
+// events that were used for something else, or that the database refuses.
+var (
+	errConflict = errors.New("conflicts with stored events")
+	errInvalid  = errors.New("holds events that the database refuses")
+)
+
+// result tells what became of each event, after the job was settled without an error.
+func (p *planned) result() Result {
+	refused := p.allRefusals()
+	result := Result{Statuses: make([]Status, len(p.Events)), Refusals: refused, Token: p.job.token}
+	for i, e := range p.Events {
+		if e == nil {
+			continue
+		}
+		switch p.job.outcome[e.ID] {
+		case created:
+			result.Statuses[i] = Created
+			if p.first[e.ID] != i {
+				result.Statuses[i] = Duplicate
+			}
+		case duplicate:
+			result.Statuses[i] = Duplicate
+		case conflict, invalid:
+			result.Statuses[i] = Refused
+		}
+	}
+	for _, r := range refused {
+		result.Statuses[r.Index] = Refused
+	}
+	return result
+}
+
+// refusedOr turns the error of a job into one that names its events, where it can.
+func (p *planned) refusedOr(err error) error {
+	if errors.Is(err, errConflict) || errors.Is(err, errInvalid) {
+		return &RefusedError{Refusals: p.allRefusals()}
+	}
+	return err
+}
+
+// allRefusals adds what the database refused to what was refused before.
+func (p *planned) allRefusals() []event.Refusal {
+	all := slices.Clone(p.refusals)
+	known := make(map[int]struct{}, len(all))
+	for _, r := range all {
+		known[r.Index] = struct{}{}
+	}
+	for i, e := range p.Events {
+		if e == nil {
+			continue
+		}
+		if _, ok := known[i]; ok {
+			continue
+		}
+		switch p.job.outcome[e.ID] {
+		case conflict:
+			all = append(all, event.Conflict(i, e.ID))
+		case invalid:
+			all = append(all, refusedByDatabase(i, e.ID, p.job.reasons[e.ID]))
+		case created, duplicate:
+		}
+	}
+	slices.SortFunc(all, func(a, b event.Refusal) int { return cmp.Compare(a.Index, b.Index) })
+	return all
+}
+
+func refusedByDatabase(index int, id uuid.UUID, reason string) event.Refusal {
+	return event.Refusal{Index: index, ID: id, Code: event.CodeInvalid, Detail: "the database refuses this event: " + reason}
+}

@@ -1,0 +1,113 @@
+// Package metrics counts what DataStorage does, under the prefix datastorage_.
+package metrics
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"kubernaut.ai/services/datastorage/internal/event"
+)
+
+const (
+	namespace = "datastorage"
+	// From 250 microseconds to 8 seconds.
+	firstLatency, latencyFactor, latencies = 0.00025, 2, 16
+	// From 1 to 16,384 events.
+	batchFactor, batches = 4, 8
+)
+
+// Metrics of one DataStorage, in a registry of their own.
+type Metrics struct {
+	registry  *prometheus.Registry
+	requests  *prometheus.CounterVec
+	events    *prometheus.CounterVec
+	rejects   *prometheus.CounterVec
+	retries   prometheus.Counter
+	batch     prometheus.Histogram
+	commit    prometheus.Histogram
+	queueWait prometheus.Histogram
+	queries   *prometheus.HistogramVec
+}
+
+// New makes the metrics, with those of the process and of the pool.
+func New(pool *pgxpool.Pool) *Metrics {
+	latency := prometheus.ExponentialBuckets(firstLatency, latencyFactor, latencies)
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: namespace, Name: name, Help: help}
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts(opts(name, help)), labels)
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.HistogramOpts {
+		return prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}
+	}
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: counter("ingest_requests_total", "Requests that brought events, by the status of their answer.", "status"),
+		events:   counter("ingest_events_total", "Events that were stored (created) or had been before (duplicate).", "result"),
+		rejects:  counter("ingest_rejected_events_total", "Events that were refused, by reason.", "reason"),
+		retries:  prometheus.NewCounter(prometheus.CounterOpts(opts("ingest_retries_total", "Transactions run again after a serialization failure."))),
+		batch: prometheus.NewHistogram(histogram("ingest_batch_events", "Events in one transaction.",
+			prometheus.ExponentialBuckets(1, batchFactor, batches))),
+		commit:    prometheus.NewHistogram(histogram("ingest_commit_seconds", "Time of one transaction, to its commit.", latency)),
+		queueWait: prometheus.NewHistogram(histogram("ingest_queue_wait_seconds", "Time that a request waited for a writer.", latency)),
+		queries:   prometheus.NewHistogramVec(histogram("query_seconds", "Time of a query, by kind and status of the answer.", latency), []string{"kind", "status"}),
+	}
+	m.registry.MustRegister(m.requests, m.events, m.rejects, m.retries, m.batch, m.commit, m.queueWait, m.queries,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	gauge := func(name, help string, value func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts(name, help)), value))
+	}
+	gauge("database_connections_in_use", "Connections to the database that something uses.", func() float64 { return float64(pool.Stat().AcquiredConns()) })
+	gauge("database_connections_idle", "Connections to the database that wait for use.", func() float64 { return float64(pool.Stat().IdleConns()) })
+	gauge("database_connections_max", "Connections to the database at most.", func() float64 { return float64(pool.Stat().MaxConns()) })
+	// So that a rate has its zero before the first event.
+	for _, result := range []string{"created", "duplicate"} {
+		m.events.WithLabelValues(result)
+	}
+	for _, reason := range []event.Code{event.CodeInvalid, event.CodeConflict, event.CodeTooLarge} {
+		m.rejects.WithLabelValues(string(reason))
+	}
+	return m
+}
+
+// Gatherer returns everything that is counted.
+func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
+
+// QueueDepth shows the number of events that wait for a writer. Call it once.
+func (m *Metrics) QueueDepth(depth func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "ingest_queue_events", Help: "Events that wait for a writer.",
+	}, func() float64 { return float64(depth()) }))
+}
+
+// Ingested implements httpapi.Observer.
+func (m *Metrics) Ingested(status, created, duplicates int, refused map[event.Code]int) {
+	m.requests.WithLabelValues(strconv.Itoa(status)).Inc()
+	m.events.WithLabelValues("created").Add(float64(created))
+	m.events.WithLabelValues("duplicate").Add(float64(duplicates))
+	for code, n := range refused {
+		m.rejects.WithLabelValues(string(code)).Add(float64(n))
+	}
+}
+
+// Queried implements httpapi.Observer.
+func (m *Metrics) Queried(kind string, status int, took time.Duration) {
+	m.queries.WithLabelValues(kind, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
+// Committed implements ingest.Metrics.
+func (m *Metrics) Committed(events int, took time.Duration) {
+	m.batch.Observe(float64(events))
+	m.commit.Observe(took.Seconds())
+}
+
+// Waited implements ingest.Metrics.
+func (m *Metrics) Waited(inQueue time.Duration) { m.queueWait.Observe(inQueue.Seconds()) }
+
+// Retried implements ingest.Metrics.
+func (m *Metrics) Retried() { m.retries.Inc() }

@@ -1,0 +1,227 @@
+// Package query finds events: filters, keyset pages in both orders, and answers
+// that are at least as new as the client demands.
+package query
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"kubernaut.ai/services/datastorage/internal/event"
+)
+
+// Order of a page, by (event_timestamp, event_id).
+type Order string
+
+// The orders of a page.
+const (
+	Descending Order = "desc"
+	Ascending  Order = "asc"
+)
+
+// The bounds of a query.
+const (
+	DefaultLimit = 50
+	MaxLimit     = 1000
+	MaxOffset    = 100_000
+	// MaxTotal is how far matches are counted.
+	MaxTotal  = 10_000
+	maxTokens = 64
+)
+
+// Params are the parameters of a query as the client gave them, "" for missing ones.
+type Params struct {
+	EventType, EventCategory, EventAction, EventOutcome string
+	Severity, CorrelationID, ActorID                    string
+	ResourceType, ResourceID, Namespace, ClusterID      string
+	Since, Until                                        string
+	DetailKey, DetailValue                              *string
+	Order, Cursor                                       string
+	Limit, Offset                                       *int
+	AtLeast                                             []string
+}
+
+// ParamError says what is wrong with parameters, by their names.
+type ParamError struct{ Fields map[string]string }
+
+func (e *ParamError) Error() string {
+	return fmt.Sprintf("%d parameters are not usable", len(e.Fields))
+}
+
+func (e *ParamError) refusef(name, format string, args ...any) {
+	if e.Fields == nil {
+		e.Fields = map[string]string{}
+	}
+	if _, refused := e.Fields[name]; !refused {
+		e.Fields[name] = fmt.Sprintf(format, args...)
+	}
+}
+
+// equality is a filter that wants a column to have one value.
+type equality struct {
+	column string
+	value  string
+	most   int
+}
+
+func (p Params) equalities() []equality {
+	const short, kind, id, namespace = 50, 100, 255, 253
+	return []equality{
+		{"event_category", p.EventCategory, short},
+		{"event_action", p.EventAction, short},
+		{"event_outcome", p.EventOutcome, short},
+		{"severity", p.Severity, short},
+		{"correlation_id", p.CorrelationID, id},
+		{"actor_id", p.ActorID, id},
+		{"resource_type", p.ResourceType, kind},
+		{"resource_id", p.ResourceID, id},
+		{"namespace", p.Namespace, namespace},
+		{"cluster_id", p.ClusterID, id},
+	}
+}
+
+// conditions collects the parts of a WHERE clause and their arguments.
+type conditions struct {
+	clauses []string
+	args    []any
+}
+
+// add appends a clause; each %s in it stands for the placeholder of one value.
+func (c *conditions) add(clause string, values ...any) {
+	placeholders := make([]any, len(values))
+	for i, value := range values {
+		c.args = append(c.args, value)
+		placeholders[i] = fmt.Sprintf("$%d", len(c.args))
+	}
+	c.clauses = append(c.clauses, fmt.Sprintf(clause, placeholders...))
+}
+
+func (c *conditions) where() string {
+	if len(c.clauses) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(c.clauses, " AND ")
+}
+
+// filter makes conditions of the parameters, except for the times.
+func (p Params) filter(bad *ParamError) *conditions {
+	c := &conditions{}
+	for _, e := range p.equalities() {
+		if e.value == "" {
+			continue
+		}
+		checkText(bad, e.column, e.value, e.most)
+		c.add(e.column+" = %s", e.value)
+	}
+	if p.EventOutcome != "" && !event.Outcome(p.EventOutcome).Valid() {
+		bad.refusef("event_outcome", "must be success, failure or pending")
+	}
+	p.eventType(c, bad)
+	p.detail(c, bad)
+	return c
+}
+
+func (p Params) eventType(c *conditions, bad *ParamError) {
+	if p.EventType == "" {
+		return
+	}
+	const name, most = "event_type", 100
+	checkText(bad, name, p.EventType, most)
+	prefix, isPrefix := strings.CutSuffix(p.EventType, "*")
+	switch {
+	case strings.Contains(prefix, "*"):
+		bad.refusef(name, "may hold * at its end only, as in gateway.*")
+	case isPrefix:
+		c.add("starts_with(event_type, %s)", prefix)
+	default:
+		c.add("event_type = %s", p.EventType)
+	}
+}
+
+func (p Params) detail(c *conditions, bad *ParamError) {
+	const keyName, valueName, mostKey, mostValue = "detail_key", "detail_value", 255, 1024
+	switch {
+	case p.DetailKey == nil && p.DetailValue == nil:
+		return
+	case p.DetailKey == nil:
+		bad.refusef(keyName, "is required with detail_value")
+		return
+	case p.DetailValue == nil:
+		bad.refusef(valueName, "is required with detail_key")
+		return
+	}
+	checkText(bad, keyName, *p.DetailKey, mostKey)
+	checkText(bad, valueName, *p.DetailValue, mostValue)
+	path, err := jsonPath(*p.DetailKey)
+	if err != nil {
+		bad.refusef(keyName, "%v", err)
+		return
+	}
+	c.add("EXISTS (SELECT 1 FROM jsonb_path_query(event_data, %s::text::jsonpath) AS v WHERE v #>> '{}' = %s)", path, *p.DetailValue)
+}
+
+func checkText(bad *ParamError, name, text string, most int) {
+	switch {
+	case !utf8.ValidString(text):
+		bad.refusef(name, "must be UTF-8")
+	case strings.ContainsRune(text, 0):
+		bad.refusef(name, "holds a NUL character")
+	case utf8.RuneCountInString(text) > most:
+		bad.refusef(name, "must be at most %d characters", most)
+	}
+}
+
+// number returns a numeric parameter within its bounds.
+func number(bad *ParamError, name string, value *int, otherwise, least, most int) int {
+	if value == nil {
+		return otherwise
+	}
+	if *value < least || *value > most {
+		bad.refusef(name, "must be from %d to %d", least, most)
+	}
+	return *value
+}
+
+func (p Params) order(bad *ParamError) Order {
+	switch o := Order(p.Order); o {
+	case "":
+		return Descending
+	case Ascending, Descending:
+		return o
+	default:
+		bad.refusef("order", "must be asc or desc")
+		return Descending
+	}
+}
+
+// span is the resolved part of time that a query looks at; nil is open.
+type span struct{ since, until *time.Time }
+
+func (s span) add(c *conditions) {
+	if s.since != nil {
+		c.add("event_timestamp >= %s", *s.since)
+	}
+	if s.until != nil {
+		c.add("event_timestamp < %s", *s.until)
+	}
+}
+
+func (p Params) span(bad *ParamError, now time.Time) span {
+	var s span
+	for _, bound := range []struct {
+		name, text string
+		time       **time.Time
+	}{{"since", p.Since, &s.since}, {"until", p.Until, &s.until}} {
+		if bound.text == "" {
+			continue
+		}
+		t, err := parseTime(bound.text, now)
+		if err != nil {
+			bad.refusef(bound.name, "%v", err)
+			continue
+		}
+		*bound.time = &t
+	}
+	return s
+}

@@ -1,0 +1,258 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"k8s.io/utils/clock"
+
+	"kubernaut.ai/services/datastorage/internal/consistency"
+	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/schema"
+)
+
+// ErrNotFound means that there is no event with this id.
+var ErrNotFound = errors.New("no such event")
+
+// UnavailableError means that the database did not answer.
+type UnavailableError struct{ Err error }
+
+func (e *UnavailableError) Error() string { return "query events: " + e.Err.Error() }
+
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// Stored is an event with what DataStorage knows of it.
+type Stored struct {
+	event.Event
+
+	ReceivedAt time.Time
+}
+
+// Page is one answer.
+type Page struct {
+	Events        []Stored
+	Limit, Offset int
+	// Total is how many events match; at least that many where TotalIsLowerBound.
+	Total             int
+	TotalIsLowerBound bool
+	HasMore           bool
+	// NextCursor is empty on the last page.
+	NextCursor string
+}
+
+// Finder answers queries. Its methods are safe for concurrent use.
+type Finder struct {
+	pool    *pgxpool.Pool
+	clock   clock.PassiveClock
+	gate    *consistency.Gate
+	timeout time.Duration
+}
+
+// New makes a Finder; a query takes at most timeout.
+func New(pool *pgxpool.Pool, c clock.PassiveClock, gate *consistency.Gate, timeout time.Duration) *Finder {
+	return &Finder{pool: pool, clock: c, gate: gate, timeout: timeout}
+}
+
+// find is a query that was checked.
+type find struct {
+	filter        *conditions
+	order         Order
+	span          span
+	fingerprint   [8]byte
+	cursor        *cursor
+	limit, offset int
+	tokens        []consistency.Token
+}
+
+// prepare checks the parameters; what is wrong with them is a *ParamError.
+func (p Params) prepare(now time.Time) (*find, error) {
+	bad := &ParamError{}
+	f := &find{
+		filter: p.filter(bad),
+		order:  p.order(bad),
+		span:   p.span(bad, now),
+		limit:  number(bad, "limit", p.Limit, DefaultLimit, 1, MaxLimit),
+		offset: number(bad, "offset", p.Offset, 0, 0, MaxOffset),
+	}
+	for _, text := range p.AtLeast {
+		token, err := consistency.Parse(text)
+		if err != nil {
+			bad.refusef("at_least", "%v", err)
+			continue
+		}
+		f.tokens = append(f.tokens, token)
+	}
+	if len(p.AtLeast) > maxTokens {
+		bad.refusef("at_least", "may be given at most %d times", maxTokens)
+	}
+	fingerprint, err := p.fingerprint(f.order)
+	if err != nil {
+		return nil, fmt.Errorf("fingerprint of a query: %w", err)
+	}
+	f.fingerprint = fingerprint
+	if p.Cursor != "" {
+		f.useCursor(p, bad)
+	}
+	if len(bad.Fields) > 0 {
+		return nil, bad
+	}
+	return f, nil
+}
+
+func (f *find) useCursor(p Params, bad *ParamError) {
+	if p.Offset != nil && *p.Offset != 0 {
+		bad.refusef("offset", "does not go with cursor")
+	}
+	c, err := decodeCursor(p.Cursor, f.fingerprint)
+	if err != nil {
+		bad.refusef("cursor", "%v", err)
+		return
+	}
+	f.cursor = &c
+	f.span = c.span
+}
+
+// Find answers a query. Its errors are *ParamError, one that wraps
+// consistency.ErrBehind, and *UnavailableError.
+func (q *Finder) Find(ctx context.Context, p Params) (*Page, error) {
+	f, err := p.prepare(q.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
+	conn, err := q.pool.Acquire(ctx)
+	if err != nil {
+		return nil, &UnavailableError{Err: err}
+	}
+	defer conn.Release()
+	if err := q.gate.Await(ctx, conn, f.tokens); err != nil {
+		if errors.Is(err, consistency.ErrBehind) {
+			return nil, err //nolint:wrapcheck // says all there is
+		}
+		return nil, &UnavailableError{Err: err}
+	}
+	page, err := f.run(ctx, conn)
+	if err != nil {
+		return nil, &UnavailableError{Err: err}
+	}
+	return page, nil
+}
+
+func (f *find) run(ctx context.Context, conn *pgxpool.Conn) (*Page, error) {
+	sql, args := f.pageQuery()
+	rows, err := conn.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("find events: %w", err)
+	}
+	events, err := pgx.CollectRows(rows, scan)
+	if err != nil {
+		return nil, fmt.Errorf("find events: %w", err)
+	}
+	page := &Page{Events: events, Limit: f.limit, Offset: f.offset}
+	if page.HasMore = len(events) > f.limit; page.HasMore {
+		page.Events = events[:f.limit]
+		last := page.Events[f.limit-1]
+		next := cursor{query: f.fingerprint, at: last.Timestamp, id: last.ID, span: f.span}
+		if page.NextCursor, err = next.encode(); err != nil {
+			return nil, fmt.Errorf("make a cursor: %w", err)
+		}
+	}
+	if err := f.count(ctx, conn, page); err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// pageQuery asks for one event more than the page holds, to know whether there is more.
+func (f *find) pageQuery() (sql string, args []any) {
+	c := &conditions{clauses: append([]string(nil), f.filter.clauses...), args: append([]any(nil), f.filter.args...)}
+	f.span.add(c)
+	comparison := "<"
+	if f.order == Ascending {
+		comparison = ">"
+	}
+	if f.cursor != nil {
+		c.add("(event_timestamp, event_id) "+comparison+" (%s, %s)", f.cursor.at, f.cursor.id)
+	}
+	order := strings.ToUpper(string(f.order))
+	c.args = append(c.args, f.limit+1, f.offset)
+	sql = selectEvents + c.where() + fmt.Sprintf(" ORDER BY event_timestamp %s, event_id %s LIMIT $%d OFFSET $%d",
+		order, order, len(c.args)-1, len(c.args))
+	return sql, c.args
+}
+
+// count finds the total, up to MaxTotal. A page that holds everything needs no second query.
+func (f *find) count(ctx context.Context, conn *pgxpool.Conn, page *Page) error {
+	seen := f.offset + len(page.Events)
+	if f.cursor == nil && !page.HasMore && (len(page.Events) > 0 || f.offset == 0) {
+		page.Total = seen
+		return nil
+	}
+	c := &conditions{clauses: append([]string(nil), f.filter.clauses...), args: append([]any(nil), f.filter.args...)}
+	f.span.add(c)
+	sql := fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM audit_events%s LIMIT %d) AS matches", c.where(), MaxTotal+1)
+	if err := conn.QueryRow(ctx, sql, c.args...).Scan(&page.Total); err != nil {
+		return fmt.Errorf("count events: %w", err)
+	}
+	if page.Total > MaxTotal {
+		page.Total = MaxTotal
+		page.TotalIsLowerBound = true
+	}
+	// More events may have been stored between the two queries, never fewer.
+	if f.cursor == nil && len(page.Events) > 0 {
+		page.Total = max(page.Total, seen)
+	}
+	return nil
+}
+
+// Get reads one event, or returns ErrNotFound or an *UnavailableError.
+func (q *Finder) Get(ctx context.Context, id uuid.UUID) (Stored, error) {
+	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
+	rows, err := q.pool.Query(ctx, selectEvents+" WHERE id_time = $1 AND event_id = $2", schema.IDTime(event.IDTime(id)), id)
+	if err != nil {
+		return Stored{}, &UnavailableError{Err: err}
+	}
+	stored, err := pgx.CollectExactlyOneRow(rows, scan)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return Stored{}, ErrNotFound
+	case err != nil:
+		return Stored{}, &UnavailableError{Err: err}
+	default:
+		return stored, nil
+	}
+}
+
+const selectEvents = `SELECT event_id, version, event_type, event_timestamp, event_category, event_action, event_outcome,
+	correlation_id, event_data, coalesce(actor_type, ''), coalesce(actor_id, ''), coalesce(actor_ip, ''),
+	coalesce(resource_type, ''), coalesce(resource_id, ''), coalesce(namespace, ''), coalesce(cluster_id, ''),
+	coalesce(severity, ''), duration_us, coalesce(error_code, ''), coalesce(error_message, ''), parent_event_id,
+	retention_days, is_sensitive, coalesce(producer_id, ''), producer_epoch, producer_seq,
+	coalesce(recorded_by, ''), received_at FROM audit_events`
+
+func scan(row pgx.CollectableRow) (Stored, error) {
+	var s Stored
+	var parent *uuid.UUID
+	err := row.Scan(&s.ID, &s.Version, &s.Type, &s.Timestamp, &s.Category, &s.Action, &s.Outcome,
+		&s.CorrelationID, &s.Data, &s.ActorType, &s.ActorID, &s.ActorIP,
+		&s.ResourceType, &s.ResourceID, &s.Namespace, &s.ClusterID,
+		&s.Severity, &s.DurationMicros, &s.ErrorCode, &s.ErrorMessage, &parent,
+		&s.RetentionDays, &s.Sensitive, &s.ProducerID, &s.ProducerEpoch, &s.ProducerSeq,
+		&s.RecordedBy, &s.ReceivedAt)
+	if err != nil {
+		return Stored{}, fmt.Errorf("read an event: %w", err)
+	}
+	if parent != nil {
+		s.ParentID = *parent
+	}
+	s.Timestamp, s.ReceivedAt = s.Timestamp.UTC(), s.ReceivedAt.UTC()
+	return s, nil
+}

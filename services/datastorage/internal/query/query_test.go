@@ -1,0 +1,148 @@
+package query //nolint:testpackage // what a query becomes is seen from inside only
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+var now = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+
+func TestParseTime(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"2026-01-02T03:04:05.5+01:00": "2026-01-02T02:04:05.5Z",
+		"2026-01-02":                  "2026-01-02T00:00:00Z",
+		"24h":                         "2026-01-30T12:00:00Z",
+		"1h30m":                       "2026-01-31T10:30:00Z",
+		"7d":                          "2026-01-24T12:00:00Z",
+		"0d":                          "2026-01-31T12:00:00Z",
+	} {
+		got, err := parseTime(text, now)
+		if err != nil || got.Format(time.RFC3339Nano) != want {
+			t.Errorf("%s: got %v, %v, want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "now", "-1h", "1.5d", "d", "-1d", "100001d", "2026-13-01", "24", "99999999999999999999d"} {
+		if got, err := parseTime(text, now); err == nil {
+			t.Errorf("%q: got %v, want an error", text, got)
+		}
+	}
+}
+
+func TestJSONPath(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{
+		"name":                          `$."name"`,
+		"dotted.name":                   `$."dotted.name"`,
+		`with "quotes" and \`:           `$."with \"quotes\" and \\"`,
+		"$.target.kind":                 `$."target"."kind"`,
+		`$.labels["app.kubernetes.io"]`: `$."labels"."app.kubernetes.io"`,
+		`$['a']['b c']`:                 `$."a"."b c"`,
+		"$.targets[0].name":             `$."targets"[0]."name"`,
+		"$[*].x[*]":                     `$[*]."x"[*]`,
+	} {
+		if got, err := jsonPath(key); err != nil || got != want {
+			t.Errorf("%s: got %s, %v, want %s", key, got, err, want)
+		}
+	}
+	for _, key := range []string{
+		"", "$", "$.", "$..a", "$.a.", "$a", "$.a[", "$.a[]", "$.a[-1]", "$.a[1 to 2]", "$.a[99999999999]", `$["a"`, "$.*",
+		"$.a ? (@ == 1)", "$.a.type()", `$.a"b`, "$.a b[0]c", strings.Repeat("$.a", 1) + strings.Repeat(".a", 16),
+	} {
+		if got, err := jsonPath(key); err == nil {
+			t.Errorf("%q: got %s, want an error", key, got)
+		}
+	}
+}
+
+func TestUnusableParametersAreNamed(t *testing.T) {
+	t.Parallel()
+	for name, p := range map[string]Params{
+		"limit":          {Limit: new(0)},
+		"offset":         {Offset: new(100_001)},
+		"order":          {Order: "up"},
+		"event_outcome":  {EventOutcome: "maybe"},
+		"event_type":     {EventType: "*.created"},
+		"severity":       {Severity: strings.Repeat("x", 51)},
+		"correlation_id": {CorrelationID: "a\x00"},
+		"actor_id":       {ActorID: "\xff"},
+		"since":          {Since: "yesterday"},
+		"until":          {Until: "tomorrow"},
+		"detail_key":     {DetailValue: new("v")},
+		"detail_value":   {DetailKey: new("k")},
+		"cursor":         {Cursor: "abc"},
+		"at_least":       {AtLeast: []string{"abc"}},
+	} {
+		_, err := p.prepare(now)
+		var bad *ParamError
+		if !errors.As(err, &bad) || len(bad.Fields) != 1 || bad.Fields[name] == "" {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestValuesNeverGetIntoTheStatement(t *testing.T) {
+	t.Parallel()
+	evil := "'; DROP TABLE audit_events; --%s$1"
+	f, err := Params{
+		EventType: evil + "*", EventCategory: evil, EventAction: evil, Severity: evil, CorrelationID: evil, ActorID: evil,
+		ResourceType: evil, ResourceID: evil, Namespace: evil, ClusterID: evil, DetailKey: new(evil), DetailValue: new(evil),
+	}.prepare(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sql, args := f.pageQuery()
+	if strings.Contains(sql, "DROP") {
+		t.Errorf("the statement holds a value: %s", sql)
+	}
+	if len(args) != 14 { // twelve values, limit and offset
+		t.Errorf("%d arguments: %v", len(args), args)
+	}
+}
+
+func TestCursorContinuesItsOwnQueryOnly(t *testing.T) {
+	t.Parallel()
+	asked := Params{CorrelationID: "rr-1", Since: "24h", Limit: new(10)}
+	first, err := asked.prepare(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := cursor{query: first.fingerprint, at: now.Add(-time.Microsecond), id: uuid.New(), span: first.span}
+	text, err := place.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	asked.Cursor, asked.Limit, asked.Order = text, new(20), "desc"
+	later := now.Add(time.Hour)
+	next, err := asked.prepare(later)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !next.cursor.at.Equal(place.at) || next.cursor.id != place.id {
+		t.Errorf("got %v", next.cursor)
+	}
+	if !next.span.since.Equal(*first.span.since) || next.span.until != nil {
+		t.Errorf("the span moved: %v", next.span)
+	}
+
+	for name, change := range map[string]func(*Params){
+		"filter": func(p *Params) { p.CorrelationID = "rr-2" },
+		"order":  func(p *Params) { p.Order = "asc" },
+		"since":  func(p *Params) { p.Since = "25h" },
+		"detail": func(p *Params) { p.DetailKey, p.DetailValue = new("k"), new("v") },
+		"offset": func(p *Params) { p.Offset = new(1) },
+		"broken": func(p *Params) { p.Cursor = text[:len(text)-1] },
+		"longer": func(p *Params) { p.Cursor += "AAAA" },
+	} {
+		p := asked
+		change(&p)
+		if _, err := p.prepare(now); err == nil {
+			t.Errorf("%s: taken, want a refusal", name)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+// Package schema owns the tables: the embedded migrations, the check that a
+// database has exactly the version that this program was built for, and the
+// monthly partitions.
+package schema
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// The tables that goose keeps: the versions that were applied, and the lease
+// row that lets one migration run at a time.
+const (
+	versionTable = "schema_version"
+	lockTable    = "schema_lock"
+)
+
+// Two migrations at once are short work: the second looks again every second,
+// and takes over after the lease when the first one died.
+const (
+	lockLease     = 10 * time.Second
+	lockHeartbeat = 2 * time.Second
+	lockRetry     = 1 * time.Second
+	lockAttempts  = 120
+)
+
+// PostgreSQL's codes (appendix A of its manual).
+const (
+	codeUndefinedTable    = "42P01"
+	codeDuplicateTable    = "42P07"
+	codeUniqueViolation   = "23505"
+	codeCheckViolation    = "23514"
+	codeLockNotAvailable  = "55P03"
+	codeInsufficientRight = "42501"
+)
+
+// Querier is a connection or a pool.
+type Querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Status compares a database with this program.
+type Status struct {
+	// Current is the database's version, 0 without a schema.
+	Current int64
+	// Wanted is the version that this program was built for.
+	Wanted int64
+}
+
+// ErrNotCurrent means that the schema is older or newer than this program.
+var ErrNotCurrent = errors.New("schema is not current")
+
+// Err is nil when the versions are the same, else an error that wraps
+// ErrNotCurrent and says what to do.
+func (s Status) Err() error {
+	switch {
+	case s.Current == 0:
+		return fmt.Errorf("%w: the database has no schema: run `datastorage migrate up` first", ErrNotCurrent)
+	case s.Current < s.Wanted:
+		return fmt.Errorf("%w: the database has version %d, this program needs %d: run `datastorage migrate up` first", ErrNotCurrent, s.Current, s.Wanted)
+	case s.Current > s.Wanted:
+		return fmt.Errorf("%w: the database has version %d, this program knows %d: run a datastorage as new as the one that migrated it", ErrNotCurrent, s.Current, s.Wanted)
+	default:
+		return nil
+	}
+}
+
+// Read finds out which version a database has; it changes nothing.
+func Read(ctx context.Context, db Querier) (Status, error) {
+	wanted, err := newest()
+	if err != nil {
+		return Status{}, err
+	}
+	status := Status{Wanted: wanted}
+	const query = `SELECT coalesce(max(version_id), 0) FROM ` + versionTable + ` WHERE is_applied`
+	err = db.QueryRow(ctx, query).Scan(&status.Current)
+	if hasCode(err, codeUndefinedTable) {
+		return status, nil
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("read schema version: %w", err)
+	}
+	return status, nil
+}
+
+// newest is the highest version among the embedded migrations.
+func newest() (int64, error) {
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return 0, fmt.Errorf("list migrations: %w", err)
+	}
+	last := names[len(names)-1] // sorted, and numbered with the same number of digits
+	number, _, _ := strings.Cut(strings.TrimPrefix(last, "migrations/"), "_")
+	version, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("migration %s: %w", last, err)
+	}
+	return version, nil
+}
+
+// Applied is one migration that Up ran.
+type Applied struct {
+	Name     string
+	Duration time.Duration
+}
+
+// Up applies the migrations that the database lacks, each in a transaction,
+// and returns them. Several may run at once: a lease row lets one work at a
+// time, and it needs no session, so that it works through a connection pooler
+// (the reason for goose: its alternative takes session advisory locks).
+func Up(ctx context.Context, config *pgx.ConnConfig) (applied []Applied, err error) {
+	db := stdlib.OpenDB(*config)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	provider, err := newProvider(db)
+	if err != nil {
+		return nil, err
+	}
+	results, err := provider.Up(ctx)
+	for _, r := range results {
+		applied = append(applied, Applied{Name: strings.TrimPrefix(r.Source.Path, "migrations/"), Duration: r.Duration})
+	}
+	if err != nil {
+		return applied, fmt.Errorf("migrate: %w", err)
+	}
+	return applied, nil
+}
+
+func newProvider(db *sql.DB) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("open migrations: %w", err)
+	}
+	locker, err := lock.NewPostgresTableLocker(
+		lock.WithTableName(lockTable),
+		lock.WithTableLeaseDuration(lockLease),
+		lock.WithTableHeartbeatInterval(lockHeartbeat),
+		lock.WithTableLockTimeout(lockRetry, lockAttempts),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make migration lock: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
+		goose.WithTableName(versionTable), goose.WithLocker(locker), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return nil, fmt.Errorf("load migrations: %w", err)
+	}
+	return provider, nil
+}
+
+// IDTime is the value of the column id_time.
+func IDTime(t time.Time, timed bool) pgtype.Timestamptz {
+	if !timed {
+		return pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
+	}
+	return pgtype.Timestamptz{Time: t, Valid: true}
+}
+
+func hasCode(err error, codes ...string) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	return slices.Contains(codes, pg.Code)
+}
