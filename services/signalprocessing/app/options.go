@@ -1,0 +1,111 @@
+package app
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.uber.org/zap"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+
+	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/pkg/service/sink"
+	"kubernaut.ai/services/signalprocessing/classify"
+)
+
+// The defaults of Options.
+const (
+	DefaultManagementListen = "127.0.0.1:9092"
+	DefaultMaxAttempts      = 5
+	DefaultRetryBackoff     = time.Second
+	DefaultMaxRetryBackoff  = 30 * time.Second
+	DefaultConcurrency      = 4
+	DefaultStartupTimeout   = 15 * time.Second
+	DefaultGrace            = 20 * time.Second
+)
+
+// Options of an App. A field that is unset has the default that its comment
+// names; an unusable one makes New fail.
+type Options struct {
+	// DataStorageURL is where audit events go, for example "http://127.0.0.1:8080". Required.
+	DataStorageURL string
+	// DataStorageTokenFile holds the bearer token for DataStorage and is read
+	// again for each write; no token is sent where it is empty.
+	DataStorageTokenFile string
+
+	// ManagementListen is the address of probes, metrics and audit flush; DefaultManagementListen.
+	ManagementListen string
+	// PprofListen is the loopback address of pprof; off where it is empty.
+	PprofListen string
+
+	// Kubeconfig names a kubeconfig file; the pod's service account where it is empty.
+	Kubeconfig string
+	// RESTConfig, for programs that embed the service, goes before Kubeconfig.
+	RESTConfig *rest.Config
+	// WatchNamespaces limits the service to these namespaces; all of them where it is empty.
+	WatchNamespaces []string
+
+	// LeaderElect lets one replica work at a time.
+	LeaderElect bool
+	// LeaderElectionNamespace is where the lease lies; the pod's own where it is empty.
+	LeaderElectionNamespace string
+
+	// MaxAttempts is how often enrichment is tried; DefaultMaxAttempts.
+	MaxAttempts int
+	// RetryBackoff is the wait after the first failed attempt, which doubles
+	// up to MaxRetryBackoff; DefaultRetryBackoff and DefaultMaxRetryBackoff.
+	RetryBackoff, MaxRetryBackoff time.Duration
+	// PolicyDeadline bounds one decision; classify.DefaultDeadline.
+	PolicyDeadline time.Duration
+	// Concurrency is how many resources of a kind are handled at the same time; DefaultConcurrency.
+	Concurrency int
+
+	// StartupTimeout bounds the wait for the API server at start; DefaultStartupTimeout.
+	StartupTimeout time.Duration
+	// Grace bounds the stop: the work under way, and after it the flush of the
+	// audit store, have this long each; DefaultGrace.
+	Grace time.Duration
+
+	// Log is where the service logs; nowhere where it is nil.
+	Log *zap.Logger
+	// Clock is the wall clock where it is nil.
+	Clock clock.WithTicker
+}
+
+// AddFlags registers a flag for each option, with the option's default.
+func (o *Options) AddFlags(flags *pflag.FlagSet) {
+	o.complete()
+	sink.AddFlags(flags, &o.DataStorageURL, &o.DataStorageTokenFile)
+	flags.StringVar(&o.ManagementListen, "management-listen", o.ManagementListen, "address of probes, metrics and audit flush")
+	flags.StringVar(&o.PprofListen, "pprof-listen", o.PprofListen, "loopback address of pprof, off where empty")
+	flags.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "kubeconfig file; the pod's service account where empty")
+	flags.StringSliceVar(&o.WatchNamespaces, "watch-namespace", o.WatchNamespaces, "namespaces to work in, separated by commas; all where empty")
+	flags.BoolVar(&o.LeaderElect, "leader-elect", true, "let one replica work at a time")
+	flags.StringVar(&o.LeaderElectionNamespace, "leader-election-namespace", o.LeaderElectionNamespace, "namespace of the leader's lease; the pod's own where empty")
+	flags.Var(service.PositiveInt(&o.MaxAttempts), "max-attempts", "how often enrichment is tried before processing fails")
+	flags.Var(service.PositiveDuration(&o.RetryBackoff), "retry-backoff", "wait after the first failed attempt; it doubles with each")
+	flags.Var(service.PositiveDuration(&o.MaxRetryBackoff), "max-retry-backoff", "longest wait between attempts")
+	flags.Var(service.PositiveDuration(&o.PolicyDeadline), "policy-deadline", "how long one policy decision may take")
+	flags.Var(service.PositiveInt(&o.Concurrency), "concurrency", "how many resources of a kind are handled at the same time")
+	flags.Var(service.PositiveDuration(&o.StartupTimeout), "startup-timeout", "how long to wait for the API server at start")
+	flags.Var(service.PositiveDuration(&o.Grace), "grace", "how long the work under way, and then the audit flush, may take at the end")
+}
+
+// complete puts the defaults in the place of unset values.
+func (o *Options) complete() {
+	o.ManagementListen = cmp.Or(o.ManagementListen, DefaultManagementListen)
+	o.MaxAttempts = cmp.Or(o.MaxAttempts, DefaultMaxAttempts)
+	o.RetryBackoff = cmp.Or(o.RetryBackoff, DefaultRetryBackoff)
+	o.MaxRetryBackoff = cmp.Or(o.MaxRetryBackoff, max(DefaultMaxRetryBackoff, o.RetryBackoff))
+	o.PolicyDeadline = cmp.Or(o.PolicyDeadline, classify.DefaultDeadline)
+	o.Concurrency = cmp.Or(o.Concurrency, DefaultConcurrency)
+	o.StartupTimeout = cmp.Or(o.StartupTimeout, DefaultStartupTimeout)
+	o.Grace = cmp.Or(o.Grace, DefaultGrace)
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+}

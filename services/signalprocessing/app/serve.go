@@ -1,0 +1,88 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/service"
+)
+
+var errCachesNotSynced = errors.New("the caches are not filled yet")
+
+// servers are the open listeners of the service.
+type servers struct {
+	management net.Listener
+	pprof      net.Listener // nil where pprof is off
+}
+
+func (a *App) listen(ctx context.Context) (*servers, error) {
+	management, err := service.Listen(ctx, "management-listen", a.options.ManagementListen)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the flag
+	}
+	s := &servers{management: management}
+	if a.options.PprofListen != "" {
+		if s.pprof, err = service.Listen(ctx, "pprof-listen", a.options.PprofListen); err != nil {
+			s.close()
+			return nil, err //nolint:wrapcheck // names the flag
+		}
+	}
+	return s, nil
+}
+
+// close closes the listeners; those that were served are closed already, which is fine.
+func (s *servers) close() {
+	_ = s.management.Close()
+	if s.pprof != nil {
+		_ = s.pprof.Close()
+	}
+}
+
+// run serves until ctx ends or one server fails.
+func (s *servers) run(ctx context.Context, management http.Handler, grace time.Duration) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	all := []*service.Server{{Name: "management server", Listener: s.management, Handler: management, Grace: grace}}
+	if s.pprof != nil {
+		all = append(all, &service.Server{Name: "pprof server", Listener: s.pprof, Handler: service.PprofHandler(), Grace: grace})
+	}
+	results := make(chan error, len(all))
+	for _, server := range all {
+		go func() {
+			err := server.Run(ctx)
+			stop()
+			results <- err
+		}()
+	}
+	errs := make([]error, 0, len(all))
+	for range all {
+		errs = append(errs, <-results)
+	}
+	return errors.Join(errs...)
+}
+
+// management is the handler of the management port. controller-runtime keeps
+// its metrics (queues, API calls) in a registry of the process.
+func (a *App) management(store *audit.Store) http.Handler {
+	m := &service.Management{
+		Ready: []service.Check{{Name: "caches", Func: func(context.Context) error {
+			select {
+			case <-a.ready:
+				return nil
+			default:
+				return errCachesNotSynced
+			}
+		}}},
+		Metrics: prometheus.Gatherers{a.registry, metrics.Registry},
+		Flush:   audit.FlushHandler(store),
+		Log:     a.options.Log,
+	}
+	return m.Handler()
+}

@@ -1,0 +1,141 @@
+package classify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/open-policy-agent/opa/v1/rego"
+
+	"kubernaut.ai/api/v1alpha1"
+)
+
+// The limits of the resource's fields.
+const (
+	maxSource = 63
+	maxName   = 253
+	maxSLA    = 63
+	maxReason = 512
+)
+
+// errUndefined means that no rule of a policy applied, not even its default.
+var errUndefined = errors.New("is undefined")
+
+// evaluate asks one query and decodes its answer.
+func (c *Classifier) evaluate(ctx context.Context, query string, doc, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.deadline)
+	defer cancel()
+	results, err := c.prepared[query].Eval(ctx, rego.EvalInput(doc))
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%s: took longer than %s", query, c.deadline)
+	case err != nil:
+		return fmt.Errorf("%s: %w", query, err)
+	case len(results) == 0:
+		return fmt.Errorf("%s: %w", query, errUndefined)
+	}
+	encoded, err := json.Marshal(results[0].Expressions[0].Value)
+	if err != nil {
+		return fmt.Errorf("%s: encode answer: %w", query, err)
+	}
+	if err := json.Unmarshal(encoded, answer); err != nil {
+		return fmt.Errorf("%s: unusable answer: %w", query, err)
+	}
+	return nil
+}
+
+// verdict asks for a value and checks it against its scale.
+func (c *Classifier) verdict(ctx context.Context, query string, doc any, known func(string) bool) (Verdict, error) {
+	var v Verdict
+	if err := c.evaluate(ctx, query, doc, &v); err != nil {
+		return Verdict{}, err
+	}
+	switch {
+	case !known(v.Value):
+		return Verdict{}, fmt.Errorf("%s: value %q is not on the scale", query, v.Value)
+	case v.Confidence < 0 || v.Confidence > 100:
+		return Verdict{}, fmt.Errorf("%s: confidence %d is not between 0 and 100", query, v.Confidence)
+	case v.Source == "" || utf8.RuneCountInString(v.Source) > maxSource:
+		return Verdict{}, fmt.Errorf("%s: source %q: want 1 to %d characters", query, v.Source, maxSource)
+	}
+	return v, nil
+}
+
+// business asks who is concerned. What the policy cannot tell, or tells beyond
+// the limits, is left out.
+func (c *Classifier) business(ctx context.Context, doc any) (v1alpha1.Business, error) {
+	nobody := v1alpha1.Business{Criticality: criticalityUnknown}
+	var b struct {
+		Unit         string               `json:"unit"`
+		ServiceOwner string               `json:"serviceOwner"`
+		Criticality  v1alpha1.Criticality `json:"criticality"`
+		SLA          string               `json:"sla"`
+	}
+	if err := c.evaluate(ctx, queryBusiness, doc, &b); err != nil {
+		return nobody, err
+	}
+	if !isCriticality(b.Criticality) {
+		return nobody, fmt.Errorf("%s: criticality %q is not on the scale", queryBusiness, b.Criticality)
+	}
+	if _, err := time.ParseDuration(b.SLA); b.SLA != "" && err != nil {
+		return nobody, fmt.Errorf("%s: sla: %w", queryBusiness, err)
+	}
+	return v1alpha1.Business{
+		Unit:         within(b.Unit, maxName),
+		ServiceOwner: within(b.ServiceOwner, maxName),
+		Criticality:  b.Criticality,
+		SLA:          within(b.SLA, maxSLA),
+	}, nil
+}
+
+func within(text string, limit int) string {
+	if utf8.RuneCountInString(text) > limit {
+		return ""
+	}
+	return text
+}
+
+func (v Verdict) decision() v1alpha1.Decision {
+	return v1alpha1.Decision{Source: v.Source, ConfidencePercent: v.Confidence}
+}
+
+// undecided marks a value that stands in for a policy that failed.
+func undecided() v1alpha1.Decision { return v1alpha1.Decision{Source: SourcePolicyError} }
+
+// reason joins what went wrong to one bounded text.
+func reason(errs ...error) string {
+	err := errors.Join(errs...)
+	if err == nil {
+		return ""
+	}
+	text := []rune(err.Error())
+	return string(text[:min(len(text), maxReason)])
+}
+
+const criticalityUnknown = v1alpha1.Criticality("unknown")
+
+func isSeverity(value string) bool {
+	return slices.Contains([]v1alpha1.Severity{
+		v1alpha1.SeverityCritical, v1alpha1.SeverityHigh, v1alpha1.SeverityMedium, v1alpha1.SeverityLow, v1alpha1.SeverityUnknown,
+	}, v1alpha1.Severity(value))
+}
+
+func isEnvironment(value string) bool {
+	return slices.Contains([]v1alpha1.Environment{
+		v1alpha1.EnvironmentProduction, v1alpha1.EnvironmentStaging, v1alpha1.EnvironmentDevelopment, v1alpha1.EnvironmentTest, v1alpha1.EnvironmentUnknown,
+	}, v1alpha1.Environment(value))
+}
+
+func isPriority(value string) bool {
+	return slices.Contains([]v1alpha1.Priority{
+		v1alpha1.PriorityP0, v1alpha1.PriorityP1, v1alpha1.PriorityP2, v1alpha1.PriorityP3,
+	}, v1alpha1.Priority(value))
+}
+
+func isCriticality(value v1alpha1.Criticality) bool {
+	return slices.Contains([]v1alpha1.Criticality{"critical", "high", "medium", "low", criticalityUnknown}, value)
+}

@@ -1,0 +1,96 @@
+package classify
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"kubernaut.ai/api/v1alpha1"
+)
+
+// Input is what the policies see.
+type Input struct {
+	Signal  Signal                   `json:"signal"`
+	Context v1alpha1.EnrichedContext `json:"context"`
+	// Severity and Environment are there for the priority and business policies alone.
+	Severity    *Verdict `json:"severity,omitempty"`
+	Environment *Verdict `json:"environment,omitempty"`
+}
+
+// Signal is the signal as the policies see it: without times, so that a
+// decision depends on nothing that differs between two alike signals.
+type Signal struct {
+	Name        string            `json:"name"`
+	Type        string            `json:"type"`
+	Source      string            `json:"source"`
+	Severity    string            `json:"severity"`
+	Target      Target            `json:"target"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+// Target is the object that the signal is about.
+type Target struct {
+	Kind      string `json:"kind"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+}
+
+// Verdict is a decided value with its evidence.
+type Verdict struct {
+	Value      string `json:"value"`
+	Source     string `json:"source"`
+	Confidence int32  `json:"confidence"`
+}
+
+// NewInput makes the input for a signal and what enrichment found out, which
+// may be nil.
+func NewInput(signal *v1alpha1.Signal, context *v1alpha1.EnrichedContext) Input {
+	in := Input{Signal: Signal{
+		Name:     signal.SignalName,
+		Type:     string(signal.SignalType),
+		Source:   signal.SignalSource,
+		Severity: signal.Severity,
+		Target: Target{
+			Kind:      signal.TargetResource.Kind,
+			Name:      signal.TargetResource.Name,
+			Namespace: signal.TargetResource.Namespace,
+		},
+		Labels:      signal.Labels,
+		Annotations: signal.Annotations,
+	}}
+	if in.Signal.Target.Kind == "Namespace" {
+		// A namespace is its own: its name tells the environment, too.
+		in.Signal.Target.Namespace = in.Signal.Target.Name
+	}
+	if context != nil {
+		in.Context = *context
+	}
+	return in
+}
+
+// Decided adds what Classify decided; nil where it did not.
+func (in *Input) Decided(severity *v1alpha1.SeverityDecision, environment *v1alpha1.EnvironmentDecision) {
+	if severity != nil {
+		in.Severity = &Verdict{Value: string(severity.Value), Source: severity.Source, Confidence: severity.ConfidencePercent}
+	}
+	if environment != nil {
+		in.Environment = &Verdict{Value: string(environment.Value), Source: environment.Source, Confidence: environment.ConfidencePercent}
+	}
+}
+
+// document is the input in JSON's own types, and its digest. Maps are encoded
+// in the order of their keys, so equal inputs have equal digests.
+func (in *Input) document() (any, string, error) {
+	text, err := json.Marshal(in)
+	if err != nil {
+		return nil, "", fmt.Errorf("encode policy input: %w", err)
+	}
+	var doc any
+	if err := json.Unmarshal(text, &doc); err != nil {
+		return nil, "", fmt.Errorf("decode policy input: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return doc, hex.EncodeToString(sum[:]), nil
+}

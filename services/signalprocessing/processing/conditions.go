@@ -1,0 +1,54 @@
+package processing
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kubernaut.ai/api/v1alpha1"
+)
+
+// maxMessage is the length of a message in characters.
+const maxMessage = 1024
+
+// condition sets one condition of a status.
+func (r *Reconciler) condition(status *v1alpha1.SignalProcessingStatus, name string, value metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type:               name,
+		Status:             value,
+		ObservedGeneration: status.ObservedGeneration,
+		LastTransitionTime: metav1.NewTime(r.Clock.Now()),
+		Reason:             reason,
+		Message:            limited(message),
+	})
+}
+
+// untouched sets every condition to what holds before the first step.
+func (r *Reconciler) untouched(status *v1alpha1.SignalProcessingStatus) {
+	for _, name := range []string{
+		v1alpha1.ConditionEnrichmentComplete, v1alpha1.ConditionClassificationComplete,
+		v1alpha1.ConditionCategorizationComplete, v1alpha1.ConditionReady,
+	} {
+		r.condition(status, name, metav1.ConditionFalse, "InProgress", "")
+	}
+}
+
+// decision sets the condition of a decision; a default that stands in for a
+// failed policy shows in its reason.
+func (r *Reconciler) decision(status *v1alpha1.SignalProcessingStatus, name, reason, message, policyError string) {
+	if policyError != "" {
+		reason, message = "PolicyFailed", policyError
+	}
+	r.condition(status, name, metav1.ConditionTrue, reason, message)
+}
+
+// reasonOf makes a condition's reason of an error's code: Forbidden of forbidden.
+func reasonOf(code string) string {
+	return strings.ToUpper(code[:1]) + code[1:]
+}
+
+func limited(message string) string {
+	text := []rune(message)
+	return string(text[:min(len(text), maxMessage)])
+}

@@ -1,0 +1,73 @@
+package processing
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kubernaut.ai/api/v1alpha1"
+)
+
+// Metrics count what the Reconciler does.
+type Metrics struct {
+	steps     *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	decisions *prometheus.CounterVec
+	degraded  prometheus.Counter
+	conflicts prometheus.Counter
+}
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
+	m := &Metrics{
+		steps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signalprocessing_steps_total",
+			Help: "Steps by the phase they were made in and their result (ok or error).",
+		}, []string{"phase", "result"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "signalprocessing_step_duration_seconds",
+			Help:    "Time from reading the resource to its written status.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}, []string{"phase"}),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signalprocessing_decisions_total",
+			Help: "Completed signals by what was decided about them.",
+		}, []string{"severity", "environment", "priority"}),
+		degraded: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "signalprocessing_degraded_total",
+			Help: "Signals whose target was not found.",
+		}),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "signalprocessing_conflicts_total",
+			Help: "Steps made again because the resource had changed.",
+		}),
+	}
+	for _, c := range []prometheus.Collector{m.steps, m.durations, m.decisions, m.degraded, m.conflicts} {
+		if err := registerer.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *Metrics) step(phase v1alpha1.ProcessingPhase, took time.Duration, err error) {
+	result := "ok"
+	if err != nil {
+		result = "error"
+	}
+	m.steps.WithLabelValues(string(phase), result).Inc()
+	m.durations.WithLabelValues(string(phase)).Observe(took.Seconds())
+}
+
+func (m *Metrics) conflict() { m.conflicts.Inc() }
+
+// decided counts the decisions of a signal once, when it is completed.
+func (m *Metrics) decided(status *v1alpha1.SignalProcessingStatus) {
+	if status.Phase == v1alpha1.ProcessingClassifying && status.Context.Degraded {
+		m.degraded.Inc()
+	}
+	if status.Phase == v1alpha1.ProcessingCompleted && status.Severity != nil && status.Environment != nil {
+		m.decisions.WithLabelValues(string(status.Severity.Value), string(status.Environment.Value), string(status.Priority.Value)).Inc()
+	}
+}
