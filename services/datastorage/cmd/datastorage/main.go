@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -27,24 +28,14 @@ func root() *cobra.Command {
 
 func serve() *cobra.Command {
 	var options app.Options
-	var logs service.LogFlags
-	c := &cobra.Command{Use: "serve", Short: "Serve the API", Args: service.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		log, err := logs.New(os.Stderr)
-		if err != nil {
-			return err //nolint:wrapcheck // names the flag
-		}
+	return service.Serve(prefix, "Serve the API until SIGTERM or SIGINT", options.AddFlags, func(ctx context.Context, log *zap.Logger) error {
 		options.Log = log
 		a, err := app.New(options)
 		if err != nil {
 			return err //nolint:wrapcheck // names the flag
 		}
-		log.Info("starting", zap.Any("configuration", service.Effective(c.Flags())))
-		return a.Run(c.Context())
-	}}
-	options.AddFlags(c.Flags())
-	logs.AddTo(c.Flags())
-	service.Configure(c, prefix)
-	return c
+		return a.Run(ctx) //nolint:wrapcheck // says what failed
+	})
 }
 
 func migrate() *cobra.Command {

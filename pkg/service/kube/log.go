@@ -1,0 +1,16 @@
+package kube
+
+import (
+	"github.com/go-logr/zapr"
+	"go.uber.org/zap"
+	"k8s.io/klog/v2"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// LogTo sends what Kubernetes' libraries log to log. They log through the
+// process alone: a program calls it once, before it starts anything.
+func LogTo(log *zap.Logger) {
+	logger := zapr.NewLogger(log.Named("kubernetes"))
+	klog.SetLogger(logger)
+	ctrllog.SetLogger(logger)
+}

@@ -1,0 +1,34 @@
+package service
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.uber.org/zap"
+)
+
+// Serve makes the serve command of a service. It has the flags that addFlags
+// adds and those for logging, each also as an environment variable behind
+// prefix; it logs its configuration without secrets, and runs until it is told
+// to end.
+func Serve(prefix, short string, addFlags func(*pflag.FlagSet), run func(ctx context.Context, log *zap.Logger) error) *cobra.Command {
+	var logs LogFlags
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: short,
+		Args:  NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := logs.New(c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			log.Info("starting", zap.Any("configuration", Effective(c.Flags())))
+			return run(c.Context(), log)
+		},
+	}
+	addFlags(c.Flags())
+	logs.AddTo(c.Flags())
+	Configure(c, prefix)
+	return c
+}
