@@ -1,0 +1,142 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/rest"
+
+	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/services/gateway/app"
+)
+
+func usable() app.Options {
+	return app.Options{
+		DataStorageURL:   "http://127.0.0.1:1",
+		Listen:           "127.0.0.1:0",
+		ManagementListen: "127.0.0.1:0",
+		RESTConfig:       &rest.Config{Host: "http://127.0.0.1:1"},
+	}
+}
+
+func TestUnusableOptionsNameTheFlag(t *testing.T) {
+	t.Parallel()
+	missing := filepath.Join(t.TempDir(), "missing")
+	broken := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(broken, []byte("no yaml: ["), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		flag   string
+		change func(*app.Options)
+	}{
+		"no DataStorage":         {"--datastorage-url", func(o *app.Options) { o.DataStorageURL = "" }},
+		"no address":             {"--datastorage-url", func(o *app.Options) { o.DataStorageURL = "datastorage:8080" }},
+		"no token file":          {"--datastorage-token-file", func(o *app.Options) { o.DataStorageTokenFile = missing }},
+		"no listen address":      {"--listen", func(o *app.Options) { o.Listen = "8081" }},
+		"open to everybody":      {"--listen", func(o *app.Options) { o.Listen = "0.0.0.0:8081" }},
+		"no management address":  {"--management-listen", func(o *app.Options) { o.ManagementListen = "nowhere" }},
+		"profiles for everybody": {"--pprof-listen", func(o *app.Options) { o.PprofListen = "0.0.0.0:6060" }},
+		"unknown authentication": {"--auth", func(o *app.Options) { o.Auth.Mode = "magic" }},
+		"no cluster":             {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil }},
+		"no kubeconfig":          {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil; o.Kubeconfig = missing }},
+		"broken kubeconfig":      {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil; o.Kubeconfig = broken }},
+		"no namespace":           {"--namespace", func(o *app.Options) { o.Namespace = "Not One" }},
+		"no watched namespace":   {"--watch-namespace", func(o *app.Options) { o.WatchNamespaces = []string{"a", "-"} }},
+		"negative cool-down":     {"--cool-down", func(o *app.Options) { o.CoolDown = -1 }},
+		"negative grace":         {"--grace", func(o *app.Options) { o.Grace = -1 }},
+		"negative body":          {"--max-body-bytes", func(o *app.Options) { o.MaxBodyBytes = -1 }},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := usable()
+			test.change(&options)
+			_, err := app.New(options)
+			var usage *service.UsageError
+			if !errors.As(err, &usage) || !strings.Contains(err.Error(), test.flag) {
+				t.Errorf("error %v, want a usage error that names %s", err, test.flag)
+			}
+		})
+	}
+}
+
+func TestFlagsHaveTheDefaultsOfTheOptions(t *testing.T) {
+	t.Parallel()
+	var options app.Options
+	flags := pflag.NewFlagSet("gateway", pflag.ContinueOnError)
+	options.AddFlags(flags)
+	if err := flags.Parse(nil); err != nil {
+		t.Fatal(err)
+	}
+	want := app.Defaults()
+	if options.Listen != want.Listen || options.CoolDown != want.CoolDown || options.Grace != want.Grace ||
+		options.MaxBodyBytes != want.MaxBodyBytes || options.Namespace != want.Namespace || options.KubeQPS != want.KubeQPS {
+		t.Errorf("flags give %+v, the defaults are %+v", options, want)
+	}
+	for _, argument := range []string{"--cool-down=0s", "--cool-down=soon", "--max-concurrent=0", "--kube-qps=-1", "--max-body-bytes=x"} {
+		if err := flags.Parse([]string{argument}); err == nil {
+			t.Errorf("%s was accepted", argument)
+		}
+	}
+}
+
+func TestAnUnreachableAPIServerIsSaidInOneLine(t *testing.T) {
+	t.Parallel()
+	options := usable()
+	options.StartupTimeout = 50 * time.Millisecond
+	a, err := app.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = a.Run(t.Context())
+	if err == nil {
+		t.Fatal("ran without an API server")
+	}
+	for _, part := range []string{"http://127.0.0.1:1", "--kubeconfig", "refused", "50ms"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("error %q does not say %q", err, part)
+		}
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %q has several lines", err)
+	}
+}
+
+func TestAStopBeforeTheStartIsNoFailure(t *testing.T) {
+	t.Parallel()
+	a, err := app.New(usable())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.Run(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAPortThatIsTakenIsNamed(t *testing.T) {
+	t.Parallel()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	options := usable()
+	options.Listen = l.Addr().String()
+	a, err := app.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "--listen "+l.Addr().String()) {
+		t.Errorf("error %v does not name the flag and the address", err)
+	}
+}

@@ -1,0 +1,148 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/service/kube"
+	"kubernaut.ai/services/gateway/request"
+)
+
+const (
+	// fieldManager owns what the Gateway writes.
+	fieldManager = "gateway"
+	// knockInterval is the pause between attempts to reach the API server at start.
+	knockInterval = 500 * time.Millisecond
+	knockTimeout  = 5 * time.Second
+)
+
+// cluster is the connection to the API server.
+type cluster struct {
+	address   string
+	namespace string
+	// client reads and writes without a cache.
+	client client.Client
+	// requests is the informer cache.
+	requests cache.Cache
+	// watchFailed holds the latest error of the informer, for the message of a failed start.
+	watchFailed chan error
+}
+
+func (a *App) connect() (*cluster, error) {
+	types, err := kube.Scheme()
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	httpClient, err := rest.HTTPClientFor(a.rest)
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes API server %s: %w", a.rest.Host, err)
+	}
+	mapper, err := apiutil.NewDynamicRESTMapper(a.rest, httpClient)
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes API server %s: %w", a.rest.Host, err)
+	}
+	live, err := client.New(a.rest, client.Options{
+		HTTPClient: httpClient, Scheme: types, Mapper: mapper, FieldOwner: fieldManager,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes API server %s: %w", a.rest.Host, err)
+	}
+	c := &cluster{address: a.rest.Host, namespace: a.options.Namespace, client: live, watchFailed: make(chan error, 1)}
+	namespaces := map[string]cache.Config{}
+	for _, namespace := range a.options.WatchNamespaces {
+		namespaces[namespace] = cache.Config{}
+	}
+	c.requests, err = cache.New(a.rest, cache.Options{
+		HTTPClient:                  httpClient,
+		Scheme:                      types,
+		Mapper:                      mapper,
+		DefaultNamespaces:           namespaces,
+		DefaultTransform:            request.Trim,
+		ReaderFailOnMissingInformer: true,
+		DefaultWatchErrorHandler: func(_ context.Context, _ *toolscache.Reflector, err error) {
+			c.noteWatchError(err)
+			a.log.Debug("watch of requests interrupted", zap.Error(err))
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cache of requests: %w", err)
+	}
+	return c, nil
+}
+
+// noteWatchError keeps the first error until somebody asks.
+func (c *cluster) noteWatchError(err error) {
+	select {
+	case c.watchFailed <- err:
+	default:
+	}
+}
+
+// reachable reads the Gateway's own namespace: the API server answers, knows
+// the Gateway, and the namespace is there.
+func (c *cluster) reachable(ctx context.Context) error {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := c.client.Get(ctx, client.ObjectKey{Name: c.namespace}, object); err != nil {
+		return fmt.Errorf("read namespace %s: %w", c.namespace, err)
+	}
+	return nil
+}
+
+// knock waits until the API server answers, and returns an error that says
+// what to do when it does not before ctx ends.
+func (a *App) knock(ctx context.Context, c *cluster) error {
+	for {
+		err := func() error {
+			once, cancel := context.WithTimeout(ctx, knockTimeout)
+			defer cancel()
+			return c.reachable(once)
+		}()
+		switch {
+		case err == nil:
+			return nil
+		case apierrors.IsNotFound(err):
+			return fmt.Errorf("namespace %s does not exist in %s: create it or give another with --namespace", c.namespace, c.address)
+		case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+			return fmt.Errorf("kubernetes API server %s refuses the Gateway: give it the permissions of its role: %w", c.address, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("kubernetes API server %s does not answer: see that it runs and that --kubeconfig is right (gave up after %s): %w",
+				c.address, a.options.StartupTimeout, err)
+		case <-a.options.Clock.After(knockInterval):
+		}
+	}
+}
+
+// sync starts the informer of requests and waits until it has seen them all.
+// The cache itself runs elsewhere.
+func (a *App) sync(ctx context.Context, c *cluster) error {
+	_, err := c.requests.GetInformer(ctx, &v1alpha1.RemediationRequest{})
+	switch {
+	case meta.IsNoMatchError(err):
+		return fmt.Errorf("%s does not know remediationrequests.kubernaut.ai: install the custom resource definitions first: %w", c.address, err)
+	case err == nil && c.requests.WaitForCacheSync(ctx):
+		return nil
+	}
+	select {
+	case err = <-c.watchFailed:
+	default:
+		err = errors.Join(err, ctx.Err())
+	}
+	return fmt.Errorf("list remediationrequests at %s (gave up after %s): %w", c.address, a.options.StartupTimeout, err)
+}

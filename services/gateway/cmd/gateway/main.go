@@ -1,0 +1,30 @@
+// Command gateway takes signals and opens remediation requests.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/pkg/service/kube"
+	"kubernaut.ai/services/gateway/app"
+)
+
+func main() {
+	root := service.Group(&cobra.Command{Use: "gateway", Short: "Takes signals of a cluster and opens remediation requests"})
+	var options app.Options
+	root.AddCommand(service.Serve("GATEWAY", "Take signals until SIGTERM or SIGINT", options.AddFlags,
+		func(ctx context.Context, log *zap.Logger) error {
+			kube.LogTo(log)
+			options.Log = log
+			a, err := app.New(options)
+			if err != nil {
+				return err //nolint:wrapcheck // names the flag
+			}
+			return a.Run(ctx) //nolint:wrapcheck // says what failed
+		}))
+	os.Exit(service.Main(root))
+}
