@@ -34,7 +34,7 @@ func serve() *cobra.Command {
 		if err != nil {
 			return err //nolint:wrapcheck // names the flag
 		}
-		return a.Run(ctx) //nolint:wrapcheck // says what failed
+		return a.Run(ctx)
 	})
 }
 
@@ -57,7 +57,7 @@ func migrateUp() *cobra.Command {
 		if err == nil && len(done.Migrations)+len(done.Partitions) == 0 {
 			c.Println("nothing to do")
 		}
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}}
 	app.AddDatabaseFlag(c.Flags(), &url)
 	service.Configure(c, prefix)
@@ -69,7 +69,7 @@ func migrateStatus() *cobra.Command {
 	c := &cobra.Command{Use: "status", Short: "Compare the database's schema with this program; fails when they differ", Args: service.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		status, err := app.ReadSchemaStatus(c.Context(), url)
 		if err != nil {
-			return err //nolint:wrapcheck // says what failed
+			return err
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "database %d, program %d\n", status.Current, status.Wanted)
 		return errors.Join(err, status.Err)

@@ -24,7 +24,7 @@ func main() {
 			if err != nil {
 				return err //nolint:wrapcheck // names the flag
 			}
-			return a.Run(ctx) //nolint:wrapcheck // says what failed
+			return a.Run(ctx)
 		}))
 	os.Exit(service.Main(root))
 }
