@@ -7,17 +7,23 @@ SHELL       := /bin/bash
 MODULES := $(shell sed -n 's|^\t\./||p' go.work)
 # The modules whose tests need nothing but Go.
 UNIT_MODULES := $(filter-out test,$(MODULES))
-UNIT_PACKAGES := $(UNIT_MODULES:%=./%/...)
+UNIT_PACKAGES := $(UNIT_MODULES:%=./%/...) ./test/testenv/...
 ALL_PACKAGES := $(MODULES:%=./%/...)
 
 BIN := bin
+# Specs read their files relative to the suite's own folder.
+SUITE := test/integration/integration.test
+PROCS ?= 12
+SEED ?=
+FOCUS ?=
+REPORTS ?= out
 
 export GOFLAGS ?= -buildvcs=false
 
 ##@ Test it
 
 .PHONY: test
-test: test-unit ## all tests
+test: test-unit test-integration ## unit and integration tests (the test command of the README)
 
 # The race detector needs a C compiler.
 .PHONY: compiler
@@ -27,6 +33,26 @@ compiler:
 .PHONY: test-unit
 test-unit: compiler ## every module's unit tests with the race detector; needs nothing but Go
 	go test -race $(UNIT_PACKAGES)
+
+.PHONY: test-integration
+test-integration: $(SUITE) ## Ginkgo suites against real PostgreSQL and kube-apiserver; PROCS=12 SEED= FOCUS=
+	@mkdir -p $(REPORTS)
+	go run ./test/prepare
+	cd test && go tool ginkgo -p --procs=$(PROCS) --randomize-all --fail-on-pending --fail-on-empty \
+		--output-dir=$(abspath $(REPORTS)) --junit-report=integration.xml $(if $(SEED),--seed=$(SEED)) $(if $(FOCUS),--focus='$(FOCUS)') $(abspath $<)
+
+# One race-instrumented binary for all processes.
+.PHONY: $(SUITE)
+$(SUITE): compiler
+	cd test && go test -race -c -o $(abspath $@) ./integration
+
+.PHONY: flake
+flake: ## the founding scenario N times with random seeds: make flake N=100
+	hack/flake.sh $(or $(N),100)
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	hack/fuzz.sh $(or $(FUZZTIME),30s)
 
 ##@ Keep it tidy
 
@@ -51,13 +77,20 @@ generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API ty
 	cd services/datastorage/internal/httpapi/routes && ../../../../../$(BIN)/oapi-codegen -config codegen.yaml ../../../../../api/datastorage/openapi.yaml
 
 .PHONY: tidy
-tidy: ## go mod tidy in every module, as a user of that module alone would see it
-	for m in $(MODULES) tools; do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+tidy: ## one version of each dependency over all modules, and go mod tidy in each, as somebody sees it who has that module alone
 	go work sync
+	for m in $(MODULES) tools; do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+
+.PHONY: drift
+drift: ## fails when generated code or a go.mod differs from what is committed
+	hack/drift.sh $(MODULES)
+
+.PHONY: ci
+ci: lint drift test ## what has to pass before a change lands
 
 .PHONY: clean
 clean: ## remove what was built here (what is cached outside the work tree stays)
-	rm -rf $(BIN)
+	rm -rf $(BIN) $(REPORTS) $(SUITE)
 
 ##@ Help
 

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Runs a suite again and again with random seeds, and adds the counts up over calls.
+# usage: hack/flake.sh RUNS [FOCUS]
+#   RUNS   how often
+#   FOCUS  a regular expression over spec names; the founding scenario by default, "." for all
+# Environment: PROCS (12), COUNTS (the file that keeps the sums, out/flake.counts)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+runs=${1:?usage: hack/flake.sh RUNS [FOCUS]}
+focus=${2:-founding scenario}
+procs=${PROCS:-12}
+counts=${COUNTS:-out/flake.counts}
+mkdir -p out "$(dirname "$counts")"
+
+make --no-print-directory test/integration/integration.test
+go run ./test/prepare
+
+failed_runs=0
+for ((run = 1; run <= runs; run++)); do
+	seed=$((RANDOM * 32768 + RANDOM))
+	log=out/flake.$$.log
+	status=0
+	(cd test && go tool ginkgo -p --procs="$procs" --randomize-all --seed="$seed" --focus="$focus" \
+		--fail-on-pending --fail-on-empty --no-color ./integration/integration.test) >"$log" 2>&1 || status=$?
+	# "Ran 12 of 90 Specs in ..." and "PASS! -- 12 Passed | 0 Failed | ..."
+	ran=$(sed -n 's/^Ran \([0-9]*\) of .*/\1/p' "$log" | tail -n 1)
+	bad=$(sed -n 's/.* \([0-9]*\) Failed |.*/\1/p' "$log" | tail -n 1)
+	echo "$(basename "$focus" | tr ' ' '_') ${ran:-0} ${bad:-0} $status $seed" >>"$counts"
+	if [ "$status" -ne 0 ]; then
+		failed_runs=$((failed_runs + 1))
+		mv "$log" "out/flake.seed-$seed.log"
+		echo "run $run of $runs: FAILED with seed $seed, see out/flake.seed-$seed.log"
+	else
+		rm -f "$log"
+		echo "run $run of $runs: ${ran:-0} specs passed (seed $seed)"
+	fi
+done
+
+awk -v want="$(basename "$focus" | tr ' ' '_')" '
+	$1 == want { runs++; specs += $2; bad += $3; if ($4 != 0) broken++ }
+	END { printf "flake %s runs %d specs %d failed-specs %d failed-runs %d\n", want, runs, specs, bad, broken }' "$counts"
+[ "$failed_runs" -eq 0 ]

@@ -1,0 +1,356 @@
+package integration_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/api/v1alpha1"
+	gateway "kubernaut.ai/services/gateway/app"
+	"kubernaut.ai/services/gateway/occurrence"
+	"kubernaut.ai/test/testenv"
+)
+
+var _ = Describe("gateway: deduplication", func() {
+	requestsOf := func(ctx SpecContext, fingerprint string) []v1alpha1.RemediationRequest {
+		GinkgoHelper()
+		var list v1alpha1.RemediationRequestList
+		Expect(env.List(ctx, &list, client.InNamespace(env.Namespace),
+			client.MatchingFields{"spec.signalFingerprint": fingerprint})).To(Succeed())
+		return list.Items
+	}
+
+	get := func(ctx SpecContext, r gatewayResult) *v1alpha1.RemediationRequest {
+		GinkgoHelper()
+		rr := &v1alpha1.RemediationRequest{}
+		Expect(env.Get(ctx, client.ObjectKey{Namespace: r.RemediationRequestNamespace, Name: r.RemediationRequestName}, rr)).To(Succeed())
+		return rr
+	}
+
+	// finish ends a request once nobody else writes its phase.
+	finish := func(ctx SpecContext, rr *v1alpha1.RemediationRequest, ago time.Duration) {
+		GinkgoHelper()
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		before := rr.DeepCopy()
+		end := metav1.NewMicroTime(time.Now().Add(-ago))
+		rr.Status.Phase, rr.Status.CompletedAt = v1alpha1.RemediationCompleted, &end
+		Expect(env.Status().Patch(ctx, rr, client.MergeFrom(before))).To(Succeed())
+	}
+
+	// workload makes a Deployment with a ReplicaSet and pods, and returns an
+	// alert about each pod.
+	workload := func(ctx SpecContext, pods int) []map[string]string {
+		GinkgoHelper()
+		name := env.CorrelationID()
+		labels := map[string]string{"app": name}
+		template := corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: labels},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+		}
+		selector := &metav1.LabelSelector{MatchLabels: labels}
+		d := &appsv1.Deployment{
+			ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: name},
+			Spec:       appsv1.DeploymentSpec{Selector: selector, Template: template},
+		}
+		Expect(env.Create(ctx, d)).To(Succeed())
+		rs := &appsv1.ReplicaSet{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: env.Namespace, Name: name + "-1",
+				OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(d, appsv1.SchemeGroupVersion.WithKind("Deployment"))},
+			},
+			Spec: appsv1.ReplicaSetSpec{Selector: selector, Template: template},
+		}
+		Expect(env.Create(ctx, rs)).To(Succeed())
+		alerts := make([]map[string]string, 0, pods)
+		for i := range pods {
+			pod := &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{
+					Namespace: env.Namespace, Name: fmt.Sprintf("%s-1-%d", name, i), Labels: labels,
+					OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(rs, appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))},
+				},
+				Spec: template.Spec,
+			}
+			Expect(env.Create(ctx, pod)).To(Succeed())
+			alerts = append(alerts, map[string]string{"alertname": "KubePodCrashLooping", "namespace": env.Namespace, "pod": pod.Name})
+		}
+		return alerts
+	}
+
+	// storm sends each alert once, all at the same moment, to the Gateways in turn.
+	storm := func(ctx SpecContext, alerts []map[string]string, urls ...string) []gatewayAnswer {
+		GinkgoHelper()
+		bodies := make([][]byte, len(alerts))
+		for i, alert := range alerts {
+			bodies[i] = alertBody("firing", alert)
+		}
+		answers := make([]gatewayAnswer, len(alerts))
+		begin := make(chan struct{})
+		var group sync.WaitGroup
+		for i := range bodies {
+			group.Go(func() {
+				defer GinkgoRecover()
+				<-begin
+				answers[i] = post(ctx, urls[i%len(urls)], bodies[i])
+			})
+		}
+		close(begin)
+		group.Wait()
+		return answers
+	}
+
+	It("makes one request of the first signals that two Gateways take at the same moment", func(ctx SpecContext) {
+		const signals = 40
+		url, managementURL := replica(ctx, nil)
+		alerts := workload(ctx, 10)
+		for len(alerts) < signals {
+			alerts = append(alerts, alerts[len(alerts)%10])
+		}
+		answers := storm(ctx, alerts, env.GatewayURL, url)
+		created := 0
+		for _, a := range answers {
+			Expect(a.code).To(Or(Equal(http.StatusCreated), Equal(http.StatusOK)))
+			Expect(a.RemediationRequestName).To(Equal(answers[0].RemediationRequestName))
+			if a.code == http.StatusCreated {
+				created++
+			}
+		}
+		Expect(created).To(Equal(1), "one signal is the first")
+		Expect(requestsOf(ctx, answers[0].Fingerprint)).To(HaveLen(1))
+
+		events := trailOf(ctx, answers[0].RemediationRequestName, managementURL)
+		Expect(events.Of(signalReceived)).To(HaveLen(signals))
+		Expect(events.Of(signalDeduplicated)).To(HaveLen(signals - 1))
+		Expect(events.Of(requestCreated)).To(HaveLen(1), "both replicas recorded the same event")
+
+		rr := get(ctx, answers[0].gatewayResult)
+		Expect(testenv.WaitFor(ctx, env, rr, func(rr *v1alpha1.RemediationRequest) bool {
+			return rr.Status.Deduplication != nil && rr.Status.Deduplication.OccurrenceCount == signals
+		})).To(Succeed(), "the counts of both replicas add up")
+		Expect(rr.Status.Deduplication.FirstSeenAt).To(Equal(rr.Spec.ReceivedTime))
+	}, SpecTimeout(specTimeout))
+
+	It("makes one successor, too, when the request was deleted in between", func(ctx SpecContext) {
+		url, managementURL := replica(ctx, nil)
+		alerts := workload(ctx, 8)
+		names := map[string]bool{}
+		for range 4 {
+			answers := storm(ctx, alerts, env.GatewayURL, url)
+			name := answers[0].RemediationRequestName
+			Expect(names).NotTo(HaveKey(name), "a name never comes back")
+			names[name] = true
+			for _, a := range answers {
+				Expect(a.RemediationRequestName).To(Equal(name))
+			}
+			Expect(requestsOf(ctx, answers[0].Fingerprint)).To(HaveLen(1))
+			Expect(trailOf(ctx, name, managementURL).Of(requestCreated)).To(HaveLen(1))
+			Expect(env.Delete(ctx, get(ctx, answers[0].gatewayResult))).To(Succeed())
+		}
+	}, SpecTimeout(specTimeout))
+
+	It("gives the first signal after a deletion a request with another name", func(ctx SpecContext) {
+		alert := podAlert()
+		names := map[string]bool{}
+		for range 3 {
+			answer := post(ctx, env.GatewayURL, alertBody("firing", alert))
+			Expect(answer.code).To(Equal(http.StatusCreated))
+			names[answer.RemediationRequestName] = true
+			Expect(env.Delete(ctx, get(ctx, answer.gatewayResult))).To(Succeed())
+		}
+		Expect(names).To(HaveLen(3))
+	}, SpecTimeout(specTimeout))
+
+	It("folds signals about different pods of one Deployment", func(ctx SpecContext) {
+		alerts := workload(ctx, 2)
+		first := post(ctx, env.GatewayURL, alertBody("firing", alerts[0]))
+		Expect(first.code).To(Equal(http.StatusCreated))
+		second := post(ctx, env.GatewayURL, alertBody("firing", alerts[1]))
+		Expect(second.code).To(Equal(http.StatusOK))
+		Expect(second.Status).To(Equal("duplicate"))
+		Expect(second.RemediationRequestName).To(Equal(first.RemediationRequestName))
+	}, SpecTimeout(specTimeout))
+
+	It("keeps signals about different owners, alerts and clusters apart", func(ctx SpecContext) {
+		base := podAlert()
+		names := map[string]bool{}
+		for _, change := range []map[string]string{
+			{}, {"pod": base["pod"] + "-2"}, {"alertname": base["alertname"] + "2"}, {"cluster": "other"},
+		} {
+			alert := maps.Clone(base)
+			maps.Copy(alert, change)
+			answer := post(ctx, env.GatewayURL, alertBody("firing", alert))
+			Expect(answer.code).To(Equal(http.StatusCreated))
+			names[answer.RemediationRequestName] = true
+		}
+		Expect(names).To(HaveLen(4))
+	}, SpecTimeout(specTimeout))
+
+	It("takes signals for a request in its cool-down", func(ctx SpecContext) {
+		alert := podAlert()
+		first := post(ctx, env.GatewayURL, alertBody("firing", alert))
+		finish(ctx, get(ctx, first.gatewayResult), time.Minute)
+		second := post(ctx, env.GatewayURL, alertBody("firing", alert))
+		Expect(second.code).To(Equal(http.StatusOK))
+		Expect(second.RemediationRequestName).To(Equal(first.RemediationRequestName))
+	}, SpecTimeout(specTimeout))
+
+	It("makes one successor of a request that has cooled down", func(ctx SpecContext) {
+		alerts := workload(ctx, 6)
+		first := post(ctx, env.GatewayURL, alertBody("firing", alerts[0]))
+		Expect(first.code).To(Equal(http.StatusCreated))
+		finish(ctx, get(ctx, first.gatewayResult), 10*time.Minute)
+
+		url, _ := replica(ctx, nil)
+		answers := storm(ctx, alerts, env.GatewayURL, url)
+		for _, a := range answers {
+			Expect(a.RemediationRequestName).NotTo(Equal(first.RemediationRequestName))
+			Expect(a.RemediationRequestName).To(Equal(answers[0].RemediationRequestName))
+		}
+		Expect(requestsOf(ctx, first.Fingerprint)).To(HaveLen(2))
+	}, SpecTimeout(specTimeout))
+
+	It("folds into an open request that somebody made by hand", func(ctx SpecContext) {
+		alert := podAlert()
+		first := post(ctx, env.GatewayURL, alertBody("firing", alert))
+		rr := get(ctx, first.gatewayResult)
+		byHand := &v1alpha1.RemediationRequest{
+			ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: env.CorrelationID()}, Spec: rr.Spec,
+		}
+		Expect(env.Create(ctx, byHand)).To(Succeed())
+		Expect(env.Delete(ctx, rr)).To(Succeed())
+		// A Gateway that starts now has seen what there is.
+		url, _ := replica(ctx, nil)
+		second := post(ctx, url, alertBody("firing", alert))
+		Expect(second.code).To(Equal(http.StatusOK))
+		Expect(second.RemediationRequestName).To(Equal(byHand.Name))
+	}, SpecTimeout(specTimeout))
+
+	It("counts duplicates", func(ctx SpecContext) {
+		alert := podAlert()
+		var last gatewayAnswer
+		for range 7 {
+			last = post(ctx, env.GatewayURL, alertBody("firing", alert))
+		}
+		rr := get(ctx, last.gatewayResult)
+		Expect(testenv.WaitFor(ctx, env, rr, func(rr *v1alpha1.RemediationRequest) bool {
+			return rr.Status.Deduplication != nil && rr.Status.Deduplication.OccurrenceCount == 7
+		})).To(Succeed())
+		Expect(rr.Status.Deduplication.LastSeenAt.After(rr.Status.Deduplication.FirstSeenAt.Time)).To(BeTrue())
+		Expect(audited(ctx, rr.Name).Of(signalDeduplicated)).To(HaveLen(6))
+	}, SpecTimeout(specTimeout))
+
+	It("loses no count to another writer of the status", func(ctx SpecContext) {
+		answer := post(ctx, env.GatewayURL, alertBody("firing", podAlert()))
+		rr := get(ctx, answer.gatewayResult)
+		counted := occurrence.Request{NamespacedName: client.ObjectKeyFromObject(rr), UID: rr.UID}
+		// Each may be outrun by each write of the other, and gives up after eight.
+		const writers, writes = 2, 7
+		var group sync.WaitGroup
+		for range writers {
+			group.Go(func() {
+				defer GinkgoRecover()
+				writer := occurrence.NewStatusWriter(env)
+				for range writes {
+					Expect(writer.Add(ctx, counted, 1, time.Now())).To(Succeed())
+				}
+			})
+		}
+		group.Wait()
+		Expect(get(ctx, answer.gatewayResult).Status.Deduplication.OccurrenceCount).To(BeEquivalentTo(1 + writers*writes))
+	}, SpecTimeout(specTimeout))
+
+	Describe("of a resolved signal", func() {
+		It("never makes a request", func(ctx SpecContext) {
+			alert := podAlert()
+			answer := post(ctx, env.GatewayURL, alertBody("resolved", alert))
+			Expect(answer.code).To(Equal(http.StatusOK))
+			Expect(answer.Status).To(Equal("ignored"))
+			Expect(requestsOf(ctx, answer.Fingerprint)).To(BeEmpty())
+			Expect(audited(ctx, answer.requestID)).To(testenv.HaveAudited(signalResolved, testenv.Data("ignored", BeTrue())))
+		}, SpecTimeout(specTimeout))
+
+		It("records it on the open request", func(ctx SpecContext) {
+			alert := podAlert()
+			first := post(ctx, env.GatewayURL, alertBody("firing", alert))
+			answer := post(ctx, env.GatewayURL, alertBody("resolved", alert))
+			Expect(answer.code).To(Equal(http.StatusOK))
+			Expect(answer.Status).To(Equal("resolved"))
+			Expect(answer.RemediationRequestName).To(Equal(first.RemediationRequestName))
+			Expect(audited(ctx, first.RemediationRequestName).Of(signalResolved)).To(HaveLen(1))
+		}, SpecTimeout(specTimeout))
+
+		It("records it on the latest request when that one is gone", func(ctx SpecContext) {
+			alert := podAlert()
+			first := post(ctx, env.GatewayURL, alertBody("firing", alert))
+			Expect(env.Delete(ctx, get(ctx, first.gatewayResult))).To(Succeed())
+			answer := post(ctx, env.GatewayURL, alertBody("resolved", alert))
+			Expect(answer.Status).To(Equal("resolved"))
+			Expect(answer.RemediationRequestName).To(Equal(first.RemediationRequestName))
+			Expect(requestsOf(ctx, first.Fingerprint)).To(BeEmpty())
+			Expect(audited(ctx, first.RemediationRequestName).Of(signalResolved)).To(HaveLen(1))
+		}, SpecTimeout(specTimeout))
+
+		It("finds the request although the pod, and with it its owner, is gone", func(ctx SpecContext) {
+			alerts := workload(ctx, 1)
+			first := post(ctx, env.GatewayURL, alertBody("firing", alerts[0]))
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: alerts[0]["pod"]}}
+			Expect(env.Delete(ctx, pod, client.GracePeriodSeconds(0))).To(Succeed())
+			// A Gateway that starts now cannot remember the owner.
+			url, managementURL := replica(ctx, nil)
+			answer := post(ctx, url, alertBody("resolved", alerts[0]))
+			Expect(answer.Status).To(Equal("resolved"))
+			Expect(answer.RemediationRequestName).To(Equal(first.RemediationRequestName))
+			Expect(trailOf(ctx, first.RemediationRequestName, managementURL).Of(signalResolved)).To(HaveLen(1))
+		}, SpecTimeout(specTimeout))
+	})
+
+	It("forgets a problem that has not come back for a month, and never its names", func(ctx SpecContext) {
+		alert := podAlert()
+		first := post(ctx, env.GatewayURL, alertBody("firing", alert))
+		kept := post(ctx, env.GatewayURL, alertBody("firing", podAlert()))
+		registers := make([]*coordinationv1.Lease, 0, 2)
+		for _, r := range []gatewayResult{first.gatewayResult, kept.gatewayResult} {
+			lease := &coordinationv1.Lease{}
+			Expect(env.Get(ctx, client.ObjectKey{Namespace: env.Namespace, Name: "signal-" + r.Fingerprint[:40]}, lease)).To(Succeed())
+			before := lease.DeepCopy()
+			old := metav1.NewMicroTime(time.Now().AddDate(0, 0, -31))
+			lease.Spec.RenewTime = &old
+			Expect(env.Patch(ctx, lease, client.MergeFrom(before))).To(Succeed())
+			registers = append(registers, lease)
+		}
+		Expect(env.Delete(ctx, get(ctx, first.gatewayResult))).To(Succeed())
+		leases, err := env.Watch(ctx, &coordinationv1.LeaseList{}, client.InNamespace(env.Namespace),
+			&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: registers[1].ResourceVersion}})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(leases.Stop)
+
+		replica(ctx, nil) // sweeps when it starts
+		Eventually(ctx, leases.ResultChan()).Should(Receive(SatisfyAll(
+			HaveField("Type", watch.Deleted), HaveField("Object.ObjectMeta.Name", registers[0].Name))))
+		Expect(env.Get(ctx, client.ObjectKeyFromObject(registers[1]), registers[1])).To(Succeed(), "its request is there")
+		again := post(ctx, env.GatewayURL, alertBody("firing", alert))
+		Expect(again.code).To(Equal(http.StatusCreated))
+		Expect(again.RemediationRequestName).NotTo(Equal(first.RemediationRequestName))
+	}, SpecTimeout(specTimeout))
+
+	It("puts a request into the target's namespace, and into its own where that is not there", func(ctx SpecContext) {
+		namespace, err := env.NewNamespace(ctx, nil, nil)
+		Expect(err).NotTo(HaveOccurred())
+		url, _ := replica(ctx, func(o *gateway.Options) { o.WatchNamespaces = nil })
+		alert := podAlert()
+		alert["namespace"] = namespace
+		Expect(post(ctx, url, alertBody("firing", alert)).RemediationRequestNamespace).To(Equal(namespace))
+		alert["namespace"] = env.CorrelationID()
+		Expect(post(ctx, url, alertBody("firing", alert)).RemediationRequestNamespace).To(Equal(env.Namespace))
+	}, SpecTimeout(specTimeout))
+})

@@ -1,0 +1,245 @@
+package integration_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/api/datastorage"
+	"kubernaut.ai/api/v1alpha1"
+	gateway "kubernaut.ai/services/gateway/app"
+	"kubernaut.ai/test/testenv"
+)
+
+// The types of the Gateway's events.
+const (
+	signalReceived     = "gateway.signal.received"
+	signalDeduplicated = "gateway.signal.deduplicated"
+	signalResolved     = "gateway.signal.resolved"
+	signalRejected     = "gateway.signal.rejected"
+	signalTruncated    = "gateway.signal.truncated"
+	requestCreated     = "gateway.crd.created"
+	requestFailed      = "gateway.crd.failed"
+)
+
+var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
+	var p *testenv.Pipeline
+
+	// The bodies are the same in every run: each spec takes them in a
+	// namespace where nobody has seen them.
+	BeforeEach(func(ctx SpecContext) {
+		var err error
+		p, err = env.NewPipeline(ctx, testenv.PipelineOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { Expect(p.Stop()).To(Succeed()) })
+	})
+
+	trail := func(ctx SpecContext, correlationID string) testenv.Trail {
+		GinkgoHelper()
+		events, err := p.AuditTrail(ctx, correlationID)
+		Expect(err).NotTo(HaveOccurred())
+		return events
+	}
+
+	stored := func(ctx SpecContext, r gatewayResult) *v1alpha1.RemediationRequest {
+		GinkgoHelper()
+		rr := &v1alpha1.RemediationRequest{}
+		Expect(env.Get(ctx, client.ObjectKey{Namespace: r.RemediationRequestNamespace, Name: r.RemediationRequestName}, rr)).To(Succeed())
+		Expect(rr.Spec.SignalFingerprint).To(Equal(r.Fingerprint))
+		return rr
+	}
+
+	It("takes one firing alert", func(ctx SpecContext) {
+		answer := post(ctx, p.GatewayURL, realBody("one-firing.json"))
+		Expect(answer.code).To(Equal(http.StatusCreated))
+		Expect(answer.Status).To(Equal("created"))
+		Expect(answer.Duplicate).To(BeFalse())
+		Expect(answer.RemediationRequestName).To(MatchRegexp(`^rr-%s-[0-9a-f]{10}$`, answer.Fingerprint[:12]))
+
+		rr := stored(ctx, answer.gatewayResult)
+		Expect(rr.Namespace).To(Equal(p.Namespace), "the Gateway does not look after the target's namespace")
+		Expect(rr.Spec.SignalName).To(Equal("KubePodCrashLooping"))
+		Expect(rr.Spec.Severity).To(Equal("critical"))
+		Expect(rr.Spec.TargetResource).To(Equal(v1alpha1.TargetResource{
+			Kind: "Pod", Name: "checkout-7d9c6b5c4-x2x9z", Namespace: "prod-payments",
+		}))
+		Expect(rr.Spec.FiringTime.UTC()).To(Equal(time.Date(2026, 11, 23, 9, 35, 44, 394_726_000, time.UTC)))
+		Expect(rr.Spec.Labels).To(HaveKeyWithValue("container", "checkout"))
+		Expect(rr.Spec.Annotations).To(HaveKeyWithValue("summary", "Pod is crash looping."))
+		Expect(rr.Spec.OriginalPayload).To(ContainSubstring("31148f516686f4f6"))
+
+		events := trail(ctx, rr.Name)
+		Expect(events.Of(signalReceived)).To(HaveLen(1))
+		Expect(events.Of(requestCreated)).To(HaveLen(1))
+		Expect(events.Types()[:2]).To(Equal([]string{signalReceived, requestCreated}), "the signal comes before its request")
+		Expect(events).To(testenv.HaveAudited(signalReceived, testenv.Outcome(datastorage.Success),
+			testenv.Data("request_id", Equal(answer.requestID)), testenv.Data("signal_name", Equal("KubePodCrashLooping"))))
+		Expect(events).To(testenv.HaveAudited(requestCreated, testenv.Outcome(datastorage.Success),
+			testenv.Data("uid", BeEquivalentTo(rr.UID)), testenv.Data("spec.signalFingerprint", Equal(answer.Fingerprint)),
+			testenv.Data("spec.labels.cluster", Equal("prod-eu-1"))))
+	}, SpecTimeout(specTimeout))
+
+	It("takes every alert of a group", func(ctx SpecContext) {
+		answer := post(ctx, p.GatewayURL, realBody("group-of-three.json"))
+		Expect(answer.code).To(Equal(http.StatusMultiStatus))
+		Expect(answer.Summary).To(Equal(map[string]int{
+			"total": 3, "created": 3, "duplicates": 0, "resolved": 0, "ignored": 0, "rejected": 0,
+		}))
+		kinds := make([]string, 0, 3)
+		for _, r := range answer.Results {
+			Expect(r.Status).To(Equal("created"))
+			target := stored(ctx, r).Spec.TargetResource
+			kinds = append(kinds, target.Kind+" "+target.Name)
+			events := trail(ctx, r.RemediationRequestName)
+			Expect(events.Of(signalReceived)).To(HaveLen(1))
+			Expect(events.Of(requestCreated)).To(HaveLen(1))
+		}
+		Expect(kinds).To(Equal([]string{"StatefulSet cache", "Deployment frontend", "Deployment search"}), "in the order of the body")
+	}, SpecTimeout(specTimeout))
+
+	It("records the end of an alert on its request, beside a new one", func(ctx SpecContext) {
+		first := post(ctx, p.GatewayURL, realBody("one-firing.json"))
+		Expect(first.code).To(Equal(http.StatusCreated))
+		answer := post(ctx, p.GatewayURL, realBody("resolved-and-firing.json"))
+		Expect(answer.code).To(Equal(http.StatusMultiStatus))
+		Expect(answer.Results).To(HaveLen(2))
+		Expect(answer.Results[0].Status).To(Equal("resolved"))
+		Expect(answer.Results[0].RemediationRequestName).To(Equal(first.RemediationRequestName))
+		Expect(answer.Results[1].Status).To(Equal("created"))
+		stored(ctx, answer.Results[1])
+		Expect(trail(ctx, first.RemediationRequestName)).To(testenv.HaveAudited(signalResolved,
+			testenv.Data("resolved_time", Equal("2026-11-23T09:35:49Z"))))
+	}, SpecTimeout(specTimeout))
+
+	It("warns on each request of a truncated body", func(ctx SpecContext) {
+		answer := post(ctx, p.GatewayURL, realBody("truncated.json"))
+		Expect(answer.code).To(Equal(http.StatusMultiStatus))
+		Expect(answer.Results).To(HaveLen(2))
+		for _, r := range answer.Results {
+			Expect(r.Status).To(Equal("created"))
+			Expect(stored(ctx, r).Spec.TargetResource.Kind).To(Equal("Node"))
+			Expect(trail(ctx, r.RemediationRequestName)).To(testenv.HaveAudited(signalTruncated,
+				testenv.Data("truncated_alerts", BeEquivalentTo(1)), HaveField("Severity", HaveValue(Equal("warning")))))
+		}
+	}, SpecTimeout(specTimeout))
+
+	It("folds the same notification into the same requests", func(ctx SpecContext) {
+		first := post(ctx, p.GatewayURL, realBody("group-of-three.json"))
+		again := post(ctx, p.GatewayURL, realBody("group-of-three.json"))
+		Expect(again.code).To(Equal(http.StatusMultiStatus))
+		Expect(again.Summary).To(HaveKeyWithValue("duplicates", 3))
+		for i, r := range again.Results {
+			Expect(r.Duplicate).To(BeTrue())
+			Expect(r.RemediationRequestName).To(Equal(first.Results[i].RemediationRequestName))
+			Expect(trail(ctx, r.RemediationRequestName).Of(signalDeduplicated)).To(HaveLen(1))
+		}
+	}, SpecTimeout(specTimeout))
+})
+
+var _ = Describe("gateway: answers", func() {
+	DescribeTable("what can never be accepted is refused, with a reason and on the trail",
+		func(ctx SpecContext, contentType string, body func() []byte, code int, field string) {
+			header := http.Header{}
+			if contentType != "" {
+				header.Set("Content-Type", contentType)
+			}
+			answer := call(ctx, env.GatewayURL, http.MethodPost, webhookPath, header, body())
+			Expect(answer.code).To(Equal(code))
+			Expect(answer.header.Get("Content-Type")).To(Equal("application/problem+json"))
+			Expect(answer.Detail).NotTo(BeEmpty())
+			if field != "" {
+				Expect(answer.FieldErrors).To(HaveKey(field))
+			}
+			events := audited(ctx, answer.requestID)
+			Expect(events).To(HaveLen(1))
+			Expect(events).To(testenv.HaveAudited(signalRejected, testenv.Outcome(datastorage.Failure),
+				HaveField("ErrorCode", HaveValue(Equal(fmt.Sprintf("http-%d", code))))))
+		},
+		Entry("no JSON", SpecTimeout(specTimeout), "application/json", func() []byte { return []byte("alert!") }, http.StatusBadRequest, "body"),
+		Entry("no alerts", SpecTimeout(specTimeout), "application/json", func() []byte { return []byte(`{"version":"4","alerts":[]}`) }, http.StatusBadRequest, "alerts"),
+		Entry("another version", SpecTimeout(specTimeout), "application/json", func() []byte {
+			return bytes.Replace(alertBody("firing", podAlert()), []byte(`"4"`), []byte(`"3"`), 1)
+		}, http.StatusBadRequest, "version"),
+		Entry("an alert without a name", SpecTimeout(specTimeout), "application/json", func() []byte {
+			return alertBody("firing", map[string]string{"pod": "p"})
+		}, http.StatusBadRequest, "alerts[0].labels.alertname"),
+		Entry("an unknown state", SpecTimeout(specTimeout), "application/json", func() []byte {
+			return alertBody("smouldering", podAlert())
+		}, http.StatusBadRequest, "alerts[0].status"),
+		Entry("another content type", SpecTimeout(specTimeout), "application/xml", func() []byte { return alertBody("firing", podAlert()) },
+			http.StatusUnsupportedMediaType, ""),
+		Entry("no content type", SpecTimeout(specTimeout), "", func() []byte { return alertBody("firing", podAlert()) }, http.StatusUnsupportedMediaType, ""),
+		Entry("an oversized body", SpecTimeout(specTimeout), "application/json", func() []byte {
+			return append(alertBody("firing", podAlert()), bytes.Repeat([]byte(" "), 4<<20)...)
+		}, http.StatusRequestEntityTooLarge, ""),
+	)
+
+	It("takes the others of a body of which one alert is not usable", func(ctx SpecContext) {
+		good := podAlert()
+		answer := post(ctx, env.GatewayURL, alertBody("firing", good, map[string]string{"pod": "p"}))
+		Expect(answer.code).To(Equal(http.StatusMultiStatus))
+		Expect(answer.Results).To(HaveLen(2))
+		Expect(answer.Results[0].Status).To(Equal("created"))
+		Expect(answer.Results[1].Status).To(Equal("rejected"))
+		Expect(answer.Results[1].FieldErrors).To(HaveKey("alerts[1].labels.alertname"))
+		rr := &v1alpha1.RemediationRequest{}
+		key := client.ObjectKey{Namespace: answer.Results[0].RemediationRequestNamespace, Name: answer.Results[0].RemediationRequestName}
+		Expect(env.Get(ctx, key, rr)).To(Succeed())
+		Expect(rr.Spec.SignalName).To(Equal(good["alertname"]))
+		Expect(audited(ctx, answer.requestID)).To(testenv.HaveAudited(signalRejected, testenv.Outcome(datastorage.Failure)))
+	}, SpecTimeout(specTimeout))
+
+	It("ignores fields that it does not know", func(ctx SpecContext) {
+		body := bytes.Replace(alertBody("firing", podAlert()), []byte(`{`), []byte(`{"later":{"invented":[1]},`), 1)
+		Expect(post(ctx, env.GatewayURL, body).code).To(Equal(http.StatusCreated))
+	}, SpecTimeout(specTimeout))
+
+	It("answers unknown routes and methods with problems", func(ctx SpecContext) {
+		answer := call(ctx, env.GatewayURL, http.MethodPost, "/api/v1/signals/smoke", jsonHeader(), nil)
+		Expect(answer.code).To(Equal(http.StatusNotFound))
+		Expect(answer.header.Get("Content-Type")).To(Equal("application/problem+json"))
+		answer = call(ctx, env.GatewayURL, http.MethodGet, webhookPath, jsonHeader(), nil)
+		Expect(answer.code).To(Equal(http.StatusMethodNotAllowed))
+		Expect(answer.header.Get("Allow")).To(ContainSubstring(http.MethodPost))
+	}, SpecTimeout(specTimeout))
+
+	It("lets in who shows a known token", func(ctx SpecContext) {
+		token := env.CorrelationID()
+		hash := sha256.Sum256([]byte(token))
+		file := filepath.Join(GinkgoT().TempDir(), "tokens")
+		Expect(os.WriteFile(file, []byte("alertmanager "+hex.EncodeToString(hash[:])+"\n"), 0o600)).To(Succeed())
+		url, managementURL := replica(ctx, func(o *gateway.Options) { o.Auth.Mode, o.Auth.File = "token-file", file })
+
+		body := alertBody("firing", podAlert())
+		answer := post(ctx, url, body)
+		Expect(answer.code).To(Equal(http.StatusUnauthorized))
+		Expect(answer.header.Get("WWW-Authenticate")).To(HavePrefix("Bearer"))
+
+		header := jsonHeader()
+		header.Set("Authorization", "Bearer "+token)
+		answer = call(ctx, url, http.MethodPost, webhookPath, header, body)
+		Expect(answer.code).To(Equal(http.StatusCreated))
+		Expect(trailOf(ctx, answer.RemediationRequestName, managementURL)).To(
+			testenv.HaveAudited(signalReceived, HaveField("ActorId", HaveValue(Equal("alertmanager")))))
+	}, SpecTimeout(specTimeout))
+
+	It("keeps what sources send within bounds", func(ctx SpecContext) {
+		labels := podAlert()
+		for i := range 300 {
+			labels[fmt.Sprintf("label_%03d", i)] = strings.Repeat("é\u0000<", i)
+		}
+		answer := post(ctx, env.GatewayURL, alertBody("firing", labels))
+		Expect(answer.code).To(Equal(http.StatusCreated))
+		Expect(audited(ctx, answer.RemediationRequestName).Of(requestCreated)).To(HaveLen(1))
+	}, SpecTimeout(specTimeout))
+})

@@ -1,0 +1,120 @@
+package integration_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/api/v1alpha1"
+	signalprocessing "kubernaut.ai/services/signalprocessing/app"
+	"kubernaut.ai/test/testenv"
+)
+
+// What the SignalProcessing specs have in common.
+
+const (
+	enrichmentCompleted    = "signalprocessing.enrichment.completed"
+	classificationDecision = "signalprocessing.classification.decision"
+	businessClassified     = "signalprocessing.business.classified"
+	errorOccurred          = "signalprocessing.error.occurred"
+)
+
+// unique replaces the star of a name by what no other spec, process or run has.
+func unique(name string) string {
+	return strings.Replace(name, "*", strings.ToLower(rand.Text()[:10]), 1)
+}
+
+// namespaceNamed makes a namespace with a name of the spec's choice.
+func namespaceNamed(ctx context.Context, name string, labels, annotations map[string]string) string {
+	GinkgoHelper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: unique(name), Labels: labels, Annotations: annotations}}
+	Expect(env.Create(ctx, namespace)).To(Succeed())
+	return namespace.Name
+}
+
+// classified creates the request, waits until it shows its classification and
+// returns its SignalProcessing.
+func classified(ctx context.Context, rr *v1alpha1.RemediationRequest) *v1alpha1.SignalProcessing {
+	GinkgoHelper()
+	Expect(env.Create(ctx, rr)).To(Succeed())
+	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+	return processingOf(ctx, rr)
+}
+
+// processingOf reads a request's SignalProcessing.
+func processingOf(ctx context.Context, rr *v1alpha1.RemediationRequest) *v1alpha1.SignalProcessing {
+	GinkgoHelper()
+	sp := &v1alpha1.SignalProcessing{}
+	Expect(env.Get(ctx, client.ObjectKeyFromObject(rr), sp)).To(Succeed())
+	return sp
+}
+
+// auditTrail flushes and queries once.
+func auditTrail(ctx context.Context, rr *v1alpha1.RemediationRequest) testenv.Trail {
+	GinkgoHelper()
+	trail, err := env.AuditTrail(ctx, rr.Name)
+	Expect(err).NotTo(HaveOccurred())
+	return trail
+}
+
+// expectWholeTrail expects the events of a signal that was processed without
+// trouble: each of them once, and nothing else.
+func expectWholeTrail(trail testenv.Trail) {
+	GinkgoHelper()
+	expectSteps(trail, len(steps)-1)
+	Expect(trail).To(HaveLen(len(steps)+4), "four transitions, three phases' work, one outcome")
+}
+
+// processor is a SignalProcessing service of the spec's own.
+type processor struct {
+	managementURL string
+	cancel        context.CancelFunc
+	ended         chan error
+}
+
+// startProcessor runs a SignalProcessing in a namespace until stop, or until
+// the spec's end at the latest.
+func startProcessor(ctx context.Context, namespace string, change func(*signalprocessing.Options)) *processor {
+	GinkgoHelper()
+	options := signalprocessing.Options{
+		DataStorageURL: env.DataStorage.URL, ManagementListen: "127.0.0.1:0",
+		RESTConfig: env.Config, WatchNamespaces: []string{namespace}, Log: logger(),
+	}
+	if change != nil {
+		change(&options)
+	}
+	a, err := signalprocessing.New(options)
+	Expect(err).NotTo(HaveOccurred())
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	p := &processor{cancel: cancel, ended: make(chan error, 1)}
+	go func() { p.ended <- a.Run(run) }()
+	DeferCleanup(cancel)
+	select {
+	case <-a.Ready():
+	case err := <-p.ended:
+		Fail(fmt.Sprintf("the service ended before it was ready: %v", err))
+	case <-ctx.Done():
+		Fail("the service is not ready")
+	}
+	p.managementURL = a.ManagementURL()
+	return p
+}
+
+// stop ends the service, which stores what it owes.
+func (p *processor) stop(ctx context.Context) {
+	GinkgoHelper()
+	p.cancel()
+	select {
+	case err := <-p.ended:
+		Expect(err).NotTo(HaveOccurred())
+	case <-ctx.Done():
+		Fail("the service does not stop")
+	}
+}

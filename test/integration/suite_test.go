@@ -1,0 +1,66 @@
+package integration_test
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"kubernaut.ai/pkg/local/progress"
+	"kubernaut.ai/test/testenv"
+)
+
+// specTimeout bounds a spec, with room for a machine that twelve processes
+// and the race detector share.
+const specTimeout = 2 * time.Minute
+
+// shared is nil in all processes but the first.
+var shared *testenv.Shared
+
+// env is this process's own.
+var env *testenv.Env
+
+func TestIntegration(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "Integration")
+}
+
+var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
+	var err error
+	shared, err = testenv.Start(ctx, testenv.Options{Progress: progress.To(GinkgoWriter), Log: logger()})
+	Expect(err).NotTo(HaveOccurred())
+	encoded, err := shared.Encode()
+	Expect(err).NotTo(HaveOccurred())
+	return encoded
+}, func(ctx SpecContext, encoded []byte) {
+	var err error
+	env, err = testenv.Join(ctx, encoded, logger())
+	Expect(err).NotTo(HaveOccurred())
+})
+
+var _ = SynchronizedAfterSuite(func() {
+	if env != nil {
+		Expect(env.Close()).To(Succeed())
+	}
+}, func(ctx SpecContext) {
+	if shared != nil {
+		Expect(shared.Stop(ctx)).To(Succeed())
+	}
+})
+
+var _ = BeforeEach(func() { env.Forget() })
+
+var _ = JustAfterEach(func(ctx SpecContext) {
+	if CurrentSpecReport().Failed() {
+		AddReportEntry("what is known of this spec's correlation ids", env.Diagnose(ctx), ReportEntryVisibilityFailureOrVerbose)
+	}
+})
+
+// logger shows the services' logs with the spec that failed.
+func logger() *zap.Logger {
+	encoder := zap.NewDevelopmentEncoderConfig()
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(encoder), zapcore.AddSync(GinkgoWriter), zapcore.InfoLevel))
+}

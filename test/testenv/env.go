@@ -1,0 +1,141 @@
+package testenv
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/local/postgres"
+	"kubernaut.ai/pkg/service/kube"
+)
+
+const anyPort = "127.0.0.1:0"
+
+// Env is what one process has: the shared parts, and a pipeline of its own.
+// One spec at a time uses it; its methods are safe for that spec's goroutines.
+type Env struct {
+	// WithWatch reaches the API server with full access and no rate limit.
+	client.WithWatch
+	// Pipeline is the process's own.
+	*Pipeline
+
+	// Config is the client's configuration.
+	Config *rest.Config
+	// Kubeconfig is the path of a file with full access.
+	Kubeconfig string
+	// PostgreSQL is the server that all share, for suites that own a database.
+	PostgreSQL *postgres.Server
+
+	template string
+	shared   *DataStorage
+	log      *zap.Logger
+
+	mu      sync.Mutex
+	tracked []string         // correlation ids of the present spec, guarded by mu
+	read    map[string]Trail // what the spec read of them last, guarded by mu
+}
+
+// Join gives a process its Env. The services log to log. The caller closes the Env.
+func Join(ctx context.Context, encoded []byte, log *zap.Logger) (*Env, error) {
+	var a addresses
+	if err := json.Unmarshal(encoded, &a); err != nil {
+		return nil, fmt.Errorf("read the shared parts' addresses: %w", err)
+	}
+	// What libraries log besides would mix with the reports of other processes.
+	kube.LogTo(zap.NewNop())
+
+	config, err := kube.Config(nil, a.Kubeconfig, "kubernaut-testenv")
+	if err != nil {
+		return nil, fmt.Errorf("read kubeconfig: %w", err)
+	}
+	types, err := kube.Scheme()
+	if err != nil {
+		return nil, fmt.Errorf("connect to the API server: %w", err)
+	}
+	c, err := client.NewWithWatch(config, client.Options{Scheme: types})
+	if err != nil {
+		return nil, fmt.Errorf("connect to the API server: %w", err)
+	}
+	e := &Env{
+		WithWatch: c, Config: config, Kubeconfig: a.Kubeconfig, PostgreSQL: postgres.Join(a.PostgreSQL),
+		read: map[string]Trail{}, template: a.Template, shared: &DataStorage{URL: a.DataStorage, ManagementURL: a.DataStorageManagement}, log: log,
+	}
+	if e.Pipeline, err = e.NewPipeline(ctx, PipelineOptions{}); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Close stops the process's own services.
+func (e *Env) Close() error { return e.Stop() }
+
+// CorrelationID returns a random correlation id, and with it the name of a
+// request, and tracks it for Diagnose.
+func (e *Env) CorrelationID() string {
+	id := "rr-" + random()
+	e.Track(id)
+	return id
+}
+
+// Track remembers a correlation id, for instance one that the Gateway made, so
+// that a failed spec prints its trail.
+func (e *Env) Track(correlationID string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tracked = append(e.tracked, correlationID)
+}
+
+// AuditTrail flushes all services of the process's pipeline for a correlation
+// id, which it tracks, and then queries its events once, oldest first.
+func (e *Env) AuditTrail(ctx context.Context, correlationID string) (Trail, error) {
+	e.Track(correlationID)
+	read, err := e.Pipeline.AuditTrail(ctx, correlationID)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.read[correlationID] = read
+	return read, nil
+}
+
+// Request returns a valid request in the process's namespace, whose name is
+// the correlation id of its trail. Its target does not exist. A spec changes
+// what it is about, and creates it.
+func (e *Env) Request(correlationID string) *v1alpha1.RemediationRequest {
+	now := metav1.NewMicroTime(time.Now())
+	fingerprint := sha256.Sum256([]byte(correlationID))
+	return &v1alpha1.RemediationRequest{
+		ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: correlationID},
+		Spec: v1alpha1.RemediationRequestSpec{Signal: v1alpha1.Signal{
+			SignalFingerprint: hex.EncodeToString(fingerprint[:]),
+			SignalName:        "KubePodCrashLooping",
+			SignalType:        v1alpha1.SignalTypeAlert,
+			SignalSource:      "testenv",
+			Severity:          "critical",
+			TargetResource:    v1alpha1.TargetResource{Kind: "Pod", Name: "checkout-" + random(), Namespace: e.Namespace},
+			FiringTime:        now,
+			ReceivedTime:      now,
+		}},
+	}
+}
+
+// InPhase is a predicate of WaitFor.
+func InPhase(phase v1alpha1.RemediationPhase) func(*v1alpha1.RemediationRequest) bool {
+	return func(rr *v1alpha1.RemediationRequest) bool { return rr.Status.Phase == phase }
+}
+
+// InProcessingPhase is a predicate of WaitFor.
+func InProcessingPhase(phase v1alpha1.ProcessingPhase) func(*v1alpha1.SignalProcessing) bool {
+	return func(sp *v1alpha1.SignalProcessing) bool { return sp.Status.Phase == phase }
+}

@@ -1,0 +1,152 @@
+package testenv
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/pkg/service/trail"
+	gateway "kubernaut.ai/services/gateway/app"
+	signalprocessing "kubernaut.ai/services/signalprocessing/app"
+)
+
+// namespaceLabel marks what suites made, for a person who looks at a cluster.
+const namespaceLabel = "kubernaut.ai/testenv"
+
+// PipelineOptions of a Pipeline. The zero value is the pipeline that every
+// process has.
+type PipelineOptions struct {
+	// Labels and Annotations of the namespace.
+	Labels, Annotations map[string]string
+	// DataStorage to record in; the shared one where it is nil.
+	DataStorage *DataStorage
+	// Gateway and SignalProcessing change the options of the services.
+	Gateway          func(*gateway.Options)
+	SignalProcessing func(*signalprocessing.Options)
+}
+
+// Pipeline is a Gateway and a SignalProcessing that work in one namespace, and
+// the DataStorage that they record in.
+type Pipeline struct {
+	// Namespace is where the pipeline's requests live.
+	Namespace string
+	// GatewayURL is the address of the Gateway's API.
+	GatewayURL string
+	// ManagementURLs are those of the services that may owe events.
+	ManagementURLs []string
+	// DataStorage is where the services record.
+	DataStorage *DataStorage
+
+	trail    *trail.Reader
+	services []*service.Running
+}
+
+// NewPipeline makes a namespace and starts a Gateway and a SignalProcessing
+// for it. The caller stops it.
+func (e *Env) NewPipeline(ctx context.Context, o PipelineOptions) (*Pipeline, error) {
+	if o.DataStorage == nil {
+		o.DataStorage = e.shared
+	}
+	namespace, err := e.NewNamespace(ctx, o.Labels, o.Annotations)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pipeline{Namespace: namespace, DataStorage: o.DataStorage}
+	if err := errors.Join(p.startGateway(ctx, e, &o), p.startSignalProcessing(ctx, e, &o)); err != nil {
+		return nil, errors.Join(err, p.Stop())
+	}
+	p.trail, err = trail.NewReader(trail.Options{DataStorageURL: o.DataStorage.URL, ManagementURLs: p.ManagementURLs})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read trails: %w", err), p.Stop())
+	}
+	return p, nil
+}
+
+// AuditTrail flushes every service of the pipeline for a correlation id and
+// then queries its events once. The trail is complete for all that was seen
+// before the call.
+func (p *Pipeline) AuditTrail(ctx context.Context, correlationID string) (Trail, error) {
+	events, err := p.trail.Read(ctx, correlationID)
+	if err != nil {
+		return nil, fmt.Errorf("audit trail: %w", err)
+	}
+	return events, nil
+}
+
+// Stop ends the services, and reports what they could not store.
+func (p *Pipeline) Stop() error {
+	var errs []error
+	for _, s := range slices.Backward(p.services) {
+		errs = append(errs, s.Stop())
+	}
+	p.services = nil
+	return errors.Join(errs...)
+}
+
+// NewNamespace makes a namespace with a random name. It stays: nothing in a
+// control plane without controllers could remove what is in it.
+func (e *Env) NewNamespace(ctx context.Context, labels, annotations map[string]string) (string, error) {
+	name := "test-" + random()
+	marked := map[string]string{namespaceLabel: "true"}
+	maps.Copy(marked, labels)
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: marked, Annotations: annotations}}
+	if err := e.Create(ctx, namespace, client.FieldOwner("testenv")); err != nil {
+		return "", fmt.Errorf("make namespace %s: %w", name, err)
+	}
+	return name, nil
+}
+
+// random is a part of a name that no other spec, process or run has.
+func random() string { return strings.ToLower(rand.Text()[:16]) }
+
+func (p *Pipeline) startGateway(ctx context.Context, e *Env, o *PipelineOptions) error {
+	options := gateway.Options{
+		DataStorageURL: p.DataStorage.URL, Listen: anyPort, ManagementListen: anyPort,
+		RESTConfig: e.Config, Namespace: p.Namespace, WatchNamespaces: []string{p.Namespace}, Log: e.log.Named("gateway"),
+	}
+	if o.Gateway != nil {
+		o.Gateway(&options)
+	}
+	a, err := gateway.New(options)
+	if err != nil {
+		return fmt.Errorf("start Gateway: %w", err)
+	}
+	s, err := service.Start(ctx, "Gateway", a)
+	if err != nil {
+		return err
+	}
+	p.services = append(p.services, s)
+	p.GatewayURL = a.APIURL()
+	p.ManagementURLs = append(p.ManagementURLs, a.ManagementURL())
+	return nil
+}
+
+func (p *Pipeline) startSignalProcessing(ctx context.Context, e *Env, o *PipelineOptions) error {
+	options := signalprocessing.Options{
+		DataStorageURL: p.DataStorage.URL, ManagementListen: anyPort,
+		RESTConfig: e.Config, WatchNamespaces: []string{p.Namespace}, Log: e.log.Named("signalprocessing"),
+	}
+	if o.SignalProcessing != nil {
+		o.SignalProcessing(&options)
+	}
+	a, err := signalprocessing.New(options)
+	if err != nil {
+		return fmt.Errorf("start SignalProcessing: %w", err)
+	}
+	s, err := service.Start(ctx, "SignalProcessing", a)
+	if err != nil {
+		return err
+	}
+	p.services = append(p.services, s)
+	p.ManagementURLs = append(p.ManagementURLs, a.ManagementURL())
+	return nil
+}
