@@ -20,6 +20,21 @@ REPORTS ?= out
 
 export GOFLAGS ?= -buildvcs=false
 
+##@ Use it
+
+.PHONY: demo
+demo: build ## a real alert becomes a classified remediation; prints its audit trail (starts and stops all it needs)
+	$(BIN)/kubernaut demo
+
+.PHONY: up
+up: build ## the whole stack on this machine until Ctrl-C; UP_FLAGS="--data DIR --addresses FILE" keeps data, writes addresses
+	$(BIN)/kubernaut up $(UP_FLAGS)
+
+.PHONY: build
+build: ## the binaries, in bin/
+	@mkdir -p $(BIN)
+	go build -o $(BIN)/ ./cmd/kubernaut ./services/datastorage/cmd/datastorage ./services/gateway/cmd/gateway ./services/signalprocessing/cmd/signalprocessing
+
 ##@ Test it
 
 .PHONY: test
@@ -63,7 +78,7 @@ lint: $(BIN)/golangci-lint shellcheck ## golangci-lint over all modules, shellch
 .PHONY: shellcheck
 shellcheck:
 	@hack/need.sh shellcheck=shellcheck
-	shellcheck hack/*.sh
+	shellcheck hack/*.sh .ci/run
 
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## format the Go code

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"kubernaut.ai/cmd/kubernaut/demo"
+	"kubernaut.ai/cmd/kubernaut/stack"
+	"kubernaut.ai/pkg/local/progress"
+	"kubernaut.ai/pkg/service"
+)
+
+// demoTimeout bounds what the demo waits for once everything is up.
+const demoTimeout = 60 * time.Second
+
+func demoCommand() *cobra.Command {
+	var addresses string
+	var logs service.LogFlags
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Send a real alert through the platform and print its audit trail",
+		Long: `Send a webhook body as Alertmanager sends it through the platform, wait until the
+request is classified, flush, and print the request and its audit trail. Exits
+with 0 only if the trail is complete. Starts and stops everything it needs,
+unless --addresses names a stack that runs already.`,
+		Args: service.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := logs.New(c.ErrOrStderr())
+			if err != nil {
+				return fmt.Errorf("kubernaut demo: %w", err)
+			}
+			return runDemo(c.Context(), addresses, log, c.OutOrStdout(), progress.To(c.ErrOrStderr()))
+		},
+	}
+	c.Flags().StringVar(&addresses, "addresses", "", "file that kubernaut up --addresses wrote, to use that stack")
+	logs.AddTo(c.Flags())
+	service.Configure(c, "KUBERNAUT_DEMO")
+	if level := c.Flags().Lookup("log-level"); level != nil {
+		// The demo's own output is the story.
+		logs.Level, level.DefValue = "warn", "warn"
+	}
+	return c
+}
+
+func runDemo(ctx context.Context, addresses string, log *zap.Logger, out io.Writer, report progress.Func) error {
+	if addresses != "" {
+		at, err := stack.ReadAddresses(addresses)
+		if err != nil {
+			return &service.UsageError{Err: err}
+		}
+		return show(ctx, at, out)
+	}
+	s, err := stack.Start(ctx, stack.Options{Progress: report, Log: log})
+	if err != nil {
+		if ctx.Err() != nil {
+			return errors.New("interrupted while starting")
+		}
+		return fmt.Errorf("start the stack: %w", err)
+	}
+	report.Sayf("everything is up")
+	return errors.Join(show(ctx, s.Addresses(), out), s.Stop(ctx))
+}
+
+func show(ctx context.Context, at stack.Addresses, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
+	defer cancel()
+	if err := demo.Run(ctx, at, out); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return nil
+}

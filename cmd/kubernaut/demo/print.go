@@ -1,0 +1,76 @@
+package demo
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"kubernaut.ai/api/datastorage"
+	"kubernaut.ai/api/v1alpha1"
+)
+
+// linef writes one line; a terminal that went away is no concern of the demo.
+func linef(out io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(out, format+"\n", args...)
+}
+
+func printRequest(out io.Writer, r *v1alpha1.RemediationRequest, sp *v1alpha1.SignalProcessing) {
+	s := sp.Status
+	linef(out, "\nRemediation request %s/%s", r.Namespace, r.Name)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { linef(table, "  %s\t"+format, append([]any{name}, args...)...) }
+	row("phase", "%s", r.Status.Phase)
+	row("signal", "%s on %s %s/%s", r.Spec.SignalName, r.Spec.TargetResource.Kind, r.Spec.TargetResource.Namespace, r.Spec.TargetResource.Name)
+	if s.Context != nil {
+		row("owners", "%s", owners(s.Context))
+	}
+	if s.Severity != nil {
+		row("severity", "%s\t(%s, %d%% sure; the alert said %q)", s.Severity.Value, s.Severity.Source, s.Severity.ConfidencePercent, r.Spec.Severity)
+	}
+	if s.Environment != nil {
+		row("environment", "%s\t(%s, %d%% sure)", s.Environment.Value, s.Environment.Source, s.Environment.ConfidencePercent)
+	}
+	if s.Priority != nil {
+		row("priority", "%s\t(%s, %d%% sure)", s.Priority.Value, s.Priority.Source, s.Priority.ConfidencePercent)
+	}
+	if b := s.Business; b != nil {
+		row("business", "unit %s, owner %s, criticality %s, SLA %s", orNone(b.Unit), orNone(b.ServiceOwner), b.Criticality, orNone(b.SLA))
+	}
+	if s.Policy != nil {
+		row("policies", "%s, SHA-256 %.12s…", s.Policy.Origin, s.Policy.SHA256)
+	}
+	_ = table.Flush()
+}
+
+func owners(c *v1alpha1.EnrichedContext) string {
+	if c.Degraded {
+		return "unknown (degraded: " + c.DegradedReason + ")"
+	}
+	if len(c.OwnerChain) == 0 {
+		return "none"
+	}
+	names := make([]string, len(c.OwnerChain))
+	for i, o := range c.OwnerChain {
+		names[i] = o.Kind + " " + o.Name
+	}
+	return strings.Join(names, " ◂ ")
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func printTrail(out io.Writer, correlationID string, events []datastorage.StoredEvent) {
+	linef(out, "\nAudit trail of %s, %d events, oldest first (UTC)", correlationID, len(events))
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	linef(table, "  TIME\tEVENT\tOUTCOME\tWHAT")
+	for i := range events {
+		e := &events[i]
+		linef(table, "  %s\t%s\t%s\t%s\t%s", e.EventTimestamp.UTC().Format("15:04:05.000000"), e.EventType, e.EventOutcome, summary(e))
+	}
+	_ = table.Flush()
+}

@@ -1,0 +1,19 @@
+// Command kubernaut runs the platform on one machine and shows what it does.
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"kubernaut.ai/pkg/service"
+)
+
+func main() {
+	root := service.Group(&cobra.Command{
+		Use:   "kubernaut",
+		Short: "Alerts become remediations, with an audit trail that can be proved complete",
+	})
+	root.AddCommand(upCommand(), demoCommand())
+	os.Exit(service.Main(root))
+}

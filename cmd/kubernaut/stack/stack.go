@@ -1,0 +1,226 @@
+package stack
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"kubernaut.ai/pkg/local/controlplane"
+	"kubernaut.ai/pkg/local/postgres"
+	"kubernaut.ai/pkg/local/progress"
+	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/pkg/service/kube"
+	datastorage "kubernaut.ai/services/datastorage/app"
+	gateway "kubernaut.ai/services/gateway/app"
+	signalprocessing "kubernaut.ai/services/signalprocessing/app"
+)
+
+const (
+	// Namespace is the platform's own.
+	Namespace = "kubernaut-system"
+
+	databaseName = "kubernaut"
+	anyPort      = "127.0.0.1:0"
+	// stopTimeout bounds the end of the programs that the stack provides.
+	stopTimeout = 30 * time.Second
+
+	maxConnections  = 30
+	idleConnections = 5
+)
+
+// Options of a stack.
+type Options struct {
+	// DataDir keeps what the stack stores; it is temporary where DataDir is empty.
+	DataDir string
+	// GatewayListen and DataStorageListen are host:port; a free loopback port where they are empty.
+	GatewayListen, DataStorageListen string
+	// Progress is told about everything that takes long.
+	Progress progress.Func
+	// Log gets the services' logs.
+	Log *zap.Logger
+}
+
+// Stack is a running platform.
+type Stack struct {
+	options Options
+	// stops ends what was started, in the order in which it was started.
+	stops []func(context.Context) error
+	// failed receives the first service that ended by itself.
+	failed    chan struct{}
+	addresses Addresses
+}
+
+// Start starts everything and waits until it is ready. The caller stops it.
+func Start(ctx context.Context, o Options) (*Stack, error) {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	kube.LogTo(o.Log)
+	s := &Stack{options: o, failed: make(chan struct{}, 1)}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Stop(ctx))
+	}
+	return s, nil
+}
+
+// Addresses tells where the parts are.
+func (s *Stack) Addresses() Addresses { return s.addresses }
+
+// Failed receives a value when a service has ended by itself; Stop then returns why.
+func (s *Stack) Failed() <-chan struct{} { return s.failed }
+
+// Stop ends everything, what depends on others first: the Gateway takes no
+// more signals, the services flush, then what they recorded in ends. It goes
+// on when ctx has ended.
+func (s *Stack) Stop(ctx context.Context) error {
+	var errs []error
+	for _, stop := range slices.Backward(s.stops) {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		errs = append(errs, stop(bounded))
+		cancel()
+	}
+	s.stops = nil
+	return errors.Join(errs...)
+}
+
+func (s *Stack) start(ctx context.Context) error {
+	database, cluster, err := s.provide(ctx)
+	if err != nil {
+		return err
+	}
+	url, err := database.CreateDatabase(ctx, databaseName, "")
+	if err != nil {
+		return fmt.Errorf("create database %s: %w", databaseName, err)
+	}
+	if _, err := datastorage.Migrate(ctx, url, time.Now()); err != nil {
+		return fmt.Errorf("prepare database %s: %w", databaseName, err)
+	}
+	if err := createNamespace(ctx, cluster); err != nil {
+		return err
+	}
+	s.addresses.Kubeconfig = cluster.Kubeconfig()
+	s.addresses.Kubectl = cluster.Programs().Kubectl
+	s.addresses.Management = map[string]string{}
+	return s.startServices(ctx, url, cluster)
+}
+
+// provide starts PostgreSQL and the control plane beside each other.
+func (s *Stack) provide(ctx context.Context) (*postgres.Server, *controlplane.ControlPlane, error) {
+	var database *postgres.Server
+	var cluster *controlplane.ControlPlane
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		database, err = postgres.Start(both, postgres.Options{DataDir: s.dir("postgresql"), Progress: s.options.Progress})
+		return err //nolint:wrapcheck // says what, where and what to do
+	})
+	group.Go(func() (err error) {
+		cluster, err = controlplane.Start(both, controlplane.Options{DataDir: s.dir("control-plane"), Progress: s.options.Progress})
+		return err //nolint:wrapcheck // says what, where and what to do
+	})
+	err := group.Wait()
+	if database != nil {
+		s.stops = append(s.stops, database.Stop)
+		s.options.Progress.Sayf("PostgreSQL is up: %s", database.Origin())
+	}
+	if cluster != nil {
+		s.stops = append(s.stops, cluster.Stop)
+		s.options.Progress.Sayf("control plane is up: %s", cluster.Programs().Origin)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("provide PostgreSQL and a control plane: %w", err)
+	}
+	return database, cluster, nil
+}
+
+func (s *Stack) dir(part string) string {
+	if s.options.DataDir == "" {
+		return ""
+	}
+	return filepath.Join(s.options.DataDir, part)
+}
+
+func createNamespace(ctx context.Context, cluster *controlplane.ControlPlane) error {
+	clients, err := kubernetes.NewForConfig(cluster.Config())
+	if err != nil {
+		return fmt.Errorf("connect to the control plane: %w", err)
+	}
+	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}
+	_, err = clients.CoreV1().Namespaces().Create(ctx, own, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create namespace %s: %w", Namespace, err)
+	}
+	return nil
+}
+
+func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *controlplane.ControlPlane) error {
+	log := s.options.Log
+	storage, err := datastorage.New(datastorage.Options{
+		DatabaseURL: databaseURL, Listen: cmp.Or(s.options.DataStorageListen, anyPort), ManagementListen: anyPort,
+		// One person's stack leaves room on a server that DATABASE_URL names.
+		MaxConnections: maxConnections, IdleConnections: idleConnections,
+		Log: log.Named("datastorage"),
+	})
+	if err != nil {
+		return fmt.Errorf("configure DataStorage: %w", err)
+	}
+	if err := s.run(ctx, "DataStorage", storage); err != nil {
+		return err
+	}
+	s.addresses.DataStorage = storage.APIURL()
+	s.addresses.Management["datastorage"] = storage.ManagementURL()
+
+	processing, err := signalprocessing.New(signalprocessing.Options{
+		DataStorageURL: storage.APIURL(), ManagementListen: anyPort, RESTConfig: cluster.Config(),
+		Log: log.Named("signalprocessing"),
+	})
+	if err != nil {
+		return fmt.Errorf("configure SignalProcessing: %w", err)
+	}
+	if err := s.run(ctx, "SignalProcessing", processing); err != nil {
+		return err
+	}
+	s.addresses.Management["signalprocessing"] = processing.ManagementURL()
+
+	intake, err := gateway.New(gateway.Options{
+		DataStorageURL: storage.APIURL(), Listen: cmp.Or(s.options.GatewayListen, anyPort), ManagementListen: anyPort,
+		RESTConfig: cluster.Config(), Namespace: Namespace, Log: log.Named("gateway"),
+	})
+	if err != nil {
+		return fmt.Errorf("configure Gateway: %w", err)
+	}
+	if err := s.run(ctx, "Gateway", intake); err != nil {
+		return err
+	}
+	s.addresses.Gateway = intake.APIURL()
+	s.addresses.Management["gateway"] = intake.ManagementURL()
+	return nil
+}
+
+// run starts a service and keeps an eye on it.
+func (s *Stack) run(ctx context.Context, name string, app service.App) error {
+	running, err := service.Start(ctx, name, app)
+	if err != nil {
+		return err //nolint:wrapcheck // names the service
+	}
+	s.stops = append(s.stops, func(context.Context) error { return running.Stop() })
+	s.options.Progress.Sayf("%s is up", name)
+	go func() {
+		<-running.Ended()
+		select {
+		case s.failed <- struct{}{}:
+		default: // one is enough
+		}
+	}()
+	return nil
+}
