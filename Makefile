@@ -12,7 +12,7 @@ ALL_PACKAGES := $(MODULES:%=./%/...)
 
 BIN := bin
 # Specs read their files relative to the suite's own folder.
-SUITE := test/integration/integration.test
+SUITE := test/integration/prebuilt.test
 PROCS ?= 12
 SEED ?=
 FOCUS ?=

@@ -13,7 +13,7 @@ procs=${PROCS:-12}
 counts=${COUNTS:-out/flake.counts}
 mkdir -p out "$(dirname "$counts")"
 
-make --no-print-directory test/integration/integration.test
+make --no-print-directory test/integration/prebuilt.test
 go run ./test/prepare
 
 failed_runs=0
@@ -22,7 +22,7 @@ for ((run = 1; run <= runs; run++)); do
 	log=out/flake.$$.log
 	status=0
 	(cd test && go tool ginkgo -p --procs="$procs" --randomize-all --seed="$seed" --focus="$focus" \
-		--fail-on-pending --fail-on-empty --no-color ./integration/integration.test) >"$log" 2>&1 || status=$?
+		--fail-on-pending --fail-on-empty --no-color ./integration/prebuilt.test) >"$log" 2>&1 || status=$?
 	# "Ran 12 of 90 Specs in ..." and "PASS! -- 12 Passed | 0 Failed | ..."
 	ran=$(sed -n 's/^Ran \([0-9]*\) of .*/\1/p' "$log" | tail -n 1)
 	bad=$(sed -n 's/.* \([0-9]*\) Failed |.*/\1/p' "$log" | tail -n 1)

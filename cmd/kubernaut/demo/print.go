@@ -70,7 +70,7 @@ func printTrail(out io.Writer, correlationID string, events []datastorage.Stored
 	linef(table, "  TIME\tEVENT\tOUTCOME\tWHAT")
 	for i := range events {
 		e := &events[i]
-		linef(table, "  %s\t%s\t%s\t%s\t%s", e.EventTimestamp.UTC().Format("15:04:05.000000"), e.EventType, e.EventOutcome, summary(e))
+		linef(table, "  %s\t%s\t%s\t%s", e.EventTimestamp.UTC().Format("15:04:05.000000"), e.EventType, e.EventOutcome, summary(e))
 	}
 	_ = table.Flush()
 }

@@ -1,0 +1,57 @@
+package demo
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"kubernaut.ai/api/datastorage"
+	"kubernaut.ai/api/v1alpha1"
+)
+
+func TestPrintTrail(t *testing.T) {
+	var out strings.Builder
+	printTrail(&out, "rr-1", []datastorage.StoredEvent{{
+		EventTimestamp: time.Date(2026, 11, 23, 15, 5, 17, 266101000, time.UTC),
+		EventType:      "signalprocessing.phase.transition",
+		EventOutcome:   datastorage.Success,
+		EventData:      json.RawMessage(`{"from": "Pending", "to": "Enriching"}`),
+	}})
+	want := `
+Audit trail of rr-1, 1 events, oldest first (UTC)
+  TIME             EVENT                              OUTCOME  WHAT
+  15:05:17.266101  signalprocessing.phase.transition  success  Pending → Enriching
+`
+	if out.String() != want {
+		t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
+	}
+}
+
+func TestPrintRequest(t *testing.T) {
+	rr := &v1alpha1.RemediationRequest{}
+	rr.Namespace, rr.Name = "shop", "rr-1"
+	rr.Spec.SignalName = "KubePodCrashLooping"
+	rr.Spec.Severity = "Sev1"
+	rr.Spec.TargetResource = v1alpha1.TargetResource{Kind: "Pod", Namespace: "shop", Name: "checkout-1"}
+	rr.Status.Phase = v1alpha1.RemediationAwaitingApproval
+	sp := &v1alpha1.SignalProcessing{}
+	sp.Status = v1alpha1.SignalProcessingStatus{
+		Context:  &v1alpha1.EnrichedContext{OwnerChain: []v1alpha1.OwnerReference{{Kind: "ReplicaSet", Name: "checkout"}}},
+		Severity: &v1alpha1.SeverityDecision{Value: v1alpha1.SeverityCritical, Decision: v1alpha1.Decision{Source: "signal-severity", ConfidencePercent: 90}},
+		Business: &v1alpha1.Business{Criticality: "high"},
+	}
+	var out strings.Builder
+	printRequest(&out, rr, sp)
+	want := `
+Remediation request shop/rr-1
+  phase     AwaitingApproval
+  signal    KubePodCrashLooping on Pod shop/checkout-1
+  owners    ReplicaSet checkout
+  severity  critical  (signal-severity, 90% sure; the alert said "Sev1")
+  business  unit none, owner none, criticality high, SLA none
+`
+	if out.String() != want {
+		t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
+	}
+}
