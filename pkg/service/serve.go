@@ -1,8 +1,6 @@
 package service
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
@@ -10,9 +8,9 @@ import (
 
 // Serve makes the serve command of a service. It has the flags that addFlags
 // adds and those for logging, each also as an environment variable behind
-// prefix; it logs its configuration without secrets, and runs until it is told
-// to end.
-func Serve(prefix, short string, addFlags func(*pflag.FlagSet), run func(ctx context.Context, log *zap.Logger) error) *cobra.Command {
+// prefix; it logs its configuration without secrets, makes the app and runs it
+// until it is told to end.
+func Serve(prefix, short string, addFlags func(*pflag.FlagSet), newApp func(log *zap.Logger) (App, error)) *cobra.Command {
 	var logs LogFlags
 	c := &cobra.Command{
 		Use:   "serve",
@@ -24,7 +22,11 @@ func Serve(prefix, short string, addFlags func(*pflag.FlagSet), run func(ctx con
 				return err
 			}
 			log.Info("starting", zap.Any("configuration", Effective(c.Flags())))
-			return run(c.Context(), log)
+			app, err := newApp(log)
+			if err != nil {
+				return err
+			}
+			return app.Run(c.Context()) //nolint:wrapcheck // says what failed
 		},
 	}
 	addFlags(c.Flags())

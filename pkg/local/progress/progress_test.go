@@ -15,7 +15,7 @@ func TestDuringSaysNothingAboutAShortStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
 		end := progress.Func(func(line string) { lines = append(lines, line) }).During("starting", nil)
-		time.Sleep(progress.Patience - time.Nanosecond) // the bubble's clock, nobody waits
+		<-time.After(progress.Patience - time.Nanosecond) // the bubble's clock, nobody waits
 		end()
 		if len(lines) != 0 {
 			t.Errorf("reported %q", lines)
@@ -31,14 +31,14 @@ func TestDuringSaysWhatALongStepDoesUntilItEnds(t *testing.T) {
 		packages.Store(1)
 		end := progress.Func(func(line string) { lines = append(lines, line) }).
 			During("compiling", func() string { return strconv.FormatInt(packages.Load(), 10) + " packages" })
-		time.Sleep(progress.Patience)
+		<-time.After(progress.Patience)
 		synctest.Wait()
 		packages.Store(2)
-		time.Sleep(progress.Interval)
+		<-time.After(progress.Interval)
 		synctest.Wait()
 		end()
 		end() // once is enough, twice is fine
-		time.Sleep(10 * progress.Interval)
+		<-time.After(10 * progress.Interval)
 
 		want := []string{"compiling (2s, 1 packages)", "compiling (12s, 2 packages)"}
 		if len(lines) != len(want) || lines[0] != want[0] || lines[1] != want[1] {

@@ -97,11 +97,11 @@ func TestTheFirstCountIsWrittenAtOnceAndLaterOnesOnceASecond(t *testing.T) {
 		for range 1000 {
 			b.add(t, "r", 1)
 		}
-		time.Sleep(time.Second - time.Microsecond)
+		<-time.After(time.Second - time.Microsecond)
 		b.server.expect(t)
-		time.Sleep(time.Microsecond)
+		<-time.After(time.Microsecond)
 		b.server.expect(t, write{"r", 1000, time.Second})
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		b.server.expect(t)
 		b.add(t, "r", 1)
 		b.server.expect(t, write{"r", 1, 11 * time.Second})
@@ -114,11 +114,11 @@ func TestRequestsDoNotWaitForEachOther(t *testing.T) {
 		b := setup(t, 10)
 		b.add(t, "r", 1)
 		b.server.expect(t, write{"r", 1, 0})
-		time.Sleep(300 * time.Millisecond)
+		<-time.After(300 * time.Millisecond)
 		b.add(t, "s", 1)
 		b.add(t, "r", 1)
 		b.server.expect(t, write{"s", 1, 300 * time.Millisecond})
-		time.Sleep(700 * time.Millisecond)
+		<-time.After(700 * time.Millisecond)
 		b.server.expect(t, write{"r", 1, time.Second})
 	})
 }
@@ -131,13 +131,13 @@ func TestWhatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 		b.add(t, "r", 1)
 		synctest.Wait()
 		b.add(t, "r", 1)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		b.server.expect(t)
 		if n := b.counter.Pending(); n != 1 {
 			t.Errorf("%d requests wait for a write, want 1", n)
 		}
 		b.server.fail(nil)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		b.server.expect(t, write{"r", 2, 2 * time.Second})
 		if n := b.counter.Pending(); n != 0 {
 			t.Errorf("%d requests wait for a write, want none", n)
@@ -159,7 +159,7 @@ func TestAFullCounterWritesBeforeItReturns(t *testing.T) {
 			t.Error("a count that is neither kept nor written was accepted")
 		}
 		b.server.fail(nil)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		synctest.Wait()
 		b.add(t, "s", 1)
 		b.server.expect(t, write{"s", 1, time.Second})

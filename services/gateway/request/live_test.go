@@ -54,7 +54,7 @@ func TestAStormSharesReadsAndSeesNothingOlderThanItsCalls(t *testing.T) {
 		}
 		go call()
 		synctest.Wait()
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		for range 100 {
 			go call()
 		}
@@ -62,7 +62,7 @@ func TestAStormSharesReadsAndSeesNothingOlderThanItsCalls(t *testing.T) {
 		if n := reader.reads.Load(); n != 1 {
 			t.Errorf("%d reads while the first one is under way, want 1", n)
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		synctest.Wait()
 		if n := reader.reads.Load(); n != 2 {
 			t.Errorf("%d reads for 101 calls, want 2", n)
@@ -89,6 +89,6 @@ func TestACallerThatGoesAwayTakesNobodyWithIt(t *testing.T) {
 			t.Errorf("the second caller got %v", err)
 		}
 		// The read that the first caller asked for goes on without it.
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 	})
 }

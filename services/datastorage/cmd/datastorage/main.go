@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -28,13 +27,9 @@ func root() *cobra.Command {
 
 func serve() *cobra.Command {
 	var options app.Options
-	return service.Serve(prefix, "Serve the API until SIGTERM or SIGINT", options.AddFlags, func(ctx context.Context, log *zap.Logger) error {
+	return service.Serve(prefix, "Serve the API until SIGTERM or SIGINT", options.AddFlags, func(log *zap.Logger) (service.App, error) {
 		options.Log = log
-		a, err := app.New(options)
-		if err != nil {
-			return err //nolint:wrapcheck // names the flag
-		}
-		return a.Run(ctx)
+		return app.New(options)
 	})
 }
 
@@ -57,7 +52,7 @@ func migrateUp() *cobra.Command {
 		if err == nil && len(done.Migrations)+len(done.Partitions) == 0 {
 			c.Println("nothing to do")
 		}
-		return err
+		return err //nolint:wrapcheck // names what failed
 	}}
 	app.AddDatabaseFlag(c.Flags(), &url)
 	service.Configure(c, prefix)
@@ -69,7 +64,7 @@ func migrateStatus() *cobra.Command {
 	c := &cobra.Command{Use: "status", Short: "Compare the database's schema with this program; fails when they differ", Args: service.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		status, err := app.ReadSchemaStatus(c.Context(), url)
 		if err != nil {
-			return err
+			return err //nolint:wrapcheck // names what failed
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "database %d, program %d\n", status.Current, status.Wanted)
 		return errors.Join(err, status.Err)

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"context"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -17,14 +16,10 @@ func main() {
 	root := service.Group(&cobra.Command{Use: "signalprocessing", Short: "Enriches and classifies the signals of RemediationRequests"})
 	var options app.Options
 	root.AddCommand(service.Serve("SIGNALPROCESSING", "Run the controllers until SIGTERM or SIGINT", options.AddFlags,
-		func(ctx context.Context, log *zap.Logger) error {
+		func(log *zap.Logger) (service.App, error) {
 			kube.LogTo(log)
 			options.Log = log
-			a, err := app.New(options)
-			if err != nil {
-				return err //nolint:wrapcheck // names the flag
-			}
-			return a.Run(ctx)
+			return app.New(options)
 		}))
 	os.Exit(service.Main(root))
 }
