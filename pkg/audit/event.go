@@ -43,14 +43,14 @@ type Event struct {
 	// Data is a JSON object, at most 1 MiB (see MaxDataBytes).
 	Data json.RawMessage
 
-	// Who did it, all optional. ActorIP is an IPv4 or IPv6 address.
+	// Who did it, all optional. ActorIP is an IPv4 or IPv6 address without a zone.
 	ActorType, ActorID, ActorIP string
 	// What it was done to, all optional.
 	ResourceType, ResourceID, Namespace, ClusterID string
 
 	// Severity, optional.
 	Severity string
-	// Duration of the action, optional; microseconds are kept and zero is a value.
+	// Duration of the action, optional, at most 1e12 ms; microseconds are kept and zero is a value.
 	Duration *time.Duration
 	// ErrorCode and ErrorMessage of a failed action, optional.
 	ErrorCode, ErrorMessage string

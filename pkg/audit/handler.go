@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -80,7 +81,11 @@ func FlushHandler(s *Store) http.Handler {
 
 func flushParameters(r *http.Request) (correlationID string, timeout time.Duration, err error) {
 	timeout = defaultFlushTimeout
-	for name, values := range r.URL.Query() {
+	parameters, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return "", 0, fmt.Errorf("parameters %q: %w", r.URL.RawQuery, err)
+	}
+	for name, values := range parameters {
 		if len(values) != 1 || values[0] == "" {
 			return "", 0, fmt.Errorf("parameter %q: must have one value", name)
 		}

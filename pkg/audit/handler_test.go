@@ -107,7 +107,7 @@ func TestFlushHandler(t *testing.T) {
 		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != http.MethodPost {
 			t.Errorf("GET: %d, Allow %q, want 405 and POST", w.Code, w.Header().Get("Allow"))
 		}
-		for _, query := range []string{"timeout=soon", "timeout=-1s", "timeout=6m", "correlation_id=", "correlation_id=a&correlation_id=b", "corelation_id=a"} {
+		for _, query := range []string{"timeout=soon", "timeout=-1s", "timeout=6m", "correlation_id=", "correlation_id=a&correlation_id=b", "corelation_id=a", "correlation_id=%zz", "correlation_id=a;b"} {
 			w, body := call(t, store, http.MethodPost, path+"?"+query)
 			if detail, _ := body["detail"].(string); w.Code != http.StatusBadRequest || !strings.Contains(detail, query[:strings.IndexByte(query, '=')]) {
 				t.Errorf("%s: %d %s, want 400 that names the parameter", query, w.Code, w.Body)

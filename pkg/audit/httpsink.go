@@ -28,6 +28,8 @@ const (
 	maxAnswerBytes = 8 << 20
 )
 
+var errAnswerTooLarge = fmt.Errorf("answer is larger than %d bytes", maxAnswerBytes)
+
 // HTTPSink writes to DataStorage over HTTP. It is safe for concurrent use.
 type HTTPSink struct {
 	url       string
@@ -163,11 +165,12 @@ func (s *HTTPSink) Write(ctx context.Context, batch []Event) (Ack, error) {
 		return Ack{}, &SinkError{Err: err}
 	}
 	answer, readErr := readAnswer(response)
+	if readErr != nil && (response.StatusCode == http.StatusCreated || !errors.Is(readErr, errAnswerTooLarge)) {
+		// What broke off is neither an acknowledgement nor a refusal.
+		return Ack{}, &SinkError{Status: response.StatusCode, RetryAfter: retryAfter(response.Header), Err: readErr}
+	}
 	switch response.StatusCode {
 	case http.StatusCreated:
-		if readErr != nil {
-			return Ack{}, &SinkError{Status: response.StatusCode, Err: readErr}
-		}
 		return acknowledged(batch, answer)
 	case http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		return Ack{}, refusal(response.StatusCode, batch, answer)
@@ -204,7 +207,7 @@ func readAnswer(response *http.Response) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read answer: %w", err)
 	case len(answer) > maxAnswerBytes:
-		return nil, fmt.Errorf("answer is larger than %d bytes", maxAnswerBytes)
+		return nil, errAnswerTooLarge
 	case closeErr != nil:
 		return nil, fmt.Errorf("read answer: %w", closeErr)
 	default:

@@ -173,6 +173,8 @@ func TestHTTPSinkTellsRefusalsFromFailures(t *testing.T) {
 		"201 that names too few":       {answer: answer(201, "application/json", fmt.Sprintf(`{"event_ids":[%q]}`, batch[0].ID)), status: 201},
 		"201 that names others":        {answer: answer(201, "application/json", fmt.Sprintf(`{"event_ids":[%q,%q]}`, batch[1].ID, batch[0].ID)), status: 201},
 		"201 that is endless":          {answer: answer(201, "application/json", strings.Repeat(" ", 9<<20)), status: 201},
+		"400 that is endless":          {answer: answer(400, problem, strings.Repeat(" ", 9<<20)), unnamed: true},
+		"400 that breaks off":          {answer: answer(400, problem, `{"title":`, "Content-Length", "100"), status: 400},
 		"a connection that breaks off": {answer: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
 	}
 	for name, test := range tests {

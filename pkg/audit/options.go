@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -124,8 +125,8 @@ func WithRegisterer(registerer prometheus.Registerer) Option {
 // digits where it is unset.
 func WithProducerID(id string) Option {
 	return func(o *config) error {
-		if n := utf8.RuneCountInString(id); n < 1 || n > 255 || !utf8.ValidString(id) {
-			return fmt.Errorf("producer id %q: must be valid UTF-8 of 1 to 255 characters", id)
+		if n := utf8.RuneCountInString(id); n < 1 || n > 255 || !utf8.ValidString(id) || strings.IndexByte(id, 0) >= 0 {
+			return fmt.Errorf("producer id %q: must be valid UTF-8 of 1 to 255 characters, without NUL", id)
 		}
 		o.producerID = id
 		return nil

@@ -17,6 +17,7 @@ func TestNewRefusesUnusableOptions(t *testing.T) {
 		"nil registerer":        audit.WithRegisterer(nil),
 		"empty producer id":     audit.WithProducerID(""),
 		"producer id not UTF-8": audit.WithProducerID("\xff"),
+		"producer id with NUL":  audit.WithProducerID("a\x00"),
 		"no interval":           audit.WithInterval(0),
 		"negative interval":     audit.WithInterval(-time.Second),
 		"batch of no events":    audit.WithBatch(0, 1),

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/audittest"
@@ -86,6 +90,38 @@ func TestF9_OneBadEventNeverTakesItsBatchWithIt(t *testing.T) {
 			}
 		})
 	})
+}
+
+func TestLoggingARefusalDoesNotHoldTheStore(t *testing.T) {
+	t.Parallel()
+	logged := make(chan struct{})
+	var store *audit.Store
+	sink := audittest.NewMemorySink()
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{}), zapcore.AddSync(io.Discard), zapcore.InfoLevel)
+	logger := zap.New(core, zap.Hooks(func(zapcore.Entry) error {
+		free := make(chan struct{})
+		go func() {
+			store.Quarantine()
+			close(free)
+		}()
+		select {
+		case <-free:
+		case <-time.After(10 * time.Second):
+			t.Error("the store cannot be used while it logs")
+		}
+		close(logged)
+		return nil
+	}))
+	store = newStore(t, sink, audit.WithLogger(logger))
+	sink.Reject(rejectType("test.refusal.bad"))
+	bad := audittest.NewEvent("test.refusal.bad", "a")
+	bad.ID = audit.DerivedID(audittest.Epoch(), "bad")
+	record(t, store, bad)
+	if _, err := store.Flush(t.Context()); err == nil {
+		t.Error("flush: nil, want the rejection")
+	}
+	<-logged
+	store.Acknowledge(bad.ID)
 }
 
 func TestBackoff(t *testing.T) {

@@ -162,13 +162,22 @@ func (s *Store) refuse(part []*item, err error) (rest []*item, named bool) {
 		refusals[0] = Refusal{Code: "refused", Reason: err.Error()}
 	}
 
-	var offenders []*item
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.rejected.count() == 0 {
+	first := s.rejected.count() == 0
+	s.mu.Unlock()
+	if first {
 		s.logger.Warn("audit sink refused events, they are in quarantine",
 			zap.Int("events", len(refusals)), zap.Error(err))
 	}
+	s.metrics.rejected.Add(float64(len(refusals)))
+	return s.quarantine(part, refusals), true
+}
+
+// quarantine rejects the events with these indexes, and gives back the others.
+func (s *Store) quarantine(part []*item, refusals map[int]Refusal) (rest []*item) {
+	var offenders []*item
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i, it := range part {
 		r, offends := refusals[i]
 		if !offends {
@@ -181,13 +190,23 @@ func (s *Store) refuse(part []*item, err error) (rest []*item, named bool) {
 			s.rejected.add(it.seq, Rejection{Reference: event.reference(), Code: r.Code, Reason: r.Reason}, &event)
 		}
 	}
-	s.metrics.rejected.Add(float64(len(offenders)))
 	s.settle(offenders, true)
-	return rest, true
+	return rest
 }
 
 // abandon declares lost what is still owed.
 func (s *Store) abandon() {
+	lost, sinkErr := s.lose()
+	if lost == 0 {
+		return
+	}
+	s.metrics.lost.Add(float64(lost))
+	s.logger.Error("audit store closed before everything was stored",
+		zap.Int("lost_events", lost), zap.Error(sinkErr))
+}
+
+// lose settles what is still owed as lost, and counts it.
+func (s *Store) lose() (count int, sinkErr error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.disarm()
@@ -198,13 +217,8 @@ func (s *Store) abandon() {
 	})
 	s.taken = s.queue.last
 	s.unsentBytes = 0
-	if len(lost) == 0 {
-		return
-	}
-	s.metrics.lost.Add(float64(len(lost)))
-	s.logger.Error("audit store closed before everything was stored",
-		zap.Int("lost_events", len(lost)), zap.Error(s.sinkErr))
 	s.settle(lost, true)
+	return len(lost), s.sinkErr
 }
 
 // kicksSoFar counts the flushes that began before an attempt: a later one is
@@ -233,7 +247,7 @@ func (s *Store) pause(ctx context.Context, pause time.Duration, kicks uint64) {
 
 // backoff doubles the pause with each failure and shortens it by up to a half
 // at random, so that many stores do not come back together. A sink that says
-// when to come back is never visited earlier.
+// when to come back is not visited earlier, unless a flush begins.
 func (s *Store) backoff(failures int, err error) time.Duration {
 	pause := s.firstBackoff
 	for i := 1; i < failures && pause < s.longestBackoff; i++ {

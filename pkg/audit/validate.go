@@ -20,6 +20,9 @@ const MaxDataBytes = 1 << 20
 // maxFootprint is the footprint of the largest valid event, rounded up.
 const maxFootprint = MaxDataBytes + 64<<10
 
+// maxDuration is the longest Event.Duration.
+const maxDuration = 1e12 * time.Millisecond
+
 // maxRetentionDays is a hundred years.
 const maxRetentionDays = 36500
 
@@ -64,8 +67,8 @@ func (e *Event) Validate() error {
 	v.text("actor_type", e.ActorType, 0, 50)
 	v.text("actor_id", e.ActorID, 0, 255)
 	if e.ActorIP != "" {
-		if _, err := netip.ParseAddr(e.ActorIP); err != nil || len(e.ActorIP) > 45 {
-			v.fail("actor_ip", "must be an IPv4 or IPv6 address")
+		if address, err := netip.ParseAddr(e.ActorIP); err != nil || address.Zone() != "" {
+			v.fail("actor_ip", "must be an IPv4 or IPv6 address, without a zone")
 		}
 	}
 	v.text("resource_type", e.ResourceType, 0, 100)
@@ -73,8 +76,8 @@ func (e *Event) Validate() error {
 	v.text("namespace", e.Namespace, 0, 253)
 	v.text("cluster_id", e.ClusterID, 0, 255)
 	v.text("severity", e.Severity, 0, 50)
-	if e.Duration != nil && *e.Duration < 0 {
-		v.fail("duration_ms", "must not be negative")
+	if e.Duration != nil && (*e.Duration < 0 || *e.Duration > maxDuration) {
+		v.fail("duration_ms", fmt.Sprintf("must be from 0 to %v", maxDuration))
 	}
 	v.text("error_code", e.ErrorCode, 0, 100)
 	v.text("error_message", e.ErrorMessage, 0, 4096)

@@ -15,7 +15,7 @@ import (
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	long := func(n int) string { return strings.Repeat("é", n) }
-	negative := -time.Millisecond
+	negative, longest, endless := -time.Millisecond, 1e12*time.Millisecond, 1e12*time.Millisecond+time.Microsecond
 
 	valid := map[string]func(*audit.Event){
 		"least":                 func(*audit.Event) {},
@@ -30,6 +30,7 @@ func TestValidate(t *testing.T) {
 		"any parent":            func(e *audit.Event) { e.ParentID = uuid.New() },
 		"a hundred years":       func(e *audit.Event) { e.RetentionDays = 36500 },
 		"duration of zero":      func(e *audit.Event) { e.Duration = new(time.Duration) },
+		"longest duration":      func(e *audit.Event) { e.Duration = &longest },
 		"outcome failure":       func(e *audit.Event) { e.Outcome = audit.OutcomeFailure },
 		"a version of its own":  func(e *audit.Event) { e.Version = "2.0" },
 		"a time of its own":     func(e *audit.Event) { e.Timestamp = time.Now() },
@@ -81,12 +82,14 @@ func TestValidate(t *testing.T) {
 		"actor type too long":       {"actor_type", func(e *audit.Event) { e.ActorType = long(51) }},
 		"actor id too long":         {"actor_id", func(e *audit.Event) { e.ActorID = long(256) }},
 		"actor IP is a name":        {"actor_ip", func(e *audit.Event) { e.ActorIP = "localhost" }},
+		"actor IP with a zone":      {"actor_ip", func(e *audit.Event) { e.ActorIP = "fe80::1%eth0" }},
 		"resource type":             {"resource_type", func(e *audit.Event) { e.ResourceType = long(101) }},
 		"resource id":               {"resource_id", func(e *audit.Event) { e.ResourceID = long(256) }},
 		"namespace":                 {"namespace", func(e *audit.Event) { e.Namespace = long(254) }},
 		"cluster id":                {"cluster_id", func(e *audit.Event) { e.ClusterID = long(256) }},
 		"severity":                  {"severity", func(e *audit.Event) { e.Severity = long(51) }},
 		"negative duration":         {"duration_ms", func(e *audit.Event) { e.Duration = &negative }},
+		"duration too long":         {"duration_ms", func(e *audit.Event) { e.Duration = &endless }},
 		"error code":                {"error_code", func(e *audit.Event) { e.ErrorCode = long(101) }},
 		"error message":             {"error_message", func(e *audit.Event) { e.ErrorMessage = long(4097) }},
 		"retention":                 {"retention_days", func(e *audit.Event) { e.RetentionDays = 36501 }},
