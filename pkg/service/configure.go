@@ -1,6 +1,7 @@
 package service
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -98,19 +99,26 @@ func configFile(path string, read func(string) ([]byte, error)) (map[string]stri
 		return nil, fmt.Errorf("read config file: %w", err)
 	}
 	raw := map[string]any{}
-	if err := yaml.UnmarshalStrict(text, &raw); err != nil {
+	if err := yaml.UnmarshalStrict(text, &raw, exactNumbers); err != nil {
 		return nil, fmt.Errorf("config file %s: not a YAML map of flag names to values: %w", path, err)
 	}
 	values := make(map[string]string, len(raw))
 	for key, value := range raw {
 		switch v := value.(type) {
-		case string, bool, float64, int64:
+		case string, bool, json.Number:
 			values[key] = fmt.Sprint(v)
 		default:
 			return nil, fmt.Errorf("config file %s: key %q: want a string, a number or true/false", path, key)
 		}
 	}
 	return values, nil
+}
+
+// exactNumbers keeps numbers as they are written: as a float64, 16777216 would
+// come out as 1.6777216e+07, which no flag for whole numbers takes.
+func exactNumbers(decoder *json.Decoder) *json.Decoder {
+	decoder.UseNumber()
+	return decoder
 }
 
 func sortedKeys(m map[string]string) []string {

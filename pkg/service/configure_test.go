@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -120,6 +121,18 @@ func TestUnusableConfigurationEndsWithExitUsageAndSaysWhere(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestNumbersInAFileAreTakenAsTheyAreWritten(t *testing.T) {
+	for _, size := range []string{"16777216", "9007199254740993"} {
+		p := newProgram()
+		if code, stderr := run(t, p, "serve", "--config", configFile(t, "size: "+size+"\n")); code != service.ExitOK {
+			t.Fatalf("exit code %d: %s", code, stderr)
+		}
+		if got := strconv.Itoa(p.size); got != size {
+			t.Errorf("size is %s, want %s", got, size)
+		}
 	}
 }
 

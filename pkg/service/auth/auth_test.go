@@ -40,6 +40,8 @@ func TestFlags(t *testing.T) {
 	write(t, empty, "# nobody\n\n")
 	broken := filepath.Join(t.TempDir(), "broken")
 	write(t, broken, "prometheus s3cret\n")
+	shared := filepath.Join(t.TempDir(), "shared")
+	write(t, shared, line("prometheus", "s3cret")+line("grafana", "s3cret"))
 	for name, tc := range map[string]struct {
 		flags  auth.Flags
 		listen string
@@ -54,6 +56,7 @@ func TestFlags(t *testing.T) {
 		"missing token file":        {flags: auth.Flags{Mode: "token-file", File: good + "x"}, listen: ":1", want: good + "x"},
 		"empty token file":          {flags: auth.Flags{Mode: "token-file", File: empty}, listen: ":1", want: "no caller"},
 		"token instead of a hash":   {flags: auth.Flags{Mode: "token-file", File: broken}, listen: ":1", want: "line 1"},
+		"a token of two callers":    {flags: auth.Flags{Mode: "token-file", File: shared}, listen: ":1", want: "line 2"},
 		"unknown mode":              {flags: auth.Flags{Mode: "magic"}, listen: ":1", want: `"magic"`},
 		"unusable address":          {flags: auth.Flags{Mode: "none"}, listen: "here", want: "--listen"},
 	} {

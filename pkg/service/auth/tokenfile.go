@@ -102,7 +102,11 @@ func parseTokens(text string) (map[string]string, error) {
 		if err != nil || len(hash) != sha256.Size {
 			return nil, fmt.Errorf("line %d: %q's second field is not a hex SHA-256 (make it with sha256sum)", i+1, fields[0])
 		}
-		callers[hex.EncodeToString(hash)] = fields[0]
+		key := hex.EncodeToString(hash)
+		if other, taken := callers[key]; taken && other != fields[0] {
+			return nil, fmt.Errorf("line %d: %q has the token of %q: the audit trail could not tell them apart", i+1, fields[0], other)
+		}
+		callers[key] = fields[0]
 	}
 	if len(callers) == 0 {
 		return nil, errors.New("lists no caller")

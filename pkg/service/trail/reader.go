@@ -84,6 +84,8 @@ func (r *Reader) query(ctx context.Context, correlationID string, tokens []strin
 		if !resp.JSON200.Pagination.HasMore {
 			return events, nil
 		}
-		params.Cursor = resp.JSON200.Pagination.NextCursor
+		if params.Cursor = resp.JSON200.Pagination.NextCursor; params.Cursor == nil {
+			return nil, errors.New("query DataStorage: the answer has more but no next_cursor")
+		}
 	}
 }

@@ -102,3 +102,19 @@ func TestReadReportsARefusedQuery(t *testing.T) {
 		t.Error("a reader without DataStorage was made")
 	}
 }
+
+func TestReadDoesNotStartAgainWhenAPageLacksItsCursor(t *testing.T) {
+	queries := 0
+	storage := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		queries++
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"data": [], "pagination": {"has_more": %t}}`, queries == 1)
+	})
+	reader, err := trail.NewReader(trail.Options{DataStorageURL: storage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = reader.Read(t.Context(), "rr-1"); err == nil || !strings.Contains(err.Error(), "next_cursor") {
+		t.Errorf("error %v", err)
+	}
+}
