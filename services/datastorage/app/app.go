@@ -129,6 +129,9 @@ func (a *App) ensurePartitions(ctx context.Context, pool *pgxpool.Pool) {
 	if len(report.Made) > 0 {
 		a.log.Info("partitions made", zap.Strings("partitions", report.Made))
 	}
+	if len(report.Kept) > 0 {
+		a.log.Info("partitions not made, because the default partition has events of their months", zap.Strings("partitions", report.Kept))
+	}
 	switch {
 	case err == nil:
 	case schema.IsForbidden(err):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"kubernaut.ai/pkg/service/problem"
@@ -45,37 +46,57 @@ func flush(w *ingest.Writer, out http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	receipt, err := w.Flush(ctx)
+	var down *ingest.UnavailableError
 	switch {
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
-		return problem.New(http.StatusGatewayTimeout, "%d events are still being stored", receipt.Events)
-	case err != nil:
+	case errors.As(err, &down):
 		return problem.Unavailable(time.Second, err, "the database does not answer")
+	case err != nil:
+		p := problem.New(http.StatusGatewayTimeout, "%d of %d events are still being stored", receipt.Pending, receipt.Events)
+		return write(out, p.Status, problem.ContentType, flushPending{p, receipt.Barrier, receipt.Events, receipt.Pending})
 	}
-	answer, err := json.Marshal(struct {
-		Barrier          uint64 `json:"barrier"`
-		Events           int    `json:"events"`
-		ConsistencyToken string `json:"consistency_token"`
-	}{receipt.Barrier, receipt.Events, receipt.Token})
+	return write(out, http.StatusOK, "application/json", flushReceipt{receipt.Barrier, receipt.Events, receipt.Token})
+}
+
+type flushReceipt struct {
+	Barrier          uint64 `json:"barrier"`
+	Events           int    `json:"events"`
+	ConsistencyToken string `json:"consistency_token"`
+}
+
+type flushPending struct { //nolint:errname // a document that holds one
+	*problem.Problem
+
+	Barrier uint64 `json:"barrier"`
+	Events  int    `json:"events"`
+	Pending int    `json:"pending"`
+}
+
+func write(out http.ResponseWriter, status int, contentType string, body any) error {
+	text, err := json.Marshal(body)
 	if err != nil {
-		return fmt.Errorf("encode the receipt: %w", err)
+		return fmt.Errorf("encode the answer: %w", err)
 	}
-	out.Header().Set("Content-Type", "application/json")
+	out.Header().Set("Content-Type", contentType)
 	out.Header().Set("Cache-Control", "no-store")
+	out.WriteHeader(status)
 	// A client that went away needs no answer.
-	_, _ = out.Write(answer)
+	_, _ = out.Write(text)
 	return nil
 }
 
 // flushParameters takes correlation_id, which narrows nothing here, and timeout.
 func flushParameters(r *http.Request) (time.Duration, error) {
 	timeout := flushTimeout
-	for name, values := range r.URL.Query() {
+	parameters, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return 0, problem.Validation(nil, "the query is not readable: %v", err)
+	}
+	for name, values := range parameters {
 		switch {
 		case len(values) != 1 || values[0] == "":
 			return 0, problem.Validation(map[string]string{name: "must have one value"}, "parameter %s must have one value", name)
 		case name == "correlation_id":
 		case name == "timeout":
-			var err error
 			if timeout, err = time.ParseDuration(values[0]); err != nil || timeout <= 0 || timeout > maxFlushTimeout {
 				return 0, problem.Validation(map[string]string{name: "must be a duration like 10s"}, "timeout must be a duration like 10s, of at most %s", maxFlushTimeout)
 			}

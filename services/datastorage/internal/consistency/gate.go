@@ -14,13 +14,9 @@ import (
 // ErrBehind means that the database has not, or not yet, what a token vouches for.
 var ErrBehind = errors.New("the database does not have what the token vouches for")
 
-const (
-	// pollEvery is how often a standby is asked how far it has replayed: half
-	// of what a local transaction takes to get there.
-	pollEvery = 5 * time.Millisecond
-	// DefaultWait bounds how long a query waits for a standby.
-	DefaultWait = 5 * time.Second
-)
+// pollEvery is how often a standby is asked how far it has replayed: half
+// of what a local transaction takes to get there.
+const pollEvery = 5 * time.Millisecond
 
 // Querier is a connection. Position and the query that relies on it must use the same one.
 type Querier interface {

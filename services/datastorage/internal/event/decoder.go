@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,9 +30,6 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{Events: 10_000, DataBytes: 1 << 20, Depth: 64, Ahead: 5 * time.Minute}
 }
-
-// batchDepth is the array around the events of a batch.
-const batchDepth = 1
 
 // Decoder turns request bodies into valid events. It is safe for concurrent use.
 type Decoder struct {
@@ -102,7 +100,8 @@ func (d *Decoder) Lines(body []byte, caller string) (Batch, error) {
 }
 
 func (d *Decoder) array(body []byte, caller string, names naming) (Batch, error) {
-	if err := strictjson.Check(body, d.limits.Depth+batchDepth); err != nil {
+	// The depth is each event's own matter, so that one that is too deep can be named.
+	if err := strictjson.Check(body, math.MaxInt); err != nil {
 		return Batch{}, bodyErrorf("the body is not usable JSON: %v", err)
 	}
 	if strictjson.Kind(body) != '[' {
@@ -114,7 +113,11 @@ func (d *Decoder) array(body []byte, caller string, names naming) (Batch, error)
 		if full = len(b.Events) == d.limits.Events; full {
 			return false
 		}
-		b.add(value, names)
+		if strictjson.IsDeeper(value, d.limits.Depth) {
+			b.refuse(Refusal{Code: CodeInvalid, Detail: fmt.Sprintf("nested more than %d deep", d.limits.Depth)})
+		} else {
+			b.add(value, names)
+		}
 		return true
 	})
 	return b.done(full)

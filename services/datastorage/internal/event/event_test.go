@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -202,9 +203,25 @@ func TestDigest(t *testing.T) {
 	}
 }
 
+func TestUnknownFieldsAreNamedUpToABound(t *testing.T) {
+	t.Parallel()
+	const named = 20
+	for n, want := range map[int]int{named: named, 1000: named + 1} {
+		changes := map[string]any{}
+		for i := range n {
+			changes[fmt.Sprintf("unknown_%d", i)] = 1
+		}
+		_, refusal := decode(t, wire(t, changes), "")
+		if refusal == nil || len(refusal.Fields) != want || (want > named) != strings.Contains(refusal.Fields["event"], "more than 20 unknown fields") {
+			t.Errorf("%d unknown fields: want %d complaints", n, want)
+		}
+	}
+}
+
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	good := string(wire(t, nil))
+	tooDeep := string(wire(t, map[string]any{"event_data": json.RawMessage(`{"a":[[[[]]]]}`)}))
 	for name, tc := range map[string]struct {
 		decode   func(*event.Decoder, []byte, string) (event.Batch, error)
 		body     string
@@ -219,12 +236,15 @@ func TestBodies(t *testing.T) {
 		"no array":             {(*event.Decoder).Array, good, 0, nil, "must be a JSON array", false},
 		"too many":             {(*event.Decoder).Array, "[1,2,3,4]", 0, nil, "more than 3 events", true},
 		"broken":               {(*event.Decoder).Array, "[{]", 0, nil, "line 1, column 3", false},
-		"too deep":             {(*event.Decoder).Array, "[[[[[[[]]]]]]]", 0, nil, "nested more than", false},
+		"one too deep":         {(*event.Decoder).Array, "[" + good + "," + tooDeep + "," + good + "]", 3, []int{1}, "", false},
+		"deep elements":        {(*event.Decoder).Array, "[[[[[[[]]]]]]]", 1, []int{0}, "", false},
 		"lines":                {(*event.Decoder).Lines, good + "\n\n" + good + "\r\n", 2, nil, "", false},
+		"a line too deep":      {(*event.Decoder).Lines, good + "\n" + tooDeep, 2, []int{1}, "", false},
 		"lines with a bad one": {(*event.Decoder).Lines, good + "\n{\n" + good, 3, []int{1}, "", false},
 		"no line":              {(*event.Decoder).Lines, "\n \n", 0, nil, "no event", false},
 		"too many lines":       {(*event.Decoder).Lines, "1\n2\n3\n4", 0, nil, "more than 3 events", true},
 		"one":                  {(*event.Decoder).One, good, 1, nil, "", false},
+		"a deep one":           {(*event.Decoder).One, tooDeep, 0, nil, "nested more than", false},
 		"one in an array":      {(*event.Decoder).One, "[" + good + "]", 0, nil, "must be one event", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,6 +30,10 @@ const (
 	uuidLength       = 36
 )
 
+// maxUnknown bounds the unknown fields of an event that a refusal names, so that
+// an answer does not become many times as large as the request.
+const maxUnknown = 20
+
 // defaultRetentionDays is seven years, the longest of the usual duties to keep records.
 const defaultRetentionDays = 2555
 
@@ -78,10 +82,14 @@ func (r *reader) refusef(field, format string, args ...any) {
 
 func (r *reader) read(object []byte) {
 	r.values = make(map[string][]byte, len(r.names.fields))
+	unknown := 0
 	err := strictjson.Members(object, func(name string, value []byte) error {
 		field, known := r.names.fields[name]
 		switch {
+		case !known && unknown == maxUnknown:
+			return fmt.Errorf("it has more than %d unknown fields", maxUnknown)
 		case !known:
+			unknown++
 			r.refusef(strictjson.Shorten(name), reasonUnknown)
 		case !strictjson.IsNull(value):
 			r.values[field] = value

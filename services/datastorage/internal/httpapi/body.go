@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -115,8 +116,11 @@ func (b *bodies) readRaw(c echo.Context) ([]byte, error) {
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, b.tooLarge()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		// Not a 400: clients take that for a verdict on the events.
+		return nil, problem.New(http.StatusRequestTimeout, "the body came too slowly: send the request again")
 	case err != nil:
-		return nil, problem.New(http.StatusBadRequest, "the body ended early or came too slowly: %v", err)
+		return nil, problem.New(http.StatusBadRequest, "the body ended early: %v", err)
 	default:
 		return raw, nil
 	}

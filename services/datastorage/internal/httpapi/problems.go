@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -109,6 +110,8 @@ func passing(err error) error {
 		return problem.Unavailable(retryAfter, err, "the database did not confirm the events: send the request again, with the same event ids")
 	case errors.As(err, &queryDown):
 		return problem.Unavailable(retryAfter, err, "the database did not answer the query in time")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return problem.Unavailable(retryAfter, err, "the request ended before its commit: send it again, with the same event ids")
 	default:
 		return err
 	}

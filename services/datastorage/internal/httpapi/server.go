@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -132,16 +133,8 @@ const mayBeEmpty = "detail_value"
 func checked(known parameters) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			bad := map[string]string{}
-			for name, values := range c.QueryParams() {
-				if p, ok := known[name]; !ok || !p.query {
-					bad[name] = "is not a known parameter"
-				} else if slices.Contains(values, "") && name != mayBeEmpty {
-					bad[name] = "must not be empty: leave it out, or give a value"
-				}
-			}
-			if len(bad) > 0 {
-				return badParameters(bad)
+			if err := checkedQuery(c.Request().URL.RawQuery, known); err != nil {
+				return err
 			}
 			for _, value := range c.ParamValues() {
 				// The router lets the last parameter of a path run over slashes.
@@ -157,6 +150,26 @@ func checked(known parameters) echo.MiddlewareFunc {
 			return err
 		}
 	}
+}
+
+func checkedQuery(query string, known parameters) error {
+	// Not echo's QueryParams, which leaves out what it cannot read.
+	given, err := url.ParseQuery(query)
+	if err != nil {
+		return problem.Validation(nil, "the query is not readable: %v", err)
+	}
+	bad := map[string]string{}
+	for name, values := range given {
+		if p, ok := known[name]; !ok || !p.query {
+			bad[name] = "is not a known parameter"
+		} else if slices.Contains(values, "") && name != mayBeEmpty {
+			bad[name] = "must not be empty: leave it out, or give a value"
+		}
+	}
+	if len(bad) > 0 {
+		return badParameters(bad)
+	}
+	return nil
 }
 
 // badParameters says what is wrong with each parameter.

@@ -46,8 +46,10 @@ func (e *RefusedError) Error() string {
 type Options struct {
 	// Writers is the number of transactions at a time, 4 by default.
 	Writers int
-	// TransactionEvents bounds the events that share a transaction, 10,000 by default.
-	TransactionEvents int
+	// TransactionEvents and TransactionBytes bound the events that share a
+	// transaction, 10,000 and 32 MiB by default: the server holds a statement in
+	// memory as a whole, several times as large. One request may hold more.
+	TransactionEvents, TransactionBytes int
 	// QueueEvents and QueueBytes bound what waits for a writer: 50,000 and 256 MiB by default.
 	QueueEvents, QueueBytes int
 	// Timeout of one transaction, 30 s by default.
@@ -72,6 +74,7 @@ func (o Options) withDefaults() Options {
 	const (
 		writers     = 4
 		transaction = 10_000
+		bytes       = 32 << 20
 		queueEvents = 50_000
 		queueBytes  = 256 << 20
 		timeout     = 30 * time.Second
@@ -83,6 +86,7 @@ func (o Options) withDefaults() Options {
 	}
 	set(&o.Writers, writers)
 	set(&o.TransactionEvents, transaction)
+	set(&o.TransactionBytes, bytes)
 	set(&o.QueueEvents, queueEvents)
 	set(&o.QueueBytes, queueBytes)
 	if o.Timeout == 0 {
@@ -113,7 +117,8 @@ type Writer struct {
 // New makes a Writer that uses pool. It writes while Run runs.
 func New(pool *pgxpool.Pool, o Options) (*Writer, error) {
 	for name, value := range map[string]int{
-		"writers": o.Writers, "transaction events": o.TransactionEvents, "queue events": o.QueueEvents, "queue bytes": o.QueueBytes,
+		"writers": o.Writers, "transaction events": o.TransactionEvents, "transaction bytes": o.TransactionBytes,
+		"queue events": o.QueueEvents, "queue bytes": o.QueueBytes,
 	} {
 		if value < 0 {
 			return nil, fmt.Errorf("%s %d: want a positive number, or 0 for the default", name, value)
@@ -132,7 +137,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	for range w.options.Writers {
 		writers.Go(func() {
 			for {
-				jobs := w.queue.take(w.options.TransactionEvents)
+				jobs := w.queue.take(w.options.TransactionEvents, w.options.TransactionBytes)
 				if jobs == nil {
 					return
 				}
@@ -209,19 +214,21 @@ func (w *Writer) Store(ctx context.Context, r Request) (Result, error) {
 type Receipt struct {
 	// Barrier is the number of events admitted before the flush.
 	Barrier uint64
-	// Events is how many of them it waited for.
-	Events int
+	// Events is how many of them it waited for, Pending how many of those were
+	// not settled when its context ended.
+	Events, Pending int
 	// Token vouches for everything that is stored by then; empty on a standby.
 	Token string
 }
 
-// Flush waits until every request that was admitted before the call has its answer.
+// Flush waits until every request that was admitted before the call has its
+// answer. Its errors are that of ctx, with what is pending in the receipt, and
+// *UnavailableError.
 func (w *Writer) Flush(ctx context.Context) (Receipt, error) {
-	position, events, err := w.queue.barrier(ctx)
+	receipt, err := w.queue.barrier(ctx)
 	if err != nil {
-		return Receipt{Barrier: position, Events: events}, fmt.Errorf("wait for %d events: %w", events, err)
+		return receipt, fmt.Errorf("wait for %d events: %w", receipt.Events, err)
 	}
-	receipt := Receipt{Barrier: position, Events: events}
 	token, err := consistency.Position(ctx, w.pool)
 	switch {
 	case err == nil:

@@ -82,9 +82,9 @@ func (q *queue) put(j *job) error {
 	return nil
 }
 
-// take waits for jobs and returns the oldest, at most maxEvents of them but at
-// least one; nil when the queue is closed and empty.
-func (q *queue) take(maxEvents int) []*job {
+// take waits for jobs and returns the oldest, as many as hold maxEvents and
+// maxBytes together but at least one; nil when the queue is closed and empty.
+func (q *queue) take(maxEvents, maxBytes int) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.jobs) == 0 {
@@ -93,12 +93,17 @@ func (q *queue) take(maxEvents int) []*job {
 		}
 		q.filled.Wait()
 	}
-	n, events := 0, 0
-	for ; n < len(q.jobs) && (n == 0 || events+len(q.jobs[n].events) <= maxEvents); n++ {
-		events += len(q.jobs[n].events)
-		q.bytes -= q.jobs[n].bytes
+	n, events, bytes := 0, 0, 0
+	for _, j := range q.jobs {
+		if n > 0 && (events+len(j.events) > maxEvents || bytes+j.bytes > maxBytes) {
+			break
+		}
+		n++
+		events += len(j.events)
+		bytes += j.bytes
 	}
 	q.events -= events
+	q.bytes -= bytes
 	taken := append([]*job(nil), q.jobs[:n]...)
 	clear(q.jobs[:n]) // the array lives on
 	if q.jobs = q.jobs[n:]; len(q.jobs) == 0 {
@@ -131,23 +136,37 @@ func (q *queue) depth() int {
 	return q.events
 }
 
-// barrier waits until every job admitted before the call is settled. It returns
-// the position it waited for, and how many events that were.
-func (q *queue) barrier(ctx context.Context) (position uint64, events int, err error) {
+// barrier waits until every job admitted before the call is settled. Its receipt
+// has no token.
+func (q *queue) barrier(ctx context.Context) (Receipt, error) {
 	q.mu.Lock()
-	position = q.admitted
+	receipt := Receipt{Barrier: q.admitted}
 	owed := make([]*job, 0, len(q.owed))
 	for j := range q.owed {
 		owed = append(owed, j)
-		events += len(j.events)
+		receipt.Events += len(j.events)
 	}
 	q.mu.Unlock()
 	for _, j := range owed {
 		select {
 		case <-j.settled:
 		case <-ctx.Done():
-			return position, events, context.Cause(ctx) //nolint:wrapcheck // the caller says what it waited for
+			receipt.Pending = unsettled(owed)
+			return receipt, context.Cause(ctx) //nolint:wrapcheck // the caller says what it waited for
 		}
 	}
-	return position, events, nil
+	return receipt, nil
+}
+
+// unsettled counts the events of jobs that are not settled.
+func unsettled(jobs []*job) int {
+	events := 0
+	for _, j := range jobs {
+		select {
+		case <-j.settled:
+		default:
+			events += len(j.events)
+		}
+	}
+	return events
 }

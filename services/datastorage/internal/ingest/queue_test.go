@@ -44,8 +44,8 @@ func TestQueueRefusesBeyondItsBounds(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrFull", name, err)
 		}
 		mustPut(t, q, someJob(3))
-		q.take(1)
-		q.take(1)
+		q.take(1, 1000)
+		q.take(1, 1000)
 		mustPut(t, q, someJob(1, 2, 3, 4)) // alone it may be larger
 		if q.depth() != 4 {
 			t.Errorf("%s: depth %d", name, q.depth())
@@ -59,12 +59,23 @@ func TestTakeGathersWhatArrived(t *testing.T) {
 	q := newQueue(100, 10_000)
 	mustPut(t, q, someJob(1, 2), someJob(3), someJob(4, 5, 6, 7), someJob(8), someJob(9))
 	for i, want := range []int{2, 1, 2} { // whole jobs: one may be larger
-		if got := q.take(most); len(got) != want {
+		if got := q.take(most, 10_000); len(got) != want {
 			t.Errorf("take %d: %d jobs, want %d", i, len(got), want)
 		}
 	}
 	if q.depth() != 0 {
 		t.Errorf("%d events left", q.depth())
+	}
+}
+
+func TestTakeBoundsTheBytesOfATransaction(t *testing.T) {
+	t.Parallel()
+	q := newQueue(100, 10_000)
+	mustPut(t, q, someJob(1), someJob(2), someJob(3), someJob(4, 5, 6), someJob(7))
+	for i, want := range []int{2, 1, 1, 1} { // whole jobs: one may be larger
+		if got := q.take(100, 250); len(got) != want {
+			t.Errorf("take %d: %d jobs, want %d", i, len(got), want)
+		}
 	}
 }
 
@@ -76,7 +87,7 @@ func TestTakeEndsWithTheQueue(t *testing.T) {
 		taken := make(chan int, 2)
 		go func() {
 			for {
-				jobs := q.take(10)
+				jobs := q.take(10, 10_000)
 				taken <- len(jobs)
 				if jobs == nil {
 					return
@@ -100,14 +111,14 @@ func TestBarrierWaitsForWhatWasAdmittedBefore(t *testing.T) {
 		q := newQueue(10, 10_000)
 		before, after := someJob(1, 2), someJob(3)
 		mustPut(t, q, before)
-		q.take(10) // a writer has it: it is owed all the same
+		q.take(10, 10_000) // a writer has it: it is owed all the same
 		done := make(chan int, 1)
 		go func() {
-			_, events, err := q.barrier(t.Context())
+			receipt, err := q.barrier(t.Context())
 			if err != nil {
 				t.Error(err)
 			}
-			done <- events
+			done <- receipt.Events
 		}()
 		synctest.Wait()
 		mustPut(t, q, after)
@@ -124,8 +135,9 @@ func TestBarrierWaitsForWhatWasAdmittedBefore(t *testing.T) {
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if position, events, err := q.barrier(ctx); !errors.Is(err, context.DeadlineExceeded) || position != 3 || events != 1 {
-			t.Errorf("got %d, %d, %v", position, events, err)
+		want := Receipt{Barrier: 3, Events: 1, Pending: 1}
+		if receipt, err := q.barrier(ctx); !errors.Is(err, context.DeadlineExceeded) || receipt != want {
+			t.Errorf("got %+v, %v", receipt, err)
 		}
 	})
 }

@@ -100,14 +100,16 @@ func (p *Partitions) exists(ctx context.Context, month time.Time) (bool, error) 
 }
 
 // makeMonth attaches a table that it made before, because attaching lets
-// inserts and queries go on where CREATE TABLE ... PARTITION OF stops them.
+// inserts into other months go on where CREATE TABLE ... PARTITION OF stops
+// them. What reads or writes the default partition waits while PostgreSQL looks
+// through it for events of the month.
 func (p *Partitions) makeMonth(ctx context.Context, month time.Time) error {
 	const bound = "2006-01-02 15:04:05+00"
 	name := pgx.Identifier{monthName(month)}.Sanitize()
 	from, to := month.Format(bound), month.AddDate(0, 1, 0).Format(bound)
 	err := pgx.BeginTxFunc(ctx, p.db, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		for _, statement := range []string{
-			// Nobody's query waits long behind this lock.
+			// Nobody waits long behind the wait for these locks.
 			`SET LOCAL lock_timeout = '3s'`,
 			`CREATE TABLE ` + name + ` (LIKE audit_events INCLUDING ALL)`,
 			`ALTER TABLE audit_events ATTACH PARTITION ` + name + ` FOR VALUES FROM ('` + from + `') TO ('` + to + `')`,

@@ -76,6 +76,9 @@ func invalidUTF8(text []byte) int {
 	return -1
 }
 
+// IsDeeper reports whether a value nests objects and arrays more than maxDepth deep.
+func IsDeeper(value []byte, maxDepth int) bool { return tooDeep(value, maxDepth) >= 0 }
+
 // tooDeep returns the position of the first bracket beyond maxDepth, or -1.
 func tooDeep(text []byte, maxDepth int) int {
 	depth := 0

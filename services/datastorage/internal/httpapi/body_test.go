@@ -1,0 +1,42 @@
+package httpapi //nolint:testpackage // reading bodies is an inner step
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"testing/iotest"
+
+	"github.com/labstack/echo/v4"
+
+	"kubernaut.ai/pkg/service/problem"
+)
+
+func TestABodyThatDoesNotArriveHasItsStatus(t *testing.T) {
+	t.Parallel()
+	const limit = 100
+	reader, err := newBodies(limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		err  error
+		want int
+	}{
+		// The events are not to blame: a client may send them again.
+		"too slow":    {os.ErrDeadlineExceeded, http.StatusRequestTimeout},
+		"ended early": {io.ErrUnexpectedEOF, http.StatusBadRequest},
+	} {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", iotest.ErrReader(tc.err))
+		_, _, err := reader.read(echo.New().NewContext(request, httptest.NewRecorder()))
+		var p *problem.Problem
+		if !errors.As(err, &p) || p.Status != tc.want {
+			t.Errorf("%s: %v, want %d", name, err, tc.want)
+		}
+	}
+	if !reader.raw.TryAcquire(limit * largestBodies) {
+		t.Error("a body that did not arrive keeps its share of the memory")
+	}
+}
