@@ -332,7 +332,7 @@ type ListEventsParams struct {
 	// Cursor The `next_cursor` of the page before. Goes with the same filters and order; not with offset.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Offset For older clients; prefer cursor.
+	// Offset For older clients; prefer cursor. The next page is at the offset plus the number of events on this one, which may be less than limit.
 	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
 
 	// AtLeast Consistency tokens of earlier acknowledgements. The answer covers at least what they cover.
@@ -450,6 +450,9 @@ type ClientInterface interface {
 	//
 	// Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
 	//
+	// A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
+	// Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
+	//
 	// Corresponds with GET /api/v1/audit/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -535,6 +538,9 @@ type ClientInterface interface {
 // ListEvents Find events
 //
 // Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
+//
+// A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
+// Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
 //
 // Corresponds with GET /api/v1/audit/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1219,6 +1225,9 @@ type ClientWithResponsesInterface interface {
 	// ListEventsWithResponse Find events
 	//
 	// Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
+	//
+	// A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
+	// Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1942,6 +1951,9 @@ func (r GetOpenAPIResponse) ContentType() string {
 // ListEventsWithResponse Find events
 //
 // Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
+//
+// A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
+// Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
 //
 // Returns a wrapper object for the known response body format(s).
 //

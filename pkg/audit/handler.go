@@ -147,7 +147,7 @@ func sinkState(err error) string {
 }
 
 func writeProblem(w http.ResponseWriter, p flushProblem) {
-	writeJSON(w, p.Status, "application/problem+json", p)
+	writeJSON(w, p.Status, problemType, p)
 }
 
 func writeJSON(w http.ResponseWriter, status int, contentType string, body any) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -24,6 +25,8 @@ const (
 
 const (
 	batchPath = "api/v1/audit/events/batch"
+	// problemType is the media type of RFC 9457; a refusal without it is not DataStorage's.
+	problemType = "application/problem+json"
 	// maxAnswerBytes bounds what is read of an answer: 10,000 ids, or as many complaints, fit.
 	maxAnswerBytes = 8 << 20
 )
@@ -142,8 +145,10 @@ func (s *HTTPSink) Limits() Limits { return s.limits }
 func (s *HTTPSink) CloseIdleConnections() { s.client.CloseIdleConnections() }
 
 // Write sends the batch in one request. Its errors are those of the Sink
-// contract: *RefusedError or ErrRefused for 400, 409, 413 and 422, *SinkError
-// for everything else.
+// contract: *RefusedError or ErrRefused for a 400, 409, 413 or 422 with problem
+// details (application/problem+json, RFC 9457), as DataStorage sends them, and
+// for a batch that it cannot send; *SinkError for everything else, such as a
+// plain 400 of a TLS port or a 413 of a proxy.
 func (s *HTTPSink) Write(ctx context.Context, batch []Event) (Ack, error) {
 	if len(batch) == 0 {
 		return Ack{}, nil
@@ -173,11 +178,14 @@ func (s *HTTPSink) Write(ctx context.Context, batch []Event) (Ack, error) {
 	case http.StatusCreated:
 		return acknowledged(batch, answer)
 	case http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
-		return Ack{}, refusal(response.StatusCode, batch, answer)
-	default:
-		return Ack{}, &SinkError{
-			Status: response.StatusCode, RetryAfter: retryAfter(response.Header), Detail: problemText(answer), Err: readErr,
+		contentType := response.Header.Get("Content-Type")
+		if isProblem(contentType) {
+			return Ack{}, refusal(response.StatusCode, batch, answer)
 		}
+		readErr = fmt.Errorf("not an answer of DataStorage: content type %.100q, want %s", contentType, problemType)
+	}
+	return Ack{}, &SinkError{
+		Status: response.StatusCode, RetryAfter: retryAfter(response.Header), Detail: problemText(answer), Err: readErr,
 	}
 }
 
@@ -187,7 +195,7 @@ func (s *HTTPSink) request(ctx context.Context, body []byte) (*http.Request, err
 		return nil, fmt.Errorf("make request: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Accept", "application/json, application/problem+json")
+	request.Header.Set("Accept", "application/json, "+problemType)
 	request.Header.Set("User-Agent", s.userAgent)
 	if s.token != nil {
 		token, err := s.token(ctx)
@@ -237,6 +245,11 @@ func acknowledged(batch []Event, answer []byte) (Ack, error) {
 		}
 	}
 	return Ack{ConsistencyToken: created.ConsistencyToken, Created: created.Created, Duplicates: created.Duplicates}, nil
+}
+
+func isProblem(contentType string) bool {
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	return err == nil && mediaType == problemType
 }
 
 // refusal names the offenders if the answer does, and if they are in the batch.

@@ -133,6 +133,22 @@ func writeCreated(t *testing.T, w http.ResponseWriter, batch []audit.Event, dupl
 	}
 }
 
+// idsIn reads the ids of a request's events.
+func idsIn(t *testing.T, r *http.Request) []audit.Event {
+	t.Helper()
+	var events []struct {
+		ID uuid.UUID `json:"event_id"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&events); err != nil {
+		t.Errorf("decode: %v", err)
+	}
+	batch := make([]audit.Event, len(events))
+	for i := range events {
+		batch[i].ID = events[i].ID
+	}
+	return batch
+}
+
 func TestHTTPSinkTellsRefusalsFromFailures(t *testing.T) {
 	t.Parallel()
 	batch := batchOf(2)
@@ -157,7 +173,14 @@ func TestHTTPSinkTellsRefusalsFromFailures(t *testing.T) {
 		"400 with an index too high":   {answer: answer(400, problem, item(2, batch[1].ID)), unnamed: true},
 		"400 with another event's id":  {answer: answer(400, problem, item(0, batch[1].ID)), unnamed: true},
 		"400 without an index":         {answer: answer(400, problem, `{"title":"Bad","detail":"no"}`), unnamed: true},
-		"413 of a proxy":               {answer: answer(413, "text/html", "<html>"), unnamed: true},
+		"400 with a charset":           {answer: answer(400, problem+"; charset=utf-8", item(1, batch[1].ID)), named: named},
+		"400 of a TLS port":            {answer: answer(400, "text/plain; charset=utf-8", "Client sent an HTTP request to an HTTPS server."), status: 400},
+		"400 of another JSON service":  {answer: answer(400, "application/json", item(1, batch[1].ID)), status: 400},
+		"400 of no type":               {answer: answer(400, "", item(1, batch[1].ID)), status: 400},
+		"409 of a proxy":               {answer: answer(409, "text/html", "<html>"), status: 409},
+		"413 of a proxy":               {answer: answer(413, "text/html", "<html>"), status: 413},
+		"413 of a proxy with a pause":  {answer: answer(413, "text/html", "<html>", "Retry-After", "7"), status: 413, retryAfter: 7 * time.Second},
+		"422 of a proxy":               {answer: answer(422, "text/html", "<html>"), status: 422},
 		"401":                          {answer: answer(401, problem, `{"title":"Who are you"}`), status: 401},
 		"403":                          {answer: answer(403, problem, `{}`), status: 403},
 		"404":                          {answer: answer(404, "text/plain", "404 page not found"), status: 404},
@@ -202,6 +225,31 @@ func TestHTTPSinkTellsRefusalsFromFailures(t *testing.T) {
 	}
 }
 
+func TestF9_WhatIsNotDataStorageRefusesNothing(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int64
+	asked := make(chan struct{})
+	plain := answer(http.StatusBadRequest, "text/plain; charset=utf-8", "Client sent an HTTP request to an HTTPS server.")
+	sink := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) == 1 {
+			close(asked)
+			plain(w, r)
+			return
+		}
+		writeCreated(t, w, idsIn(t, r), 0)
+	})
+	const events = 4
+	store := newStore(t, sink, audit.WithBatch(events, 1<<20))
+	for range events {
+		record(t, store, audittest.NewEvent("test.http.owed", "a"))
+	}
+	<-asked
+	flush(t, store) // begins after the refused attempt, and so ends the pause
+	if n := len(store.Quarantine()); n != 0 || requests.Load() != 2 {
+		t.Errorf("%d in quarantine, %d requests, want 0 and 2", n, requests.Load())
+	}
+}
+
 func TestHTTPSinkLimits(t *testing.T) {
 	t.Parallel()
 
@@ -224,17 +272,8 @@ func TestHTTPSinkLimits(t *testing.T) {
 		t.Parallel()
 		var largest atomic.Int64
 		sink := serve(t, func(w http.ResponseWriter, r *http.Request) {
-			var events []struct {
-				ID uuid.UUID `json:"event_id"`
-			}
-			if err := json.NewDecoder(r.Body).Decode(&events); err != nil {
-				t.Errorf("decode: %v", err)
-			}
-			largest.Store(max(largest.Load(), int64(len(events))))
-			batch := make([]audit.Event, len(events))
-			for i := range events {
-				batch[i].ID = events[i].ID
-			}
+			batch := idsIn(t, r)
+			largest.Store(max(largest.Load(), int64(len(batch))))
 			writeCreated(t, w, batch, 0)
 		}, audit.WithSinkLimits(10, 2<<20))
 		store := newStore(t, sink)

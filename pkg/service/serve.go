@@ -26,7 +26,7 @@ func Serve(prefix, short string, addFlags func(*pflag.FlagSet), newApp func(log 
 			if err != nil {
 				return err
 			}
-			return app.Run(c.Context()) //nolint:wrapcheck // says what failed
+			return app.Run(c.Context())
 		},
 	}
 	addFlags(c.Flags())

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // The limits of every HTTP server of the platform.
@@ -30,11 +32,22 @@ type Server struct {
 	TLS *tls.Config
 	// Grace is how long requests under way may take to finish.
 	Grace time.Duration
+	// Log gets, as warnings, what net/http says of single connections, such
+	// as failed TLS handshakes; a nil one discards it.
+	Log *zap.Logger
 }
 
 // Run serves until ctx ends. It returns nil after a graceful stop, and an
 // error when serving failed or requests outlived the grace period.
 func (s *Server) Run(ctx context.Context) error {
+	logger := s.Log
+	if logger == nil {
+		logger = zap.NewNop()
+	}
+	complaints, err := zap.NewStdLogAt(logger.With(zap.String("server", s.Name)), zap.WarnLevel)
+	if err != nil {
+		return fmt.Errorf("serve %s: %w", s.Name, err)
+	}
 	server := &http.Server{
 		Handler:           s.Handler,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -42,6 +55,7 @@ func (s *Server) Run(ctx context.Context) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		TLSConfig:         s.TLS,
+		ErrorLog:          complaints,
 		// Requests outlive ctx: they finish within Grace.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}

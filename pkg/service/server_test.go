@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log" //nolint:depguard // seen to stay silent
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"kubernaut.ai/pkg/service"
 )
@@ -87,6 +91,48 @@ func TestServerSaysWhenRequestsOutliveTheGracePeriod(t *testing.T) {
 	<-entered
 	if err := stop(); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("stop returned %v, want it to wrap %v", err, context.DeadlineExceeded)
+	}
+}
+
+func TestServerLogsTheTroubleOfConnectionsAsWarnings(t *testing.T) {
+	var unstructured strings.Builder
+	log.SetOutput(&unstructured)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
+	var logged []zapcore.Entry
+	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{}), zapcore.AddSync(io.Discard), zapcore.DebugLevel),
+		zap.Hooks(func(e zapcore.Entry) error {
+			logged = append(logged, e)
+			return nil
+		}))
+	// A server of httptest has a certificate to borrow.
+	borrowed := httptest.NewUnstartedServer(http.NotFoundHandler())
+	borrowed.StartTLS()
+	config := borrowed.TLS.Clone()
+	borrowed.Close()
+	for name, logger := range map[string]*zap.Logger{"a logger": logger, "none": nil} {
+		listener, err := service.Listen(t.Context(), "listen", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		server := &service.Server{Name: "test", Listener: listener, Handler: http.NotFoundHandler(), TLS: config, Grace: time.Minute, Log: logger}
+		go func() { done <- server.Run(ctx) }()
+		status, _, err := request(t, http.MethodGet, "http://"+listener.Addr().String())
+		if err != nil || status != http.StatusBadRequest {
+			t.Errorf("%s: plain HTTP to a TLS port: %d, %v, want 400", name, status, err)
+		}
+		stop()
+		// The connection is done with, and so with its complaint.
+		if err := <-done; err != nil {
+			t.Errorf("%s: stop: %v", name, err)
+		}
+	}
+	if len(logged) != 1 || logged[0].Level != zapcore.WarnLevel || !strings.Contains(logged[0].Message, "TLS handshake error") {
+		t.Errorf("logged %+v, want the one handshake, as a warning", logged)
+	}
+	if unstructured.Len() > 0 {
+		t.Errorf("written past the logger: %s", unstructured.String())
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"kubernaut.ai/api/datastorage"
+	datastorageapp "kubernaut.ai/services/datastorage/app"
 )
 
 // storeSome stores events and returns the consistency token.
@@ -146,6 +147,53 @@ var _ = Describe("DataStorage query", func() {
 			ids := idsOf(seen)
 			Expect(slices.Compact(slices.Sorted(slices.Values(ids)))).To(HaveLen(len(ids)), "no event twice")
 			Expect(ids).To(ContainElements(wireIDs(batch...)))
+		}
+	}, SpecTimeout(specTimeout))
+
+	It("bounds a page in bytes too, and still gives every event once", func(ctx SpecContext) {
+		// As text that PostgreSQL gives back, "pad" takes 11 bytes and its value.
+		padded := func(size int) fields { return fields{"pad": strings.Repeat("x", size-len(`{"pad": ""}`))} }
+		const bound = 1000
+		own := ownStore(ctx, func(o *datastorageapp.Options) { o.MaxPageBytes = bound })
+		start := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+		sizes := []int{400, 600, 400, 601, 2000, 2000, 20, 20, 20, 999, 20, 20}
+		batch := make([]fields, len(sizes))
+		for i, size := range sizes {
+			batch[i] = anEvent(id, fields{"event_timestamp": start.Add(time.Duration(i) * time.Second), "event_data": padded(size)})
+		}
+		storeSome(ctx, own.URL, batch...)
+		backwards := slices.Clone(batch)
+		slices.Reverse(backwards)
+
+		for _, walk := range []struct {
+			order, limit string
+			pages        []int
+			wanted       []fields
+		}{
+			{"asc", "1000", []int{2, 1, 1, 1, 1, 3, 1, 2}, batch},
+			{"desc", "1000", []int{2, 1, 3, 1, 1, 1, 2, 1}, backwards},
+			{"asc", "2", []int{2, 1, 1, 1, 1, 2, 1, 1, 2}, batch},
+		} {
+			for _, byOffset := range []bool{false, true} {
+				var seen []string
+				var pages []int
+				for more, place := true, []string(nil); more; {
+					parameters := append([]string{"correlation_id", id, "order", walk.order, "limit", walk.limit}, place...)
+					page := decoded[datastorage.EventPage](storeFind(ctx, own.URL, parameters...), http.StatusOK)
+					Expect(page.Data).NotTo(BeEmpty())
+					Expect(page.Pagination.Total).To(Equal(len(batch)))
+					Expect(page.Pagination.HasMore).To(Equal(page.Pagination.NextCursor != nil))
+					seen, pages = append(seen, idsOf(page.Data)...), append(pages, len(page.Data))
+					if more = page.Pagination.HasMore; more {
+						place = []string{"cursor", *page.Pagination.NextCursor}
+					}
+					if byOffset {
+						place = []string{"offset", strconv.Itoa(len(seen))}
+					}
+				}
+				Expect(pages).To(Equal(walk.pages), "%s, limit %s", walk.order, walk.limit)
+				Expect(seen).To(Equal(wireIDs(walk.wanted...)), "every event once, in order")
+			}
 		}
 	}, SpecTimeout(specTimeout))
 

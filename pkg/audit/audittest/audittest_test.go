@@ -89,11 +89,11 @@ func batchServer(memory *audittest.MemorySink) http.Handler {
 			for i, item := range refused.Items {
 				items[i] = map[string]any{"index": item.Index, "event_id": ids[item.Index], "code": item.Code, "detail": item.Reason}
 			}
-			writeJSON(w, http.StatusBadRequest, map[string]any{"type": "t", "title": "Invalid", "status": 400, "items": items})
+			writeJSON(w, http.StatusBadRequest, "application/problem+json", map[string]any{"type": "t", "title": "Invalid", "status": 400, "items": items})
 		case err != nil:
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		default:
-			writeJSON(w, http.StatusCreated, map[string]any{
+			writeJSON(w, http.StatusCreated, "application/json", map[string]any{
 				"event_ids": ids, "created": ack.Created, "duplicates": ack.Duplicates, "message": "stored", "consistency_token": ack.ConsistencyToken,
 			})
 		}
@@ -101,8 +101,8 @@ func batchServer(memory *audittest.MemorySink) http.Handler {
 	return mux
 }
 
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
+func writeJSON(w http.ResponseWriter, status int, contentType string, body any) {
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(body); err != nil {
 		panic(http.ErrAbortHandler)

@@ -170,7 +170,7 @@ func (a *App) newServing(pool *pgxpool.Pool) (*serving, error) {
 	s.apiHandler, err = httpapi.New(httpapi.Config{
 		Decoder:   event.NewDecoder(limits, o.Clock, rand.Reader),
 		Writer:    s.writer,
-		Finder:    query.New(pool, o.Clock, consistency.NewGate(o.Clock, o.StandbyWait), o.QueryTimeout),
+		Finder:    query.New(pool, o.Clock, consistency.NewGate(o.Clock, o.StandbyWait), o.QueryTimeout, o.MaxPageBytes),
 		Auth:      a.auth,
 		Observer:  observed,
 		Log:       a.log,

@@ -41,6 +41,9 @@ type Options struct {
 	MaxBatchEvents int
 	// MaxEventDataBytes bounds one event's data.
 	MaxEventDataBytes int
+	// MaxPageBytes bounds the event_data on one page of a query. An event that
+	// is larger has a page of its own.
+	MaxPageBytes int
 	// Writers is how many transactions write at a time.
 	Writers int
 	// QueueEvents bounds the events that wait for a writer.
@@ -72,6 +75,7 @@ func Defaults() Options {
 		MaxBodyBytes:      16 << 20,
 		MaxBatchEvents:    10_000,
 		MaxEventDataBytes: 1 << 20,
+		MaxPageBytes:      16 << 20,
 		Writers:           4,
 		QueueEvents:       50_000,
 		QueryTimeout:      30 * time.Second,
@@ -105,6 +109,7 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	integer(&o.MaxBodyBytes, d.MaxBodyBytes, "max-body-bytes", "size of the largest request, before and after decompression")
 	integer(&o.MaxBatchEvents, d.MaxBatchEvents, "max-batch-events", "events in one request at most")
 	integer(&o.MaxEventDataBytes, d.MaxEventDataBytes, "max-event-data-bytes", "size of the largest event_data")
+	integer(&o.MaxPageBytes, d.MaxPageBytes, "max-page-bytes", "event_data on one page of a query at most, one event at least")
 	integer(&o.Writers, d.Writers, "writers", "transactions that write at a time")
 	integer(&o.QueueEvents, d.QueueEvents, "queue-events", "events that wait for a writer at most; beyond, requests are answered 503")
 	duration(&o.QueryTimeout, d.QueryTimeout, "query-timeout", "time for one query")
@@ -129,6 +134,7 @@ func (o *Options) complete() {
 	o.MaxBodyBytes = cmp.Or(o.MaxBodyBytes, d.MaxBodyBytes)
 	o.MaxBatchEvents = cmp.Or(o.MaxBatchEvents, d.MaxBatchEvents)
 	o.MaxEventDataBytes = cmp.Or(o.MaxEventDataBytes, d.MaxEventDataBytes)
+	o.MaxPageBytes = cmp.Or(o.MaxPageBytes, d.MaxPageBytes)
 	o.Writers = cmp.Or(o.Writers, d.Writers)
 	o.QueueEvents = cmp.Or(o.QueueEvents, d.QueueEvents)
 	o.QueryTimeout = cmp.Or(o.QueryTimeout, d.QueryTimeout)
@@ -173,6 +179,7 @@ func (o *Options) validateNumbers() error {
 		{"max-body-bytes", o.MaxBodyBytes},
 		{"max-batch-events", o.MaxBatchEvents},
 		{"max-event-data-bytes", o.MaxEventDataBytes},
+		{"max-page-bytes", o.MaxPageBytes},
 		{"writers", o.Writers},
 		{"queue-events", o.QueueEvents},
 	} {

@@ -32,6 +32,7 @@ func TestUnusableOptionsNameTheirFlag(t *testing.T) {
 		"--client-ca needs":                  func(o *app.Options) { o.ClientCA = "ca.pem" },
 		"--tls-cert /nowhere":                func(o *app.Options) { o.TLSCert, o.TLSKey = "/nowhere", "/nowhere" },
 		"--max-body-bytes -1":                func(o *app.Options) { o.MaxBodyBytes = -1 },
+		"--max-page-bytes -1":                func(o *app.Options) { o.MaxPageBytes = -1 },
 		"--writers 100: want less":           func(o *app.Options) { o.Writers = 100 },
 		"--grace -1s":                        func(o *app.Options) { o.Grace = -time.Second },
 	} {

@@ -82,17 +82,17 @@ func (s *serving) run(ctx context.Context, ready func()) error {
 	defer fail(nil)
 	parts := []*part{
 		start(ctx, fail, (&service.Server{
-			Name: "api", Listener: s.api, Handler: s.apiHandler, TLS: s.app.tls, Grace: o.Grace,
+			Name: "api", Listener: s.api, Handler: s.apiHandler, TLS: s.app.tls, Grace: o.Grace, Log: s.app.log,
 		}).Run),
 		start(ctx, fail, s.writer.Run),
 		start(ctx, fail, s.partitions),
 		start(ctx, fail, (&service.Server{
-			Name: "management", Listener: s.management, Handler: s.managementHandler, Grace: time.Second,
+			Name: "management", Listener: s.management, Handler: s.managementHandler, Grace: time.Second, Log: s.app.log,
 		}).Run),
 	}
 	if s.pprof != nil {
 		parts = append(parts, start(ctx, fail, (&service.Server{
-			Name: "pprof", Listener: s.pprof, Handler: service.PprofHandler(), Grace: time.Second,
+			Name: "pprof", Listener: s.pprof, Handler: service.PprofHandler(), Grace: time.Second, Log: s.app.log,
 		}).Run))
 	}
 	ready()

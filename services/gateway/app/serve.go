@@ -138,6 +138,6 @@ func (g *gateway) sweep(ctx context.Context, opener *request.Opener) {
 }
 
 func (g *gateway) serve(ctx context.Context, name string, l net.Listener, handler http.Handler) {
-	server := &service.Server{Name: name, Listener: l, Handler: handler, Grace: g.share(2)}
+	server := &service.Server{Name: name, Listener: l, Handler: handler, Grace: g.share(2), Log: g.log}
 	g.run(ctx, name, server.Run)
 }

@@ -99,7 +99,7 @@ func (a *App) serve(ctx context.Context, controllers manager.Manager, store *aud
 
 	served := make(chan error, 1)
 	go func() {
-		err := servers.run(serving, a.management(store), a.options.Grace)
+		err := servers.run(serving, a.management(store), a.options.Grace, a.options.Log)
 		stopWork()
 		served <- err
 	}()

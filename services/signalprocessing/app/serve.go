@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"kubernaut.ai/pkg/audit"
@@ -46,12 +47,12 @@ func (s *servers) close() {
 }
 
 // run serves until ctx ends or one server fails.
-func (s *servers) run(ctx context.Context, management http.Handler, grace time.Duration) error {
+func (s *servers) run(ctx context.Context, management http.Handler, grace time.Duration, log *zap.Logger) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	all := []*service.Server{{Name: "management server", Listener: s.management, Handler: management, Grace: grace}}
+	all := []*service.Server{{Name: "management server", Listener: s.management, Handler: management, Grace: grace, Log: log}}
 	if s.pprof != nil {
-		all = append(all, &service.Server{Name: "pprof server", Listener: s.pprof, Handler: service.PprofHandler(), Grace: grace})
+		all = append(all, &service.Server{Name: "pprof server", Listener: s.pprof, Handler: service.PprofHandler(), Grace: grace, Log: log})
 	}
 	results := make(chan error, len(all))
 	for _, server := range all {

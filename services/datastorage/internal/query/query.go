@@ -48,15 +48,17 @@ type Page struct {
 
 // Finder answers queries. Its methods are safe for concurrent use.
 type Finder struct {
-	pool    *pgxpool.Pool
-	clock   clock.PassiveClock
-	gate    *consistency.Gate
-	timeout time.Duration
+	pool      *pgxpool.Pool
+	clock     clock.PassiveClock
+	gate      *consistency.Gate
+	timeout   time.Duration
+	pageBytes int
 }
 
-// New makes a Finder; a query takes at most timeout.
-func New(pool *pgxpool.Pool, c clock.PassiveClock, gate *consistency.Gate, timeout time.Duration) *Finder {
-	return &Finder{pool: pool, clock: c, gate: gate, timeout: timeout}
+// New makes a Finder; a query takes at most timeout, and a page holds at most
+// pageBytes of event data, or one event.
+func New(pool *pgxpool.Pool, c clock.PassiveClock, gate *consistency.Gate, timeout time.Duration, pageBytes int) *Finder {
+	return &Finder{pool: pool, clock: c, gate: gate, timeout: timeout, pageBytes: pageBytes}
 }
 
 // find is a query that was checked.
@@ -138,27 +140,25 @@ func (q *Finder) Find(ctx context.Context, p Params) (*Page, error) {
 		}
 		return nil, &UnavailableError{Err: err}
 	}
-	page, err := f.run(ctx, conn)
+	page, err := f.run(ctx, conn, q.pageBytes)
 	if err != nil {
 		return nil, &UnavailableError{Err: err}
 	}
 	return page, nil
 }
 
-func (f *find) run(ctx context.Context, conn *pgxpool.Conn) (*Page, error) {
+func (f *find) run(ctx context.Context, conn *pgxpool.Conn, pageBytes int) (*Page, error) {
 	sql, args := f.pageQuery()
 	rows, err := conn.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("find events: %w", err)
 	}
-	events, err := pgx.CollectRows(rows, scan)
-	if err != nil {
+	page := &Page{Limit: f.limit, Offset: f.offset}
+	if page.Events, page.HasMore, err = collect(rows, f.limit, pageBytes); err != nil {
 		return nil, fmt.Errorf("find events: %w", err)
 	}
-	page := &Page{Events: events, Limit: f.limit, Offset: f.offset}
-	if page.HasMore = len(events) > f.limit; page.HasMore {
-		page.Events = events[:f.limit]
-		last := page.Events[f.limit-1]
+	if page.HasMore {
+		last := page.Events[len(page.Events)-1]
 		next := cursor{query: f.fingerprint, at: last.Timestamp, id: last.ID, span: f.span}
 		if page.NextCursor, err = next.encode(); err != nil {
 			return nil, fmt.Errorf("make a cursor: %w", err)
@@ -168,6 +168,29 @@ func (f *find) run(ctx context.Context, conn *pgxpool.Conn) (*Page, error) {
 		return nil, err
 	}
 	return page, nil
+}
+
+// collect takes the events of one page, at most limit of them, and with more
+// than pageBytes of event data only where that is one event's. It keeps
+// nothing of the rows behind the page.
+func collect(rows pgx.Rows, limit, pageBytes int) (events []Stored, more bool, err error) {
+	defer rows.Close()
+	for size := 0; rows.Next(); {
+		if more = len(events) == limit; more {
+			break
+		}
+		stored, err := scan(rows)
+		if err != nil {
+			return nil, false, err
+		}
+		size += len(stored.Data)
+		if more = len(events) > 0 && size > pageBytes; more {
+			break
+		}
+		events = append(events, stored)
+	}
+	rows.Close()
+	return events, more, rows.Err() //nolint:wrapcheck // wrapped by the caller
 }
 
 // pageQuery asks for one event more than the page holds, to know whether there is more.
