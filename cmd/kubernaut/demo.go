@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,7 @@ const demoTimeout = 60 * time.Second
 
 func demoCommand() *cobra.Command {
 	var addresses string
-	var logs service.LogFlags
+	logs := service.LogFlags{Level: "warn", Format: "console"} // the demo's own output is the story
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Send a real alert through the platform and print its audit trail",
@@ -33,7 +34,7 @@ unless --addresses names a stack that runs already.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := logs.New(c.ErrOrStderr())
 			if err != nil {
-				return fmt.Errorf("kubernaut demo: %w", err)
+				return err //nolint:wrapcheck // names the flag
 			}
 			return runDemo(c.Context(), addresses, log, c.OutOrStdout(), progress.To(c.ErrOrStderr()))
 		},
@@ -41,10 +42,6 @@ unless --addresses names a stack that runs already.`,
 	c.Flags().StringVar(&addresses, "addresses", "", "file that kubernaut up --addresses wrote, to use that stack")
 	logs.AddTo(c.Flags())
 	service.Configure(c, "KUBERNAUT_DEMO")
-	if level := c.Flags().Lookup("log-level"); level != nil {
-		// The demo's own output is the story.
-		logs.Level, level.DefValue = "warn", "warn"
-	}
 	return c
 }
 
@@ -54,7 +51,11 @@ func runDemo(ctx context.Context, addresses string, log *zap.Logger, out io.Writ
 		if err != nil {
 			return &service.UsageError{Err: err}
 		}
-		return show(ctx, at, out)
+		err = show(ctx, at, out)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return fmt.Errorf("%w (is the stack that wrote %s still running?)", err, addresses)
+		}
+		return err
 	}
 	s, err := stack.Start(ctx, stack.Options{Progress: report, Log: log})
 	if err != nil {

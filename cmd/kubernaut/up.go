@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -26,7 +25,7 @@ type upFlags struct {
 }
 
 func upCommand() *cobra.Command {
-	f := &upFlags{}
+	f := &upFlags{log: service.LogFlags{Format: "console"}} // a person reads it, among the progress
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run the whole platform on this machine until Ctrl-C",
@@ -38,8 +37,8 @@ and the Gateway. Everything listens on loopback.`,
 	}
 	c.Flags().StringVar(&f.stack.DataDir, "data", "", "folder that keeps what the stack stores; temporary where empty")
 	c.Flags().StringVar(&f.addresses, "addresses", "", "JSON file to write the addresses to once everything is ready; removed at the end")
-	c.Flags().StringVar(&f.stack.GatewayListen, "gateway-listen", "", "host:port of the Gateway; a free loopback port where empty")
-	c.Flags().StringVar(&f.stack.DataStorageListen, "datastorage-listen", "", "host:port of DataStorage; a free loopback port where empty")
+	c.Flags().StringVar(&f.stack.GatewayListen, "gateway-listen", "", "loopback host:port of the Gateway; a free port where empty")
+	c.Flags().StringVar(&f.stack.DataStorageListen, "datastorage-listen", "", "loopback host:port of DataStorage; a free port where empty")
 	f.log.AddTo(c.Flags())
 	service.Configure(c, "KUBERNAUT")
 	return c
@@ -51,8 +50,12 @@ func (f *upFlags) prepare(stderr io.Writer) error {
 		if address == "" {
 			continue
 		}
-		if _, err := service.ParseAddress(flag, address); err != nil {
-			return fmt.Errorf("kubernaut up: %w", err)
+		loopback, err := service.ParseAddress(flag, address)
+		if err != nil {
+			return err //nolint:wrapcheck // names the flag
+		}
+		if !loopback {
+			return service.Usagef("--%s %s: kubernaut up asks nobody who they are and listens on loopback addresses only", flag, address)
 		}
 	}
 	if f.stack.DataDir != "" {
@@ -69,7 +72,7 @@ func (f *upFlags) prepare(stderr io.Writer) error {
 	}
 	log, err := f.log.New(stderr)
 	if err != nil {
-		return fmt.Errorf("kubernaut up: %w", err)
+		return err //nolint:wrapcheck // names the flag
 	}
 	f.stack.Log = log
 	f.stack.Progress = progress.To(stderr)
@@ -123,7 +126,10 @@ func printAddresses(out io.Writer, a stack.Addresses, took time.Duration) {
 	for _, row := range [][2]string{
 		{"Gateway", a.Gateway + "/api/v1/signals/prometheus  (Alertmanager's webhook address)"},
 		{"DataStorage", a.DataStorage + "/api/v1/audit/events"},
-		{"management", strings.Join([]string{a.Management["gateway"], a.Management["signalprocessing"], a.Management["datastorage"]}, " ") + "  (/readyz, /metrics)"},
+		{"management", "/readyz, /metrics and POST /audit/flush of each service:"},
+		{"", a.Management["gateway"] + "  (Gateway)"},
+		{"", a.Management["signalprocessing"] + "  (SignalProcessing)"},
+		{"", a.Management["datastorage"] + "  (DataStorage)"},
 		{"requests", kubectl + " --kubeconfig " + a.Kubeconfig + " get rr,sp -A"},
 	} {
 		_, _ = fmt.Fprintf(table, "  %s\t%s\n", row[0], row[1])

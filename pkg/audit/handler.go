@@ -56,7 +56,7 @@ func FlushHandler(s *Store) http.Handler {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
 			writeProblem(w, flushProblem{
-				Type: problemBase + "method-not-allowed", Title: "Method not allowed",
+				Type: problemBase + "method-not-allowed", Title: "Method Not Allowed",
 				Status: http.StatusMethodNotAllowed, Detail: "flush with POST",
 			})
 			return
@@ -64,7 +64,7 @@ func FlushHandler(s *Store) http.Handler {
 		correlationID, timeout, err := flushParameters(r)
 		if err != nil {
 			writeProblem(w, flushProblem{
-				Type: problemBase + "validation-error", Title: "Invalid parameter", Status: http.StatusBadRequest, Detail: err.Error(),
+				Type: problemBase + "validation-error", Title: "Validation Error", Status: http.StatusBadRequest, Detail: err.Error(),
 			})
 			return
 		}
@@ -110,7 +110,7 @@ func problemOf(receipt Receipt, err error) flushProblem {
 	e, ok := errors.AsType[*FlushError](err)
 	if !ok {
 		return flushProblem{
-			Type: problemBase + "internal-error", Title: "Flush failed", Status: http.StatusInternalServerError,
+			Type: problemBase + "internal-server-error", Title: "Internal Server Error", Detail: "the flush failed", Status: http.StatusInternalServerError,
 		}
 	}
 	p := flushProblem{

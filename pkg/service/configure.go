@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -140,11 +141,18 @@ func secret(flag string) bool {
 	return false
 }
 
+// redact replaces what may be a secret. The path of a file is none, and neither
+// is an address without credentials.
 func redact(flag, value string) string {
-	if secret(flag) && value != "" {
-		return "[redacted]"
+	if value == "" || !secret(flag) || strings.HasSuffix(flag, "-file") {
+		return value
 	}
-	return value
+	if strings.HasSuffix(flag, "-url") {
+		if u, err := url.Parse(value); err == nil && u.Host != "" && u.User == nil && u.RawQuery == "" {
+			return value
+		}
+	}
+	return "[redacted]"
 }
 
 // Effective lists the flags' values for the log line at start, in the order of

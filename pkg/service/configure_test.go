@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -151,8 +152,16 @@ func TestSecretsAreNotShown(t *testing.T) {
 	c := &cobra.Command{Use: "program"}
 	c.Flags().String("database-url", "postgres://u:hunter2@h/db", "")
 	c.Flags().String("listen", "127.0.0.1:1", "")
-	shown := service.Effective(c.Flags())
-	if shown["database-url"] != "[redacted]" || shown["listen"] != "127.0.0.1:1" {
+	c.Flags().String("other-url", "postgres://h/db?password=hunter2", "")
+	c.Flags().String("words-url", "host=h password=hunter2", "")
+	c.Flags().String("signing-key", "hunter2", "")
+	c.Flags().String("datastorage-url", "http://127.0.0.1:8080", "")
+	c.Flags().String("token-file", "/run/token", "")
+	want := map[string]string{
+		"database-url": "[redacted]", "other-url": "[redacted]", "words-url": "[redacted]", "signing-key": "[redacted]",
+		"datastorage-url": "http://127.0.0.1:8080", "token-file": "/run/token", "listen": "127.0.0.1:1",
+	}
+	if shown := service.Effective(c.Flags()); !maps.Equal(shown, want) {
 		t.Errorf("shown: %v", shown)
 	}
 	t.Setenv("PROGRAM_API_TOKEN", "hunter2")

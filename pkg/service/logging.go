@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"io"
 
 	"github.com/spf13/pflag"
@@ -14,10 +15,11 @@ type LogFlags struct {
 	Format string
 }
 
-// AddTo registers --log-level and --log-format.
+// AddTo registers --log-level and --log-format. What is set already is their
+// default; else info and json are.
 func (l *LogFlags) AddTo(flags *pflag.FlagSet) {
-	flags.StringVar(&l.Level, "log-level", "info", "debug, info, warn or error")
-	flags.StringVar(&l.Format, "log-format", "json", "json or console")
+	flags.StringVar(&l.Level, "log-level", cmp.Or(l.Level, "info"), "debug, info, warn or error")
+	flags.StringVar(&l.Format, "log-format", cmp.Or(l.Format, "json"), "json or console")
 }
 
 // New makes the logger, or returns a UsageError for an unknown level or format.

@@ -21,11 +21,11 @@ func Serve(prefix, short string, addFlags func(*pflag.FlagSet), newApp func(log 
 			if err != nil {
 				return err
 			}
-			log.Info("starting", zap.Any("configuration", Effective(c.Flags())))
 			app, err := newApp(log)
 			if err != nil {
 				return err
 			}
+			log.Info("starting", zap.Any("configuration", Effective(c.Flags())))
 			return app.Run(c.Context())
 		},
 	}

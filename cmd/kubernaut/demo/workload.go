@@ -73,7 +73,7 @@ func create(ctx context.Context, c client.Client, object, owner client.Object) e
 		err = c.Get(ctx, client.ObjectKeyFromObject(object), object)
 	}
 	if err != nil {
-		return fmt.Errorf("create %T %s: %w", object, object.GetName(), err)
+		return fmt.Errorf("create %s of the workload: %w", object.GetName(), err)
 	}
 	return nil
 }

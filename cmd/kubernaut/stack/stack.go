@@ -43,7 +43,7 @@ const (
 type Options struct {
 	// DataDir keeps what the stack stores; it is temporary where DataDir is empty.
 	DataDir string
-	// GatewayListen and DataStorageListen are host:port; a free loopback port where they are empty.
+	// GatewayListen and DataStorageListen are host:port on loopback; a free port where they are empty.
 	GatewayListen, DataStorageListen string
 	// Progress is told about everything that takes long.
 	Progress progress.Func

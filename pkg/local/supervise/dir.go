@@ -22,7 +22,7 @@ const (
 )
 
 // ErrInUse says that a directory's owner is alive.
-var ErrInUse = errors.New("in use by another process")
+var ErrInUse = errors.New("in use by another process: end that one first, or use another folder")
 
 // Dir is a directory with a living owner: this process.
 type Dir struct {

@@ -100,7 +100,7 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	integer(&o.MaxConnections, d.MaxConnections, "database-max-connections", "connections to the database at most")
 	integer(&o.IdleConnections, d.IdleConnections, "database-idle-connections", "connections that stay open while nothing needs them")
 	flags.StringVar(&o.Listen, "listen", d.Listen, "host:port of the API")
-	flags.StringVar(&o.ManagementListen, "management-listen", d.ManagementListen, "host:port of probes, metrics and flush")
+	flags.StringVar(&o.ManagementListen, "management-listen", d.ManagementListen, "host:port of probes, metrics and the audit flush")
 	flags.StringVar(&o.PprofListen, "pprof-listen", "", "loopback host:port of net/http/pprof; empty: off")
 	o.Auth.AddTo(flags)
 	flags.StringVar(&o.TLSCert, "tls-cert", "", "PEM file with the API's certificate, read again when it changes; empty: plain HTTP")

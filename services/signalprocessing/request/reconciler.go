@@ -147,9 +147,10 @@ func (r *Reconciler) mirror(ctx context.Context, rr *v1alpha1.RemediationRequest
 	case err != nil:
 		return reconcile.Result{}, err //nolint:wrapcheck // of this module
 	}
-	if part.Phase != rr.Status.Phase {
+	// A request that has no phase yet is pending.
+	if from := cmp.Or(rr.Status.Phase, v1alpha1.RemediationPending); part.Phase != from {
 		r.Log.Info("phase changed", zap.String("namespace", rr.Namespace), zap.String("name", rr.Name),
-			zap.String("from", string(cmp.Or(rr.Status.Phase, v1alpha1.RemediationPending))), zap.String("to", string(part.Phase)))
+			zap.String("from", string(from)), zap.String("to", string(part.Phase)))
 	}
 	return reconcile.Result{}, nil
 }

@@ -43,14 +43,15 @@ func migrateUp() *cobra.Command {
 	var url string
 	c := &cobra.Command{Use: "up", Short: "Apply what the database lacks", Args: service.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		done, err := app.Migrate(c.Context(), url, time.Now())
+		out := c.OutOrStdout() // a reader who went away does not undo what was done
 		for _, m := range done.Migrations {
-			c.Printf("applied %s in %s\n", m.Name, m.Took.Round(time.Millisecond))
+			_, _ = fmt.Fprintf(out, "applied %s in %s\n", m.Name, m.Took.Round(time.Millisecond))
 		}
 		for _, p := range done.Partitions {
-			c.Printf("made %s\n", p)
+			_, _ = fmt.Fprintf(out, "made %s\n", p)
 		}
 		if err == nil && len(done.Migrations)+len(done.Partitions) == 0 {
-			c.Println("nothing to do")
+			_, _ = fmt.Fprintln(out, "nothing to do")
 		}
 		return err //nolint:wrapcheck // names what failed
 	}}
