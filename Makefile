@@ -5,7 +5,7 @@ SHELL       := /bin/bash
 .DELETE_ON_ERROR:
 
 MODULES := $(shell sed -n 's|^\t\./||p' go.work)
-# The modules whose tests need nothing but Go.
+# The modules whose tests need no server.
 UNIT_MODULES := $(filter-out test,$(MODULES))
 UNIT_PACKAGES := $(UNIT_MODULES:%=./%/...) ./test/testenv/...
 ALL_PACKAGES := $(MODULES:%=./%/...)
@@ -38,7 +38,7 @@ build: ## the binaries, in bin/
 ##@ Test it
 
 .PHONY: test
-test: test-unit test-integration ## unit and integration tests (the test command of the README)
+test: test-unit test-integration ## unit and integration tests
 
 # The race detector needs a C compiler.
 .PHONY: compiler
@@ -46,7 +46,7 @@ compiler:
 	@hack/need.sh gcc=gcc
 
 .PHONY: test-unit
-test-unit: compiler ## every module's unit tests with the race detector; needs nothing but Go
+test-unit: compiler ## every module's unit tests with the race detector; needs no server
 	go test -race $(UNIT_PACKAGES)
 
 .PHONY: test-integration
@@ -68,6 +68,10 @@ flake: ## the founding scenario N times with random seeds: make flake N=100
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	hack/fuzz.sh $(or $(FUZZTIME),30s)
+
+.PHONY: mutants
+mutants: compiler ## breaks each promise of pkg/audit on purpose, in a copy, and wants its test to fail
+	hack/mutants.sh
 
 ##@ Keep it tidy
 
@@ -101,7 +105,7 @@ drift: ## fails when generated code or a go.mod differs from what is committed
 	hack/drift.sh $(MODULES)
 
 .PHONY: ci
-ci: lint drift test ## what has to pass before a change lands
+ci: lint drift test mutants demo ## what has to pass before a change lands
 
 .PHONY: clean
 clean: ## remove what was built here (what is cached outside the work tree stays)
