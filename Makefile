@@ -43,7 +43,7 @@ test: test-unit test-integration ## unit and integration tests
 # The race detector needs a C compiler.
 .PHONY: compiler
 compiler:
-	@hack/need.sh gcc=gcc
+	@hack/need.sh --compiler
 
 .PHONY: test-unit
 test-unit: compiler ## every module's unit tests with the race detector; needs no server
