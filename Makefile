@@ -76,8 +76,9 @@ mutants: compiler ## breaks each promise of pkg/audit on purpose, in a copy, and
 ##@ Keep it tidy
 
 .PHONY: lint
-lint: $(BIN)/golangci-lint shellcheck ## golangci-lint over all modules, shellcheck over all scripts
+lint: $(BIN)/golangci-lint shellcheck ## golangci-lint over all modules, shellcheck over all scripts, no to-do notes
 	$(BIN)/golangci-lint run $(ALL_PACKAGES)
+	@! git grep -nwE 'TO''DO|FIX''ME' -- '*.go' '*.sh' '*.rego' '*.yaml' '*.md' Makefile .ci || { echo "to-do notes: do it, or say it in the issue tracker" >&2; exit 1; }
 
 .PHONY: shellcheck
 shellcheck:
