@@ -252,6 +252,10 @@ var _ = Describe("gateway: deduplication", func() {
 	It("loses no count to another writer of the status", func(ctx SpecContext) {
 		answer := post(ctx, env.GatewayURL, alertBody("firing", podAlert()))
 		rr := get(ctx, answer.gatewayResult)
+		// From here on nobody else writes the status.
+		Expect(testenv.WaitFor(ctx, env, rr, func(rr *v1alpha1.RemediationRequest) bool {
+			return rr.Status.Phase == v1alpha1.RemediationAwaitingApproval && rr.Status.Deduplication != nil
+		})).To(Succeed())
 		counted := occurrence.Request{NamespacedName: client.ObjectKeyFromObject(rr), UID: rr.UID}
 		// Each may be outrun by each write of the other, and gives up after eight.
 		const writers, writes = 2, 7

@@ -40,8 +40,8 @@ func (i *intake) alertmanager(c echo.Context) error {
 	return c.JSON(results[0].code(), results[0])
 }
 
-// body reads a JSON body within the limit. The error is a *problem.Problem for
-// what the client must mend.
+// body reads a JSON body within the limit. The error is a *problem.Problem:
+// for what the client must mend, or 503 where the body did not arrive.
 func (i *intake) body(c echo.Context) ([]byte, error) {
 	header := c.Request().Header
 	kind, _, err := mime.ParseMediaType(header.Get(echo.HeaderContentType))
@@ -58,18 +58,22 @@ func (i *intake) body(c echo.Context) ([]byte, error) {
 		return nil, problem.New(http.StatusRequestEntityTooLarge,
 			"the body is larger than %d bytes: set max_alerts in the webhook's configuration, or --max-body-bytes here", i.MaxBodyBytes)
 	case err != nil:
-		return nil, problem.New(http.StatusBadRequest, "the body could not be read to its end")
+		// The connection was slow or broke: the next delivery may arrive.
+		return nil, problem.Unavailable(retryFailure, err, "the body could not be read to its end; send it again")
 	}
 	return body, nil
 }
 
 // refuse answers a body that can never be accepted, once the refusal is on
-// the trail: the client will not send it again.
+// the trail: the client will not send it again. What passes is no refusal.
 func (i *intake) refuse(c echo.Context, t *trail.Trail, cause error) error {
 	var refusal *problem.Problem
 	var invalid *signal.InvalidError
 	switch {
 	case errors.As(cause, &refusal):
+		if refusal.Status >= http.StatusInternalServerError {
+			return refusal
+		}
 	case errors.As(cause, &invalid):
 		refusal = problem.Validation(invalid.Fields, "the notification is not usable, nothing of it was taken; field_errors names what is wrong")
 	default:

@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -158,12 +159,19 @@ func (i *intake) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// address is the client's IP address. The zone of a link-local one means
+// nothing to others, and the trail does not take it.
+func address(c echo.Context) string {
+	ip, _, _ := strings.Cut(c.RealIP(), "%")
+	return ip
+}
+
 // trail makes the audit trail of a request.
 func (i *intake) trail(c echo.Context, source string) *trail.Trail {
 	return trail.New(i.Recorder, trail.Origin{
 		RequestID: c.Response().Header().Get(echo.HeaderXRequestID),
 		Caller:    auth.CallerFrom(c.Request().Context()).Name,
-		Address:   c.RealIP(),
+		Address:   address(c),
 		Source:    source,
 		Cluster:   i.Cluster,
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -424,4 +426,57 @@ func TestARequestWithoutAUsableIDGetsOne(t *testing.T) {
 		}
 		b.expectEvents(t, "gateway.signal.rejected made-id")
 	}
+}
+
+func TestALinkLocalSenderIsTaken(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.open = func(_ context.Context, s request.Signal) (request.Result, error) {
+		r := &v1alpha1.RemediationRequest{Spec: *s.Spec}
+		r.Name, r.Namespace, r.UID = "rr-1", "ns", "u"
+		return request.Result{Request: r}, nil
+	}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, intake.PathPrometheus, strings.NewReader(message(alert("firing", "A"))))
+	r.Header.Set("Content-Type", "application/json")
+	r.RemoteAddr = "[fe80::1%eth0]:4711"
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Errorf("answer %d %s, want 200", w.Code, w.Body)
+	}
+}
+
+// brokenBody fails as a connection does whose read deadline has passed.
+type brokenBody struct{}
+
+func (brokenBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+func TestABodyThatDoesNotArriveIsSentAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, intake.PathPrometheus, brokenBody{})
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, r)
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("answer %d %v, want 503 with Retry-After", w.Code, w.Header())
+	}
+	b.expectEvents(t)
+}
+
+func TestADenialByAnAdmissionWebhookPasses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	// The API server's answer where the webhook gives neither code nor reason.
+	denied := &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusBadRequest,
+		Message: `admission webhook "policy.example.com" denied the request: label team is required`,
+	}}
+	b.open = func(context.Context, request.Signal) (request.Result, error) {
+		return request.Result{}, &request.Error{Err: denied}
+	}
+	if a, _ := b.post(t, message(alert("firing", "A"))); a.code != http.StatusServiceUnavailable {
+		t.Errorf("answer %d, want 503", a.code)
+	}
+	b.expectEvents(t, "gateway.crd.failed given-id")
 }

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -182,9 +183,10 @@ func (i *intake) failed(ctx context.Context, t *trail.Trail, o *signal.Observati
 }
 
 // final reports whether the API server will refuse the object however often
-// it is sent. Missing permissions and quotas are not final: people mend them.
+// it is sent. Missing permissions, quotas and policies are not final: people
+// mend them. A 400 without a reason is the denial of an admission webhook.
 func final(err error) bool {
-	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
+	return apierrors.IsInvalid(err) || apierrors.ReasonForError(err) == metav1.StatusReasonBadRequest || apierrors.IsRequestEntityTooLargeError(err)
 }
 
 // truncated records on each request of the body that the sender left signals out.

@@ -91,7 +91,9 @@ func (t *Trail) Created(ctx context.Context, request *v1alpha1.RemediationReques
 		ResourceType:  requestKind,
 		ResourceID:    request.Name,
 		Namespace:     request.Namespace,
-		ClusterID:     t.cluster(&request.Spec),
+		// Not what this replica is told: replicas, and the same one after a
+		// restart with other flags, record the same event.
+		ClusterID: labelledCluster(&request.Spec),
 	}, createdData{
 		Name: request.Name, Namespace: request.Namespace, UID: string(request.UID),
 		Fingerprint: request.Spec.SignalFingerprint, Spec: request.Spec,
@@ -187,12 +189,17 @@ func (t *Trail) signal(eventType, action string, request types.NamespacedName, s
 	}
 }
 
-// cluster depends on the spec and on what all replicas are told alike.
+// cluster is the one that the signal names, else the one that the Gateway works for.
 func (t *Trail) cluster(spec *v1alpha1.RemediationRequestSpec) string {
-	if cluster := spec.Labels["cluster"]; cluster != "" {
-		return cut(cluster, maxIdentity)
+	if cluster := labelledCluster(spec); cluster != "" {
+		return cluster
 	}
 	return t.origin.Cluster
+}
+
+// labelledCluster is the cluster that the signal names; empty where it names none.
+func labelledCluster(spec *v1alpha1.RemediationRequestSpec) string {
+	return cut(spec.Labels["cluster"], maxIdentity)
 }
 
 // actor is the authenticated client, or the kind of sender where nobody is authenticated.

@@ -170,3 +170,20 @@ func TestAFailureIsRecordedAlthoughTheCallIsOver(t *testing.T) {
 type checkContext struct{}
 
 func (checkContext) Record(ctx context.Context, _ *audit.Event) error { return ctx.Err() }
+
+func TestTheCreationDoesNotDependOnTheReplicasCluster(t *testing.T) {
+	t.Parallel()
+	r := request()
+	r.Spec.Labels = nil
+	var events recorder
+	for _, cluster := range []string{"", "eu", "us"} {
+		if err := trail.New(&events, trail.Origin{RequestID: "call-1", Source: "alertmanager", Cluster: cluster}).Created(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range events[1:] {
+		if e.ID == events[0].ID && e.ClusterID != events[0].ClusterID {
+			t.Errorf("the same event says cluster %q and %q", events[0].ClusterID, e.ClusterID)
+		}
+	}
+}

@@ -157,3 +157,18 @@ func TestLabelsAreBounded(t *testing.T) {
 		t.Errorf("annotations = %v", found.NamespaceAnnotations)
 	}
 }
+
+func TestAnnotationsCanBeOnTheTrail(t *testing.T) {
+	t.Parallel()
+	object := namespace(nil)
+	object.Annotations = map[string]string{"team": "a\x00b"}
+	c := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(object, pod()).Build()
+	found, err := enrich.New(c).Enrich(t.Context(), target())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Neither an audit event nor PostgreSQL takes a NUL.
+	if got := found.NamespaceAnnotations["team"]; got != "a\uFFFDb" {
+		t.Errorf("annotation %q, want no NUL in it", got)
+	}
+}

@@ -54,13 +54,14 @@ func firstHint(objects []link, hints []hint) string {
 	return ""
 }
 
-// businessAnnotations are the annotations that policies read.
+// businessAnnotations are the annotations that policies read. Kubernetes allows
+// NUL in their values; audit events do not.
 func businessAnnotations(all map[string]string) map[string]string {
 	kept := map[string]string{}
 	for key, value := range all {
 		wanted := strings.HasPrefix(key, "kubernaut.ai/") || key == "team" || key == "owner"
 		if wanted && len(value) <= maxAnnotation {
-			kept[key] = value
+			kept[key] = strings.ReplaceAll(value, "\x00", "\uFFFD")
 		}
 	}
 	return bounded(kept)

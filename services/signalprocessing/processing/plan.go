@@ -195,7 +195,8 @@ func (r *Reconciler) end(p *plan, step trail.Step, phase v1alpha1.ProcessingPhas
 	r.condition(&p.status, v1alpha1.ConditionReady, ready, string(phase), message)
 	var took time.Duration
 	if p.status.StartedAt != nil {
-		took = now.Sub(p.status.StartedAt.Time)
+		// Another leader's clock may have been ahead of this one's.
+		took = max(now.Sub(p.status.StartedAt.Time), 0)
 	}
 	return p.with(step.Processed(&p.status, took))
 }

@@ -458,3 +458,28 @@ func TestUnusableOptions(t *testing.T) {
 		}
 	}
 }
+
+func TestAStartAheadOfTheClockLeavesAValidDuration(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.audit.observe = func(e *audit.Event) {
+		if err := e.Validate(); err != nil {
+			t.Errorf("%s: %v", e.Type, err)
+		}
+	}
+	for {
+		sp, _, err := b.step()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sp.Status.Phase.Terminal() {
+			return
+		}
+		// The leader that started was ahead of this one's clock.
+		ahead := metav1.NewMicroTime(b.Clock.Now().Add(time.Hour))
+		sp.Status.StartedAt = &ahead
+		if err := b.client.Status().Update(t.Context(), sp); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
