@@ -67,15 +67,15 @@ func ParseAlertmanager(body []byte, receivedAt time.Time) (*Notification, error)
 		return nil, wrong.invalid()
 	}
 	if m.Version != alertmanagerVersion {
-		wrong.addf("version", "want %q, the format of Alertmanager's webhook, got %q", alertmanagerVersion, clean(m.Version, maxSeverity))
+		wrong.addf("version", "want %q, the format of Alertmanager's webhook, got %q", alertmanagerVersion, Clean(m.Version, maxSeverity))
 	}
 	if len(m.Alerts) == 0 {
 		wrong.addf("alerts", "is required: at least one alert")
 	}
 	n := &Notification{
 		Source:       SourceAlertmanager,
-		Group:        clean(m.GroupKey, maxValue),
-		Receiver:     clean(m.Receiver, maxName),
+		Group:        Clean(m.GroupKey, maxValue),
+		Receiver:     Clean(m.Receiver, maxName),
 		Truncated:    m.TruncatedAlerts,
 		Observations: make([]Observation, 0, len(m.Alerts)),
 	}
@@ -107,7 +107,7 @@ func (m *message) observe(path string, raw json.RawMessage, receivedAt time.Time
 	}
 	a.check(&wrong, path)
 	o := Observation{
-		Cluster:    clean(a.Labels["cluster"], maxName),
+		Cluster:    Clean(a.Labels["cluster"], maxName),
 		Resolved:   a.Status == statusResolved,
 		ResolvedAt: a.resolvedAt(&wrong, path),
 		Spec:       a.spec(m, raw, a.startsAt(&wrong, path), receivedAt),
@@ -125,7 +125,7 @@ func (a *alert) check(wrong *complaints, path string) {
 	case "":
 		wrong.addf(path+".status", "is required: firing or resolved")
 	default:
-		wrong.addf(path+".status", "want firing or resolved, got %q", clean(a.Status, maxSeverity))
+		wrong.addf(path+".status", "want firing or resolved, got %q", Clean(a.Status, maxSeverity))
 	}
 	switch name := a.Labels["alertname"]; {
 	case strings.TrimSpace(name) == "":
@@ -144,7 +144,7 @@ func (a *alert) startsAt(wrong *complaints, path string) time.Time {
 	t, err := time.Parse(time.RFC3339, a.StartsAt)
 	switch {
 	case err != nil:
-		wrong.addf(path, "want an RFC 3339 time, got %q", clean(a.StartsAt, maxSeverity))
+		wrong.addf(path, "want an RFC 3339 time, got %q", Clean(a.StartsAt, maxSeverity))
 	case t.UTC().Year() < 1970 || t.UTC().Year() > 9999:
 		wrong.addf(path, "must lie between the years 1970 and 9999")
 	}
@@ -159,19 +159,19 @@ func (a *alert) resolvedAt(wrong *complaints, path string) time.Time {
 	}
 	t, err := time.Parse(time.RFC3339, a.EndsAt)
 	if err != nil {
-		wrong.addf(path+".endsAt", "want an RFC 3339 time, got %q", clean(a.EndsAt, maxSeverity))
+		wrong.addf(path+".endsAt", "want an RFC 3339 time, got %q", Clean(a.EndsAt, maxSeverity))
 	}
 	return t.UTC()
 }
 
 func (a *alert) spec(m *message, raw json.RawMessage, firing, received time.Time) v1alpha1.RemediationRequestSpec {
-	name := clean(a.Labels["alertname"], maxName)
+	name := Clean(a.Labels["alertname"], maxName)
 	return v1alpha1.RemediationRequestSpec{
 		Signal: v1alpha1.Signal{
 			SignalName:     name,
 			SignalType:     v1alpha1.SignalTypeAlert,
 			SignalSource:   m.source(),
-			Severity:       clean(a.Labels["severity"], maxSeverity),
+			Severity:       Clean(a.Labels["severity"], maxSeverity),
 			TargetResource: target(a.Labels, name),
 			FiringTime:     microTime(firing),
 			ReceivedTime:   microTime(received),
@@ -188,7 +188,7 @@ func (a *alert) spec(m *message, raw json.RawMessage, firing, received time.Time
 func (m *message) source() string {
 	for _, name := range []string{m.ExternalURL, m.Receiver} {
 		if name != "" {
-			return clean(name, maxName)
+			return Clean(name, maxName)
 		}
 	}
 	return SourceAlertmanager
@@ -196,11 +196,11 @@ func (m *message) source() string {
 
 func (a *alert) providerData(m *message) string {
 	data := provided{
-		Receiver:     clean(m.Receiver, maxName),
-		GroupKey:     clean(m.GroupKey, maxValue),
-		ExternalURL:  clean(m.ExternalURL, maxValue),
-		GeneratorURL: clean(a.GeneratorURL, maxValue),
-		Fingerprint:  clean(a.Fingerprint, maxName),
+		Receiver:     Clean(m.Receiver, maxName),
+		GroupKey:     Clean(m.GroupKey, maxValue),
+		ExternalURL:  Clean(m.ExternalURL, maxValue),
+		GeneratorURL: Clean(a.GeneratorURL, maxValue),
+		Fingerprint:  Clean(a.Fingerprint, maxName),
 		GroupLabels:  bounded(m.GroupLabels),
 	}
 	text, err := json.Marshal(data)
@@ -219,9 +219,9 @@ func (a *alert) providerData(m *message) string {
 func payload(raw json.RawMessage) string {
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, raw); err != nil {
-		return clean(string(raw), maxPayload)
+		return Clean(string(raw), maxPayload)
 	}
-	return clean(compact.String(), maxPayload)
+	return Clean(compact.String(), maxPayload)
 }
 
 // microTime keeps what the resource keeps, so that a request reads the same
@@ -251,7 +251,7 @@ func decode(wrong *complaints, path string, text []byte, into any) bool {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		wrong.addf(at(path, ""), "not a JSON document: it ends too early")
 	default:
-		wrong.addf(at(path, ""), "not usable: %s", clean(err.Error(), maxName))
+		wrong.addf(at(path, ""), "not usable: %s", Clean(err.Error(), maxName))
 	}
 	return false
 }

@@ -20,9 +20,9 @@ const (
 	maxPayload      = 64 << 10
 )
 
-// clean makes text storable: valid UTF-8 without NUL, which JSON columns of
+// Clean makes text storable: valid UTF-8 without NUL, which JSON columns of
 // databases refuse, and at most limit bytes long.
-func clean(text string, limit int) string {
+func Clean(text string, limit int) string {
 	text = strings.ToValidUTF8(text, string(utf8.RuneError))
 	text = strings.ReplaceAll(text, "\x00", string(utf8.RuneError))
 	if len(text) <= limit {
@@ -44,7 +44,7 @@ func bounded(pairs map[string]string) map[string]string {
 	kept := make(map[string]string, min(len(pairs), maxPairs))
 	size := 0
 	for _, key := range slices.Sorted(maps.Keys(pairs)) {
-		k, v := clean(key, maxName), clean(pairs[key], maxValue)
+		k, v := Clean(key, maxName), Clean(pairs[key], maxValue)
 		if size+len(k)+len(v) > maxMap {
 			continue
 		}

@@ -1,9 +1,7 @@
 package trail
 
 import (
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"kubernaut.ai/api/v1alpha1"
 )
@@ -71,17 +69,4 @@ func (t *Trail) signalData(spec *v1alpha1.RemediationRequestSpec) signalData {
 		Labels:         spec.Labels,
 		Annotations:    spec.Annotations,
 	}
-}
-
-// cut shortens text to limit bytes of valid UTF-8 without NUL.
-func cut(text string, limit int) string {
-	text = strings.ReplaceAll(strings.ToValidUTF8(text, string(utf8.RuneError)), "\x00", string(utf8.RuneError))
-	if len(text) <= limit {
-		return text
-	}
-	end := limit
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end]
 }

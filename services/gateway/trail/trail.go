@@ -18,6 +18,7 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/gateway/signal"
 )
 
 // The types of the Gateway's events.
@@ -150,7 +151,7 @@ func (t *Trail) Rejected(ctx context.Context, code, reason string, fields map[st
 		ActorID:       t.actor(),
 		ActorIP:       t.origin.Address,
 		ErrorCode:     code,
-		ErrorMessage:  cut(reason, maxErrorMessage),
+		ErrorMessage:  signal.Clean(reason, maxErrorMessage),
 	}, rejectedData{RequestID: t.origin.RequestID, Source: t.origin.Source, FieldErrors: fields})
 }
 
@@ -163,7 +164,7 @@ func (t *Trail) Failed(ctx context.Context, request types.NamespacedName, spec *
 	e := t.signal(RequestFailed, "create", request, spec)
 	e.Outcome = audit.OutcomeFailure
 	e.ErrorCode = code(cause)
-	e.ErrorMessage = cut(cause.Error(), maxErrorMessage)
+	e.ErrorMessage = signal.Clean(cause.Error(), maxErrorMessage)
 	if request.Name == "" {
 		e.CorrelationID, e.ResourceID = t.origin.RequestID, ""
 		e.Namespace = spec.TargetResource.Namespace
@@ -178,7 +179,7 @@ func (t *Trail) signal(eventType, action string, request types.NamespacedName, s
 		Action:        action,
 		Outcome:       audit.OutcomeSuccess,
 		CorrelationID: request.Name,
-		Severity:      cut(spec.Severity, maxSeverity),
+		Severity:      signal.Clean(spec.Severity, maxSeverity),
 		ActorType:     actorSource,
 		ActorID:       t.actor(),
 		ActorIP:       t.origin.Address,
@@ -199,13 +200,13 @@ func (t *Trail) cluster(spec *v1alpha1.RemediationRequestSpec) string {
 
 // labelledCluster is the cluster that the signal names; empty where it names none.
 func labelledCluster(spec *v1alpha1.RemediationRequestSpec) string {
-	return cut(spec.Labels["cluster"], maxIdentity)
+	return signal.Clean(spec.Labels["cluster"], maxIdentity)
 }
 
 // actor is the authenticated client, or the kind of sender where nobody is authenticated.
 func (t *Trail) actor() string {
 	if t.origin.Caller != "" {
-		return cut(t.origin.Caller, maxIdentity)
+		return signal.Clean(t.origin.Caller, maxIdentity)
 	}
 	return t.origin.Source
 }
