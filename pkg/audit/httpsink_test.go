@@ -1,7 +1,10 @@
 package audit_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/klauspost/compress/zstd"
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/audittest"
@@ -82,24 +86,25 @@ func TestHTTPSinkSendsTheWireForm(t *testing.T) {
 		if err != nil {
 			t.Errorf("read body: %v", err)
 		}
-		var events []json.RawMessage
-		if err := json.Unmarshal(body, &events); err != nil || len(events) != 2 {
-			t.Errorf("body %s: %v, want an array of 2", body, err)
+		events := strings.Split(string(body), "\n")
+		if len(events) != 3 || events[2] != "" {
+			t.Errorf("body %q, want 2 lines", body)
 			return
 		}
-		if want := fmt.Sprintf(want, full.ID, full.ParentID); string(events[0]) != want {
+		if want := fmt.Sprintf(want, full.ID, full.ParentID); events[0] != want {
 			t.Errorf("event:\n%s\nwant:\n%s", events[0], want)
 		}
 		for _, absent := range []string{"actor_", "parent_", "producer_", "retention_", "sensitive", "error_"} {
-			if strings.Contains(string(events[1]), absent) {
+			if strings.Contains(events[1], absent) {
 				t.Errorf("event %s has %s", events[1], absent)
 			}
 		}
-		if !strings.Contains(string(events[1]), `"duration_ms":0`) {
+		if !strings.Contains(events[1], `"duration_ms":0`) {
 			t.Errorf("event %s: a duration of zero is a value", events[1])
 		}
 		for header, want := range map[string]string{
-			"Content-Type": "application/json", "Authorization": "Bearer secret", "User-Agent": "tester",
+			"Content-Type": "application/x-ndjson", "Content-Encoding": "", "Authorization": "Bearer secret", "User-Agent": "tester",
+			"Idempotency-Key": "",
 		} {
 			if got := r.Header.Get(header); got != want {
 				t.Errorf("%s is %q, want %q", header, got, want)
@@ -136,17 +141,59 @@ func writeCreated(t *testing.T, w http.ResponseWriter, batch []audit.Event, dupl
 // idsIn reads the ids of a request's events.
 func idsIn(t *testing.T, r *http.Request) []audit.Event {
 	t.Helper()
-	var events []struct {
-		ID uuid.UUID `json:"event_id"`
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Errorf("read body: %v", err)
 	}
-	if err := json.NewDecoder(r.Body).Decode(&events); err != nil {
-		t.Errorf("decode: %v", err)
+	switch encoding := r.Header.Get("Content-Encoding"); encoding {
+	case "":
+	case "gzip":
+		body = gunzip(t, body)
+	case "zstd":
+		body = unzstd(t, body)
+	default:
+		t.Errorf("content encoding %q", encoding)
 	}
-	batch := make([]audit.Event, len(events))
-	for i := range events {
-		batch[i].ID = events[i].ID
+	var batch []audit.Event
+	for line := range bytes.Lines(body) {
+		var e struct {
+			ID uuid.UUID `json:"event_id"`
+		}
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Errorf("decode %q: %v", line, err)
+		}
+		batch = append(batch, audit.Event{ID: e.ID})
 	}
 	return batch
+}
+
+func gunzip(t *testing.T, body []byte) []byte {
+	t.Helper()
+	reader, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		t.Errorf("gunzip: %v", err)
+		return nil
+	}
+	plain, err := io.ReadAll(reader)
+	if err != nil {
+		t.Errorf("gunzip: %v", err)
+	}
+	return plain
+}
+
+func unzstd(t *testing.T, body []byte) []byte {
+	t.Helper()
+	reader, err := zstd.NewReader(nil, zstd.WithDecoderMaxWindow(8<<20)) // RFC 9659
+	if err != nil {
+		t.Errorf("unzstd: %v", err)
+		return nil
+	}
+	defer reader.Close()
+	plain, err := reader.DecodeAll(body, nil)
+	if err != nil {
+		t.Errorf("unzstd: %v", err)
+	}
+	return plain
 }
 
 func TestHTTPSinkTellsRefusalsFromFailures(t *testing.T) {
@@ -311,9 +358,13 @@ func TestNewHTTPSinkRefusesUnusableOptions(t *testing.T) {
 	for name, option := range map[string]audit.HTTPSinkOption{
 		"client": audit.WithHTTPClient(nil), "token source": audit.WithTokenSource(nil), "user agent": audit.WithUserAgent(""),
 		"no events": audit.WithSinkLimits(0, 1<<24), "few bytes": audit.WithSinkLimits(1, 1000),
+		"TLS": audit.WithTLSConfig(nil), "compression": audit.WithCompression(audit.CompressionZstd + 1),
 	} {
 		if _, err := audit.NewHTTPSink("http://127.0.0.1", option); err == nil {
 			t.Errorf("option %s is accepted", name)
 		}
+	}
+	if _, err := audit.NewHTTPSink("https://127.0.0.1", audit.WithHTTPClient(http.DefaultClient), audit.WithTLSConfig(&tls.Config{MinVersion: tls.VersionTLS12})); err == nil {
+		t.Error("a TLS configuration beside a client is accepted")
 	}
 }

@@ -263,3 +263,10 @@ func (o *config) within(limits Limits) error {
 	}
 	return nil
 }
+
+const (
+	// DefaultInFlight is how many writes at a time the sink is expected to see,
+	// maxInFlight how many it keeps connections for.
+	DefaultInFlight = 4
+	maxInFlight     = 64
+)

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,10 +11,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"kubernaut.ai/pkg/audit/internal/strictjson"
 )
 
-// MaxDataBytes is the size of the largest Event.Data, in bytes.
-const MaxDataBytes = 1 << 20
+// MaxDataBytes is the size of the largest Event.Data, in bytes, both as it is
+// and in the canonical form in which DataStorage keeps it.
+const MaxDataBytes = strictjson.MaxBytes
 
 // maxFootprint is the footprint of the largest valid event, rounded up.
 const maxFootprint = MaxDataBytes + 64<<10
@@ -63,7 +65,7 @@ func (e *Event) Validate() error {
 		v.fail("event_outcome", "must be success, failure or pending")
 	}
 	v.text("correlation_id", e.CorrelationID, 1, 255)
-	v.data("event_data", e.Data)
+	v.data("event_data", e.Data, e.Type)
 	v.text("actor_type", e.ActorType, 0, 50)
 	v.text("actor_id", e.ActorID, 0, 255)
 	if e.ActorIP != "" {
@@ -106,16 +108,36 @@ func (v *validator) fail(field, reason string) {
 
 // text checks the length in characters, and that PostgreSQL can hold the text.
 func (v *validator) text(field, value string, least, most int) {
+	if value == "" && least == 0 {
+		return
+	}
+	if value == "" || len(value) > most || !isPlain(value) {
+		v.unusual(field, value, most)
+	}
+}
+
+// unusual checks a text that is not short ASCII.
+func (v *validator) unusual(field, value string, most int) {
 	switch {
-	case value == "" && least > 0:
+	case value == "":
 		v.fail(field, "is required")
 	case !utf8.ValidString(value):
 		v.fail(field, "must be valid UTF-8")
 	case strings.IndexByte(value, 0) >= 0:
 		v.fail(field, "must not contain a NUL character")
-	case len(value) > most && utf8.RuneCountInString(value) > most:
+	case utf8.RuneCountInString(value) > most:
 		v.fail(field, fmt.Sprintf("must not be longer than %d characters", most))
 	}
+}
+
+// isPlain reports whether a text is ASCII without NUL.
+func isPlain(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c == 0 || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 func (v *validator) id(field string, id uuid.UUID) {
@@ -137,39 +159,19 @@ func (v *validator) timestamp(field string, t time.Time) {
 	}
 }
 
-func (v *validator) data(field string, data json.RawMessage) {
-	object := bytes.TrimLeft(data, " \t\r\n")
-	switch {
-	case len(data) == 0:
+// data holds the data to what DataStorage takes. An event_type in it, as older
+// writers repeat it, must be the event's own.
+func (v *validator) data(field string, data json.RawMessage, eventType string) {
+	if len(data) == 0 {
 		v.fail(field, "is required")
-	case len(data) > MaxDataBytes:
-		v.fail(field, fmt.Sprintf("must not be larger than %d bytes", MaxDataBytes))
-	case len(object) == 0 || object[0] != '{' || !json.Valid(data):
-		v.fail(field, "must be a JSON object")
-	case !utf8.Valid(data):
-		v.fail(field, "must be valid UTF-8")
-	case escapedNUL(data):
-		v.fail(field, "must not contain a NUL character")
+		return
 	}
-}
-
-// escapedNUL finds \u0000, which JSON allows and PostgreSQL's jsonb does not.
-// A backslash that is itself escaped does not count.
-func escapedNUL(data []byte) bool {
-	const nul = `\u0000`
-	for {
-		at := bytes.Index(data, []byte(nul))
-		if at < 0 {
-			return false
-		}
-		backslashes := 1
-		for at-backslashes >= 0 && data[at-backslashes] == '\\' {
-			backslashes++
-		}
-		if backslashes%2 == 1 {
-			return true
-		}
-		data = data[at+len(nul):]
+	inner, err := strictjson.Check(data, "event_type")
+	switch {
+	case err != nil:
+		v.fail(field, err.Error())
+	case inner != nil && !inner.Is(eventType):
+		v.fail(field, "must not hold an event_type that contradicts the event's own")
 	}
 }
 

@@ -26,6 +26,8 @@ func TestValidate(t *testing.T) {
 		"data in white space":   func(e *audit.Event) { e.Data = []byte(" {} \n") },
 		"an escaped backslash":  func(e *audit.Event) { e.Data = []byte(`{"a":"\\u0000"}`) },
 		"largest data":          func(e *audit.Event) { e.Data = []byte(`{"a":"` + strings.Repeat("x", audit.MaxDataBytes-8) + `"}`) },
+		"its own event type":    func(e *audit.Event) { e.Data = []byte(`{"event_type":"test.validate.event"}`) },
+		"an event type inside":  func(e *audit.Event) { e.Data = []byte(`{"cause":{"event_type":"other.event.type"}}`) },
 		"UUIDv7":                func(e *audit.Event) { e.ID = uuid.Must(uuid.NewV7()) },
 		"any parent":            func(e *audit.Event) { e.ParentID = uuid.New() },
 		"a hundred years":       func(e *audit.Event) { e.RetentionDays = 36500 },
@@ -79,6 +81,14 @@ func TestValidate(t *testing.T) {
 		"data too large":            {"event_data", func(e *audit.Event) { e.Data = []byte(`{"a":"` + strings.Repeat("x", audit.MaxDataBytes) + `"}`) }},
 		"data not UTF-8":            {"event_data", func(e *audit.Event) { e.Data = []byte("{\"a\":\"\xff\"}") }},
 		"data with a NUL":           {"event_data", func(e *audit.Event) { e.Data = []byte(`{"a":"\\\u0000"}`) }},
+		"data with half a pair":     {"event_data", func(e *audit.Event) { e.Data = []byte(`{"a":"\ud800"}`) }},
+		"data with a name twice":    {"event_data", func(e *audit.Event) { e.Data = []byte(`{"a":{"b":1,"b":2}}`) }},
+		"data with a large number":  {"event_data", func(e *audit.Event) { e.Data = []byte(`{"a":1e400}`) }},
+		"data too deep": {"event_data", func(e *audit.Event) {
+			e.Data = []byte(`{"a":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`)
+		}},
+		"data too large if spelled": {"event_data", func(e *audit.Event) { e.Data = []byte(`{"a":"` + strings.Repeat(`\n`, 200_000) + `"}`) }},
+		"data of another type":      {"event_data", func(e *audit.Event) { e.Data = []byte(`{"event_type":"other.event.type"}`) }},
 		"actor type too long":       {"actor_type", func(e *audit.Event) { e.ActorType = long(51) }},
 		"actor id too long":         {"actor_id", func(e *audit.Event) { e.ActorID = long(256) }},
 		"actor IP is a name":        {"actor_ip", func(e *audit.Event) { e.ActorIP = "localhost" }},

@@ -16,6 +16,7 @@ require (
 	golang.org/x/sync v0.24.0
 	k8s.io/utils v0.0.0-20260626114624-be93311217bd
 	kubernaut.ai/api v0.0.0
+	kubernaut.ai/pkg/audit v0.0.0
 	kubernaut.ai/pkg/service v0.0.0
 	sigs.k8s.io/yaml v1.6.0
 )
@@ -39,6 +40,8 @@ require (
 	github.com/sethvargo/go-retry v0.5.0 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	github.com/valyala/fasttemplate v1.2.2 // indirect
+	go.opentelemetry.io/otel v1.47.0 // indirect
+	go.opentelemetry.io/otel/trace v1.47.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	go.yaml.in/yaml/v2 v2.4.4 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
@@ -50,5 +53,6 @@ require (
 
 replace (
 	kubernaut.ai/api => ../../api
+	kubernaut.ai/pkg/audit => ../../pkg/audit
 	kubernaut.ai/pkg/service => ../../pkg/service
 )

@@ -67,10 +67,18 @@ type wireEvent struct {
 func batchServer(memory *audittest.MemorySink) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/v1/audit/events/batch", func(w http.ResponseWriter, r *http.Request) {
-		var events []wireEvent
-		if err := json.NewDecoder(r.Body).Decode(&events); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
+		if r.Header.Get("Content-Encoding") != "" {
+			http.Error(w, "plain bodies only", http.StatusUnsupportedMediaType)
 			return
+		}
+		var events []wireEvent
+		for decoder := json.NewDecoder(r.Body); decoder.More(); {
+			var e wireEvent
+			if err := decoder.Decode(&e); err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			events = append(events, e)
 		}
 		batch := make([]audit.Event, len(events))
 		ids := make([]uuid.UUID, len(events))
