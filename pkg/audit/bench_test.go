@@ -2,7 +2,11 @@ package audit_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/google/uuid"
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/audittest"
@@ -43,8 +47,10 @@ func BenchmarkRecord(b *testing.B) {
 func BenchmarkRecordParallel(b *testing.B) {
 	store := benchmarkStore(b)
 	b.ReportAllocs()
+	b.SetParallelism(6)
 	b.RunParallel(func(pb *testing.PB) {
-		e := audittest.NewEvent("test.bench.event", "rr-1")
+		e := audittest.NewEvent("test.bench.event", uuid.NewString())
+		e.Data = fmt.Appendf(nil, `{"fill":%q}`, strings.Repeat("x", 1000))
 		for pb.Next() {
 			if err := store.Record(b.Context(), e); err != nil {
 				b.Error(err)

@@ -98,7 +98,7 @@ func TestF10_CloseFlushesAndLosesNothingSilently(t *testing.T) {
 					t.Errorf("%s: close: %+v, want 2 lost and the context's error", name, got)
 				}
 				for _, l := range got.Lost {
-					store.Acknowledge(l.ID)
+					acknowledge(t, store, 1, l.ID)
 				}
 			})
 		}

@@ -14,6 +14,11 @@ var (
 	// ErrFull is returned, or wrapped, by Record when the store owes as much
 	// as it may. The event was not accepted.
 	ErrFull = errors.New("audit store is full")
+	// ErrInDoubt is wrapped by the error of a Record that failed after the event
+	// may already have been kept: its context ended while it waited for the disk
+	// or the sink, or the disk failed. The event may be stored later on, or not;
+	// recording it again with the same ID is safe.
+	ErrInDoubt = errors.New("event is in doubt")
 )
 
 // Reference names an event without its data.
@@ -31,10 +36,22 @@ func (e *Event) reference() Reference {
 type Rejection struct {
 	Reference
 
-	// Code is a short constant: invalid, conflict, too_large or refused.
+	// Code is a short constant: invalid, conflict, too_large, refused, or damaged
+	// for events of which the spool has lost the contents.
 	Code string `json:"code"`
 	// Reason is the sink's, for people. It may quote the event.
 	Reason string `json:"reason"`
+}
+
+// RejectedError is what a Record of Stored durability returns when the sink
+// refused its event for good. The event is in quarantine as well.
+type RejectedError struct {
+	Rejection
+}
+
+// Error names the event and the reason.
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("record audit event %s %s: rejected: %s", e.Type, e.ID, e.Reason)
 }
 
 // FlushError says why a flush, or Close, is no proof that everything is stored.
@@ -44,6 +61,8 @@ type FlushError struct {
 	// Pending is how many of them are still owed; PendingEvents names the first 1,000.
 	Pending       int
 	PendingEvents []Reference
+	// Spooled is how many of the pending are on disk: they outlive the process.
+	Spooled int
 	// Rejected are the refused events that nobody acknowledged, of this call
 	// and of earlier ones; RejectedUnnamed counts those above the first 1,000.
 	Rejected        []Rejection
@@ -58,13 +77,20 @@ type FlushError struct {
 	// SinkError is the newest failure of the sink when events are pending or
 	// lost: why they are still owed. It is nil where the sink did not fail.
 	SinkError error
+	// SpoolError is the newest failure of the spool when events are pending or
+	// lost; nil where it works.
+	SpoolError error
 }
 
 // Error gives the counts, the cause and the first of each kind.
 func (e *FlushError) Error() string {
 	var parts []string
 	if e.Pending > 0 {
-		parts = append(parts, fmt.Sprintf("%d of %d events are still owed", e.Pending, e.Events))
+		text := fmt.Sprintf("%d of %d events are still owed", e.Pending, e.Events)
+		if e.Spooled > 0 {
+			text += fmt.Sprintf(", %d of them in the spool", e.Spooled)
+		}
+		parts = append(parts, text)
 	}
 	if n := len(e.Rejected) + e.RejectedUnnamed; n > 0 {
 		text := fmt.Sprintf("%d rejected", n)
@@ -87,6 +113,9 @@ func (e *FlushError) Error() string {
 	}
 	if e.SinkError != nil {
 		parts = append(parts, "last failure: "+e.SinkError.Error())
+	}
+	if e.SpoolError != nil {
+		parts = append(parts, "last failure of the spool: "+e.SpoolError.Error())
 	}
 	return "flush audit events: " + strings.Join(parts, "; ")
 }

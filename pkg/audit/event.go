@@ -66,7 +66,8 @@ type Event struct {
 }
 
 // Producer says which store accepted an event, in which of its lives, as its
-// how-manieth. A gap in Sequence within one Epoch is an event that is missing.
+// how-manieth. A gap in Sequence within one Epoch is an event that is missing,
+// or one that Record did not accept: it returned an error after the disk had it.
 type Producer struct {
 	// ID of the store, see WithProducerID.
 	ID string
@@ -76,7 +77,16 @@ type Producer struct {
 	Sequence uint64
 }
 
-// clone copies what the caller could change after Record returned.
+// Footprint approximates the bytes that an event takes, both in memory and on
+// the wire: its texts, and a constant for its fixed fields and their names.
+func (e *Event) Footprint() int {
+	const fixed = 1024
+	return fixed + len(e.Data) + len(e.Version) + len(e.Type) + len(e.Category) + len(e.Action) +
+		len(e.CorrelationID) + len(e.ActorType) + len(e.ActorID) + len(e.ActorIP) + len(e.ResourceType) +
+		len(e.ResourceID) + len(e.Namespace) + len(e.ClusterID) + len(e.Severity) + len(e.ErrorCode) + len(e.ErrorMessage)
+}
+
+// clone copies an event with everything that its owner could change.
 func (e *Event) clone() Event {
 	c := *e
 	c.Data = append(json.RawMessage(nil), e.Data...)
@@ -85,13 +95,4 @@ func (e *Event) clone() Event {
 		c.Duration = &d
 	}
 	return c
-}
-
-// footprint approximates the bytes that an event takes, both in memory and on
-// the wire: its texts, and a constant for its fixed fields and their names.
-func (e *Event) footprint() int {
-	const fixed = 1024
-	return fixed + len(e.Data) + len(e.Version) + len(e.Type) + len(e.Category) + len(e.Action) +
-		len(e.CorrelationID) + len(e.ActorType) + len(e.ActorID) + len(e.ActorIP) + len(e.ResourceType) +
-		len(e.ResourceID) + len(e.Namespace) + len(e.ClusterID) + len(e.Severity) + len(e.ErrorCode) + len(e.ErrorMessage)
 }

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/audittest"
+	"kubernaut.ai/pkg/audit/spool"
 )
 
 // Record what happened; once Flush returned nil, it is stored.
@@ -39,6 +41,105 @@ func Example() {
 	fmt.Println(store.Close(ctx))
 	// Output:
 	// 1 <nil> 1
+	// <nil>
+}
+
+// With a spool an event that Record accepted survives the process: the next
+// store that opens the directory sends it.
+func Example_spool() {
+	ctx := context.Background()
+	directory, err := os.MkdirTemp("", "spool-")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(directory) }()
+	sink := audittest.NewMemorySink()
+	sink.Fail(errors.New("connection refused"))
+
+	open := func() *audit.Store {
+		kept, err := spool.Open(directory)
+		if err != nil {
+			panic(err)
+		}
+		store, err := audit.New(sink, audit.WithSpool(kept), audit.WithDurability(audit.Spooled))
+		if err != nil {
+			panic(err)
+		}
+		return store
+	}
+
+	store := open()
+	event := audittest.NewEvent("gateway.signal.received", "rr-4bf92f3577b3-1")
+	fmt.Println(store.Record(ctx, event)) // on disk when it returns
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	var unproven *audit.FlushError
+	if err := store.Close(over); errors.As(err, &unproven) {
+		fmt.Println(unproven.Pending, "owed,", unproven.Spooled, "in the spool,", len(unproven.Lost), "lost")
+	}
+
+	sink.Recover()
+	store = open()
+	_, err = store.Flush(ctx)
+	fmt.Println(err, len(sink.Events()))
+	fmt.Println(store.Close(ctx))
+	// Output:
+	// <nil>
+	// 1 owed, 1 in the spool, 0 lost
+	// <nil> 1
+	// <nil>
+}
+
+// What must not happen unrecorded is recorded in Stored durability: Record
+// returns when the sink has the event.
+func ExampleWithDurability() {
+	ctx := context.Background()
+	sink := audittest.NewMemorySink()
+	store, err := audit.New(sink, audit.WithDurability(audit.Stored, "remediation.action.started"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := store.Record(ctx, audittest.NewEvent("remediation.action.started", "rr-4bf92f3577b3-1")); err != nil {
+		fmt.Println("the action must not begin:", err)
+		return
+	}
+	fmt.Println(len(sink.Events()), "event stored before the action begins")
+	fmt.Println(store.Close(ctx))
+	// Output:
+	// 1 event stored before the action begins
+	// <nil>
+}
+
+// Events that the sink refused wait in quarantine until they are sent again or acknowledged.
+func ExampleStore_Retry() {
+	ctx := context.Background()
+	sink := audittest.NewMemorySink()
+	sink.Reject(func(audit.Event) error { return errors.New("schema not known yet") })
+	store, err := audit.New(sink)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := store.Record(ctx, audittest.NewEvent("gateway.signal.received", "rr-4bf92f3577b3-1")); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = store.Flush(ctx)
+	if unproven, ok := errors.AsType[*audit.FlushError](err); ok {
+		fmt.Println(len(unproven.Rejected), "rejected:", unproven.Rejected[0].Reason)
+	}
+
+	sink.Reject(nil) // the sink was mended
+	fmt.Println(store.Retry(ctx))
+	_, err = store.Flush(ctx)
+	fmt.Println(err, len(sink.Events()))
+	fmt.Println(store.Close(ctx))
+	// Output:
+	// 1 rejected: schema not known yet
+	// 1 <nil>
+	// <nil> 1
 	// <nil>
 }
 
@@ -83,7 +184,10 @@ func ExampleFlushError() {
 		fmt.Println(incomplete.Stored, "stored,", incomplete.Pending, "pending")
 		for _, r := range incomplete.Rejected {
 			fmt.Println(r.Type, r.CorrelationID, r.Reason)
-			store.Acknowledge(r.ID) // once somebody has taken care of it
+			// Once somebody has taken care of it.
+			if _, err := store.Acknowledge(r.ID); err != nil {
+				fmt.Println(err)
+			}
 		}
 	}
 	fmt.Println(store.Close(ctx))

@@ -27,6 +27,9 @@ type barrier struct {
 	remaining int
 	// failed counts the covered events that settled without being stored.
 	failed int
+	// others counts the events of other correlation ids that remained only until
+	// they were read back from the spool.
+	others int
 	// callers count the flushes that wait.
 	callers int
 	// done is closed when nothing remains.
@@ -42,9 +45,12 @@ func (b *barrier) covers(seq uint64, correlationID string) bool {
 type ticket struct {
 	*barrier
 
-	// events were not settled, failedBefore had failed.
-	events, failedBefore int
+	// events were not settled, failedBefore had failed, othersBefore were others.
+	events, failedBefore, othersBefore int
 }
+
+// concerned counts the events that the flush waited for.
+func (t ticket) concerned() int { return t.events - (t.others - t.othersBefore) }
 
 // Flush returns a receipt, and nil if and only if every event accepted before
 // the call is stored, and no rejected or lost event waits to be acknowledged.
@@ -70,8 +76,8 @@ func (s *Store) FlushFor(ctx context.Context, correlationID string) (Receipt, er
 func (s *Store) flush(ctx context.Context, correlationID string, all bool) (Receipt, error) {
 	started := s.clock.Now()
 	s.mu.Lock()
-	if s.queue.events+s.rejected.count()+s.lost.count() == 0 {
-		receipt := Receipt{Barrier: s.queue.last, ConsistencyToken: s.token}
+	if s.owed()+s.rejected.count()+s.lost.count() == 0 {
+		receipt := Receipt{Barrier: s.last(), ConsistencyToken: s.token}
 		s.mu.Unlock()
 		s.metrics.flushed(nil, s.clock.Since(started))
 		return receipt, nil
@@ -83,7 +89,7 @@ func (s *Store) flush(ctx context.Context, correlationID string, all bool) (Rece
 
 	s.mu.Lock()
 	s.leave(t)
-	receipt := Receipt{Barrier: t.seq, Events: t.events, ConsistencyToken: s.token}
+	receipt := Receipt{Barrier: t.seq, Events: t.concerned(), ConsistencyToken: s.token}
 	failure := s.report(t, err)
 	s.mu.Unlock()
 	s.metrics.flushed(failure, s.clock.Since(started))
@@ -102,31 +108,36 @@ func (s *Store) join(correlationID string, all bool) ticket {
 	}
 	b.callers++
 	if b.remaining > 0 {
-		s.sendTo = b.seq
-		s.kicks++
-		s.nudge()
+		s.sendTo = max(s.sendTo, b.seq)
+		s.kick()
+		nudge(s.wake)
 	}
-	return ticket{barrier: b, events: b.remaining, failedBefore: b.failed}
+	return ticket{barrier: b, events: b.remaining, failedBefore: b.failed, othersBefore: b.others}
 }
 
 // newBarrier makes a barrier at the newest event. Called with the lock.
 func (s *Store) newBarrier(correlationID string, all bool) *barrier {
-	b := &barrier{all: all, correlationID: correlationID, seq: s.queue.last, done: make(chan struct{})}
+	b := &barrier{all: all, correlationID: correlationID, seq: s.last(), done: make(chan struct{})}
 	if all {
-		b.remaining = s.queue.events
+		b.remaining = s.owed()
 	} else {
-		// A scan, because an index by correlation id would cost every Record
+		// Any event on disk may be one of them, until it is read. In memory a
+		// scan, because an index by correlation id would cost every Record
 		// what only a flush that has to wait anyway gains.
+		b.remaining = s.backlog.events
 		s.queue.owed(b.seq, func(it *item) {
 			if it.event.CorrelationID == correlationID {
 				b.remaining++
 			}
 		})
 	}
-	if b.remaining == 0 {
+	switch {
+	case b.remaining == 0:
 		close(b.done)
-	} else {
+	case all:
 		s.barriers = append(s.barriers, b)
+	default:
+		s.barriersFor[correlationID] = append(s.barriersFor[correlationID], b)
 	}
 	return b
 }
@@ -134,13 +145,12 @@ func (s *Store) newBarrier(correlationID string, all bool) *barrier {
 // sharedBarrier finds a barrier that other flushes already wait at. Barriers
 // are in the order of their sequence numbers. Called with the lock.
 func (s *Store) sharedBarrier(correlationID string, all bool) *barrier {
-	for _, b := range slices.Backward(s.barriers) {
-		if b.seq < s.queue.last {
-			break
-		}
-		if b.all == all && b.correlationID == correlationID {
-			return b
-		}
+	same := s.barriers
+	if !all {
+		same = s.barriersFor[correlationID]
+	}
+	if n := len(same); n > 0 && same[n-1].seq == s.last() {
+		return same[n-1]
 	}
 	return nil
 }
@@ -152,9 +162,18 @@ func (s *Store) await(ctx context.Context, t ticket) error {
 		return nil
 	default:
 	}
+	s.observer(MomentWaitingForFlush, t.events)
 	select {
 	case <-t.done:
 		return nil
+	case <-s.over:
+		// The store gave up: what is still owed is in the spool, for its next life.
+		select {
+		case <-t.done:
+			return nil
+		default:
+			return ErrClosed
+		}
 	case <-ctx.Done():
 		return ctx.Err() //nolint:wrapcheck // becomes FlushError.Cause
 	}
@@ -164,15 +183,20 @@ func (s *Store) await(ctx context.Context, t ticket) error {
 func (s *Store) leave(t ticket) {
 	t.callers--
 	if t.callers == 0 && t.remaining > 0 {
-		s.barriers = slices.DeleteFunc(s.barriers, func(b *barrier) bool { return b == t.barrier })
+		gone := func(b *barrier) bool { return b == t.barrier }
+		if t.all {
+			s.barriers = slices.DeleteFunc(s.barriers, gone)
+		} else {
+			s.keepBarriersFor(t.correlationID, slices.DeleteFunc(s.barriersFor[t.correlationID], gone))
+		}
 	}
 }
 
 // report says what keeps a flush from being a proof, or nil. Called with the lock.
 func (s *Store) report(t ticket, cause error) *FlushError {
 	e := &FlushError{
-		Events:          t.events,
-		Stored:          t.events - t.remaining - (t.failed - t.failedBefore),
+		Events:          t.concerned(),
+		Stored:          t.concerned() - t.remaining - (t.failed - t.failedBefore),
 		Pending:         t.remaining,
 		Rejected:        s.rejected.of(t.barrier),
 		RejectedUnnamed: s.rejected.overflow.unnamed(t.barrier),
@@ -187,42 +211,114 @@ func (s *Store) report(t ticket, cause error) *FlushError {
 		return nil
 	}
 	if owing || lost {
-		e.SinkError = s.sinkErr
+		e.SinkError, e.SpoolError = s.sinkErr, s.spoolErr
+		if e.SpoolError == nil {
+			e.SpoolError = s.quarantineErr
+		}
 		e.Cause = cause
 	}
 	if owing {
+		inMemory := 0
 		s.queue.owed(t.seq, func(it *item) {
-			if len(e.PendingEvents) < maxNamed && t.covers(it.seq, it.event.CorrelationID) {
+			if !t.covers(it.seq, it.event.CorrelationID) {
+				return
+			}
+			if it.position == 0 {
+				inMemory++
+			}
+			if len(e.PendingEvents) < maxNamed {
 				e.PendingEvents = append(e.PendingEvents, it.event.reference())
 			}
 		})
+		e.Spooled = e.Pending - inMemory
 	}
 	return e
 }
 
+// settling says how events leave the queue; the zero value means that they are stored.
+type settling struct {
+	// rejected are the events of the same index, where they were rejected.
+	rejected []Quarantined
+	// lost says that the store gave up.
+	lost bool
+}
+
 // settle takes items out of the queue and off the barriers. A failed item is
 // already among the rejected or the lost. Called with the lock.
-func (s *Store) settle(items []*item, failed bool) {
-	for _, it := range items {
-		if it.settled {
+func (s *Store) settle(items []*item, how settling) {
+	if s.gaveUp && !how.lost {
+		return // a write that outlived the store: its events are reported already
+	}
+	failed := how.lost || how.rejected != nil
+	for i, it := range items {
+		if it.state == itemSettled {
 			continue
 		}
-		for _, b := range s.barriers {
-			if b.covers(it.seq, it.event.CorrelationID) {
-				b.remaining--
-				if failed {
-					b.failed++
-				}
+		pass(s.barriers, it.seq, failed)
+		if len(s.barriersFor) > 0 {
+			pass(s.barriersFor[it.event.CorrelationID], it.seq, failed)
+		}
+		if len(s.waiters) > 0 {
+			var rejection *Rejection
+			if how.rejected != nil {
+				rejection = &how.rejected[i].Rejection
 			}
+			s.answer(it.event.Producer, rejection, how.lost)
+		}
+		if it.state == itemWaiting {
+			s.waiting--
+			s.waitingBytes -= it.size
 		}
 		s.queue.settle(it)
 	}
-	s.barriers = slices.DeleteFunc(s.barriers, func(b *barrier) bool {
+	s.openBarriers()
+	s.wakeRecorders()
+	if s.spool != nil {
+		nudge(s.spoolWake)
+	}
+}
+
+// pass takes a settled event off the barriers that cover it.
+func pass(barriers []*barrier, seq uint64, failed bool) {
+	for _, b := range barriers {
+		if seq > b.seq {
+			continue
+		}
+		b.remaining--
+		if failed {
+			b.failed++
+		}
+	}
+}
+
+// everyBarrier lists the barriers of both kinds. Called with the lock.
+func (s *Store) everyBarrier() []*barrier {
+	all := slices.Clone(s.barriers)
+	for _, of := range s.barriersFor {
+		all = append(all, of...)
+	}
+	return all
+}
+
+// openBarriers lets those go on at whose barriers nothing remains. Called with the lock.
+func (s *Store) openBarriers() {
+	open := func(b *barrier) bool {
 		if b.remaining > 0 {
 			return false
 		}
 		close(b.done)
 		return true
-	})
-	s.wakeRecorders()
+	}
+	s.barriers = slices.DeleteFunc(s.barriers, open)
+	for id, of := range s.barriersFor {
+		s.keepBarriersFor(id, slices.DeleteFunc(of, open))
+	}
+}
+
+func (s *Store) keepBarriersFor(correlationID string, left []*barrier) {
+	if len(left) == 0 {
+		delete(s.barriersFor, correlationID)
+		return
+	}
+	s.barriersFor[correlationID] = left
 }

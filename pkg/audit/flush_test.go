@@ -117,11 +117,11 @@ func TestF2_RejectedAndLostEventsAreReportedUntilAcknowledged(t *testing.T) {
 			}
 			record(t, store, audittest.NewEvent("test.flush.good", "ours")) // a later success changes nothing
 		}
-		if kept := store.Quarantine(); len(kept) != 1 || kept[0].Event == nil || string(kept[0].Event.Data) != string(bad.Data) {
+		if kept := quarantined(t, store); len(kept) != 1 || kept[0].Event == nil || string(kept[0].Event.Data) != string(bad.Data) {
 			t.Errorf("quarantine %+v, want the event with its data", kept)
 		}
 
-		if n := store.Acknowledge(bad.ID, uuid.New()); n != 1 {
+		if n, err := store.Acknowledge(bad.ID, uuid.New()); n != 1 || err != nil {
 			t.Errorf("acknowledged %d, want 1", n)
 		}
 		flush(t, store)
@@ -152,7 +152,7 @@ func TestF2_RejectedAndLostEventsAreReportedUntilAcknowledged(t *testing.T) {
 			sink.Recover()
 			flushErr := asFlushError(t, errorOf(store.Flush(t.Context())))
 			for _, r := range flushErr.Rejected {
-				store.Acknowledge(r.ID)
+				acknowledge(t, store, 1, r.ID)
 			}
 		})
 	})
@@ -181,13 +181,13 @@ func TestF2_RejectedAndLostEventsAreReportedUntilAcknowledged(t *testing.T) {
 		for i, r := range e.Rejected {
 			ids[i] = r.ID
 		}
-		if n := store.Acknowledge(ids...); n != len(ids) {
+		if n, err := store.Acknowledge(ids...); n != len(ids) || err != nil {
 			t.Errorf("acknowledged %d, want %d", n, len(ids))
 		}
 		if e := asFlushError(t, errorOf(store.Flush(t.Context()))); e.RejectedUnnamed != rejected-1000 {
 			t.Errorf("counted %d after acknowledging the named, want %d", e.RejectedUnnamed, rejected-1000)
 		}
-		if n := store.AcknowledgeUnnamed(); n != rejected-1000 {
+		if n, err := store.AcknowledgeUnnamed(); n != rejected-1000 || err != nil {
 			t.Errorf("acknowledged %d unnamed, want %d", n, rejected-1000)
 		}
 		flush(t, store)
@@ -211,7 +211,7 @@ func TestF2_RejectedAndLostEventsAreReportedUntilAcknowledged(t *testing.T) {
 				t.Errorf("%s: %+v, want event %s lost", name, e, lost.ID)
 			}
 		}
-		store.Acknowledge(lost.ID)
+		acknowledge(t, store, 1, lost.ID)
 	})
 }
 

@@ -31,6 +31,7 @@ type flushProblem struct {
 	Events          int          `json:"events,omitempty"`
 	Stored          int          `json:"stored,omitempty"`
 	Pending         int          `json:"pending,omitempty"`
+	Spooled         int          `json:"spooled,omitempty"`
 	Sink            string       `json:"sink,omitempty"`
 	PendingEvents   []Reference  `json:"pending_events,omitempty"`
 	Rejected        []refusedRef `json:"rejected,omitempty"`
@@ -45,13 +46,22 @@ type refusedRef struct {
 	Code string `json:"code"`
 }
 
-// FlushHandler serves POST /audit/flush for a store: it flushes everything, or
+// Flusher proves that what it accepted is stored. A *Store is one.
+type Flusher interface {
+	// Flush and FlushFor answer as those of Store. Besides, an error may hold a
+	// *SinkError: nothing can be said while the place of storage does not answer.
+	Flush(ctx context.Context) (Receipt, error)
+	FlushFor(ctx context.Context, correlationID string) (Receipt, error)
+}
+
+// FlushHandler serves POST /audit/flush: it flushes everything, or
 // with ?correlation_id= the events of one correlation id, within the request's
 // context and ?timeout=, a Go duration of at most 5m (30s where it is missing).
 //
-// It answers 200 with the Receipt as JSON, 504 with what is still owed, or 409
-// with the rejected and lost events. It takes no data and gives none.
-func FlushHandler(s *Store) http.Handler {
+// It answers 200 with the Receipt as JSON, 504 with what is still owed, 409
+// with the rejected and lost events, or 503 when nothing can be said. It takes
+// no data and gives none.
+func FlushHandler(f Flusher) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
@@ -70,7 +80,12 @@ func FlushHandler(s *Store) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
-		receipt, err := s.flush(ctx, correlationID, correlationID == "")
+		var receipt Receipt
+		if correlationID == "" {
+			receipt, err = f.Flush(ctx)
+		} else {
+			receipt, err = f.FlushFor(ctx, correlationID)
+		}
 		if err != nil {
 			writeProblem(w, problemOf(receipt, err))
 			return
@@ -108,6 +123,12 @@ func flushParameters(r *http.Request) (correlationID string, timeout time.Durati
 // problemOf tells a flush that ran out of time from one that has failures to report.
 func problemOf(receipt Receipt, err error) flushProblem {
 	e, ok := errors.AsType[*FlushError](err)
+	if _, away := errors.AsType[*SinkError](err); away && !ok {
+		return flushProblem{
+			Type: problemBase + "service-unavailable", Title: "Service Unavailable", Detail: "the place where events are stored does not answer",
+			Status: http.StatusServiceUnavailable,
+		}
+	}
 	if !ok {
 		return flushProblem{
 			Type: problemBase + "internal-server-error", Title: "Internal Server Error", Detail: "the flush failed", Status: http.StatusInternalServerError,
@@ -115,7 +136,7 @@ func problemOf(receipt Receipt, err error) flushProblem {
 	}
 	p := flushProblem{
 		Barrier: receipt.Barrier, Events: e.Events, Stored: e.Stored,
-		Pending: e.Pending, PendingEvents: e.PendingEvents,
+		Pending: e.Pending, Spooled: e.Spooled, PendingEvents: e.PendingEvents,
 		RejectedUnnamed: e.RejectedUnnamed, Lost: e.Lost, LostUnnamed: e.LostUnnamed,
 	}
 	for _, r := range e.Rejected {
@@ -147,6 +168,9 @@ func sinkState(err error) string {
 }
 
 func writeProblem(w http.ResponseWriter, p flushProblem) {
+	if p.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
 	writeJSON(w, p.Status, problemType, p)
 }
 

@@ -80,8 +80,8 @@ func TestFlushHandler(t *testing.T) {
 		if w, _ := call(t, store, http.MethodPost, path+"?correlation_id=ours"); w.Code != http.StatusOK {
 			t.Errorf("%d %s, want 200 for another correlation id", w.Code, w.Body)
 		}
-		for _, q := range store.Quarantine() {
-			store.Acknowledge(q.ID)
+		for _, q := range quarantined(t, store) {
+			acknowledge(t, store, 1, q.ID)
 		}
 	})
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/uuid"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"kubernaut.ai/pkg/audit"
@@ -41,6 +42,24 @@ func flush(t *testing.T, store *audit.Store) audit.Receipt {
 		t.Errorf("flush: %v", err)
 	}
 	return receipt
+}
+
+// acknowledge wants the store to know n of the ids.
+func acknowledge(t *testing.T, store *audit.Store, n int, ids ...uuid.UUID) {
+	t.Helper()
+	if known, err := store.Acknowledge(ids...); err != nil || known != n {
+		t.Errorf("acknowledge: %d, %v, want %d", known, err, n)
+	}
+}
+
+// quarantined lists the store's quarantine.
+func quarantined(t *testing.T, store *audit.Store) []audit.Quarantined {
+	t.Helper()
+	list, err := store.Quarantine()
+	if err != nil {
+		t.Fatalf("list quarantine: %v", err)
+	}
+	return list
 }
 
 // errorOf drops the receipt.

@@ -145,7 +145,7 @@ func TestF9_AServerWithoutTheCompressionRefusesNothing(t *testing.T) {
 	e.Data = fmt.Appendf(nil, `{"fill":%q}`, strings.Repeat("x", audit.CompressedFrom))
 	record(t, store, e)
 	flush(t, store)
-	if n := len(store.Quarantine()); n != 0 {
+	if n := len(quarantined(t, store)); n != 0 {
 		t.Errorf("%d in quarantine, want 0", n)
 	}
 }

@@ -292,7 +292,7 @@ func TestF9_WhatIsNotDataStorageRefusesNothing(t *testing.T) {
 	}
 	<-asked
 	flush(t, store) // begins after the refused attempt, and so ends the pause
-	if n := len(store.Quarantine()); n != 0 || requests.Load() != 2 {
+	if n := len(quarantined(t, store)); n != 0 || requests.Load() != 2 {
 		t.Errorf("%d in quarantine, %d requests, want 0 and 2", n, requests.Load())
 	}
 }

@@ -20,11 +20,13 @@ type metrics struct {
 	registerer prometheus.Registerer
 	registered []prometheus.Collector
 
-	accepted, stored, duplicates, rejected, lost, retries prometheus.Counter
+	accepted, stored, duplicates, rejected, lost, retries, spilled, recovered prometheus.Counter
 
 	flushes       map[string]prometheus.Counter
 	flushDuration prometheus.Histogram
 	batchEvents   prometheus.Histogram
+	groupEvents   prometheus.Histogram
+	spoolDuration prometheus.Histogram
 	writeDuration prometheus.Histogram
 }
 
@@ -42,8 +44,10 @@ func newMetrics(s *Store) (*metrics, error) {
 	m.stored = counter("stored_total", "Events that the sink acknowledged.")
 	m.duplicates = counter("duplicates_total", "Acknowledged events that the sink had stored before.")
 	m.rejected = counter("rejected_total", "Events that the sink refused for good.")
-	m.lost = counter("lost_total", "Events that were still owed when the store gave up at Close.")
+	m.lost = counter("lost_total", "Events that will not be stored: owed when the store gave up, or damaged in the spool.")
 	m.retries = counter("retries_total", "Failed batch writes that were, or will be, repeated.")
+	m.spilled = counter("spilled_total", "Events kept in the spool alone, because memory was full or older ones were there.")
+	m.recovered = counter("recovered_total", "Owed events that the spool had from an earlier life.")
 
 	gauge := func(name, help string, value func() float64) {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "audit_" + name, Help: help}, func() float64 {
@@ -52,8 +56,10 @@ func newMetrics(s *Store) (*metrics, error) {
 			return value()
 		}))
 	}
-	gauge("owed_events", "Events accepted, neither stored nor rejected yet.", func() float64 { return float64(s.queue.events) })
-	gauge("owed_bytes", "Size in memory of the owed events.", func() float64 { return float64(s.queue.bytes) })
+	gauge("owed_events", "Events accepted, neither stored nor rejected yet.", func() float64 { return float64(s.owed()) })
+	gauge("owed_bytes", "Size of the owed events, in memory or in the spool.", func() float64 { return float64(s.queue.bytes + s.backlog.bytes) })
+	gauge("backlog_events", "Owed events that are in the spool only.", func() float64 { return float64(s.backlog.events) })
+	gauge("batches_in_flight", "Batches that are being written.", func() float64 { return float64(s.inFlight) })
 	gauge("oldest_owed_age_seconds", "How long the oldest owed event has waited.", s.oldestOwedAge)
 	gauge("unacknowledged_events", "Rejected and lost events that nobody acknowledged.", func() float64 {
 		return float64(s.rejected.count() + s.lost.count())
@@ -64,6 +70,8 @@ func newMetrics(s *Store) (*metrics, error) {
 		}
 		return 1
 	})
+
+	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "audit_spool_bytes", Help: "Size of the spool on disk."}, s.spoolBytes))
 
 	flushes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "audit_flushes_total", Help: "Flushes by result: stored, refused, lost, pending.",
@@ -79,6 +87,8 @@ func newMetrics(s *Store) (*metrics, error) {
 	}
 	m.flushDuration = histogram("flush_duration_seconds", "From the call of a flush to its answer.", prometheus.ExponentialBuckets(0.0001, 4, 10))
 	m.batchEvents = histogram("batch_events", "Events of a batch write.", []float64{1, 10, 100, 500, 1000, 5000, 10000})
+	m.groupEvents = histogram("spool_group_events", "Events that shared an fsync of the spool.", []float64{1, 2, 5, 10, 20, 50, 100, 500, 1000})
+	m.spoolDuration = histogram("spool_append_duration_seconds", "Duration of an append to the spool, with its fsync.", prometheus.ExponentialBuckets(0.0001, 2.5, 11))
 	m.writeDuration = histogram("write_duration_seconds", "Duration of a batch write.", prometheus.ExponentialBuckets(0.001, 2.5, 11))
 
 	return m, m.register(append(all, flushes))
@@ -129,10 +139,27 @@ func (m *metrics) wrote(events int, took time.Duration) {
 	m.writeDuration.Observe(took.Seconds())
 }
 
+// spooled observes one append to the spool.
+func (m *metrics) spooled(events int, took time.Duration) {
+	m.groupEvents.Observe(float64(events))
+	m.spoolDuration.Observe(took.Seconds())
+}
+
+// spoolBytes is the size of the spool on its medium. Called without the lock: the spool has its own.
+func (s *Store) spoolBytes() float64 {
+	if s.spool == nil {
+		return 0
+	}
+	return float64(s.spool.State().Bytes)
+}
+
 // oldestOwedAge is in seconds. Called with the lock.
 func (s *Store) oldestOwedAge() float64 {
 	if s.queue.events == 0 {
-		return 0
+		if s.backlog.events == 0 {
+			return 0
+		}
+		return s.clock.Since(s.backlog.since).Seconds()
 	}
 	return s.clock.Since(s.queue.at(s.queue.low + 1).acceptedAt).Seconds()
 }

@@ -2,6 +2,9 @@ package audit_test
 
 import (
 	"context"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -60,13 +63,13 @@ audit_flushes_total{result="lost"} 0
 audit_flushes_total{result="pending"} 1
 audit_flushes_total{result="refused"} 1
 audit_flushes_total{result="stored"} 0
-# HELP audit_lost_total Events that were still owed when the store gave up at Close.
+# HELP audit_lost_total Events that will not be stored: owed when the store gave up, or damaged in the spool.
 # TYPE audit_lost_total counter
 audit_lost_total 0
 # HELP audit_oldest_owed_age_seconds How long the oldest owed event has waited.
 # TYPE audit_oldest_owed_age_seconds gauge
 audit_oldest_owed_age_seconds 0.1
-# HELP audit_owed_bytes Size in memory of the owed events.
+# HELP audit_owed_bytes Size of the owed events, in memory or in the spool.
 # TYPE audit_owed_bytes gauge
 audit_owed_bytes 2132
 # HELP audit_owed_events Events accepted, neither stored nor rejected yet.
@@ -95,7 +98,7 @@ audit_unacknowledged_events 1
 			}
 			sink.Recover()
 			for _, r := range e.Rejected {
-				store.Acknowledge(r.ID)
+				acknowledge(t, store, 1, r.ID)
 			}
 			flush(t, store)
 			assertMetrics(t, registry, `
@@ -107,6 +110,34 @@ audit_sink_up 1
 audit_unacknowledged_events 0
 `)
 		})
+	})
+
+	t.Run("the documentation names each of them", func(t *testing.T) {
+		t.Parallel()
+		registry := prometheus.NewRegistry()
+		audittest.NewStore(t, audit.WithRegisterer(registry))
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		registered := make([]string, 0, len(families))
+		for _, family := range families {
+			registered = append(registered, strings.TrimPrefix(family.GetName(), "audit_"))
+		}
+		text, err := os.ReadFile("doc.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := regexp.MustCompile(`(?m)^//\t([a-z_]+)(?:\{[a-z]+\})? +(?:counter|gauge|histogram) `)
+		rows := row.FindAllStringSubmatch(string(text), -1)
+		documented := make([]string, 0, len(rows))
+		for _, match := range rows {
+			documented = append(documented, match[1])
+		}
+		slices.Sort(documented)
+		if !slices.Equal(registered, documented) {
+			t.Errorf("registered:\n%v\ndocumented:\n%v", registered, documented)
+		}
 	})
 
 	t.Run("a registerer serves one store at a time", func(t *testing.T) {

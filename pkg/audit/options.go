@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 	"k8s.io/utils/clock"
 )
@@ -19,14 +21,18 @@ import (
 // Defaults of the options.
 const (
 	DefaultInterval       = 100 * time.Millisecond
-	DefaultBatchEvents    = 1000
+	DefaultBatchEvents    = 10_000
 	DefaultBatchBytes     = 4 << 20
 	DefaultMaxEvents      = 30_000
 	DefaultMaxBytes       = 64 << 20
 	DefaultWriteTimeout   = 10 * time.Second
 	DefaultFirstBackoff   = 100 * time.Millisecond
 	DefaultLongestBackoff = 30 * time.Second
+	DefaultInFlight       = 4
 )
+
+// maxInFlight bounds WithInFlight: each batch in flight takes a connection.
+const maxInFlight = 64
 
 // FullPolicy says what Record does when the store owes as much as it may.
 type FullPolicy int
@@ -36,6 +42,9 @@ const (
 	Wait FullPolicy = iota
 	// Refuse makes Record return ErrFull at once.
 	Refuse
+	// Spill makes Record keep the event in the spool instead of in memory, and
+	// wait for room until its context ends only when the spool is full as well.
+	Spill
 )
 
 // String is the policy's name in lower case.
@@ -45,6 +54,8 @@ func (p FullPolicy) String() string {
 		return "wait"
 	case Refuse:
 		return "refuse"
+	case Spill:
+		return "spill"
 	default:
 		return fmt.Sprintf("FullPolicy(%d)", int(p))
 	}
@@ -66,6 +77,12 @@ type config struct {
 	writeTimeout   time.Duration
 	firstBackoff   time.Duration
 	longestBackoff time.Duration
+	inFlight       int
+	spool          Spool
+	durability     Durability
+	durabilityOf   map[string]Durability
+	tracer         trace.Tracer
+	observer       Observer
 }
 
 // Option configures a store. An invalid one makes New fail.
@@ -145,9 +162,11 @@ func WithInterval(interval time.Duration) Option {
 	}
 }
 
-// WithBatch sets the size at which a batch is full, in events and in bytes;
-// DefaultBatchEvents and DefaultBatchBytes where it is unset. A smaller limit
-// of the sink or of the bounds prevails.
+// WithBatch sets the largest batch, in events and in bytes; DefaultBatchEvents
+// and DefaultBatchBytes where it is unset. A smaller limit of the sink or of the
+// bounds prevails. Within it the size adapts to the load: a batch is full with
+// 1,000 events at first, with more while full ones pile up, and with fewer after
+// a write that took longer than the write timeout.
 func WithBatch(events, bytes int) Option {
 	return func(o *config) error {
 		if events < 1 || bytes < 1 {
@@ -177,8 +196,8 @@ func WithBounds(events, bytes int) Option {
 // WithFullPolicy sets what Record does at the bounds; Wait where it is unset.
 func WithFullPolicy(policy FullPolicy) Option {
 	return func(o *config) error {
-		if policy != Wait && policy != Refuse {
-			return fmt.Errorf("full policy %v: must be wait or refuse", policy)
+		if policy != Wait && policy != Refuse && policy != Spill {
+			return fmt.Errorf("full policy %v: must be wait, refuse or spill", policy)
 		}
 		o.fullPolicy = policy
 		return nil
@@ -210,6 +229,79 @@ func WithBackoff(first, longest time.Duration) Option {
 	}
 }
 
+// WithSpool keeps events on disk where their durability, or the full policy,
+// asks for it. Events that the spool has from an earlier life are sent first.
+// The store owns the spool from then on and closes it; when New fails it is
+// still the caller's. Without it there is none.
+func WithSpool(spool Spool) Option {
+	return func(o *config) error {
+		if spool == nil {
+			return errors.New("spool is nil")
+		}
+		o.spool = spool
+		return nil
+	}
+}
+
+// WithDurability sets the durability of some types of events, or of all those
+// that no other WithDurability names; Memory where it is unset. Spooled needs a spool.
+func WithDurability(durability Durability, eventTypes ...string) Option {
+	return func(o *config) error {
+		if durability < Memory || durability > Stored {
+			return fmt.Errorf("durability %v: must be memory, spooled or stored", durability)
+		}
+		if len(eventTypes) == 0 {
+			o.durability = durability
+			return nil
+		}
+		if o.durabilityOf == nil {
+			o.durabilityOf = make(map[string]Durability)
+		}
+		for _, eventType := range eventTypes {
+			if !dotted(eventType) {
+				return fmt.Errorf("durability %v of event type %q: must be dotted lower case, as in gateway.signal.received", durability, eventType)
+			}
+			o.durabilityOf[eventType] = durability
+		}
+		return nil
+	}
+}
+
+// WithInFlight sets how many batches may be on their way to the sink at the
+// same time; DefaultInFlight where it is unset. Events of one correlation id
+// are never in two of them: a later one is not stored before an earlier one.
+func WithInFlight(batches int) Option {
+	return func(o *config) error {
+		if batches < 1 || batches > maxInFlight {
+			return fmt.Errorf("%d batches in flight: must be 1 to %d", batches, maxInFlight)
+		}
+		o.inFlight = batches
+		return nil
+	}
+}
+
+// WithTracer makes a span of each batch write; none is made where it is unset.
+func WithTracer(tracer trace.Tracer) Option {
+	return func(o *config) error {
+		if tracer == nil {
+			return errors.New("tracer is nil")
+		}
+		o.tracer = tracer
+		return nil
+	}
+}
+
+// WithObserver tells a function about the store's inner moments. It is meant for tests.
+func WithObserver(observer Observer) Option {
+	return func(o *config) error {
+		if observer == nil {
+			return errors.New("observer is nil")
+		}
+		o.observer = observer
+		return nil
+	}
+}
+
 // newConfig applies the options to the defaults.
 func newConfig(options []Option) (config, error) {
 	o := config{
@@ -224,10 +316,23 @@ func newConfig(options []Option) (config, error) {
 		writeTimeout:   DefaultWriteTimeout,
 		firstBackoff:   DefaultFirstBackoff,
 		longestBackoff: DefaultLongestBackoff,
+		inFlight:       DefaultInFlight,
+		tracer:         noop.NewTracerProvider().Tracer(""),
+		observer:       func(Moment, int) {},
 	}
 	for _, option := range options {
 		if err := option(&o); err != nil {
 			return config{}, fmt.Errorf("audit store: %w", err)
+		}
+	}
+	if o.spool == nil {
+		if o.durability == Spooled || o.fullPolicy == Spill {
+			return config{}, fmt.Errorf("audit store: durability %v and full policy %v need a spool: open one and pass it with WithSpool", o.durability, o.fullPolicy)
+		}
+		for eventType, durability := range o.durabilityOf {
+			if durability == Spooled {
+				return config{}, fmt.Errorf("audit store: event type %s: %w", eventType, needsSpool(durability))
+			}
 		}
 	}
 	if o.random == nil {
@@ -263,10 +368,3 @@ func (o *config) within(limits Limits) error {
 	}
 	return nil
 }
-
-const (
-	// DefaultInFlight is how many writes at a time the sink is expected to see,
-	// maxInFlight how many it keeps connections for.
-	DefaultInFlight = 4
-	maxInFlight     = 64
-)

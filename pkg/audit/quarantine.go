@@ -1,9 +1,14 @@
 package audit
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
+	"go.uber.org/zap"
 )
 
 const (
@@ -17,8 +22,11 @@ const (
 type Quarantined struct {
 	Rejection
 
-	// Event is nil where the quarantine had no more room for contents (16 MiB).
+	// Event is nil where a quarantine in memory had no more room for contents
+	// (16 MiB), and for code damaged.
 	Event *Event
+	// Position is the event's place in the spool; 0 if it is not there.
+	Position uint64
 }
 
 // failure is an event that will not be stored.
@@ -30,7 +38,9 @@ type failure struct {
 // failures are the events of one kind, rejected or lost, that nobody
 // acknowledged: the first 1,000 by name, the rest counted.
 type failures struct {
-	named    []failure
+	named []failure
+	// ids are those of the named: a rejection that a replay repeats is the same one.
+	ids      map[uuid.UUID]bool
 	bytes    int
 	overflow overflow
 }
@@ -49,15 +59,22 @@ func (f *failures) count() int { return len(f.named) + f.overflow.total }
 
 // add keeps a failure; event is nil where contents are not kept.
 func (f *failures) add(seq uint64, rejection Rejection, event *Event) {
+	if f.ids[rejection.ID] {
+		return
+	}
 	if len(f.named) == maxNamed {
 		f.overflow.add(seq, rejection.CorrelationID)
 		return
 	}
 	q := Quarantined{Rejection: rejection}
-	if event != nil && f.bytes+event.footprint() <= maxQuarantineBytes {
-		f.bytes += event.footprint()
+	if event != nil && f.bytes+event.Footprint() <= maxQuarantineBytes {
+		f.bytes += event.Footprint()
 		q.Event = event
 	}
+	if f.ids == nil {
+		f.ids = make(map[uuid.UUID]bool)
+	}
+	f.ids[rejection.ID] = true
 	f.named = append(f.named, failure{seq: seq, rejected: q})
 }
 
@@ -76,6 +93,15 @@ func (o *overflow) add(seq uint64, correlationID string) {
 	o.byCorrelation[correlationID]++
 }
 
+// addAnybodys counts a failure of which the correlation id is not known.
+func (o *overflow) addAnybodys(seq uint64) {
+	if o.total == 0 || seq < o.firstSeq {
+		o.firstSeq = seq
+	}
+	o.total++
+	o.anybodys++
+}
+
 // unnamed counts the nameless failures that concern a barrier.
 func (o *overflow) unnamed(b *barrier) int {
 	switch {
@@ -92,7 +118,8 @@ func (o *overflow) unnamed(b *barrier) int {
 func (f *failures) of(b *barrier) []Rejection {
 	var found []Rejection
 	for i := range f.named {
-		if n := &f.named[i]; b.covers(n.seq, n.rejected.CorrelationID) {
+		// Damage on disk may concern anybody.
+		if n := &f.named[i]; b.covers(n.seq, n.rejected.CorrelationID) || n.rejected.Code == codeDamaged {
 			found = append(found, n.rejected.Rejection)
 		}
 	}
@@ -105,44 +132,198 @@ func (f *failures) acknowledge(ids map[uuid.UUID]bool) int {
 	f.named = slices.DeleteFunc(f.named, func(n failure) bool {
 		known := ids[n.rejected.ID]
 		if known && n.rejected.Event != nil {
-			f.bytes -= n.rejected.Event.footprint()
+			f.bytes -= n.rejected.Event.Footprint()
+		}
+		if known {
+			delete(f.ids, n.rejected.ID)
 		}
 		return known
 	})
 	return before - len(f.named)
 }
 
+// names are the ids of the failures that have a name.
+func (f *failures) names() map[uuid.UUID]bool {
+	names := make(map[uuid.UUID]bool, len(f.named))
+	for i := range f.named {
+		names[f.named[i].rejected.ID] = true
+	}
+	return names
+}
+
 // Acknowledge takes note of rejected and lost events: flushes report them no
 // longer, and the quarantine forgets them. It says how many of the ids it knew.
-func (s *Store) Acknowledge(ids ...uuid.UUID) int {
-	wanted := make(map[uuid.UUID]bool, len(ids))
-	for _, id := range ids {
-		wanted[id] = true
+// The error says that the spool could not forget them; then they are reported still.
+func (s *Store) Acknowledge(ids ...uuid.UUID) (int, error) {
+	s.quarantining.Lock()
+	defer s.quarantining.Unlock()
+	if s.spool != nil && len(ids) > 0 {
+		if err := s.spool.Discard(ids); err != nil {
+			return 0, fmt.Errorf("acknowledge %d events: %w", len(ids), err)
+		}
 	}
+	wanted := idSet(ids)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.rejected.acknowledge(wanted) + s.lost.acknowledge(wanted)
+	s.kick() // a refused event that found no room may find it now
+	for _, id := range ids {
+		delete(s.retrying, id) // should it be rejected again, that is news
+	}
+	return s.rejected.acknowledge(wanted) + s.lost.acknowledge(wanted), nil
 }
 
 // AcknowledgeUnnamed takes note of the rejected and lost events that are only
-// counted, because there were more than the quarantine can name. It says how
-// many they were.
-func (s *Store) AcknowledgeUnnamed() int {
+// counted, because there were more than the store names. It says how many they
+// were. The error is as that of Acknowledge.
+func (s *Store) AcknowledgeUnnamed() (int, error) {
+	s.quarantining.Lock()
+	defer s.quarantining.Unlock()
+	if s.spool != nil {
+		if err := s.discardUnnamed(); err != nil {
+			return 0, fmt.Errorf("acknowledge unnamed events: %w", err)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.rejected.overflow.total + s.lost.overflow.total
 	s.rejected.overflow, s.lost.overflow = overflow{}, overflow{}
-	return n
+	named := s.rejected.names()
+	maps.DeleteFunc(s.retrying, func(id uuid.UUID, _ bool) bool { return !named[id] }) // as in Acknowledge
+	return n, nil
 }
 
-// Quarantine lists the rejected events that nobody acknowledged, oldest
-// first, the first 1,000 of them. The events must not be changed.
-func (s *Store) Quarantine() []Quarantined {
+func (s *Store) discardUnnamed() error {
+	s.mu.Lock()
+	named := s.rejected.names()
+	unnamed := s.rejected.overflow.total > 0
+	s.mu.Unlock()
+	if !unnamed {
+		return nil
+	}
+	all, err := s.spool.Quarantined()
+	if err != nil {
+		return err //nolint:wrapcheck // wrapped by the caller
+	}
+	var ids []uuid.UUID
+	for i := range all {
+		if !named[all[i].ID] {
+			ids = append(ids, all[i].ID)
+		}
+	}
+	return s.spool.Discard(ids) //nolint:wrapcheck // wrapped by the caller
+}
+
+// Quarantine lists the rejected events that nobody acknowledged, oldest first:
+// all of them with a spool, else the first 1,000. The events must not be changed.
+// With an error come those that could be read.
+func (s *Store) Quarantine() ([]Quarantined, error) {
+	if s.spool != nil {
+		all, err := s.spool.Quarantined()
+		if err != nil {
+			return all, fmt.Errorf("list the quarantine: %w", err)
+		}
+		return all, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := make([]Quarantined, 0, len(s.rejected.named))
 	for i := range s.rejected.named {
 		list = append(list, s.rejected.named[i].rejected)
 	}
-	return list
+	return list, nil
+}
+
+// Retry accepts rejected events again, once what made the sink refuse them is
+// mended: those with the given ids, or all where none is given. It says how
+// many were accepted. An event whose contents the quarantine does not have
+// stays there, and one that is being retried already is left to that. Events
+// leave the quarantine when they are stored: until then flushes go on to report
+// them, and after an error, and even a crash, retrying again is safe.
+func (s *Store) Retry(ctx context.Context, ids ...uuid.UUID) (int, error) {
+	all, err := s.Quarantine()
+	wanted := idSet(ids)
+	mine := make(map[uuid.UUID]bool, len(all)) // several events may wrongly have the same id
+	retried := 0
+	for i := range all {
+		id := all[i].ID
+		if all[i].Event == nil || len(ids) > 0 && !wanted[id] || !mine[id] && !s.beginRetry(id) {
+			continue
+		}
+		mine[id] = true
+		event := all[i].Event.clone()
+		durability := Memory
+		if s.spool != nil {
+			durability = Spooled // it is on disk now, and must not get lost on its way
+		}
+		if admitErr := s.admit(ctx, &event, durability); admitErr != nil {
+			s.endRetry(id)
+			err = errors.Join(err, admitErr)
+			break
+		}
+		retried++
+	}
+	if err != nil {
+		return retried, fmt.Errorf("retry rejected events: %w", err)
+	}
+	return retried, nil
+}
+
+// beginRetry says whether nobody else retries a rejected event.
+func (s *Store) beginRetry(id uuid.UUID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retrying[id] {
+		return false
+	}
+	if s.retrying == nil {
+		s.retrying = make(map[uuid.UUID]bool)
+	}
+	s.retrying[id] = true
+	return true
+}
+
+// endRetry leaves an event in quarantine.
+func (s *Store) endRetry(id uuid.UUID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.retrying, id)
+}
+
+// mended takes retried events that the sink has stored out of the quarantine.
+// It comes before they settle: a flush that waits for them must not report them
+// any more.
+func (s *Store) mended(stored []*item) {
+	s.mu.Lock()
+	var ids []uuid.UUID
+	for _, it := range stored {
+		if len(s.retrying) > 0 && it.state != itemSettled && s.retrying[it.event.ID] {
+			ids = append(ids, it.event.ID)
+		}
+	}
+	s.mu.Unlock()
+	if len(ids) == 0 {
+		return
+	}
+	if _, err := s.Acknowledge(ids...); err != nil {
+		s.logger.Warn("audit quarantine keeps events although they are stored now", zap.Int("events", len(ids)), zap.Error(err))
+		for _, id := range ids {
+			s.endRetry(id)
+		}
+	}
+}
+
+// rejectedAgain says whether an event is in quarantine already, because it was
+// retried. It stays there. Called with the lock.
+func (s *Store) rejectedAgain(id uuid.UUID) bool {
+	retried := s.retrying[id]
+	delete(s.retrying, id)
+	return retried
+}
+
+func idSet(ids []uuid.UUID) map[uuid.UUID]bool {
+	set := make(map[uuid.UUID]bool, len(ids))
+	for _, id := range ids {
+		set[id] = true
+	}
+	return set
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,7 +191,7 @@ func TestF11_EventsOfAStoreAreOrderedAsAccepted(t *testing.T) {
 		const events = 300
 		for i := range events {
 			if i == events/2 {
-				clock.SetTime(audittest.Epoch().Add(-time.Hour))
+				clock.SetTime(audittest.Epoch().Add(-4 * time.Minute))
 			}
 			e := audittest.NewEvent("test.order.event", "a")
 			e.Data = fmt.Appendf(nil, `{"n":%d}`, i)
@@ -230,8 +229,8 @@ func TestF11_EventsOfAStoreAreOrderedAsAccepted(t *testing.T) {
 			}
 			assertInOrder(t, sink.EventsOf("a"), 100)
 			assertInOrder(t, sink.Events(), 100)
-			for _, q := range store.Quarantine() {
-				store.Acknowledge(q.ID)
+			for _, q := range quarantined(t, store) {
+				acknowledge(t, store, 1, q.ID)
 			}
 		})
 	})
@@ -473,60 +472,6 @@ func TestRecord(t *testing.T) {
 			t.Errorf("record: %v", err)
 		}
 	})
-}
-
-// Random producers, flushers and faults: every event whose Record returned nil
-// is stored exactly once, in the order of its producer, and no flush lies.
-func TestRandomUse(t *testing.T) {
-	t.Parallel()
-	const producers, each = 6, 200
-	sink := audittest.NewMemorySink()
-	store, err := audit.New(sink, audit.WithInterval(time.Millisecond), audit.WithBatch(17, 1<<20),
-		audit.WithBounds(100, audit.DefaultMaxBytes), audit.WithBackoff(time.Microsecond, time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sink.Reject(func(e audit.Event) error {
-		if e.CorrelationID == "bad" {
-			return audit.ErrRefused
-		}
-		return nil
-	})
-	var running sync.WaitGroup
-	for p := range producers {
-		running.Go(func() {
-			correlationID := fmt.Sprintf("producer-%d", p)
-			for i := range each {
-				e := audittest.NewEvent("test.random.event", correlationID)
-				e.Data = fmt.Appendf(nil, `{"n":%d}`, i)
-				record(t, store, e)
-				if i%37 == p {
-					if _, err := store.FlushFor(t.Context(), correlationID); err != nil {
-						t.Errorf("flush: %v", err)
-					}
-					if stored := len(sink.EventsOf(correlationID)); stored != i+1 {
-						t.Errorf("flush proved %d events with %d stored", i+1, stored)
-					}
-				}
-				switch i % 50 {
-				case 10:
-					sink.FailNext(errDown)
-				case 20:
-					sink.FailNextAfterStoring(errDown)
-				case 30:
-					record(t, store, audittest.NewEvent("test.random.bad", "bad"))
-				}
-			}
-		})
-	}
-	running.Wait()
-	e := asFlushError(t, store.Close(t.Context()))
-	if want := producers * each / 50; len(e.Rejected) != want || len(sink.Events()) != producers*each {
-		t.Errorf("%d stored and %d rejected, want %d and %d", len(sink.Events()), len(e.Rejected), producers*each, want)
-	}
-	for p := range producers {
-		assertInOrder(t, sink.EventsOf(fmt.Sprintf("producer-%d", p)), each)
-	}
 }
 
 func unixMilli(id uuid.UUID) int64 {

@@ -52,7 +52,7 @@ func TestF9_OneBadEventNeverTakesItsBatchWithIt(t *testing.T) {
 				if r.CorrelationID != "bad" || r.Reason == "" {
 					t.Errorf("rejected %+v, want a bad one with a reason", r)
 				}
-				store.Acknowledge(r.ID)
+				acknowledge(t, store, 1, r.ID)
 			}
 			if name == "named by the sink" && sink.Writes() != 2 {
 				t.Errorf("%d writes, want one that is refused and one of the rest", sink.Writes())
@@ -85,8 +85,8 @@ func TestF9_OneBadEventNeverTakesItsBatchWithIt(t *testing.T) {
 				clock.Step(time.Minute)
 				synctest.Wait()
 			}
-			if n := len(sink.Events()); n != 3 || len(store.Quarantine()) != 0 {
-				t.Errorf("%d stored, %d in quarantine, want 3 and 0", n, len(store.Quarantine()))
+			if n := len(sink.Events()); n != 3 || len(quarantined(t, store)) != 0 {
+				t.Errorf("%d stored, %d in quarantine, want 3 and 0", n, len(quarantined(t, store)))
 			}
 		})
 	})
@@ -101,7 +101,7 @@ func TestLoggingARefusalDoesNotHoldTheStore(t *testing.T) {
 	logger := zap.New(core, zap.Hooks(func(zapcore.Entry) error {
 		free := make(chan struct{})
 		go func() {
-			store.Quarantine()
+			_, _ = store.Quarantine()
 			close(free)
 		}()
 		select {
@@ -121,7 +121,7 @@ func TestLoggingARefusalDoesNotHoldTheStore(t *testing.T) {
 		t.Error("flush: nil, want the rejection")
 	}
 	<-logged
-	store.Acknowledge(bad.ID)
+	acknowledge(t, store, 1, bad.ID)
 }
 
 func TestBackoff(t *testing.T) {

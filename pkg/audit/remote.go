@@ -77,7 +77,7 @@ func readReceipt(body []byte) (Receipt, error) {
 // flushError is the error that the problem was made of, less what a stranger must not see.
 func (p *flushProblem) flushError() *FlushError {
 	e := &FlushError{
-		Events: p.Events, Stored: p.Stored, Pending: p.Pending, PendingEvents: p.PendingEvents,
+		Events: p.Events, Stored: p.Stored, Pending: p.Pending, Spooled: p.Spooled, PendingEvents: p.PendingEvents,
 		RejectedUnnamed: p.RejectedUnnamed, Lost: p.Lost, LostUnnamed: p.LostUnnamed,
 	}
 	for _, r := range p.Rejected {

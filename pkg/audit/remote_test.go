@@ -30,7 +30,7 @@ func TestRequestFlush(t *testing.T) {
 	if e := asFlushError(t, err); len(e.Rejected) != 1 || e.Rejected[0].ID != bad.ID {
 		t.Errorf("flush: %+v, want event %s rejected", e, bad.ID)
 	}
-	store.Acknowledge(bad.ID)
+	acknowledge(t, store, 1, bad.ID)
 
 	server.Close()
 	if _, err := audit.RequestFlush(t.Context(), server.Client(), server.URL, ""); err == nil {

@@ -19,8 +19,8 @@ import (
 // events does no harm.
 //
 // Write must return soon after its context ended, and must neither change the
-// batch nor keep it after it returned. It must be safe for concurrent use: a
-// store has several batches on their way at a time (see WithInFlight).
+// batch nor keep it after it returned. A store calls it from several goroutines at
+// a time (see WithInFlight).
 //
 // The conformance suite in package audittest checks all of this.
 type Sink interface {

@@ -13,48 +13,141 @@ import (
 
 // Store accepts events and sends them to a sink. All methods are safe for
 // concurrent use. A store must be closed with Close.
+//
+// Three kinds of goroutines work for it: one dispatches batches, one delivers
+// each batch in flight, and one, where there is a spool, writes to that.
 type Store struct {
 	config
 
 	sink    Sink
 	metrics *metrics
 
-	// wake tells the sender that something changed; it holds one token.
+	// wake tells the dispatcher that something changed; it holds one token.
 	wake chan struct{}
-	// stop ends the sink's context: the store gives up.
+	// spoolWake tells the spooler that something changed; one token.
+	spoolWake chan struct{}
+	// stop ends the context of the sink and of the dispatcher: the store gives up.
 	stop context.CancelFunc
-	// done is closed when the sender has returned.
-	done chan struct{}
+	// deliveries are the batches in flight.
+	deliveries sync.WaitGroup
+	// events has the memory of events that were stored.
+	events eventPool
+	// batches has the memory of batches that were written.
+	batches sync.Pool
+	// delivered is closed when the dispatcher and all deliveries have returned.
+	delivered chan struct{}
+	// drained is closed when the spooler will accept no more events; at once without a spool.
+	drained chan struct{}
+	// finish is closed when nothing will be delivered any more.
+	finish     chan struct{}
+	finishOnce sync.Once
+	// given is closed when the spool is given back; at once without a spool.
+	given chan struct{}
+
+	// loadAgain fires when the spool, which could not be read, is worth another
+	// try; nil while it can be read. Owned by the dispatcher.
+	loadAgain <-chan time.Time
+
+	// over is closed when the store has given up, and has said what is lost.
+	over     chan struct{}
+	overOnce sync.Once
+
+	// quarantining is held while events enter or leave the quarantine, in memory
+	// and on disk; it is taken before mu.
+	quarantining sync.Mutex
 
 	mu sync.Mutex // guards what follows
-	// queue has the accepted events that are not settled.
-	queue     queue
+
+	// queue has the accepted events in memory that are not settled, backlog
+	// those that follow them and are in the spool only.
+	queue   queue
+	backlog backlog
+	// group is the next group of events for the spool, nil while it is empty.
+	group *group
+	// onWay counts the bytes of the events that the spool has not confirmed yet.
+	onWay int
+	// released is the position up to which the spool was told that it may forget.
+	released uint64
+	// releases counts how often it was told.
+	releases uint64
+
 	epoch     int64
+	produced  uint64
 	lastStamp time.Time
-	// taken is the newest event that the sender took; the unsent ones are newer.
-	taken       uint64
-	unsentBytes int
-	// interval timer: running while there are unsent events, else stopped and drained.
+
+	// waiting and waitingBytes are the queued events that no delivery has taken;
+	// none of them is older than firstWaiting.
+	waiting, waitingBytes int
+	firstWaiting          uint64
+	// goal is how many waiting events make a full batch; wasSlow says that the
+	// sink was once too slow for one.
+	goal    int
+	wasSlow bool
+	// busy are the correlation ids in flight. All waiting events up to blockedTo have one.
+	busy      map[string]struct{}
+	blockedTo uint64
+	// inFlight counts the batches, stalled those of them that wait for something
+	// else than the sink.
+	inFlight, stalled int
+	// timer is for the interval of the oldest waiting event whose interval has
+	// not passed; while it is not armed it is stopped and drained.
 	timer clock.Timer
-	// sendTo is the newest event that somebody waits for.
-	sendTo uint64
+	armed bool
+	// sendTo is the newest event that somebody waits for, overdueTo the newest
+	// whose interval has passed.
+	sendTo, overdueTo uint64
 	// kicks counts the flushes, each of which is worth an attempt at once.
-	kicks    uint64
-	barriers []*barrier
-	// room is closed when there may be room; nil while nobody waits for it.
-	room     chan struct{}
-	rejected failures
-	lost     failures
+	kicks uint64
+	// kicked is for the deliveries that pause until the next of them.
+	kicked waitlist
+	// loadKicks is kicks as of the last load.
+	loadKicks uint64
+
+	// barriers are those that cover every correlation id, in the order of their
+	// sequence numbers; barriersFor the others, by their correlation id.
+	barriers    []*barrier
+	barriersFor map[string][]*barrier
+	// waiters wait until a single event is stored, by its place in the store's life.
+	waiters map[Producer]*waiter
+	// room and groupRoom are for those who wait for room in the store or the
+	// spool, and in the next group for the spool.
+	room, groupRoom waitlist
+	rejected        failures
+	lost            failures
+	// retrying are the rejected events that are being accepted again, and whether
+	// they were rejected again since.
+	retrying map[uuid.UUID]bool
 	token    string
+
 	// sinkErr is the newest failure of the sink; nil while it works.
 	sinkErr error
-	closed  bool
+	// sinkFailures counts its failures since it worked.
+	sinkFailures int
+	// prober is the delivery that tries whether the sink is back; the others
+	// wait for sinkChanged.
+	prober      *delivery
+	sinkChanged chan struct{}
+
+	closed bool
+	// gaveUp says that nothing will be sent or settled any more, lossSaid that
+	// what is lost by that is declared so.
+	gaveUp, lossSaid bool
 	// closers counts the Close calls that still wait.
 	closers int
+	// spoolDrained says that the spooler will accept no more events.
+	spoolDrained bool
+	// spoolErr is the newest failure of the spool; nil while it works.
+	spoolErr error
+	// quarantineErr is the newest failure of the quarantine on disk; nil while it works.
+	quarantineErr error
+	// giveBackErr is what went wrong when the spool was given back.
+	giveBackErr error
 }
 
 // New makes a store that writes to sink, and starts it. Unset options have
-// their documented defaults; an invalid one is an error.
+// their documented defaults; an invalid one is an error. Events that a spool
+// has from an earlier life are owed from the start, and so are reported by
+// flushes those that were rejected then.
 func New(sink Sink, options ...Option) (*Store, error) {
 	if sink == nil {
 		return nil, errors.New("audit store: sink is nil")
@@ -63,142 +156,76 @@ func New(sink Sink, options ...Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	limits := Limits{}
 	if limited, ok := sink.(LimitedSink); ok {
-		if err := o.within(limited.Limits()); err != nil {
-			return nil, err
-		}
-	} else if err := o.within(Limits{}); err != nil {
+		limits = limited.Limits()
+	}
+	if err := o.within(limits); err != nil {
 		return nil, err
 	}
 
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{
-		config: o,
-		sink:   sink,
-		wake:   make(chan struct{}, 1),
-		stop:   stop,
-		done:   make(chan struct{}),
-		queue:  newQueue(),
-		epoch:  o.clock.Now().UnixMilli(),
-		timer:  o.clock.NewTimer(o.interval),
+		config:       o,
+		sink:         sink,
+		wake:         make(chan struct{}, 1),
+		spoolWake:    make(chan struct{}, 1),
+		stop:         stop,
+		delivered:    make(chan struct{}),
+		drained:      make(chan struct{}),
+		finish:       make(chan struct{}),
+		over:         make(chan struct{}),
+		given:        make(chan struct{}),
+		queue:        newQueue(),
+		epoch:        o.clock.Now().UnixMilli(),
+		firstWaiting: 1,
+		goal:         min(firstGoal, o.batchEvents),
+		busy:         make(map[string]struct{}),
+		barriersFor:  make(map[string][]*barrier),
+		timer:        o.clock.NewTimer(o.interval),
+		sinkChanged:  make(chan struct{}),
 	}
 	s.disarm()
+	s.adopt()
 	if s.metrics, err = newMetrics(s); err != nil {
 		stop()
 		return nil, err
 	}
-	go s.run(ctx)
+	s.reportAdopted()
+	if s.spool == nil {
+		s.spoolDrained = true
+		close(s.drained)
+		close(s.given)
+	} else {
+		go s.runSpooler()
+	}
+	go s.runDispatcher(ctx)
 	return s, nil
 }
 
-// Record accepts an event: when it returns nil the store owes it to the sink.
-//
-// The event is copied. Where they are zero the copy gets an ID, a Version and
-// a Timestamp that is strictly later, by its microsecond, than those stamped
-// before. Record does not wait for the sink, except for room under the Wait
-// policy; then the context bounds the wait and the error wraps its cause and
-// ErrFull. Other errors are *ValidationError, ErrFull and ErrClosed. An event
-// is accepted only if the error is nil.
-func (s *Store) Record(ctx context.Context, e *Event) error {
-	if e == nil {
-		return errors.New("record audit event: event is nil")
-	}
-	if err := e.Validate(); err != nil {
-		return err
-	}
-	event := e.clone()
-	if event.Version == "" {
-		event.Version = SchemaVersion
-	}
-	size := event.footprint()
+// last is the newest accepted event. Called with the lock.
+func (s *Store) last() uint64 { return s.queue.last + uint64(s.backlog.events) } //nolint:gosec // not negative
 
-	s.mu.Lock()
-	for !s.closed && !s.fits(size) {
-		if s.fullPolicy == Refuse {
-			s.mu.Unlock()
-			return ErrFull
-		}
-		room := s.awaitRoom()
-		s.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return fmt.Errorf("record audit event: %w: %w", ErrFull, ctx.Err())
-		}
-		s.mu.Lock()
-	}
-	defer s.mu.Unlock()
-	if s.closed {
-		return ErrClosed
-	}
-	s.accept(&event, size)
-	return nil
-}
+// owed counts the events that are not settled. Called with the lock.
+func (s *Store) owed() int { return s.queue.events + s.backlog.events }
 
-// fits says whether the bounds allow one more event. Called with the lock.
-func (s *Store) fits(size int) bool {
-	return s.queue.events < s.maxEvents && s.queue.bytes+size <= s.maxBytes
-}
-
-// awaitRoom makes the sender hurry: the events that fill the store must not
-// wait for their interval while somebody waits for room. Called with the lock.
-func (s *Store) awaitRoom() <-chan struct{} {
-	if s.room == nil {
-		s.room = make(chan struct{})
-	}
-	s.sendTo = s.queue.last
-	s.nudge()
-	return s.room
-}
-
-// accept stamps an event and queues it. Called with the lock, so that the
-// order of acceptance is the order of sequence numbers, stamps and ids.
-func (s *Store) accept(event *Event, size int) {
-	now := s.clock.Now()
-	stamp := now.UTC().Truncate(time.Microsecond)
-	if !stamp.After(s.lastStamp) {
-		stamp = s.lastStamp.Add(time.Microsecond)
-	}
-	s.lastStamp = stamp
-
-	wasFull := s.full()
-	it := s.queue.push(size, now)
-	if event.ID == uuid.Nil {
-		event.ID = newID(stamp, s.random)
-	}
-	if event.Timestamp.IsZero() {
-		event.Timestamp = stamp
-	} else {
-		event.Timestamp = event.Timestamp.UTC().Truncate(time.Microsecond)
-	}
-	event.Producer = Producer{ID: s.producerID, Epoch: s.epoch, Sequence: it.seq}
-	it.event = *event
-
-	s.unsentBytes += size
-	switch {
-	case !wasFull && s.full():
-		s.nudge()
-	case it.seq == s.taken+1:
-		s.timer.Reset(s.interval)
-	}
-	s.metrics.accepted.Inc()
-}
-
-// full says whether the unsent events make a full batch. Called with the lock.
-func (s *Store) full() bool {
-	return s.queue.last-s.taken >= uint64(s.batchEvents) || s.unsentBytes >= s.batchBytes //nolint:gosec // positive
-}
-
-// nudge wakes the sender, or makes its next wait end at once.
-func (s *Store) nudge() {
+// nudge wakes whoever waits for a token, or makes its next wait end at once.
+func nudge(token chan struct{}) {
 	select {
-	case s.wake <- struct{}{}:
+	case token <- struct{}{}:
 	default:
 	}
 }
 
+// arm starts the interval timer, which must not run. Called with the lock.
+func (s *Store) arm(interval time.Duration) {
+	s.timer.Reset(interval)
+	s.armed = true
+}
+
 // disarm stops and drains the interval timer. Called with the lock.
 func (s *Store) disarm() {
+	s.armed = false
 	if !s.timer.Stop() {
 		select {
 		case <-s.timer.C():
@@ -207,10 +234,41 @@ func (s *Store) disarm() {
 	}
 }
 
-// wakeRecorders lets the Record calls that wait for room look again. Called with the lock.
-func (s *Store) wakeRecorders() {
-	if s.room != nil {
-		close(s.room)
-		s.room = nil
+// waitlist lets many wait for one thing. Its methods are called with the lock.
+type waitlist struct{ changed chan struct{} }
+
+// join gives a channel that is closed by the next wake.
+func (l *waitlist) join() <-chan struct{} {
+	if l.changed == nil {
+		l.changed = make(chan struct{})
 	}
+	return l.changed
+}
+
+func (l *waitlist) wake() {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+// wakeRecorders lets all Record calls that wait for room look again. Called with the lock.
+func (s *Store) wakeRecorders() {
+	s.room.wake()
+	s.groupRoom.wake()
+}
+
+// durabilityOfType is what the options say about a type of events.
+func (s *Store) durabilityOfType(eventType string) Durability {
+	if s.durabilityOf != nil {
+		if d, ok := s.durabilityOf[eventType]; ok {
+			return d
+		}
+	}
+	return s.durability
+}
+
+// needsSpool is the error of an event that should be spooled by a store that has no spool.
+func needsSpool(durability Durability) error {
+	return fmt.Errorf("durability %v needs a spool: open one and pass it with WithSpool", durability)
 }

@@ -1,11 +1,11 @@
 package audittest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,8 +27,19 @@ type Subject struct {
 // every correlation id is random.
 func TestSink(t *testing.T, newSubject func(t *testing.T) Subject) {
 	t.Helper()
-	for name, check := range map[string]func(*testing.T, *conformance){
+	for name, check := range conformanceChecks() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			check(t, newConformance(newSubject(t)))
+		})
+	}
+}
+
+// conformanceChecks are the subtests of TestSink.
+func conformanceChecks() map[string]func(testing.TB, *conformance) {
+	return map[string]func(testing.TB, *conformance){
 		"stores a batch, visible when Write returns":       checkStores,
+		"stores every field of an event":                   checkFields,
 		"an empty batch is nothing":                        checkEmpty,
 		"a replay is stored once and counts as stored":     checkReplay,
 		"an event twice in a batch is stored once":         checkTwiceInBatch,
@@ -36,20 +47,22 @@ func TestSink(t *testing.T, newSubject func(t *testing.T) Subject) {
 		"an invalid event is named, and nothing is stored": checkInvalid,
 		"neither changes nor keeps the batch":              checkBatchIsCallers,
 		"returns when its context ended":                   checkContext,
+		"stores all or nothing when its context ends":      checkContextEnds,
 		"concurrent writes":                                checkConcurrent,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			check(t, &conformance{Subject: newSubject(t), correlationID: "conformance-" + uuid.NewString()})
-		})
+		"concurrent writes of several correlation ids":     checkConcurrentTrails,
+		"a replay that races its original is stored once":  checkRace,
 	}
 }
 
-// conformance is one subtest's subject and correlation id.
+// conformance is a subject and a correlation id of its own.
 type conformance struct {
 	Subject
 
 	correlationID string
+}
+
+func newConformance(subject Subject) *conformance {
+	return &conformance{Subject: subject, correlationID: "conformance-" + uuid.NewString()}
 }
 
 // batch makes n valid events as a store would pass them.
@@ -67,163 +80,158 @@ func (c *conformance) batch(n int) []audit.Event {
 }
 
 // mustWrite writes a batch that the sink has to store.
-func (c *conformance) mustWrite(t *testing.T, batch []audit.Event) audit.Ack {
-	t.Helper()
-	ack, err := c.Sink.Write(t.Context(), batch)
+func (c *conformance) mustWrite(tb testing.TB, batch []audit.Event) audit.Ack {
+	tb.Helper()
+	ack, err := c.Sink.Write(tb.Context(), batch)
 	if err != nil {
-		t.Fatalf("write: %v", err)
+		tb.Fatalf("write: %v", err)
 	}
 	return ack
 }
 
 // assertStored wants exactly these events in storage.
-func (c *conformance) assertStored(t *testing.T, want []audit.Event) {
-	t.Helper()
-	stored, err := c.Stored(t.Context(), c.correlationID)
+func (c *conformance) assertStored(tb testing.TB, want []audit.Event) {
+	tb.Helper()
+	if err := c.stored(tb.Context(), want); err != nil {
+		tb.Error(err)
+	}
+}
+
+// stored says how storage differs from these events, if it does.
+func (c *conformance) stored(ctx context.Context, want []audit.Event) error {
+	stored, err := c.Stored(ctx, c.correlationID)
 	if err != nil {
-		t.Fatalf("read what is stored: %v", err)
+		return fmt.Errorf("read what is stored: %w", err)
 	}
 	if len(stored) != len(want) {
-		t.Fatalf("%d events are stored, want %d", len(stored), len(want))
+		return fmt.Errorf("%d events are stored, want %d", len(stored), len(want))
 	}
 	for i := range want {
-		if stored[i].ID != want[i].ID || !stored[i].Timestamp.Equal(want[i].Timestamp) || !sameContent(&stored[i], &want[i]) {
-			t.Errorf("stored event %d is %+v, want %+v", i, stored[i], want[i])
+		if !sameEvent(&stored[i], &want[i]) {
+			return fmt.Errorf("stored event %d is %+v, want %+v", i, stored[i], want[i])
 		}
 	}
+	return nil
 }
 
-func checkStores(t *testing.T, c *conformance) {
-	t.Helper()
+// sameEvent compares what a sink has to keep of an event: all but the producer.
+func sameEvent(a, b *audit.Event) bool {
+	if (a.Duration == nil) != (b.Duration == nil) || a.Duration != nil && *a.Duration != *b.Duration {
+		return false
+	}
+	return a.Timestamp.Equal(b.Timestamp) && sameContent(a, b)
+}
+
+func checkStores(tb testing.TB, c *conformance) {
+	tb.Helper()
 	batch := c.batch(20)
-	ack := c.mustWrite(t, batch)
+	ack := c.mustWrite(tb, batch)
 	if ack.Created != len(batch) || ack.Duplicates != 0 {
-		t.Errorf("ack %+v, want %d created", ack, len(batch))
+		tb.Errorf("ack %+v, want %d created", ack, len(batch))
 	}
-	c.assertStored(t, batch)
+	c.assertStored(tb, batch)
 }
 
-func checkEmpty(t *testing.T, c *conformance) {
-	t.Helper()
-	if ack := c.mustWrite(t, nil); ack.Created != 0 || ack.Duplicates != 0 {
-		t.Errorf("ack %+v, want nothing created", ack)
-	}
-	c.assertStored(t, nil)
+func checkFields(tb testing.TB, c *conformance) {
+	tb.Helper()
+	batch := c.batch(2)
+	took := 1500 * time.Microsecond
+	e := &batch[1]
+	e.Outcome = audit.OutcomePending
+	e.Data = []byte(`{"text":"<é\n𝄞>","number":9007199254740993,"nested":{"list":[1,null,true]}}`)
+	e.ActorType, e.ActorID, e.ActorIP = "user", "jane", "2001:db8::1"
+	e.ResourceType, e.ResourceID, e.Namespace, e.ClusterID = "Pod", "api-0", "shop", "east"
+	e.Severity, e.Duration, e.ErrorCode, e.ErrorMessage = "critical", &took, "E1", "too late"
+	e.ParentID, e.RetentionDays, e.Sensitive = batch[0].ID, 90, true
+	c.mustWrite(tb, batch)
+	c.assertStored(tb, batch)
 }
 
-func checkReplay(t *testing.T, c *conformance) {
-	t.Helper()
+func checkEmpty(tb testing.TB, c *conformance) {
+	tb.Helper()
+	if ack := c.mustWrite(tb, nil); ack.Created != 0 || ack.Duplicates != 0 {
+		tb.Errorf("ack %+v, want nothing created", ack)
+	}
+	c.assertStored(tb, nil)
+}
+
+func checkReplay(tb testing.TB, c *conformance) {
+	tb.Helper()
 	batch := c.batch(5)
-	c.mustWrite(t, batch[:3])
+	c.mustWrite(tb, batch[:3])
 	replay := slices.Clone(batch)
 	replay[0].Timestamp = replay[0].Timestamp.Add(time.Microsecond)
 	replay[0].Producer = audit.Producer{ID: "another life", Epoch: 1, Sequence: 1}
-	if ack := c.mustWrite(t, replay); ack.Created != 2 || ack.Duplicates != 3 {
-		t.Errorf("ack %+v, want 2 created and 3 duplicates", ack)
+	if ack := c.mustWrite(tb, replay); ack.Created != 2 || ack.Duplicates != 3 {
+		tb.Errorf("ack %+v, want 2 created and 3 duplicates", ack)
 	}
-	c.assertStored(t, batch)
+	c.assertStored(tb, batch)
 }
 
-func checkTwiceInBatch(t *testing.T, c *conformance) {
-	t.Helper()
+func checkTwiceInBatch(tb testing.TB, c *conformance) {
+	tb.Helper()
 	batch := c.batch(2)
-	if ack := c.mustWrite(t, []audit.Event{batch[0], batch[1], batch[0]}); ack.Created != 2 || ack.Duplicates != 1 {
-		t.Errorf("ack %+v, want 2 created and 1 duplicate", ack)
+	if ack := c.mustWrite(tb, []audit.Event{batch[0], batch[1], batch[0]}); ack.Created != 2 || ack.Duplicates != 1 {
+		tb.Errorf("ack %+v, want 2 created and 1 duplicate", ack)
 	}
-	c.assertStored(t, batch)
+	c.assertStored(tb, batch)
 }
 
-func checkConflict(t *testing.T, c *conformance) {
-	t.Helper()
+func checkConflict(tb testing.TB, c *conformance) {
+	tb.Helper()
 	batch := c.batch(3)
-	c.mustWrite(t, batch[:1])
+	c.mustWrite(tb, batch[:1])
 	forged := slices.Clone(batch)
 	forged[0].Outcome = audit.OutcomeFailure
-	_, err := c.Sink.Write(t.Context(), []audit.Event{forged[1], forged[0], forged[2]})
-	assertRefused(t, err, 1)
-	c.assertStored(t, batch[:1])
-	c.mustWrite(t, batch[1:])
-	c.assertStored(t, batch)
+	_, err := c.Sink.Write(tb.Context(), []audit.Event{forged[1], forged[0], forged[2]})
+	assertRefused(tb, err, 1)
+	c.assertStored(tb, batch[:1])
+	c.mustWrite(tb, batch[1:])
+	c.assertStored(tb, batch)
 }
 
-func checkInvalid(t *testing.T, c *conformance) {
-	t.Helper()
+func checkInvalid(tb testing.TB, c *conformance) {
+	tb.Helper()
 	batch := c.batch(4)
 	bad := slices.Clone(batch)
 	bad[1].Outcome = "perhaps"
 	bad[3].Type = ""
-	_, err := c.Sink.Write(t.Context(), bad)
-	assertRefused(t, err, 1, 3)
-	c.assertStored(t, nil)
+	_, err := c.Sink.Write(tb.Context(), bad)
+	assertRefused(tb, err, 1, 3)
+	c.assertStored(tb, nil)
 }
 
 // assertRefused wants a refusal that names these events.
-func assertRefused(t *testing.T, err error, indexes ...int) {
-	t.Helper()
+func assertRefused(tb testing.TB, err error, indexes ...int) {
+	tb.Helper()
 	var refused *audit.RefusedError
 	if !errors.As(err, &refused) {
-		t.Fatalf("write: %v, want a *RefusedError", err)
+		tb.Fatalf("write: %v, want a *RefusedError", err)
 	}
 	named := make([]int, 0, len(refused.Items))
 	for _, item := range refused.Items {
 		named = append(named, item.Index)
 		if item.Code == "" || item.Reason == "" {
-			t.Errorf("refusal %+v has no code or no reason", item)
+			tb.Errorf("refusal %+v has no code or no reason", item)
 		}
 	}
 	slices.Sort(named)
 	if !slices.Equal(named, indexes) {
-		t.Errorf("refusal names events %v, want %v", named, indexes)
+		tb.Errorf("refusal names events %v, want %v", named, indexes)
 	}
 }
 
-func checkBatchIsCallers(t *testing.T, c *conformance) {
-	t.Helper()
+func checkBatchIsCallers(tb testing.TB, c *conformance) {
+	tb.Helper()
 	batch := c.batch(3)
-	passed := make([]audit.Event, len(batch))
-	for i := range batch {
-		passed[i] = clone(batch[i])
-	}
-	c.mustWrite(t, passed)
+	passed := cloneAll(batch)
+	c.mustWrite(tb, passed)
 	for i := range passed {
-		if passed[i].ID != batch[i].ID || !sameContent(&passed[i], &batch[i]) {
-			t.Errorf("the sink changed event %d to %+v", i, passed[i])
+		if !sameEvent(&passed[i], &batch[i]) || !bytes.Equal(passed[i].Data, batch[i].Data) {
+			tb.Errorf("the sink changed event %d to %+v", i, passed[i])
 		}
 		copy(passed[i].Data, `{"x":9}`)
 		passed[i].Type = "audittest.changed.afterwards"
 	}
-	c.assertStored(t, batch)
-}
-
-func checkContext(t *testing.T, c *conformance) {
-	t.Helper()
-	batch := c.batch(1)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := c.Sink.Write(ctx, batch); err == nil {
-		t.Error("write under an ended context is nil")
-	} else if errors.Is(err, audit.ErrRefused) {
-		t.Errorf("write under an ended context: %v, which would quarantine the events", err)
-	}
-	c.mustWrite(t, batch)
-	c.assertStored(t, batch)
-}
-
-func checkConcurrent(t *testing.T, c *conformance) {
-	t.Helper()
-	const writers, each = 8, 10
-	all := c.batch(writers * each)
-	var writing sync.WaitGroup
-	for w := range writers {
-		writing.Go(func() {
-			own := all[w*each : (w+1)*each]
-			for range 2 { // each batch is replayed once
-				if _, err := c.Sink.Write(t.Context(), own); err != nil {
-					t.Errorf("write: %v", err)
-				}
-			}
-		})
-	}
-	writing.Wait()
-	c.assertStored(t, all)
+	c.assertStored(tb, batch)
 }

@@ -1,132 +1,173 @@
 package audittest
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/onsi/gomega"
 	"github.com/onsi/gomega/format"
-	"github.com/onsi/gomega/gcustom"
 	gomegatypes "github.com/onsi/gomega/types"
 
 	"kubernaut.ai/pkg/audit"
 )
 
-// Field is what HaveAudited wants of an event beside its type.
-type Field struct {
-	name    string
-	matcher gomegatypes.GomegaMatcher
-	value   func(*audit.Event) any
-}
-
-// WithCorrelationID wants a correlation id: a string or a matcher.
-func WithCorrelationID(want any) Field {
-	return field("correlation id", want, func(e *audit.Event) any { return e.CorrelationID })
-}
-
-// WithOutcome wants an outcome: an audit.Outcome or a matcher.
-func WithOutcome(want any) Field {
-	return field("outcome", want, func(e *audit.Event) any { return e.Outcome })
-}
-
-// WithCategory wants a category: a string or a matcher.
-func WithCategory(want any) Field {
-	return field("category", want, func(e *audit.Event) any { return e.Category })
-}
-
-// WithAction wants an action: a string or a matcher.
-func WithAction(want any) Field {
-	return field("action", want, func(e *audit.Event) any { return e.Action })
-}
-
-// WithSeverity wants a severity: a string or a matcher.
-func WithSeverity(want any) Field {
-	return field("severity", want, func(e *audit.Event) any { return e.Severity })
-}
-
-// WithData wants a value in the event's data: path has the names of nested
-// fields with dots between them. The value is as encoding/json decodes it (a
-// number is a float64), nil where it is missing; want is such a value or a matcher.
-func WithData(path string, want any) Field {
-	return field("data "+path, want, func(e *audit.Event) any {
-		var value any
-		if err := json.Unmarshal(e.Data, &value); err != nil {
-			return nil
+// HaveAudited succeeds if the actual []audit.Event has an event of the type
+// with all of the fields. Its message shows what differs in the event that
+// comes nearest, and the trail. Use it on the answer to one query, after a flush.
+func HaveAudited(eventType string, fields ...Field) gomegatypes.GomegaMatcher {
+	return &trailMatcher{judge: func(events []audit.Event) (bool, string, error) {
+		f, err := find(events, eventType, fields)
+		if len(f.matching) > 0 {
+			return true, fmt.Sprintf("%s%s: %s", eventType, withFields(fields), numbers(f.matching)), nil
 		}
-		for name := range strings.SplitSeq(path, ".") {
-			object, ok := value.(map[string]any)
-			if !ok {
-				return nil
+		return false, fmt.Sprintf("no event %s%s%s", eventType, withFields(fields), f.nearest()), err
+	}}
+}
+
+// HaveAuditedTimes succeeds if the actual []audit.Event has n events of the
+// type with all of the fields, no more and no less.
+func HaveAuditedTimes(n int, eventType string, fields ...Field) gomegatypes.GomegaMatcher {
+	return &trailMatcher{judge: func(events []audit.Event) (bool, string, error) {
+		f, err := find(events, eventType, fields)
+		found := len(f.matching)
+		message := fmt.Sprintf("%d times %s%s", found, eventType, withFields(fields))
+		if found > 0 {
+			message += ": " + numbers(f.matching)
+		}
+		if found == n {
+			return true, message, err
+		}
+		message = fmt.Sprintf("want %d, found %s", n, message)
+		if found < n {
+			message += f.nearest()
+		}
+		return false, message, err
+	}}
+}
+
+// HaveAuditedInOrder succeeds if the actual []audit.Event has an event of each
+// of the types, in this order; others may stand between them. A type that is
+// named twice has to be there twice.
+func HaveAuditedInOrder(eventTypes ...string) gomegatypes.GomegaMatcher {
+	return &trailMatcher{judge: func(events []audit.Event) (bool, string, error) {
+		if len(eventTypes) == 0 {
+			return false, "", errors.New("no event type is named")
+		}
+		var matching []int
+		for i := range events {
+			if events[i].Type == eventTypes[len(matching)] {
+				if matching = append(matching, i); len(matching) == len(eventTypes) {
+					return true, "types in this order: " + numbers(matching), nil
+				}
 			}
-			value = object[name]
 		}
-		return value
-	})
+		return false, outOfOrder(events, eventTypes, matching), nil
+	}}
 }
 
-// With wants anything of an event: value picks it, want is a value or a matcher.
-func With(name string, value func(*audit.Event) any, want any) Field {
-	return field(name, want, value)
-}
-
-func field(name string, want any, value func(*audit.Event) any) Field {
-	matcher, ok := want.(gomegatypes.GomegaMatcher)
-	if !ok {
-		matcher = gomega.BeEquivalentTo(want)
-		if want == nil {
-			matcher = gomega.BeNil()
+// outOfOrder says which type is missing behind those that match.
+func outOfOrder(events []audit.Event, eventTypes []string, matching []int) string {
+	missing := eventTypes[len(matching)]
+	if len(matching) == 0 {
+		return fmt.Sprintf("no event %s, which is to be the first", missing)
+	}
+	last := matching[len(matching)-1]
+	var early []int
+	for i := range events[:last] {
+		if events[i].Type == missing {
+			early = append(early, i)
 		}
 	}
-	return Field{name: name, matcher: matcher, value: value}
+	message := fmt.Sprintf("no event %s after %s, %s", missing, numbers([]int{last}), events[last].Type)
+	if len(early) > 0 {
+		message += "; it is there earlier: " + numbers(early)
+	}
+	return message
 }
 
-// HaveAudited succeeds if the actual []audit.Event has an event of the type
-// with all of the fields. Its message shows the events that are there, and for
-// those of the type what differs. Use it on the answer to one query, after a flush.
-func HaveAudited(eventType string, fields ...Field) gomegatypes.GomegaMatcher {
-	var failure string
-	return gcustom.MakeMatcher(func(events []audit.Event) (bool, error) {
-		var found strings.Builder
-		for i := range events {
-			e := &events[i]
-			fmt.Fprintf(&found, "\n%s%s %s", format.Indent, e.Type, e.ID)
-			if e.Type != eventType {
-				continue
-			}
-			differs, err := differences(e, fields)
-			if err != nil {
-				return false, err
-			}
-			if differs == "" {
-				failure = fmt.Sprintf("an event %s with these fields, %s, is there", eventType, e.ID)
-				return true, nil
-			}
-			found.WriteString(differs)
+// trailMatcher matches a list of events.
+type trailMatcher struct {
+	// judge says whether the events match, and what is or is not there.
+	judge   func([]audit.Event) (bool, string, error)
+	message string
+}
+
+// Match takes a []audit.Event.
+func (m *trailMatcher) Match(actual any) (bool, error) {
+	events, ok := actual.([]audit.Event)
+	if !ok {
+		return false, fmt.Errorf("want a []audit.Event, got\n%s", format.Object(actual, 1))
+	}
+	ok, message, err := m.judge(events)
+	m.message = message + "\n" + trailText(events)
+	return ok, err
+}
+
+// FailureMessage says what is missing, and lists the trail.
+func (m *trailMatcher) FailureMessage(any) string { return m.message }
+
+// NegatedFailureMessage says what is there, and lists the trail.
+func (m *trailMatcher) NegatedFailureMessage(any) string { return "not wanted: " + m.message }
+
+// found is how the events of a type compare with the wanted fields.
+type found struct {
+	// matching are the indexes of those that match.
+	matching []int
+	// near is the index of the one that differs least, -1 if there is none, and
+	// differences is how.
+	near        int
+	differences []string
+}
+
+// find compares the events of a type. A matcher that cannot judge an event is
+// an error if no other event matches.
+func find(events []audit.Event, eventType string, fields []Field) (found, error) {
+	f := found{near: -1}
+	var failed error
+	for i := range events {
+		if events[i].Type != eventType {
+			continue
 		}
-		failure = fmt.Sprintf("no event %s with these fields among %d events%s", eventType, len(events), found.String())
-		return false, nil
-	}).WithTemplate("{{.Data}}", failureText{&failure})
+		differences, err := compare(&events[i], fields)
+		switch {
+		case err != nil:
+			failed = fmt.Errorf("event %d: %w", i+1, err)
+		case len(differences) == 0:
+			f.matching = append(f.matching, i)
+		case f.near < 0 || len(differences) < len(f.differences):
+			f.near, f.differences = i, differences
+		}
+	}
+	if len(f.matching) > 0 {
+		failed = nil
+	}
+	return f, failed
 }
 
-// failureText is read when the message is made, after the match.
-type failureText struct{ text *string }
-
-func (f failureText) String() string { return *f.text }
-
-// differences describes the fields that do not match, empty if all do.
-func differences(e *audit.Event, fields []Field) (string, error) {
-	var b strings.Builder
+// compare describes the fields that do not match.
+func compare(e *audit.Event, fields []Field) (differences []string, err error) {
 	for _, f := range fields {
 		value := f.value(e)
 		ok, err := f.matcher.Match(value)
 		if err != nil {
-			return "", fmt.Errorf("%s of event %s: %w", f.name, e.ID, err)
+			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
 		if !ok {
-			fmt.Fprintf(&b, "\n%s%s: %s", strings.Repeat(format.Indent, 2), f.name,
-				format.IndentString(strings.TrimSpace(f.matcher.FailureMessage(value)), 2))
+			differences = append(differences, f.name+": "+strings.TrimSpace(f.matcher.FailureMessage(value)))
 		}
 	}
-	return b.String(), nil
+	return differences, nil
+}
+
+// nearest describes the nearest miss, if there is one.
+func (f *found) nearest() string {
+	if f.near < 0 {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s comes nearest:", numbers([]int{f.near}))
+	for _, difference := range f.differences {
+		b.WriteString("\n" + format.IndentString(difference, 1))
+	}
+	return b.String()
 }

@@ -17,14 +17,14 @@ const cleanupTimeout = 10 * time.Second
 func Epoch() time.Time { return time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC) }
 
 // NewStore makes a store on a fake clock, which never ticks unless it is
-// stepped, and a memory sink. At the end of the test the store is closed, and
-// the test fails if that leaves an event unstored and unacknowledged: let the
-// sink recover, or acknowledge what the test refused, before the end. A test
-// that closes the store itself has seen to that already.
+// stepped, and a memory sink, whose delays go by the same clock. At the end of
+// the test the store is closed, and the test fails if that leaves an event
+// unstored and unacknowledged: let the sink recover, or acknowledge what the
+// test had refused or lost, before the end.
 func NewStore(tb testing.TB, options ...audit.Option) (*audit.Store, *MemorySink, *clocktesting.FakeClock) {
 	tb.Helper()
-	sink := NewMemorySink()
 	clock := clocktesting.NewFakeClock(Epoch())
+	sink := newMemorySink(clock)
 	defaults := []audit.Option{audit.WithClock(clock), audit.WithProducerID("test")}
 	store, err := audit.New(sink, append(defaults, options...)...)
 	if err != nil {

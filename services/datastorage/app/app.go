@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 
+	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/service"
 	"kubernaut.ai/pkg/service/auth"
 	"kubernaut.ai/services/datastorage/internal/consistency"
@@ -184,7 +185,7 @@ func (a *App) newServing(pool *pgxpool.Pool) (*serving, error) {
 	s.managementHandler = (&service.Management{
 		Ready:   []service.Check{{Name: "database", Func: s.current}, {Name: "serving", Func: s.accepting}},
 		Metrics: observed.Gatherer(),
-		Flush:   flushHandler(s.writer),
+		Flush:   audit.FlushHandler(flusher{s.writer}),
 		Log:     a.log,
 	}).Handler()
 	return s, nil

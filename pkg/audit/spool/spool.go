@@ -1,0 +1,191 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/hashicorp/raft-wal/segment"
+
+	"kubernaut.ai/pkg/audit"
+)
+
+// errClosed is returned by what is called after Close.
+var errClosed = errors.New("spool is closed")
+
+// quarantineName is the folder of the rejected events.
+const quarantineName = "quarantine"
+
+// Spool is an audit.Spool in a directory.
+type Spool struct {
+	dir          string
+	files        Files
+	maxBytes     int64
+	segmentBytes int64
+	filer        *segment.Filer
+	lock         io.Closer
+	quarantine   *quarantine
+
+	// appends is for the one caller of Append, Release and Close.
+	appends appender
+
+	mu sync.Mutex // guards all below, and the segments' fields; never held during a write or a read
+	// segments in the order of their positions, the newest last; only the last one is written.
+	segments []*logSegment
+	// next is the position that the next event gets, nextID the id of the next segment.
+	next, nextID uint64
+	// events that are kept and not released, their footprints, and the position of the newest.
+	events, eventBytes int
+	last               uint64
+	// released is the position up to which everything is settled, settledOnDisk
+	// what the segments say about that.
+	released, settledOnDisk uint64
+	closed                  bool
+	// aside are damaged segments of which everything is settled, oldest first,
+	// kept for people as long as there is room.
+	aside []asideFile
+
+	damage damage // of the log; fixed since Open
+
+	reads reader
+}
+
+var _ audit.Spool = (*Spool)(nil)
+
+// Open takes over a directory, which it makes if there is none, and reads what
+// an earlier life left in it. A directory that another spool has is refused with
+// ErrInUse; one that a dead process left is adopted; one that has other things
+// in it is refused. Damage is no error: see State.
+func Open(dir string, options ...Option) (*Spool, error) {
+	c, err := newConfig(options)
+	if err != nil {
+		return nil, fmt.Errorf("spool %s: %w", dir, err)
+	}
+	if m, ok := c.files.(Mountable); ok {
+		c.files = m.Mount(c.files)
+	}
+	s := &Spool{
+		dir: dir, files: c.files, maxBytes: c.maxBytes, segmentBytes: c.segmentBytes,
+		filer: segment.NewFiler(dir, segmentFiles{c.files}),
+		next:  1, nextID: 1,
+	}
+	if err := s.open(c); err != nil {
+		if s.lock != nil {
+			err = errors.Join(err, s.lock.Close())
+		}
+		return nil, fmt.Errorf("spool %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// State describes what is kept.
+func (s *Spool) State() audit.SpoolState {
+	damage := s.quarantine.damage()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := audit.SpoolState{
+		First: s.next, Last: s.next - 1,
+		Events: s.events, EventBytes: s.eventBytes,
+		Bytes: s.usedBytes(), MaxBytes: s.maxBytes,
+		Damage: s.damage.with(damage),
+	}
+	if s.events > 0 {
+		state.First, state.Last = s.firstKept(s.released+1), s.last
+	}
+	return state
+}
+
+func (s *Spool) open(c config) error {
+	if err := s.files.MakeDir(s.dir); err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	// Looked at before the lock is made in it, and once more under the lock.
+	if _, err := s.list(); err != nil {
+		return err
+	}
+	lock, err := s.files.Lock(s.dir)
+	if errors.Is(err, ErrInUse) {
+		return fmt.Errorf("%w: stop the process that has it, or give this one a directory of its own", err)
+	}
+	if err != nil {
+		return err //nolint:wrapcheck // names the operation and the path
+	}
+	s.lock = lock
+	segments, err := s.list()
+	if err != nil {
+		return err
+	}
+	s.quarantine, err = openQuarantine(s.files, filepath.Join(s.dir, quarantineName), c, s.settledDurably)
+	if err != nil {
+		return err
+	}
+	return s.recoverLog(segments)
+}
+
+// list gives the segments in the directory, and refuses one that has other things in it.
+func (s *Spool) list() ([]*logSegment, error) {
+	entries, err := s.files.List(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list directory: %w", err)
+	}
+	var segments []*logSegment
+	s.aside = nil
+	for _, entry := range entries {
+		g, isSegment := parseSegment(strings.TrimSuffix(entry.Name, damagedSuffix))
+		switch {
+		case isSegment && !entry.Dir && strings.HasSuffix(entry.Name, damagedSuffix):
+			s.aside = append(s.aside, asideFile{entry.Name, entry.Bytes})
+		case isSegment && !entry.Dir:
+			g.fileBytes, g.durable = entry.Bytes, true
+			segments = append(segments, g)
+		case entry.Name == lockName && !entry.Dir:
+		case entry.Name == quarantineName && entry.Dir:
+		case entry.Name == "lost+found" && entry.Dir: // at the root of a volume of its own
+		default:
+			return nil, fmt.Errorf("%q is nothing of a spool: give the spool a directory of its own", entry.Name)
+		}
+	}
+	return segments, nil
+}
+
+// firstKept is the first position from one on that has an event; next if there
+// is none. Called with the lock.
+func (s *Spool) firstKept(from uint64) uint64 {
+	for _, g := range s.segments {
+		for position := max(from, g.base); position < g.known(); position++ {
+			if g.size(position) > vacant {
+				return position
+			}
+		}
+	}
+	return s.next
+}
+
+// usedBytes is the size of the segments on the medium. Called with the lock.
+func (s *Spool) usedBytes() int64 {
+	var used int64
+	for _, g := range s.segments {
+		used += g.fileBytes
+	}
+	for _, a := range s.aside {
+		used += a.bytes
+	}
+	return used
+}
+
+// full makes an error for lack of room one that wraps audit.ErrFull. It is for
+// what is not written at all, or in one step.
+func full(err error) error {
+	if noSpace(err) {
+		return fmt.Errorf("%w: no space left on the medium: %w", audit.ErrFull, err)
+	}
+	return err
+}
+
+func noSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}

@@ -1,0 +1,118 @@
+package audit_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/audittest"
+	"kubernaut.ai/pkg/audit/spool/spooltest"
+)
+
+func TestF12_TheSpoolIsObservable(t *testing.T) {
+	t.Parallel()
+
+	t.Run("metrics", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			disk := diskOwing(t, 3)
+
+			registry := prometheus.NewPedanticRegistry()
+			sink := audittest.NewMemorySink()
+			sink.Hang()
+			l := begin(t, disk, sink, audit.WithRegisterer(registry), audit.WithBounds(4, audit.DefaultMaxBytes))
+			synctest.Wait()
+			l.numbered(t, "a", 3, 10)
+			synctest.Wait()
+			assertMetrics(t, registry, `
+# HELP audit_accepted_total Events that Record accepted.
+# TYPE audit_accepted_total counter
+audit_accepted_total 7
+# HELP audit_backlog_events Owed events that are in the spool only.
+# TYPE audit_backlog_events gauge
+audit_backlog_events 6
+# HELP audit_batches_in_flight Batches that are being written.
+# TYPE audit_batches_in_flight gauge
+audit_batches_in_flight 1
+# HELP audit_owed_events Events accepted, neither stored nor rejected yet.
+# TYPE audit_owed_events gauge
+audit_owed_events 10
+# HELP audit_recovered_total Owed events that the spool had from an earlier life.
+# TYPE audit_recovered_total counter
+audit_recovered_total 3
+# HELP audit_spilled_total Events kept in the spool alone, because memory was full or older ones were there.
+# TYPE audit_spilled_total counter
+audit_spilled_total 6
+# HELP audit_spool_group_events Events that shared an fsync of the spool.
+# TYPE audit_spool_group_events histogram
+audit_spool_group_events_bucket{le="1"} 7
+audit_spool_group_events_bucket{le="2"} 7
+audit_spool_group_events_bucket{le="5"} 7
+audit_spool_group_events_bucket{le="10"} 7
+audit_spool_group_events_bucket{le="20"} 7
+audit_spool_group_events_bucket{le="50"} 7
+audit_spool_group_events_bucket{le="100"} 7
+audit_spool_group_events_bucket{le="500"} 7
+audit_spool_group_events_bucket{le="1000"} 7
+audit_spool_group_events_bucket{le="+Inf"} 7
+audit_spool_group_events_sum 7
+audit_spool_group_events_count 7
+`)
+			assertPositive(t, registry, "audit_spool_bytes")
+			sink.Recover()
+			l.end(t)
+		})
+	})
+
+	t.Run("one log line for each change of the spool's state", func(t *testing.T) {
+		t.Parallel()
+		core, logs := observer.New(zapcore.InfoLevel)
+		disk := diskOwing(t, 2)
+		l := begin(t, disk, audittest.NewMemorySink(), audit.WithLogger(zap.New(core)))
+		flush(t, l.Store)
+		for range 2 {
+			for n := range 3 {
+				disk.FailNext(spooltest.Write, false)
+				if err := l.Record(t.Context(), numberedEvent("b", n)); err == nil {
+					t.Error("record is nil although the disk failed")
+				}
+			}
+			l.numbered(t, "b", 0, 3)
+		}
+		l.end(t)
+		entries := logs.TakeAll()
+		lines := make([]string, 0, len(entries))
+		for _, entry := range entries {
+			lines = append(lines, entry.Level.String()+": "+entry.Message)
+		}
+		fails, works := "error: audit spool fails", "info: audit spool works again"
+		want := []string{"info: audit spool has events of an earlier life", fails, works, fails, works}
+		if got := strings.Join(lines, "\n"); got != strings.Join(want, "\n") {
+			t.Errorf("logged:\n%s\nwant:\n%s", got, strings.Join(want, "\n"))
+		}
+	})
+}
+
+// assertPositive wants a gauge above 0.
+func assertPositive(t *testing.T, registry prometheus.Gatherer, name string) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			if v := family.GetMetric()[0].GetGauge().GetValue(); v <= 0 {
+				t.Errorf("%s is %v, want more than 0", name, v)
+			}
+			return
+		}
+	}
+	t.Errorf("no metric %s", name)
+}
