@@ -7,6 +7,9 @@
 // that namespace alone, each with an audit store. So no process meets the
 // objects, the events or the buffers of another.
 //
+// Services can stand behind pods, see [Env.NewWorkload]: the API server's proxy
+// of a pod leads to the service, so that it can be flushed as in a cluster.
+//
 // A spec acts, waits for what it expects to see with [WaitFor], which watches
 // and does not poll, and then reads the trail with [Env.AuditTrail]: every
 // service that may owe a part of it is flushed, and it is queried once. There

@@ -98,7 +98,7 @@ func (s *Shared) start(ctx context.Context, o *Options) (err error) {
 	if s.PostgreSQL, err = postgres.Start(ctx, postgres.Options{Progress: o.Progress}); err != nil {
 		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
-	if s.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{Progress: o.Progress}); err != nil {
+	if s.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{Progress: o.Progress, DialPods: dialPod}); err != nil {
 		return fmt.Errorf("start control plane: %w", err)
 	}
 	// Nobody may be connected to a template: DataStorage gets a copy, like

@@ -28,11 +28,20 @@ const (
 type Options struct {
 	// DataDir keeps the objects; where it is empty they are temporary.
 	DataDir string
+	// DialPods connects the API server to the network of pods, for instance
+	// where it proxies requests to them: pods of a control plane without nodes
+	// have made-up addresses. Where it is nil the API server connects to what
+	// the pods' status says. It is called concurrently, and its context ends
+	// when the control plane stops.
+	DialPods DialFunc
 	// Programs to run; found as Find says where they are empty.
 	Programs Programs
 	// Progress is told about everything that takes long.
 	Progress progress.Func
 }
+
+// DialFunc makes a connection, as net.Dialer's DialContext does.
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // ControlPlane is a running API server. Its methods are safe for concurrent use.
 type ControlPlane struct {
@@ -43,6 +52,7 @@ type ControlPlane struct {
 	run  *supervise.Dir // socket, certificate, kubeconfig; data too, where they are temporary
 	etcd *supervise.Process
 	api  *supervise.Process
+	pods *podNetwork // nil where the API server connects by itself
 }
 
 // Start finds the programs, starts them and installs Kubernaut's resources.
@@ -57,7 +67,7 @@ func Start(ctx context.Context, opts Options) (*ControlPlane, error) {
 	}
 	end := opts.Progress.During("starting kube-apiserver and etcd", nil)
 	defer end()
-	if err := c.start(ctx, opts.DataDir); err != nil {
+	if err := c.start(ctx, &opts); err != nil {
 		return nil, errors.Join(err, c.abandon(ctx))
 	}
 	return c, nil
@@ -89,6 +99,9 @@ func (c *ControlPlane) Stop(ctx context.Context) error {
 			errs = append(errs, p.Stop(ctx))
 		}
 	}
+	if c.pods != nil {
+		errs = append(errs, c.pods.stop())
+	}
 	if c.data != nil && c.data != c.run {
 		errs = append(errs, c.data.Close())
 	}
@@ -98,14 +111,19 @@ func (c *ControlPlane) Stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (c *ControlPlane) start(ctx context.Context, dataDir string) (err error) {
+func (c *ControlPlane) start(ctx context.Context, opts *Options) (err error) {
 	if c.run, err = supervise.Temporary(ctx, "control-plane"); err != nil {
 		return fmt.Errorf("prepare control plane: %w", err)
 	}
 	c.data = c.run
-	if dataDir != "" {
-		if c.data, err = supervise.Open(ctx, dataDir); err != nil {
+	if opts.DataDir != "" {
+		if c.data, err = supervise.Open(ctx, opts.DataDir); err != nil {
 			return fmt.Errorf("prepare control plane: %w", err)
+		}
+	}
+	if opts.DialPods != nil {
+		if c.pods, err = startPodNetwork(ctx, c.run, opts.DialPods); err != nil {
+			return err
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, startPatience)

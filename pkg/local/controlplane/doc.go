@@ -12,6 +12,9 @@
 // installed. etcd is reached over a unix socket. Both end with this process,
 // see package supervise.
 //
+// A program that has processes stand for pods gives them made-up addresses and
+// connects the API server to them, see DialPods of [Options].
+//
 // The library sigs.k8s.io/controller-runtime/pkg/envtest installs the
 // resources; it does not run the programs, because its children outlive a
 // process that is killed, and its data cannot be kept.

@@ -13,6 +13,8 @@ const (
 	tokenFile          = "tokens.csv"
 	kubeconfigFile     = "kubeconfig"
 	serviceAccountFile = "service-account.key"
+	egressFile         = "egress.yaml"
+	podNetworkSocket   = "pods.sock"
 )
 
 func (c *ControlPlane) etcdSocket() string { return "unix://" + c.run.Join("etcd.sock") }
@@ -35,7 +37,7 @@ func (c *ControlPlane) etcdArgs() []string {
 }
 
 func (c *ControlPlane) apiServerArgs(port int) []string {
-	return []string{
+	args := []string{
 		"--etcd-servers=" + c.etcdSocket(),
 		"--bind-address=127.0.0.1",
 		"--advertise-address=127.0.0.1",
@@ -55,6 +57,10 @@ func (c *ControlPlane) apiServerArgs(port int) []string {
 		"--endpoint-reconciler-type=none",
 		"--profiling=false",
 	}
+	if c.pods != nil {
+		args = append(args, "--egress-selector-config-file="+c.run.Join(egressFile))
+	}
+	return args
 }
 
 func portTaken(p *supervise.Process) bool {

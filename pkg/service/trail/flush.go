@@ -28,6 +28,35 @@ func Flush(ctx context.Context, client *http.Client, managementURLs []string, co
 	return receipts, errors.Join(errs...)
 }
 
+// Flusher makes services store what they owe of a correlation id (of
+// everything, where that is empty), and returns their receipts. A nil error
+// proves that all of them have. It must be safe for concurrent use.
+type Flusher interface {
+	Flush(ctx context.Context, correlationID string) ([]audit.Receipt, error)
+}
+
+// byURL flushes services whose management ports can be reached.
+type byURL struct {
+	client *http.Client
+	urls   []string
+}
+
+func (f byURL) Flush(ctx context.Context, correlationID string) ([]audit.Receipt, error) {
+	return Flush(ctx, f.client, f.urls, correlationID)
+}
+
+// flushAll asks all flushers at once.
+func flushAll(ctx context.Context, flushers []Flusher, correlationID string) ([]audit.Receipt, error) {
+	receipts := make([][]audit.Receipt, len(flushers))
+	errs := make([]error, len(flushers))
+	var all sync.WaitGroup
+	for i, f := range flushers {
+		all.Go(func() { receipts[i], errs[i] = f.Flush(ctx, correlationID) })
+	}
+	all.Wait()
+	return slices.Concat(receipts...), errors.Join(errs...)
+}
+
 // Tokens are the consistency tokens of receipts, each once.
 func Tokens(receipts []audit.Receipt) []string {
 	tokens := []string{}

@@ -16,8 +16,11 @@ const pageSize = 1000
 type Options struct {
 	// DataStorageURL is the base URL of the DataStorage API.
 	DataStorageURL string
-	// ManagementURLs are those of every service that may owe events.
+	// ManagementURLs are those of every service that may owe events and that
+	// can be reached.
 	ManagementURLs []string
+	// Flushers reach the others, as package podflush reaches a cluster's pods.
+	Flushers []Flusher
 	// HTTP makes the requests; http.DefaultClient where it is nil.
 	HTTP *http.Client
 	// Authorize adds credentials to the queries; none where it is nil.
@@ -26,8 +29,7 @@ type Options struct {
 
 // Reader reads trails. It is safe for concurrent use.
 type Reader struct {
-	http     *http.Client
-	services []string
+	flushers []Flusher
 	client   *datastorage.ClientWithResponses
 }
 
@@ -47,13 +49,14 @@ func NewReader(o Options) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trail reader: %w", err)
 	}
-	return &Reader{http: o.HTTP, services: o.ManagementURLs, client: client}, nil
+	flushers := append([]Flusher{byURL{o.HTTP, o.ManagementURLs}}, o.Flushers...)
+	return &Reader{flushers: flushers, client: client}, nil
 }
 
 // Read flushes every service for a correlation id and then queries its events
 // once, oldest first. The trail is as complete as the flushes proved.
 func (r *Reader) Read(ctx context.Context, correlationID string) ([]datastorage.StoredEvent, error) {
-	receipts, err := Flush(ctx, r.http, r.services, correlationID)
+	receipts, err := flushAll(ctx, r.flushers, correlationID)
 	if err != nil {
 		return nil, fmt.Errorf("trail of %s: %w", correlationID, err)
 	}

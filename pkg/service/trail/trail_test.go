@@ -1,16 +1,21 @@
 package trail_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/service/trail"
 )
 
@@ -83,6 +88,52 @@ func TestReadDoesNotQueryWhenAFlushProvesNothing(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %q", err, want)
 		}
+	}
+}
+
+// flushed is a Flusher.
+type flushed struct {
+	receipts []audit.Receipt
+	err      error
+}
+
+func (f flushed) Flush(_ context.Context, correlationID string) ([]audit.Receipt, error) {
+	if correlationID != "rr-1" {
+		return nil, fmt.Errorf("asked for %q", correlationID)
+	}
+	return f.receipts, f.err
+}
+
+func TestReadFlushesWhatHasNoURL(t *testing.T) {
+	var tokens []string
+	storage := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		tokens = r.URL.Query()["at_least"]
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"data": [], "pagination": {"has_more": false}}`)
+	})
+	options := trail.Options{
+		DataStorageURL: storage, ManagementURLs: []string{serve(t, receipt("a"))},
+		Flushers: []trail.Flusher{
+			flushed{receipts: []audit.Receipt{{ConsistencyToken: "b"}, {ConsistencyToken: "a"}}},
+			flushed{receipts: []audit.Receipt{{ConsistencyToken: "c"}}},
+		},
+	}
+	reader, err := trail.NewReader(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Read(t.Context(), "rr-1"); err != nil || !slices.Equal(tokens, []string{"a", "b", "c"}) {
+		t.Errorf("queried at %q, error %v", tokens, err)
+	}
+
+	tokens = nil
+	owing := errors.New("pod gateway-0 owes an event")
+	options.Flushers[0] = flushed{err: owing}
+	if reader, err = trail.NewReader(options); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Read(t.Context(), "rr-1"); !errors.Is(err, owing) || tokens != nil {
+		t.Errorf("queried at %q, error %v", tokens, err)
 	}
 }
 
