@@ -18,6 +18,9 @@ SEED ?=
 FOCUS ?=
 REPORTS ?= out
 
+# Torture takes as many kills as were promised with SCALE=full, else a minute or two.
+export SCALE ?= small
+
 export GOFLAGS ?= -buildvcs=false
 
 ##@ Use it
@@ -60,6 +63,12 @@ test-integration: $(SUITE) ## Ginkgo suites against real PostgreSQL and kube-api
 .PHONY: $(SUITE)
 $(SUITE): compiler
 	cd test && go test -race -c -o $(abspath $@) ./integration
+
+.PHONY: torture
+torture: build ## kill -9 under load, again and again: nothing accepted is lost, nothing doubled; SCALE=full SEED= SCENARIOS="audit-spool ..."
+	go build -o $(BIN)/ ./test/torture ./test/torture/recorder
+	go run ./test/prepare
+	$(BIN)/torture $(SCENARIOS)
 
 .PHONY: flake
 flake: ## the founding scenario N times with random seeds: make flake N=100

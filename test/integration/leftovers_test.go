@@ -20,11 +20,12 @@ import (
 )
 
 // ownerRole makes the test binary an owner for a spec that interrupts it: "hold" has it all up until it is interrupted, "next" is the
-// next start of anything; "write" and "read" are in kept_test.go.
+// next start of anything; "write" and "read" are in kept_test.go, the
+// programs in killed_test.go.
 const ownerRole = "KUBERNAUT_TEST_OWNER"
 
 func TestMain(m *testing.M) {
-	switch os.Getenv(ownerRole) {
+	switch role := os.Getenv(ownerRole); role {
 	case "hold":
 		os.Exit(exitCode(hold()))
 	case "next":
@@ -33,6 +34,8 @@ func TestMain(m *testing.M) {
 		os.Exit(exitCode(write()))
 	case "read":
 		os.Exit(exitCode(read()))
+	case "gateway", "signalprocessing":
+		os.Exit(program(role))
 	}
 	os.Exit(m.Run())
 }

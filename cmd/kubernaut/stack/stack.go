@@ -19,8 +19,10 @@ import (
 	"kubernaut.ai/pkg/local/controlplane"
 	"kubernaut.ai/pkg/local/postgres"
 	"kubernaut.ai/pkg/local/progress"
+	"kubernaut.ai/pkg/local/supervise"
 	"kubernaut.ai/pkg/service"
 	"kubernaut.ai/pkg/service/kube"
+	"kubernaut.ai/pkg/service/spool"
 	datastorage "kubernaut.ai/services/datastorage/app"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
@@ -180,9 +182,14 @@ func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *
 	s.addresses.DataStorage = storage.APIURL()
 	s.addresses.Management["datastorage"] = storage.ManagementURL()
 
+	spools, err := s.spools(ctx)
+	if err != nil {
+		return err
+	}
+
 	processing, err := signalprocessing.New(signalprocessing.Options{
 		DataStorageURL: storage.APIURL(), ManagementListen: anyPort, RESTConfig: cluster.Config(),
-		Log: log.Named("signalprocessing"),
+		Spool: spool.Flags{Dir: filepath.Join(spools, "signalprocessing")}, Log: log.Named("signalprocessing"),
 	})
 	if err != nil {
 		return fmt.Errorf("configure SignalProcessing: %w", err)
@@ -194,7 +201,8 @@ func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *
 
 	intake, err := gateway.New(gateway.Options{
 		DataStorageURL: storage.APIURL(), Listen: cmp.Or(s.options.GatewayListen, anyPort), ManagementListen: anyPort,
-		RESTConfig: cluster.Config(), Namespace: Namespace, Log: log.Named("gateway"),
+		RESTConfig: cluster.Config(), Namespace: Namespace,
+		Spool: spool.Flags{Dir: filepath.Join(spools, "gateway")}, Log: log.Named("gateway"),
 	})
 	if err != nil {
 		return fmt.Errorf("configure Gateway: %w", err)
@@ -205,6 +213,19 @@ func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *
 	s.addresses.Gateway = intake.APIURL()
 	s.addresses.Management["gateway"] = intake.ManagementURL()
 	return nil
+}
+
+// spools is the folder of the services' spools; a temporary one goes when they have ended.
+func (s *Stack) spools(ctx context.Context) (string, error) {
+	if dir := s.dir("audit-spool"); dir != "" {
+		return dir, nil
+	}
+	temporary, err := supervise.Temporary(ctx, "audit-spool")
+	if err != nil {
+		return "", fmt.Errorf("make a folder for the audit spools: %w", err)
+	}
+	s.stops = append(s.stops, func(context.Context) error { return temporary.Close() })
+	return temporary.Path(), nil
 }
 
 // run starts a service and keeps an eye on it.

@@ -52,6 +52,7 @@ func TestUnusableOptionsNameTheFlag(t *testing.T) {
 		"no watched namespace":   {"--watch-namespace", func(o *app.Options) { o.WatchNamespaces = []string{"a", "-"} }},
 		"negative cool-down":     {"--cool-down", func(o *app.Options) { o.CoolDown = -1 }},
 		"negative grace":         {"--grace", func(o *app.Options) { o.Grace = -1 }},
+		"small spool":            {"--audit-spool-max-bytes", func(o *app.Options) { o.Spool.MaxBytes = 1 }},
 		"negative body":          {"--max-body-bytes", func(o *app.Options) { o.MaxBodyBytes = -1 }},
 	}
 	for name, test := range tests {
@@ -107,6 +108,24 @@ func TestAnUnreachableAPIServerIsSaidInOneLine(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "\n") {
 		t.Errorf("error %q has several lines", err)
+	}
+}
+
+func TestASpoolThatCannotBeUsedIsNamed(t *testing.T) {
+	t.Parallel()
+	options := usable()
+	options.Spool.Dir = filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(options.Spool.Dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, err := app.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = a.Run(t.Context())
+	var usage *service.UsageError
+	if !errors.As(err, &usage) || !strings.Contains(err.Error(), "--audit-spool") || !strings.Contains(err.Error(), options.Spool.Dir) {
+		t.Errorf("error %v, want a usage error that names the flag and the folder", err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"kubernaut.ai/pkg/service"
 	"kubernaut.ai/pkg/service/auth"
 	"kubernaut.ai/pkg/service/sink"
+	"kubernaut.ai/pkg/service/spool"
 )
 
 // Options of a Gateway. The zero value of a field stands for its default,
@@ -26,6 +27,9 @@ type Options struct {
 	// DataStorageTokenFile holds the bearer token for DataStorage. It is read
 	// again for each batch. Empty: no token is sent.
 	DataStorageTokenFile string
+	// Spool keeps accepted events on disk: with it an answer's events survive
+	// the death of the Gateway, without it they do not.
+	Spool spool.Flags
 
 	// Listen, ManagementListen and PprofListen are host:port; port 0 picks a
 	// free one. An empty PprofListen serves no profiles.
@@ -93,6 +97,7 @@ func Defaults() Options {
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	d := Defaults()
 	sink.AddFlags(flags, &o.DataStorageURL, &o.DataStorageTokenFile)
+	o.Spool.AddTo(flags)
 	flags.StringVar(&o.Listen, "listen", d.Listen, "host:port of the API")
 	flags.StringVar(&o.ManagementListen, "management-listen", d.ManagementListen, "host:port of probes, metrics and the audit flush")
 	flags.StringVar(&o.PprofListen, "pprof-listen", "", "loopback host:port of net/http/pprof; empty: off")
@@ -149,6 +154,9 @@ func (o *Options) validate() error {
 	}
 	if _, err := service.ParseAddress("management-listen", o.ManagementListen); err != nil {
 		return fmt.Errorf("management: %w", err)
+	}
+	if err := o.Spool.Check(); err != nil {
+		return fmt.Errorf("audit store: %w", err)
 	}
 	return o.validateNumbers()
 }

@@ -13,12 +13,13 @@ import (
 	"go.uber.org/zap"
 
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/pkg/service/spool"
 )
 
 // Run takes signals until ctx ends. Then it finishes the requests under way,
-// writes the counts, flushes the audit store and returns nil. The error says
-// what could not be started, or what was lost on the way out.
+// writes the counts, flushes the audit store, closes the management port and
+// returns nil. The error says what could not be started, or what was lost on
+// the way out; events that are in the spool are not lost.
 func (a *App) Run(ctx context.Context) error {
 	g := &gateway{App: a, registry: prometheus.NewRegistry(), broken: make(chan error, 1)}
 	err := g.start(ctx)
@@ -43,11 +44,12 @@ type gateway struct {
 	*App
 
 	registry  *prometheus.Registry
-	listeners []net.Listener
+	listeners listeners
 	store     *audit.Store
 	cluster   *cluster
 
 	parts  []*part    // in the order in which they were started
+	ending time.Time  // when the stop began, set before any part is stopped
 	broken chan error // gets the first part that ended by itself
 }
 
@@ -78,24 +80,22 @@ func (g *gateway) run(ctx context.Context, name string, body func(context.Contex
 	}()
 }
 
-// start brings the parts up, in the order of what they need.
+// start brings the parts up, in the reverse order of their end.
 func (g *gateway) start(ctx context.Context) error {
 	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if err := g.openStore(ctx); err != nil {
-		return err
-	}
 	connection, err := g.connect()
 	if err != nil {
 		return err
 	}
 	g.cluster = connection
-	api, err := g.listen(ctx, "listen", g.options.Listen)
-	if err != nil {
+	if err := g.listen(ctx); err != nil {
 		return err
 	}
-	if err := g.serveManagement(ctx); err != nil {
+	if err := g.openStore(); err != nil {
 		return err
 	}
+	g.serveManagement(ctx)
+	g.run(ctx, "audit store", g.keepStore)
 	waiting, cancel := context.WithTimeout(ctx, g.options.StartupTimeout)
 	defer cancel()
 	if err := g.knock(waiting, g.cluster); err != nil {
@@ -104,18 +104,19 @@ func (g *gateway) start(ctx context.Context) error {
 	if err := g.startCache(ctx, waiting); err != nil {
 		return err
 	}
-	return g.serveAPI(ctx, api)
+	return g.serveAPI(ctx)
 }
 
 // stop ends the parts, and returns what they could not finish.
 func (g *gateway) stop() error {
+	g.ending = g.options.Clock.Now()
 	var errs []error
 	for _, p := range slices.Backward(g.parts) {
 		p.stop()
 		<-p.done
 		errs = append(errs, p.err)
 	}
-	for _, l := range g.listeners {
+	for _, l := range g.listeners.all() {
 		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, fmt.Errorf("close %s: %w", l.Addr(), err))
 		}
@@ -124,9 +125,9 @@ func (g *gateway) stop() error {
 	return errors.Join(errs...)
 }
 
-// openStore makes the audit store. It is stopped after everything that records.
-func (g *gateway) openStore(ctx context.Context) error {
-	store, err := audit.New(g.sink,
+// openStore makes the audit store.
+func (g *gateway) openStore() error {
+	store, err := g.options.Spool.NewStore(g.sink, g.log,
 		audit.WithClock(g.options.Clock),
 		audit.WithLogger(g.log),
 		audit.WithRegisterer(g.registry),
@@ -134,34 +135,32 @@ func (g *gateway) openStore(ctx context.Context) error {
 		audit.WithFullPolicy(audit.Refuse),
 	)
 	if err != nil {
-		return fmt.Errorf("audit store: %w", err)
+		return err //nolint:wrapcheck // names the flag
 	}
 	g.store = store
-	g.run(ctx, "audit store", func(ctx context.Context) error {
-		<-ctx.Done()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.share(2))
-		defer cancel()
-		if err := store.Close(ctx); err != nil {
-			return fmt.Errorf("close audit store: %w", err)
-		}
-		return nil
-	})
 	return nil
 }
 
-// share divides the grace period: two fifths for the requests under way, one
-// for the counts, two for the audit events.
-func (g *gateway) share(fifths int) time.Duration {
-	return g.options.Grace * time.Duration(fifths) / 5
+// keepStore closes the audit store when it is stopped: after everything that
+// records, and before the management port, so that a flush from outside is
+// answered to the end.
+func (g *gateway) keepStore(ctx context.Context) error {
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.share(3))
+	defer cancel()
+	return spool.Close(ctx, g.store) //nolint:wrapcheck // says what it did
 }
 
-func (g *gateway) listen(ctx context.Context, flag, address string) (net.Listener, error) {
-	l, err := service.Listen(ctx, flag, address)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the flag
-	}
-	g.listeners = append(g.listeners, l)
-	return l, nil
+// share divides the grace period: four tenths for the requests under way, two
+// for the counts, three for the audit events, and one for the management port
+// and the profiles.
+func (g *gateway) share(tenths int) time.Duration {
+	return g.options.Grace * time.Duration(tenths) / 10
+}
+
+// countsGrace is the counts' share, and what the requests have left of theirs.
+func (g *gateway) countsGrace() time.Duration {
+	return g.share(4+2) - g.options.Clock.Since(g.ending)
 }
 
 func (g *gateway) startCache(ctx, waiting context.Context) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,14 +25,41 @@ const sweepInterval = 6 * time.Hour
 
 var errNotSynced = errors.New("the cache of requests is not synced")
 
-// serveManagement opens the management port, and the one for profiles if
-// there is to be one. Both answer before the Gateway is ready.
-func (g *gateway) serveManagement(ctx context.Context) error {
-	management, err := g.listen(ctx, "management-listen", g.options.ManagementListen)
-	if err != nil {
-		return err
+// listeners are the ports of the Gateway; nil where one is not open.
+type listeners struct {
+	api, management, profiles net.Listener
+}
+
+func (l *listeners) all() []net.Listener {
+	return slices.DeleteFunc([]net.Listener{l.api, l.management, l.profiles}, func(one net.Listener) bool { return one == nil })
+}
+
+// listen opens the ports; nobody serves them yet.
+func (g *gateway) listen(ctx context.Context) error {
+	for _, port := range []struct {
+		listener      *net.Listener
+		flag, address string
+	}{
+		{&g.listeners.api, "listen", g.options.Listen},
+		{&g.listeners.management, "management-listen", g.options.ManagementListen},
+		{&g.listeners.profiles, "pprof-listen", g.options.PprofListen},
+	} {
+		if port.address == "" {
+			continue
+		}
+		opened, err := service.Listen(ctx, port.flag, port.address)
+		if err != nil {
+			return err //nolint:wrapcheck // names the flag
+		}
+		*port.listener = opened
 	}
-	g.managementURL = "http://" + management.Addr().String()
+	return nil
+}
+
+// serveManagement serves the management port, and the one for profiles if
+// there is to be one. Both answer before the Gateway is ready, and until its end.
+func (g *gateway) serveManagement(ctx context.Context) {
+	g.managementURL = "http://" + g.listeners.management.Addr().String()
 	handler := &service.Management{
 		Ready: []service.Check{
 			{Name: "kubernetes", Func: g.cluster.reachable},
@@ -41,16 +69,10 @@ func (g *gateway) serveManagement(ctx context.Context) error {
 		Flush:   audit.FlushHandler(g.store),
 		Log:     g.log,
 	}
-	g.serve(ctx, "management", management, handler.Handler())
-	if g.options.PprofListen == "" {
-		return nil
+	g.serve(ctx, "management", g.listeners.management, handler.Handler(), g.share(1)/2)
+	if g.listeners.profiles != nil {
+		g.serve(ctx, "profiles", g.listeners.profiles, service.PprofHandler(), g.share(1)/2)
 	}
-	profiles, err := g.listen(ctx, "pprof-listen", g.options.PprofListen)
-	if err != nil {
-		return err
-	}
-	g.serve(ctx, "profiles", profiles, service.PprofHandler())
-	return nil
 }
 
 func (g *gateway) synced(context.Context) error {
@@ -69,8 +91,8 @@ func (g *gateway) index(ctx context.Context) error {
 	return nil
 }
 
-// serveAPI starts the counter and opens the API.
-func (g *gateway) serveAPI(ctx context.Context, listener net.Listener) error {
+// serveAPI starts the counter and serves the API.
+func (g *gateway) serveAPI(ctx context.Context) error {
 	counter := occurrence.NewCounter(occurrence.NewStatusWriter(g.cluster.client), g.options.Clock, g.log, occurrence.DefaultCapacity)
 	pending := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "gateway_counts_pending", Help: "Requests whose latest occurrences are not in their status yet.",
@@ -108,9 +130,9 @@ func (g *gateway) serveAPI(ctx context.Context, listener net.Listener) error {
 		g.sweep(ctx, opener)
 		return nil
 	})
-	g.run(ctx, "counter", func(ctx context.Context) error { return counter.Run(ctx, g.share(1)) })
-	g.apiURL = "http://" + listener.Addr().String()
-	g.serve(ctx, "API", listener, handler)
+	g.run(ctx, "counter", func(ctx context.Context) error { return counter.Run(ctx, g.countsGrace) })
+	g.apiURL = "http://" + g.listeners.api.Addr().String()
+	g.serve(ctx, "API", g.listeners.api, handler, g.share(4))
 	return nil
 }
 
@@ -137,7 +159,7 @@ func (g *gateway) sweep(ctx context.Context, opener *request.Opener) {
 	}
 }
 
-func (g *gateway) serve(ctx context.Context, name string, l net.Listener, handler http.Handler) {
-	server := &service.Server{Name: name, Listener: l, Handler: handler, Grace: g.share(2), Log: g.log}
+func (g *gateway) serve(ctx context.Context, name string, l net.Listener, handler http.Handler, grace time.Duration) {
+	server := &service.Server{Name: name, Listener: l, Handler: handler, Grace: grace, Log: g.log}
 	g.run(ctx, name, server.Run)
 }

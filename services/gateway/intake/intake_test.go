@@ -300,7 +300,8 @@ func TestRefusalsAreProblemsAndOnTheTrail(t *testing.T) {
 
 func TestWhatPassesIsAnsweredWithRetryAfter(t *testing.T) {
 	t.Parallel()
-	full := func(*audit.Event) error { return errors.New("full") }
+	full := func(*audit.Event) error { return audit.ErrFull }
+	inDoubt := func(*audit.Event) error { return audit.ErrInDoubt }
 	away := errors.New("connection refused")
 	tests := map[string]struct {
 		change func(*bundle)
@@ -337,6 +338,11 @@ func TestWhatPassesIsAnsweredWithRetryAfter(t *testing.T) {
 		},
 		"audit store full": {
 			func(b *bundle) { b.record = full },
+			message(alert("resolved", "A")),
+			[]string{"gateway.signal.resolved given-id"},
+		},
+		"event in doubt": {
+			func(b *bundle) { b.record = inDoubt },
 			message(alert("resolved", "A")),
 			[]string{"gateway.signal.resolved given-id"},
 		},

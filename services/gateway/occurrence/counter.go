@@ -97,9 +97,9 @@ func (c *Counter) Pending() int {
 	return pending
 }
 
-// Run writes until ctx ends. Then it writes what is owed, within grace, and
-// returns an error if some of it could not be written.
-func (c *Counter) Run(ctx context.Context, grace time.Duration) error {
+// Run writes until ctx ends. Then it writes what is owed, within what grace
+// gives at that moment, and returns an error if some of it could not be written.
+func (c *Counter) Run(ctx context.Context, grace func() time.Duration) error {
 	for ctx.Err() == nil {
 		due, wait := c.take(c.clock.Now())
 		for _, t := range due {
@@ -112,7 +112,7 @@ func (c *Counter) Run(ctx context.Context, grace time.Duration) error {
 		}
 		c.sleep(ctx, wait)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace())
 	defer cancel()
 	return c.drain(ctx)
 }

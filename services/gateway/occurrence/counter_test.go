@@ -74,7 +74,7 @@ func setup(t *testing.T, capacity int) *bundle {
 	counter := occurrence.NewCounter(s, clock.RealClock{}, zap.NewNop(), capacity)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- counter.Run(ctx, time.Minute) }()
+	go func() { ended <- counter.Run(ctx, func() time.Duration { return time.Minute }) }()
 	stop := sync.OnceValue(func() error { cancel(); return <-ended })
 	t.Cleanup(func() { _ = stop() })
 	return &bundle{server: s, counter: counter, stop: stop}

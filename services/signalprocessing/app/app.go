@@ -17,6 +17,7 @@ import (
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/service"
 	"kubernaut.ai/pkg/service/sink"
+	"kubernaut.ai/pkg/service/spool"
 )
 
 // App is one SignalProcessing service. Its methods are safe for concurrent
@@ -66,7 +67,7 @@ func (a *App) ManagementURL() string { return a.managementURL }
 // Run runs the service until ctx ends; then it finishes the steps under way,
 // flushes the audit store and returns nil. It returns an error when the
 // service cannot start, when something that it needs breaks down for good, or
-// when audit events could not be stored in time at the end.
+// when audit events were lost at the end: neither stored in time nor in the spool.
 func (a *App) Run(ctx context.Context) error {
 	if err := a.checkAPIServer(ctx); err != nil {
 		return err
@@ -99,7 +100,7 @@ func (a *App) serve(ctx context.Context, controllers manager.Manager, store *aud
 
 	served := make(chan error, 1)
 	go func() {
-		err := servers.run(serving, a.management(store), a.options.Grace, a.options.Log)
+		err := servers.run(serving, a.management(store), a.share(1), a.options.Log)
 		stopWork()
 		served <- err
 	}()
@@ -124,7 +125,7 @@ func (a *App) announce(ctx context.Context, controllers manager.Manager) {
 }
 
 func (a *App) openStore() (*audit.Store, error) {
-	store, err := audit.New(a.sink,
+	store, err := a.options.Spool.NewStore(a.sink, a.options.Log,
 		audit.WithClock(a.options.Clock),
 		audit.WithLogger(a.options.Log.Named("audit")),
 		audit.WithRegisterer(a.registry),
@@ -132,18 +133,21 @@ func (a *App) openStore() (*audit.Store, error) {
 		audit.WithFullPolicy(audit.Refuse),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("open audit store: %w", err)
+		return nil, err //nolint:wrapcheck // names the flag
 	}
 	return store, nil
 }
 
 func (a *App) closeStore(ctx context.Context, store *audit.Store) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.options.Grace)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.share(3))
 	defer cancel()
-	if err := store.Close(ctx); err != nil {
-		return fmt.Errorf("close audit store: %w", err)
-	}
-	return nil
+	return spool.Close(ctx, store) //nolint:wrapcheck // says what it did
+}
+
+// share divides the grace period: six tenths for the steps under way, three
+// for the audit events, and one for the management port and the profiles.
+func (a *App) share(tenths int) time.Duration {
+	return a.options.Grace * time.Duration(tenths) / 10
 }
 
 func (o *Options) validate() error {
@@ -151,6 +155,9 @@ func (o *Options) validate() error {
 		return err //nolint:wrapcheck // names the flag
 	}
 	if err := service.CheckProfilesAddress(o.PprofListen); err != nil {
+		return err //nolint:wrapcheck // names the flag
+	}
+	if err := o.Spool.Check(); err != nil {
 		return err //nolint:wrapcheck // names the flag
 	}
 	for _, namespace := range o.WatchNamespaces {

@@ -54,6 +54,7 @@ func TestUnusableOptionsNameTheFlag(t *testing.T) {
 		"policy deadline":    {func(o *app.Options) { o.PolicyDeadline = -1 }, []string{"--policy-deadline"}},
 		"concurrency":        {func(o *app.Options) { o.Concurrency = -1 }, []string{"--concurrency"}},
 		"startup timeout":    {func(o *app.Options) { o.StartupTimeout = -1 }, []string{"--startup-timeout"}},
+		"spool":              {func(o *app.Options) { o.Spool.MaxBytes = 1 }, []string{"--audit-spool-max-bytes"}},
 		"grace":              {func(o *app.Options) { o.Grace = -1 }, []string{"--grace"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,6 +129,22 @@ func TestAPIServerUnreachable(t *testing.T) {
 	o.RESTConfig = &rest.Config{Host: "http://" + address}
 	if err := run(t, o); err == nil || !strings.Contains(err.Error(), address) || !strings.Contains(err.Error(), "--kubeconfig") {
 		t.Errorf("error = %v", err)
+	}
+}
+
+func TestSpoolThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) }))
+	defer server.Close()
+	o := options()
+	o.RESTConfig = &rest.Config{Host: server.URL}
+	o.Spool.Dir = filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(o.Spool.Dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := run(t, o)
+	if _, ok := errors.AsType[*service.UsageError](err); !ok || !strings.Contains(err.Error(), "--audit-spool") || !strings.Contains(err.Error(), o.Spool.Dir) {
+		t.Errorf("error = %v, want a usage error that names the flag and the folder", err)
 	}
 }
 

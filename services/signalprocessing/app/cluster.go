@@ -77,6 +77,7 @@ func (a *App) newManager(ctx context.Context, store *audit.Store) (manager.Manag
 		return nil, fmt.Errorf("set up controllers: %w", err)
 	}
 	skipNameValidation := true
+	workGrace := a.share(6)
 	m, err := manager.New(a.rest, manager.Options{
 		Scheme:                        types,
 		Logger:                        zapr.NewLogger(quiet(a.options.Log.Named("controller"))),
@@ -87,7 +88,7 @@ func (a *App) newManager(ctx context.Context, store *audit.Store) (manager.Manag
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       a.options.LeaderElectionNamespace,
 		LeaderElectionReleaseOnCancel: true,
-		GracefulShutdownTimeout:       &a.options.Grace,
+		GracefulShutdownTimeout:       &workGrace,
 		Controller: config.Controller{
 			// Several services may run in one process.
 			SkipNameValidation: &skipNameValidation,

@@ -11,6 +11,7 @@ import (
 
 	"kubernaut.ai/pkg/service"
 	"kubernaut.ai/pkg/service/sink"
+	"kubernaut.ai/pkg/service/spool"
 	"kubernaut.ai/services/signalprocessing/classify"
 )
 
@@ -22,7 +23,7 @@ const (
 	DefaultMaxRetryBackoff  = 30 * time.Second
 	DefaultConcurrency      = 4
 	DefaultStartupTimeout   = 15 * time.Second
-	DefaultGrace            = 20 * time.Second
+	DefaultGrace            = 25 * time.Second
 )
 
 // Options of an App. A field that is unset has the default that its comment
@@ -33,6 +34,9 @@ type Options struct {
 	// DataStorageTokenFile holds the bearer token for DataStorage and is read
 	// again for each write; no token is sent where it is empty.
 	DataStorageTokenFile string
+	// Spool keeps accepted events on disk: with it a status' events survive the
+	// death of the service, without it they do not.
+	Spool spool.Flags
 
 	// ManagementListen is the address of probes, metrics and audit flush; DefaultManagementListen.
 	ManagementListen string
@@ -63,8 +67,7 @@ type Options struct {
 
 	// StartupTimeout bounds the wait for the API server at start; DefaultStartupTimeout.
 	StartupTimeout time.Duration
-	// Grace bounds the stop: the work under way, and after it the flush of the
-	// audit store, have this long each; DefaultGrace.
+	// Grace bounds a graceful stop; DefaultGrace.
 	Grace time.Duration
 
 	// Log is where the service logs; nowhere where it is nil.
@@ -77,6 +80,7 @@ type Options struct {
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	o.complete()
 	sink.AddFlags(flags, &o.DataStorageURL, &o.DataStorageTokenFile)
+	o.Spool.AddTo(flags)
 	flags.StringVar(&o.ManagementListen, "management-listen", o.ManagementListen, "host:port of probes, metrics and the audit flush")
 	flags.StringVar(&o.PprofListen, "pprof-listen", o.PprofListen, "loopback host:port of net/http/pprof; empty: off")
 	flags.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "kubeconfig file; empty: the service account of the pod")
@@ -89,7 +93,7 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.Var(service.PositiveDuration(&o.PolicyDeadline), "policy-deadline", "how long one policy decision may take")
 	flags.Var(service.PositiveInt(&o.Concurrency), "concurrency", "how many resources of a kind are handled at the same time")
 	flags.Var(service.PositiveDuration(&o.StartupTimeout), "startup-timeout", "how long to wait for the API server at start")
-	flags.Var(service.PositiveDuration(&o.Grace), "grace", "how long the work under way, and then the audit flush, may take at the end")
+	flags.Var(service.PositiveDuration(&o.Grace), "grace", "time for a graceful stop")
 }
 
 // complete puts the defaults in the place of unset values.

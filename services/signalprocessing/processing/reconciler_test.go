@@ -39,6 +39,8 @@ type recorder struct {
 	byID    map[string]*audit.Event
 	refuse  error
 	observe func(e *audit.Event)
+	// doubt is what Record returns although it has kept the event.
+	doubt error
 }
 
 func (r *recorder) Record(_ context.Context, e *audit.Event) error {
@@ -53,7 +55,7 @@ func (r *recorder) Record(_ context.Context, e *audit.Event) error {
 		r.order = append(r.order, e.Type)
 	}
 	r.byID[id] = e
-	return nil
+	return r.doubt
 }
 
 // bench is a reconciler on an API server that keeps objects and nothing else.
@@ -234,6 +236,25 @@ func TestNoStatusWithoutItsEvent(t *testing.T) {
 		if _, _, err := b.step(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestNoStatusWhileItsEventIsInDoubtAndTheEventOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, phase := range []v1alpha1.ProcessingPhase{"", v1alpha1.ProcessingEnriching, v1alpha1.ProcessingClassifying, v1alpha1.ProcessingCategorizing} {
+		b.audit.doubt = audit.ErrInDoubt
+		sp, _, err := b.step()
+		if !errors.Is(err, audit.ErrInDoubt) || sp.Status.Phase != phase {
+			t.Errorf("in %q: phase = %q, error = %v", phase, sp.Status.Phase, err)
+		}
+		b.audit.doubt = nil
+		if _, _, err := b.step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := 4 + 3 + 1; len(b.audit.byID) != want {
+		t.Errorf("%d events, want %d: transitions, work and the outcome, each once: %v", len(b.audit.byID), want, b.audit.order)
 	}
 }
 

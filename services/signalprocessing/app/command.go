@@ -1,0 +1,23 @@
+package app
+
+import (
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/pkg/service/kube"
+)
+
+// Command is the command line of the program. It configures the whole
+// process's Kubernetes logging.
+func Command() *cobra.Command {
+	root := service.Group(&cobra.Command{Use: "signalprocessing", Short: "Enriches and classifies the signals of RemediationRequests"})
+	var options Options
+	root.AddCommand(service.Serve("SIGNALPROCESSING", "Run the controllers until SIGTERM or SIGINT", options.AddFlags,
+		func(log *zap.Logger) (service.App, error) {
+			kube.LogTo(log)
+			options.Log = log
+			return New(options)
+		}))
+	return root
+}

@@ -1,0 +1,52 @@
+package integration_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/spf13/cobra"
+
+	"kubernaut.ai/pkg/service"
+	gateway "kubernaut.ai/services/gateway/app"
+	signalprocessing "kubernaut.ai/services/signalprocessing/app"
+	"kubernaut.ai/test/kill"
+)
+
+// programs are roles that make the test binary, with its race detector, one of
+// the platform's programs.
+var programs = map[string]func() *cobra.Command{
+	"gateway": gateway.Command, "signalprocessing": signalprocessing.Command,
+}
+
+// program is what a role's main does.
+func program(role string) int { return service.Main(programs[role]()) }
+
+const (
+	// killSpecs is how many specs kill each service, with kills kills each.
+	killSpecs = 4
+	kills     = 5
+)
+
+// Make torture runs the same scenarios with the real binaries, on a larger scale.
+var _ = Describe("kill -9", func() {
+	for instance := range killSpecs {
+		DescribeTable("loses and doubles nothing that was seen", func(ctx SpecContext, role string, scenario func(context.Context, kill.Options) (kill.Tally, error)) {
+			self, err := os.Executable()
+			Expect(err).NotTo(HaveOccurred())
+			tally, err := scenario(ctx, kill.Options{
+				Env: env, Program: kill.Program{Path: self, Env: []string{ownerRole + "=" + role}},
+				Kills: kills, Seed: uint64(GinkgoRandomSeed()) + uint64(instance), Output: GinkgoWriter,
+			})
+			Expect(err).NotTo(HaveOccurred())
+			AddReportEntry("tally", tally.Line(role))
+			Expect(tally.Err()).To(Succeed())
+			Expect(tally.Kills).To(Equal(kills))
+		},
+			Entry(fmt.Sprintf("of the Gateway's answers (%d)", instance), "gateway", kill.Gateway, SpecTimeout(specTimeout)),
+			Entry(fmt.Sprintf("of SignalProcessing's statuses (%d)", instance), "signalprocessing", kill.SignalProcessing, SpecTimeout(specTimeout)),
+		)
+	}
+})

@@ -1,0 +1,141 @@
+package kill
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"kubernaut.ai/api/datastorage"
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/test/testenv"
+)
+
+// event makes a stored event with a random id.
+func event(eventType, data string) datastorage.StoredEvent {
+	return datastorage.StoredEvent{EventId: uuid.New(), EventType: eventType, EventData: json.RawMessage(data)}
+}
+
+// gatewayTrail is the trail of a request that two deliveries brought.
+func gatewayTrail() testenv.Trail {
+	return testenv.Trail{
+		event(signalReceived, `{"request_id":"d1","fingerprint":"f"}`),
+		event(requestCreated, `{"uid":"u","fingerprint":"f"}`),
+		event(signalReceived, `{"request_id":"d2","fingerprint":"f"}`),
+		event(signalDeduplicated, `{"request_id":"d2","fingerprint":"f"}`),
+		event(signalReceived, `{"request_id":"killed before it was answered","fingerprint":"f"}`),
+	}
+}
+
+// without is a trail without one of its events, twice one with it once more.
+func without(t testenv.Trail, i int) testenv.Trail {
+	return append(append(testenv.Trail{}, t[:i]...), t[i+1:]...)
+}
+
+func twice(t testenv.Trail, i int) testenv.Trail {
+	return append(append(testenv.Trail{}, t...), event(t[i].EventType, string(t[i].EventData)))
+}
+
+func TestAnswersAreJudged(t *testing.T) {
+	whole := gatewayTrail()
+	for name, tc := range map[string]struct {
+		trail         testenv.Trail
+		lost, doubled int
+	}{
+		"whole":                    {whole, 0, 0},
+		"unanswered is no loss":    {without(whole, 4), 0, 0},
+		"no receipt":               {without(whole, 0), 1, 0},
+		"no receipt of the second": {without(whole, 2), 1, 0},
+		"no creation":              {without(whole, 1), 2, 0},
+		"no duplicate":             {without(whole, 3), 1, 0},
+		"nothing":                  {nil, 2, 0},
+		"a receipt twice":          {twice(whole, 0), 0, 1},
+		"a creation twice":         {twice(whole, 1), 0, 1},
+		"unanswered twice":         {twice(whole, 4), 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tally := Tally{Kills: 1}
+			err := tally.judgeAnswers([]answer{
+				{Delivery: "d1", Request: "rr", Fingerprint: "f"},
+				{Delivery: "d2", Request: "rr", Fingerprint: "f", Duplicate: true},
+			}, map[string]testenv.Trail{"rr": tc.trail})
+			tally.want(t, err, 2, tc.lost, tc.doubled)
+		})
+	}
+}
+
+func TestStatusesAreJudged(t *testing.T) {
+	whole := testenv.Trail{
+		event(phaseTransition, `{"from":"Pending","to":"Enriching"}`),
+		event("signalprocessing.enrichment.completed", `{}`),
+		event(phaseTransition, `{"from":"Enriching","to":"Classifying"}`),
+		event("signalprocessing.classification.decision", `{}`),
+		event(phaseTransition, `{"from":"Classifying","to":"Categorizing"}`),
+		event("signalprocessing.business.classified", `{}`),
+		event("signalprocessing.signal.processed", `{}`),
+		event(phaseTransition, `{"from":"Categorizing","to":"Completed"}`),
+	}
+	phases := map[v1alpha1.ProcessingPhase]bool{
+		v1alpha1.ProcessingEnriching: true, v1alpha1.ProcessingClassifying: true,
+		v1alpha1.ProcessingCategorizing: true, v1alpha1.ProcessingCompleted: true,
+	}
+	judge := func(t *testing.T, trail testenv.Trail, lost, doubled int) {
+		t.Helper()
+		tally := Tally{Kills: 1}
+		err := tally.judgeStatuses(map[string]map[v1alpha1.ProcessingPhase]bool{"rr": phases}, map[string]testenv.Trail{"rr": trail})
+		tally.want(t, err, len(phases), lost, doubled)
+	}
+	judge(t, whole, 0, 0)
+	judge(t, nil, len(phases), 0)
+	for i := range whole {
+		judge(t, without(whole, i), 1, 0)
+		judge(t, twice(whole, i), 0, 1)
+	}
+}
+
+func (t *Tally) want(tb testing.TB, err error, accepted, lost, doubled int) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if t.Accepted != accepted || t.Lost != lost || t.Doubled != doubled || len(t.Findings) != lost+doubled {
+		tb.Errorf("%+v, want %d accepted, %d lost, %d doubled", t, accepted, lost, doubled)
+	}
+	if failed := t.Err() != nil; failed != (lost+doubled > 0) {
+		tb.Errorf("error %v", t.Err())
+	}
+}
+
+func TestATallyOfNothingProvesNothing(t *testing.T) {
+	if (&Tally{Kills: 3}).Err() == nil || (&Tally{Accepted: 3}).Err() == nil {
+		t.Error("nothing was tried, and that is fine")
+	}
+	tally := Tally{Kills: 1, Accepted: 2}
+	if line := tally.Line("gateway"); line != "torture gateway kills 1 accepted 2 lost 0 doubled 0" {
+		t.Errorf("line %q", line)
+	}
+}
+
+func TestDataThatCannotBeReadIsNoVerdict(t *testing.T) {
+	broken := map[string]testenv.Trail{"rr": {event(signalReceived, `[]`)}}
+	if (&Tally{}).judgeAnswers(nil, broken) == nil {
+		t.Error("a trail that cannot be read was judged")
+	}
+}
+
+func TestLinesAreWhole(t *testing.T) {
+	var got []string
+	l := &lines{take: func(line []byte) { got = append(got, string(line)) }}
+	for _, chunk := range []string{"o", "ne\ntwo\nth", "ree\nhalf"} {
+		if n, err := l.Write([]byte(chunk)); n != len(chunk) || err != nil {
+			t.Fatalf("%d, %v", n, err)
+		}
+	}
+	if text := strings.Join(got, ","); text != "one,two,three" {
+		t.Errorf("lines %s", text)
+	}
+	if _, err := l.Write(make([]byte, maxLine)); err == nil {
+		t.Error("a line without an end was taken")
+	}
+}
