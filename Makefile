@@ -18,7 +18,7 @@ SEED ?=
 FOCUS ?=
 REPORTS ?= out
 
-# Torture takes as many kills as were promised with SCALE=full, else a minute or two.
+# Torture takes as many kills, and benchmarks the sizes, that were promised with SCALE=full, else a minute or two.
 export SCALE ?= small
 
 export GOFLAGS ?= -buildvcs=false
@@ -82,11 +82,23 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 mutants: compiler ## breaks each promise of pkg/audit on purpose, in a copy, and wants its test to fail
 	hack/mutants.sh
 
+##@ Measure it
+
+.PHONY: bench
+bench: bench-audit ## every benchmark, beside its limit or its peer; one line a bar; SCALE=full for the bars' sizes
+
+.PHONY: bench-audit
+bench-audit: ## pkg/audit: Record, Flush, spool and memory; fails when a bar is missed
+	@mkdir -p $(REPORTS)
+	@echo "measuring pkg/audit, scale $(SCALE)"
+	cd bench && GOWORK=off go run ./audit -dir $(abspath $(REPORTS))
+
 ##@ Keep it tidy
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint shellcheck ## golangci-lint over all modules, shellcheck over all scripts, no to-do notes
 	$(BIN)/golangci-lint run $(ALL_PACKAGES)
+	cd bench && GOWORK=off ../$(BIN)/golangci-lint run ./...
 	@! git grep -nwE 'TO''DO|FIX''ME' -- '*.go' '*.sh' '*.rego' '*.yaml' '*.md' Makefile .ci || { echo "to-do notes: do it, or say it in the issue tracker" >&2; exit 1; }
 
 .PHONY: shellcheck
@@ -108,11 +120,11 @@ generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API ty
 .PHONY: tidy
 tidy: ## one version of each dependency over all modules, and go mod tidy in each, as somebody sees it who has that module alone
 	go work sync
-	for m in $(MODULES) tools; do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+	for m in $(MODULES) bench tools; do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
 
 .PHONY: drift
 drift: ## fails when generated code or a go.mod differs from what is committed
-	hack/drift.sh $(MODULES)
+	hack/drift.sh $(MODULES) bench
 
 .PHONY: ci
 ci: lint drift test mutants demo ## what has to pass before a change lands

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"kubernaut.ai/bench/ratio"
+	"kubernaut.ai/pkg/audit"
+)
+
+// owedEvents are as many as a store may owe by default.
+const owedEvents = audit.DefaultMaxEvents
+
+// stalledSink accepts batches and answers none until it is let go.
+type stalledSink struct {
+	discard
+
+	letGo chan struct{}
+}
+
+// Write implements audit.Sink.
+func (s *stalledSink) Write(ctx context.Context, batch []audit.Event) (audit.Ack, error) {
+	select {
+	case <-s.letGo:
+		return s.discard.Write(ctx, batch)
+	case <-ctx.Done():
+		return audit.Ack{}, fmt.Errorf("stalled sink: %w", ctx.Err())
+	}
+}
+
+// measureOwed counts what the events take that a sink leaves with the store,
+// the batches on their way included. Each has texts of its own.
+func measureOwed(ctx context.Context, _ plan, report *ratio.Report) error {
+	sink := stalledSink{letGo: make(chan struct{})}
+	return with(ctx, &sink, func(store *audit.Store) error {
+		idle := liveHeap()
+		err := owe(ctx, store)
+		owed := liveHeap() - idle
+		close(sink.letGo)
+		if err != nil {
+			return err
+		}
+		if err := flush(ctx, store); err != nil {
+			return err
+		}
+		if stored := sink.events.Load(); stored != owedEvents {
+			return fmt.Errorf("%d of %d owed events were stored", stored, owedEvents)
+		}
+		report.Figuref("%d owed events: %.0f bytes each; %.1f MiB stay with the empty store", owedEvents, owed/owedEvents, (liveHeap()-idle)/(1<<20))
+		report.AtMost("owed-heap-mib", owed/(1<<20), 64)
+		return nil
+	}, audit.WithWriteTimeout(time.Minute))
+}
+
+func owe(ctx context.Context, store *audit.Store) error {
+	for i := range owedEvents {
+		if err := store.Record(ctx, newEvent(correlationID(i))); err != nil {
+			return fmt.Errorf("record: %w", err)
+		}
+	}
+	return nil
+}
