@@ -76,13 +76,15 @@ func (s *Store) spoolUnreadable(err error) {
 	if changed {
 		s.logSpool(err)
 	}
+	s.unreadable = true
 	s.loadAgain = s.clock.After(s.longestBackoff)
 }
 
 func (s *Store) spoolReadable() {
-	if s.loadAgain == nil {
+	if !s.unreadable {
 		return
 	}
+	s.unreadable = false
 	s.loadAgain = nil
 	s.mu.Lock()
 	changed := s.noteSpool(nil)
@@ -105,14 +107,13 @@ func (s *Store) loaded(kept []SpooledEvent, damaged int, upTo uint64, owed int) 
 	}
 	damaged = min(damaged, owed-len(kept))
 
-	now := s.clock.Now()
 	bytes := 0
 	next := upTo + 1
 	for i := range kept {
 		k := &kept[i]
 		event := k.Event
 		size := event.Footprint()
-		it := s.queue.push(&event, size, k.Position, oldest(now, event.Timestamp))
+		it := s.queue.push(&event, size, k.Position, s.backlog.since)
 		it.loaded = true
 		bytes += size
 		next = k.Position + 1
@@ -124,6 +125,9 @@ func (s *Store) loaded(kept []SpooledEvent, damaged int, upTo uint64, owed int) 
 	s.backlog.take(len(kept), bytes, next)
 	s.backlog.unread += damaged
 	s.tell(first)
+	if damaged > 0 {
+		s.answerUnread(kept, next)
+	}
 	s.mu.Unlock()
 
 	if damaged > 0 {
@@ -131,6 +135,20 @@ func (s *Store) loaded(kept []SpooledEvent, damaged int, upTo uint64, owed int) 
 		s.logger.Error("audit spool is damaged, events are lost", zap.Int("lost_events", damaged), zap.Uint64("before_position", next))
 	}
 	return len(kept)
+}
+
+// answerUnread tells those who wait for an event that was lost on disk, among
+// those before a position. Called with the lock.
+func (s *Store) answerUnread(kept []SpooledEvent, next uint64) {
+	read := make(map[Producer]bool, len(kept))
+	for i := range kept {
+		read[kept[i].Event.Producer] = true
+	}
+	for place, w := range s.waiters {
+		if w.position != 0 && w.position < next && !read[place] {
+			s.answer(place, nil, true)
+		}
+	}
 }
 
 // tell lets the flushes of one correlation id look at the events that were
@@ -174,13 +192,6 @@ func (s *Store) loseUnread() {
 	}
 	s.openBarriers()
 	s.wakeRecorders()
-}
-
-func oldest(now, recorded time.Time) time.Time {
-	if recorded.Before(now) {
-		return recorded
-	}
-	return now
 }
 
 // adopt takes over what the spool has from an earlier life. A quarantine that

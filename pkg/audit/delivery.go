@@ -20,7 +20,7 @@ type delivery struct {
 	correlationIDs []string
 	// stalls counts its pauses for something that is its own affair.
 	stalls int
-	// broken counts the writes in a row that the sink failed with a 500.
+	// broken counts the writes that the sink failed with a 500, but for others in between.
 	broken int
 }
 
@@ -40,7 +40,6 @@ func (s *Store) deliver(ctx context.Context, d *delivery) {
 		ack, err := s.write(ctx, part)
 		switch {
 		case err == nil:
-			d.broken = 0
 			s.stored(part, ack)
 			work = work[:len(work)-1]
 		case errors.Is(err, ErrRefused):
@@ -53,6 +52,8 @@ func (s *Store) deliver(ctx context.Context, d *delivery) {
 			s.sinkAnswered()
 			if len(part) > 1 {
 				work = halve(work) // to leave the good ones out of it
+			} else {
+				work = stepBack(work) // the others do not wait for it
 			}
 			s.stall(ctx, d, err, kicks)
 		default:
@@ -69,6 +70,33 @@ func (s *Store) deliver(ctx context.Context, d *delivery) {
 func halve(work [][]*item) [][]*item {
 	part := work[len(work)-1]
 	return append(work[:len(work)-1], part[len(part)/2:], part[:len(part)/2])
+}
+
+// stepBack lets a part that is held up wait until what is behind it is written,
+// but for events of the same correlation ids: these must not overtake it.
+func stepBack(work [][]*item) [][]*item {
+	part := work[len(work)-1]
+	held := make(map[string]bool)
+	for _, it := range part {
+		held[it.event.CorrelationID] = true
+	}
+	var same, others []*item
+	for i := len(work) - 2; i >= 0; i-- {
+		for _, it := range work[i] {
+			if held[it.event.CorrelationID] {
+				same = append(same, it)
+			} else {
+				others = append(others, it)
+			}
+		}
+	}
+	work = work[:0]
+	for _, next := range [][]*item{same, part, others} {
+		if len(next) > 0 {
+			work = append(work, next)
+		}
+	}
+	return work
 }
 
 // errTooSlow is wrapped by the error of a write that did not return within the write timeout.
@@ -88,6 +116,14 @@ func (s *Store) write(ctx context.Context, part []*item) (Ack, error) {
 	defer cancel()
 	started := s.clock.Now()
 	ack, err := s.sink.Write(within, *events)
+	if ctx.Err() == nil { // else the store gives up, which is not the sink's failure
+		s.mu.Lock()
+		s.writeErr = err
+		if errors.Is(err, ErrRefused) {
+			s.writeErr = nil
+		}
+		s.mu.Unlock()
+	}
 	s.metrics.wrote(len(part), s.clock.Since(started))
 	if err != nil {
 		span.SetStatus(codes.Error, sinkState(err))
@@ -198,6 +234,11 @@ func (s *Store) refused(ctx context.Context, d *delivery, work [][]*item, refusa
 	work = work[:len(work)-1]
 	var offenders, rest []*item
 	var rejected []Quarantined
+	s.mu.Lock()
+	if s.gaveUp {
+		s.mu.Unlock()
+		return nil // its events are reported already
+	}
 	for i, it := range part {
 		r, offends := refusals[i]
 		if !offends {
@@ -210,6 +251,7 @@ func (s *Store) refused(ctx context.Context, d *delivery, work [][]*item, refusa
 			Rejection: Rejection{Reference: event.reference(), Code: cut(r.Code), Reason: cut(r.Reason)}, Event: &event,
 		})
 	}
+	s.mu.Unlock()
 	err := s.quarantine(offenders, rejected, refusal)
 	if err != nil {
 		work = append(work, offenders)
@@ -229,10 +271,20 @@ func (s *Store) stall(ctx context.Context, d *delivery, err error, kicks uint64)
 	d.stalls++
 	pause := s.backoff(d.stalls, err)
 	s.stalled++
+	s.slots.wake()
 	s.mu.Unlock()
 	nudge(s.wake)
 	s.pause(ctx, pause, kicks, nil)
 	s.mu.Lock()
+	for s.inFlight-s.stalled >= s.config.inFlight && ctx.Err() == nil {
+		slot := s.slots.join()
+		s.mu.Unlock()
+		select {
+		case <-slot:
+		case <-ctx.Done():
+		}
+		s.mu.Lock()
+	}
 	s.stalled--
 	s.mu.Unlock()
 }
@@ -288,8 +340,17 @@ func refusalsByIndex(part []*item, refusal error) map[int]Refusal {
 	return refusals
 }
 
-// quarantine keeps rejected events, on disk first where there is a spool, and settles them.
+// quarantine keeps rejected events and settles them.
 func (s *Store) quarantine(offenders []*item, rejected []Quarantined, refusal error) error {
+	err := s.keepRejected(offenders, rejected, refusal)
+	if err == nil {
+		s.observer(MomentRejected, len(rejected))
+	}
+	return err
+}
+
+// keepRejected is quarantine: on disk first where there is a spool.
+func (s *Store) keepRejected(offenders []*item, rejected []Quarantined, refusal error) error {
 	s.quarantining.Lock()
 	defer s.quarantining.Unlock()
 	if s.spool != nil {
@@ -328,7 +389,6 @@ func (s *Store) quarantine(offenders []*item, rejected []Quarantined, refusal er
 		s.logger.Warn("audit sink refused events, they are in quarantine",
 			zap.Int("events", len(rejected)), zap.Error(refusal))
 	}
-	s.observer(MomentRejected, len(rejected))
 	return nil
 }
 

@@ -38,9 +38,14 @@ func (s *Store) next(ctx context.Context) *delivery {
 			continue
 		}
 		if s.due() {
+			looked := s.blockedTo
 			if d := s.take(); d != nil {
 				s.mu.Unlock()
 				return d
+			}
+			if s.blockedTo != looked {
+				s.mu.Unlock()
+				continue // there may be others behind those passed over
 			}
 		}
 		finished := s.closed && s.spoolDrained && s.waiting+s.backlog.events == 0
@@ -66,7 +71,7 @@ func (s *Store) next(ctx context.Context) *delivery {
 // end. While the sink is down nothing new is tried. Called with the lock.
 func (s *Store) due() bool {
 	moving := s.inFlight - s.stalled
-	if s.waiting == 0 || s.inFlight == s.config.inFlight || s.sinkErr != nil && moving > 0 {
+	if s.waiting == 0 || moving >= s.config.inFlight || s.sinkErr != nil && moving > 0 {
 		return false
 	}
 	if s.full() {
@@ -192,6 +197,7 @@ func (s *Store) landed(d *delivery) {
 		delete(s.busy, id)
 	}
 	s.inFlight--
+	s.slots.wake()
 	s.blockedTo = 0
 	s.mu.Unlock()
 	nudge(s.wake)

@@ -57,7 +57,8 @@ func (t ticket) concerned() int { return t.events - (t.others - t.othersBefore) 
 // Every other answer is a *FlushError, which wraps the context's error when
 // that ended first; nothing is lost by that. Flush depends on no timer, makes
 // no request when nothing is owed, and shares its writes with other flushes.
-// It does not wait for events that are accepted during the call.
+// It does not wait for events that are accepted during the call. A rejection or
+// loss that somebody acknowledges during the call is not reported.
 func (s *Store) Flush(ctx context.Context) (Receipt, error) {
 	return s.flush(ctx, "", true)
 }
@@ -211,7 +212,7 @@ func (s *Store) report(t ticket, cause error) *FlushError {
 		return nil
 	}
 	if owing || lost {
-		e.SinkError, e.SpoolError = s.sinkErr, s.spoolErr
+		e.SinkError, e.SpoolError = s.writeErr, s.spoolErr
 		if e.SpoolError == nil {
 			e.SpoolError = s.quarantineErr
 		}

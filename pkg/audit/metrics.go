@@ -65,7 +65,7 @@ func newMetrics(s *Store) (*metrics, error) {
 		return float64(s.rejected.count() + s.lost.count())
 	})
 	gauge("sink_up", "0 while the last write failed, else 1.", func() float64 {
-		if s.sinkErr != nil {
+		if s.writeErr != nil {
 			return 0
 		}
 		return 1

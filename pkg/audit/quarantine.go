@@ -35,12 +35,19 @@ type failure struct {
 	rejected Quarantined
 }
 
+// failureKey tells failures apart.
+type failureKey struct {
+	id            uuid.UUID
+	correlationID string
+}
+
 // failures are the events of one kind, rejected or lost, that nobody
 // acknowledged: the first 1,000 by name, the rest counted.
 type failures struct {
 	named []failure
-	// ids are those of the named: a rejection that a replay repeats is the same one.
-	ids      map[uuid.UUID]bool
+	// ids are those of the named, with their correlation id: a rejection that a
+	// replay repeats is the same one, another event that wrongly has its id is not.
+	ids      map[failureKey]bool
 	bytes    int
 	overflow overflow
 }
@@ -59,7 +66,8 @@ func (f *failures) count() int { return len(f.named) + f.overflow.total }
 
 // add keeps a failure; event is nil where contents are not kept.
 func (f *failures) add(seq uint64, rejection Rejection, event *Event) {
-	if f.ids[rejection.ID] {
+	key := failureKey{rejection.ID, rejection.CorrelationID}
+	if f.ids[key] {
 		return
 	}
 	if len(f.named) == maxNamed {
@@ -72,9 +80,9 @@ func (f *failures) add(seq uint64, rejection Rejection, event *Event) {
 		q.Event = event
 	}
 	if f.ids == nil {
-		f.ids = make(map[uuid.UUID]bool)
+		f.ids = make(map[failureKey]bool)
 	}
-	f.ids[rejection.ID] = true
+	f.ids[key] = true
 	f.named = append(f.named, failure{seq: seq, rejected: q})
 }
 
@@ -91,6 +99,19 @@ func (o *overflow) add(seq uint64, correlationID string) {
 		return
 	}
 	o.byCorrelation[correlationID]++
+}
+
+// remove takes back a nameless failure that is none any more.
+func (o *overflow) remove(correlationID string) {
+	switch {
+	case o.byCorrelation[correlationID] > 0:
+		o.byCorrelation[correlationID]--
+	case o.anybodys > 0:
+		o.anybodys--
+	default:
+		return
+	}
+	o.total--
 }
 
 // addAnybodys counts a failure of which the correlation id is not known.
@@ -135,7 +156,7 @@ func (f *failures) acknowledge(ids map[uuid.UUID]bool) int {
 			f.bytes -= n.rejected.Event.Footprint()
 		}
 		if known {
-			delete(f.ids, n.rejected.ID)
+			delete(f.ids, failureKey{n.rejected.ID, n.rejected.CorrelationID})
 		}
 		return known
 	})
@@ -157,8 +178,8 @@ func (f *failures) names() map[uuid.UUID]bool {
 func (s *Store) Acknowledge(ids ...uuid.UUID) (int, error) {
 	s.quarantining.Lock()
 	defer s.quarantining.Unlock()
-	if s.spool != nil && len(ids) > 0 {
-		if err := s.spool.Discard(ids); err != nil {
+	if kept := s.mayBeOnDisk(ids); len(kept) > 0 {
+		if err := s.spool.Discard(kept); err != nil {
 			return 0, fmt.Errorf("acknowledge %d events: %w", len(ids), err)
 		}
 	}
@@ -170,6 +191,17 @@ func (s *Store) Acknowledge(ids ...uuid.UUID) (int, error) {
 		delete(s.retrying, id) // should it be rejected again, that is news
 	}
 	return s.rejected.acknowledge(wanted) + s.lost.acknowledge(wanted), nil
+}
+
+// mayBeOnDisk leaves out the lost events, which are in no quarantine.
+func (s *Store) mayBeOnDisk(ids []uuid.UUID) []uuid.UUID {
+	if s.spool == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lost := s.lost.names()
+	return slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return lost[id] })
 }
 
 // AcknowledgeUnnamed takes note of the rejected and lost events that are only
@@ -295,9 +327,13 @@ func (s *Store) endRetry(id uuid.UUID) {
 func (s *Store) mended(stored []*item) {
 	s.mu.Lock()
 	var ids []uuid.UUID
+	var unnamed []string
 	for _, it := range stored {
 		if len(s.retrying) > 0 && it.state != itemSettled && s.retrying[it.event.ID] {
 			ids = append(ids, it.event.ID)
+			if !s.rejected.ids[failureKey{it.event.ID, it.event.CorrelationID}] {
+				unnamed = append(unnamed, it.event.CorrelationID)
+			}
 		}
 	}
 	s.mu.Unlock()
@@ -309,6 +345,12 @@ func (s *Store) mended(stored []*item) {
 		for _, id := range ids {
 			s.endRetry(id)
 		}
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, correlationID := range unnamed {
+		s.rejected.overflow.remove(correlationID)
 	}
 }
 

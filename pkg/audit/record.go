@@ -178,6 +178,8 @@ type waiter struct {
 	// another event may wrongly have the same.
 	place Producer
 	name  Reference
+	// position is that of an event that is on disk only, until it is read back.
+	position uint64
 	// done is closed when the event is settled.
 	done chan struct{}
 	// rejection says why the event will not be stored, lost that the store gave up.
@@ -208,6 +210,11 @@ func (s *Store) awaitStored(ctx context.Context, w *waiter) error {
 	default:
 		select {
 		case <-w.done:
+		case <-s.over:
+			s.mu.Lock()
+			s.answer(w.place, nil, true)
+			s.mu.Unlock()
+			<-w.done
 		case <-ctx.Done():
 			s.mu.Lock()
 			delete(s.waiters, w.place)
@@ -219,7 +226,8 @@ func (s *Store) awaitStored(ctx context.Context, w *waiter) error {
 	case w.rejection != nil:
 		return &RejectedError{Rejection: *w.rejection}
 	case w.lost:
-		return fmt.Errorf("record audit event %s %s: %w: %w before the sink had stored it", w.name.Type, w.name.ID, ErrInDoubt, ErrClosed)
+		return fmt.Errorf("record audit event %s %s: %w: %w, or the spool was damaged, before the sink had stored it",
+			w.name.Type, w.name.ID, ErrInDoubt, ErrClosed)
 	default:
 		return nil
 	}

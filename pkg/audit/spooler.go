@@ -113,7 +113,9 @@ func (s *Store) awaitSpool(ctx context.Context, g *group, e *entry) error {
 		return fmt.Errorf("record audit event: wait for the spool: %w", ctx.Err())
 	}
 	e.strict = false // nobody waits any more
-	delete(s.waiters, e.event.Producer)
+	if e.waiter != nil {
+		delete(s.waiters, e.waiter.place)
+	}
 	return fmt.Errorf("record audit event: %w: wait for the spool: %w", ErrInDoubt, ctx.Err())
 }
 
@@ -224,6 +226,9 @@ func (s *Store) commit(g *group, settled uint64) {
 func (s *Store) acceptSpooled(e *entry, position uint64) {
 	if s.backlog.events > 0 || !s.fits(e.size) {
 		s.backlog.add(position, e.size, s.clock.Now())
+		if e.waiter != nil {
+			e.waiter.position = position
+		}
 		s.metrics.accepted.Inc()
 		s.metrics.spilled.Inc()
 		if s.last() <= s.sendTo || s.wantsLoad() {

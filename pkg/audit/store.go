@@ -47,6 +47,8 @@ type Store struct {
 	// loadAgain fires when the spool, which could not be read, is worth another
 	// try; nil while it can be read. Owned by the dispatcher.
 	loadAgain <-chan time.Time
+	// unreadable says that the last read of the spool failed. Owned by the dispatcher.
+	unreadable bool
 
 	// over is closed when the store has given up, and has said what is lost.
 	over     chan struct{}
@@ -110,17 +112,19 @@ type Store struct {
 	// waiters wait until a single event is stored, by its place in the store's life.
 	waiters map[Producer]*waiter
 	// room and groupRoom are for those who wait for room in the store or the
-	// spool, and in the next group for the spool.
-	room, groupRoom waitlist
-	rejected        failures
-	lost            failures
+	// spool, and in the next group for the spool; slots is for the deliveries
+	// that were stalled and wait until they may be in flight again.
+	room, groupRoom, slots waitlist
+	rejected               failures
+	lost                   failures
 	// retrying are the rejected events that are being accepted again, and whether
 	// they were rejected again since.
 	retrying map[uuid.UUID]bool
 	token    string
 
-	// sinkErr is the newest failure of the sink; nil while it works.
-	sinkErr error
+	// sinkErr is the newest failure of the sink; nil while it works. writeErr is
+	// that of the newest write, also where the sink fails one delivery alone.
+	sinkErr, writeErr error
 	// sinkFailures counts its failures since it worked.
 	sinkFailures int
 	// prober is the delivery that tries whether the sink is back; the others

@@ -1,0 +1,316 @@
+package audit_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/audittest"
+	"kubernaut.ai/pkg/audit/spool"
+	"kubernaut.ai/pkg/audit/spool/spooltest"
+)
+
+var err500 = &audit.SinkError{Status: http.StatusInternalServerError}
+
+// poisonSink answers 500 to every batch that has an event of id "poison".
+func poisonSink(into *audittest.MemorySink) *sinkFunc {
+	return &sinkFunc{write: func(ctx context.Context, batch []audit.Event) (audit.Ack, error) {
+		for i := range batch {
+			if batch[i].CorrelationID[0] == 'p' {
+				return audit.Ack{}, err500
+			}
+		}
+		return into.Write(ctx, batch)
+	}}
+}
+
+func giveUpOn(t *testing.T, s *audit.Store) {
+	t.Helper()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = s.Close(over)
+}
+
+// A refusal that comes after the store gave up must not touch events that are gone.
+func TestF10_ARefusalAfterTheStoreGaveUpDoesNoHarm(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		answer := make(chan struct{})
+		sink := &sinkFunc{write: func(context.Context, []audit.Event) (audit.Ack, error) {
+			<-answer
+			return audit.Ack{}, &audit.RefusedError{Items: []audit.Refusal{{Index: 0, Code: "invalid"}}}
+		}}
+		s, err := audit.New(sink)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recordAll(t, s, "a")
+		f := startFlush(t, s)
+		synctest.Wait()
+		giveUpOn(t, s)
+		_, _ = f.wait()
+		close(answer)
+		synctest.Wait()
+	})
+}
+
+// The poison stands first in its batch: the good event behind it.
+func TestF9_APoisonEventHoldsUpNobodyOfItsBatch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		into := audittest.NewMemorySink()
+		s, err := audit.New(poisonSink(into))
+		if err != nil {
+			t.Fatal(err)
+		}
+		recordAll(t, s, "pg")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := s.FlushFor(ctx, "g"); err != nil {
+			t.Errorf("flush for the good one: %v", err)
+		}
+		giveUpOn(t, s)
+	})
+}
+
+// One stalled delivery would use up WithInFlight(1), four the default.
+func TestF9_StalledDeliveriesDoNotUseUpTheBatchesInFlight(t *testing.T) {
+	for name, c := range map[string]struct {
+		n       int
+		poisons []string
+	}{"one": {1, []string{"p"}}, "default": {4, []string{"p1", "p2", "p3", "p4"}}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				into := audittest.NewMemorySink()
+				s, err := audit.New(poisonSink(into), audit.WithInFlight(c.n), audit.WithBatch(1, audit.DefaultBatchBytes))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, p := range c.poisons {
+					record(t, s, audittest.NewEvent("test.a.b", p))
+				}
+				<-time.After(time.Hour)
+				record(t, s, audittest.NewEvent("test.a.b", "good"))
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				if _, err := s.FlushFor(ctx, "good"); err != nil {
+					t.Errorf("flush for the good one: %v", err)
+				}
+				giveUpOn(t, s)
+			})
+		})
+	}
+}
+
+// The same with a full quarantine.
+func TestF9_AFullQuarantineHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sink := audittest.NewMemorySink()
+		sink.Reject(rejectType("test.spool.bad"))
+		l := beginOver(t, openSpool(t, spooltest.NewDisk(), spool.WithQuarantine(1, 1<<20)), sink)
+		for _, id := range []string{"b0", "b1", "b2", "b3", "b4"} {
+			bad := numberedEvent(id, 0)
+			bad.Type = "test.spool.bad"
+			record(t, l.Store, bad)
+			_, _ = flushWithin(t, l.Store, time.Second)
+		}
+		l.numbered(t, "good", 0, 5)
+		_, _ = flushWithin(t, l.Store, time.Minute)
+		if got := len(sink.EventsOf("good")); got != 5 {
+			t.Errorf("%d of 5 good events are stored", got)
+		}
+		giveUpOn(t, l.Store)
+	})
+}
+
+// More than 4,096 waiting events of a stalled id in front of another's.
+func TestF13_ALongQueueOfAStalledIDHidesNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		into := audittest.NewMemorySink()
+		s, err := audit.New(poisonSink(into))
+		if err != nil {
+			t.Fatal(err)
+		}
+		record(t, s, audittest.NewEvent("test.a.b", "p"))
+		time.Sleep(time.Hour) // it is stalled
+		const others = 20_000
+		for range others {
+			record(t, s, audittest.NewEvent("test.a.b", "p"))
+		}
+		record(t, s, audittest.NewEvent("test.a.b", "good"))
+		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Millisecond) // no timer but this
+		defer cancel()
+		if _, err := s.FlushFor(ctx, "good"); err != nil {
+			t.Errorf("flush for the good one: %.200v", err)
+		}
+		<-time.After(20 * time.Second)
+		synctest.Wait()
+		t.Logf("after 20 s: %d stored", len(into.EventsOf("good")))
+		giveUpOn(t, s)
+	})
+}
+
+// The spool can be read again: nothing goes on to say that it fails.
+func TestASpoolThatCanBeReadAgainIsNoFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := spooltest.NewDisk()
+		first := begin(t, disk, downSink())
+		first.numbered(t, "a", 0, 5)
+		first.kill(t, disk)
+		down := audittest.NewMemorySink()
+		down.Fail(errDown)
+		var failing atomic.Bool
+		failing.Store(true)
+		kept := &heldReads{Spool: openSpool(t, disk), after: func(k []audit.SpooledEvent, d int, err error) ([]audit.SpooledEvent, int, error) {
+			if failing.Load() {
+				return nil, 0, errors.New("disk says no")
+			}
+			return k, d, err
+		}}
+		s, err := audit.New(down, audit.WithSpool(kept))
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		failing.Store(false)
+		<-time.After(time.Minute)
+		e := asFlushError(t, errorOf(flushWithin(t, s, time.Second)))
+		t.Logf("%v", e)
+		if e.SpoolError != nil {
+			t.Errorf("spool error %v although it was read", e.SpoolError)
+		}
+		giveUpOn(t, s)
+	})
+}
+
+// Unnamed events that were retried with success are reported no longer.
+func TestF2_UnnamedRejectionsThatAreMendedAreNotReported(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sink := audittest.NewMemorySink()
+		sink.Reject(rejectType("test.spool.event"))
+		l := begin(t, spooltest.NewDisk(), sink)
+		l.numbered(t, "a", 0, 1002)
+		_, _ = l.Flush(t.Context())
+		sink.Reject(nil)
+		if n, err := l.Retry(t.Context()); n != 1002 || err != nil {
+			t.Fatal(n, err)
+		}
+		_, err := l.Flush(t.Context())
+		if err != nil {
+			t.Errorf("all is stored, and the quarantine has %d: %v", len(quarantined(t, l.Store)), err)
+		}
+		giveUpOn(t, l.Store)
+	})
+}
+
+// A sink that answers 500 to everything.
+func TestF12_ASinkThatAlwaysAnswers500IsDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sink := &sinkFunc{write: func(context.Context, []audit.Event) (audit.Ack, error) { return audit.Ack{}, err500 }}
+		s, err := audit.New(sink)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recordAll(t, s, "abcd")
+		<-time.After(time.Minute)
+		e := asFlushError(t, errorOf(flushWithin(t, s, time.Second)))
+		if e.SinkError == nil {
+			t.Errorf("no sink error after a minute of 500: %v", e)
+		}
+		giveUpOn(t, s)
+	})
+}
+
+// An observer may call the store.
+func TestAnObserverMayCallTheStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sink := audittest.NewMemorySink()
+		sink.Reject(rejectType("test.pipeline.event"))
+		var s *audit.Store
+		done := make(chan struct{})
+		s, err := audit.New(sink, audit.WithObserver(func(m audit.Moment, _ int) {
+			if m == audit.MomentRejected {
+				go func() { _, _ = s.AcknowledgeUnnamed(); close(done) }()
+				select {
+				case <-done:
+				case <-time.After(time.Hour):
+					t.Error("the observer was called with a lock held")
+				}
+			}
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		recordAll(t, s, "a")
+		_, _ = s.Flush(t.Context())
+		giveUpOn(t, s)
+	})
+}
+
+// A Record of Stored durability whose group is written after the store gave up.
+func TestAStrictRecordEndsWithTheStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		held := newHeldSpool(openSpool(t, spooltest.NewDisk()))
+		sink := downSink()
+		l := beginOver(t, held, sink, audit.WithBounds(1, 2<<20), audit.WithFullPolicy(audit.Spill))
+		l.numbered(t, "a", 0, 3) // there is a backlog: the next go through the spool
+		held.hold()
+		go func() { _ = l.Record(t.Context(), numberedEvent("b", 0)) }()
+		synctest.Wait()
+		got := make(chan error, 1)
+		go func() { got <- l.RecordWith(t.Context(), numberedEvent("c", 0), audit.Stored) }()
+		synctest.Wait()
+		giveUpOn(t, l.Store)
+		held.release()
+		select {
+		case err := <-got:
+			t.Logf("record: %v", err)
+		case <-time.After(24 * time.Hour):
+			t.Error("a day after Close the Record of a stored event still waits")
+		}
+	})
+}
+
+func TestF11_NothingOvertakesAPoisonEventOfItsID(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		into := audittest.NewMemorySink()
+		sick := true
+		sink := &sinkFunc{write: func(ctx context.Context, batch []audit.Event) (audit.Ack, error) {
+			for i := range batch {
+				if sick && string(batch[i].Data) == `{"n":0}` {
+					return audit.Ack{}, err500
+				}
+			}
+			return into.Write(ctx, batch)
+		}}
+		s, err := audit.New(sink)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recordAll(t, s, "xyxyz")
+		<-time.After(time.Hour)
+		synctest.Wait()
+		if got := order(into); got != "yyz" {
+			t.Errorf("stored %q beside the poison, want yyz", got)
+		}
+		sick = false
+		flush(t, s)
+		if got := order(into); got != "yyzxx" {
+			t.Errorf("stored %q", got)
+		}
+		_ = s.Close(t.Context())
+	})
+}
