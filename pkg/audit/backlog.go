@@ -61,9 +61,17 @@ func (s *Store) load() {
 		if damaged == 0 {
 			return
 		}
-		upTo, kept = from-1, nil // what is known to be lost is, whatever else cannot be read
-	} else {
-		s.spoolReadable()
+		// What is known to be lost is, whatever else cannot be read.
+		s.observer(MomentLoaded, s.loaded(nil, damaged, from-1, owed))
+		return
+	}
+	s.spoolReadable()
+	for len(kept) > 0 && kept[len(kept)-1].Position > upTo {
+		// On disk already, but its Record has yet to return.
+		kept = kept[:len(kept)-1]
+	}
+	if len(kept) == 0 {
+		damaged = owed // nothing is left where they were
 	}
 	s.observer(MomentLoaded, s.loaded(kept, damaged, upTo, owed))
 }
@@ -98,13 +106,6 @@ func (s *Store) spoolReadable() {
 // Of the backlog, owed events up to position upTo were there when the read began.
 func (s *Store) loaded(kept []SpooledEvent, damaged int, upTo uint64, owed int) int {
 	s.mu.Lock()
-	for len(kept) > 0 && kept[len(kept)-1].Position > upTo {
-		// On disk already, but its Record has yet to return.
-		kept = kept[:len(kept)-1]
-	}
-	if len(kept) == 0 && upTo >= s.backlog.next {
-		damaged = owed // nothing is left where they were
-	}
 	damaged = min(damaged, owed-len(kept))
 
 	bytes := 0

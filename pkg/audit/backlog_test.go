@@ -87,23 +87,6 @@ func TestF6_WhatDoesNotFitInMemoryIsSpilled(t *testing.T) {
 		})
 	})
 
-	t.Run("a flush that runs out of time counts what is on disk", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			sink := downSink()
-			l := begin(t, spooltest.NewDisk(), sink, audit.WithBounds(4, audit.DefaultMaxBytes))
-			l.numbered(t, "a", 0, 30)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			e := asFlushError(t, errorOf(l.Flush(ctx)))
-			if e.Pending != 30 || e.Spooled != 30 || len(e.PendingEvents) != 4 {
-				t.Errorf("flush: %d pending, %d spooled, %d named, want 30, 30 and the 4 in memory", e.Pending, e.Spooled, len(e.PendingEvents))
-			}
-			sink.Recover()
-			l.end(t)
-		})
-	})
-
 	t.Run("stored durability waits behind what is on disk", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
@@ -141,6 +124,23 @@ func TestF6_WhatDoesNotFitInMemoryIsSpilled(t *testing.T) {
 			second.end(t)
 			wantNumbers(t, sink, "a", 5)
 		})
+	})
+}
+
+func TestF3_AFlushThatRunsOutOfTimeCountsWhatIsOnDisk(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sink := downSink()
+		l := begin(t, spooltest.NewDisk(), sink, audit.WithBounds(4, audit.DefaultMaxBytes))
+		l.numbered(t, "a", 0, 30)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		e := asFlushError(t, errorOf(l.Flush(ctx)))
+		if e.Pending != 30 || e.Spooled != 30 || len(e.PendingEvents) != 4 {
+			t.Errorf("flush: %d pending, %d spooled, %d named, want 30, 30 and the 4 in memory", e.Pending, e.Spooled, len(e.PendingEvents))
+		}
+		sink.Recover()
+		l.end(t)
 	})
 }
 

@@ -23,7 +23,7 @@ import (
 
 // Retry forgets the ids after it accepted the events: a rejection that comes in
 // between is acknowledged with them, and the event is gone without a trace.
-func TestRetryMustNotForgetANewRejection(t *testing.T) {
+func TestF2_RetryMustNotForgetANewRejection(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string]func(t *testing.T) []audit.Option{
 		"in memory": func(*testing.T) []audit.Option { return nil },
@@ -395,7 +395,7 @@ func TestF13_AHeldBackEventDoesNotStopTheIntervalOfOthers(t *testing.T) {
 }
 
 // One damaged file of the quarantine keeps the store, and everything owed, from starting.
-func TestADamagedQuarantineDoesNotStopTheStore(t *testing.T) {
+func TestF8_ADamagedQuarantineDoesNotStopTheStore(t *testing.T) {
 	t.Parallel()
 	disk := spooltest.NewDisk()
 	sink := audittest.NewMemorySink()

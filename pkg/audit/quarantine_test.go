@@ -15,7 +15,7 @@ import (
 )
 
 // A store with a full quarantine starts, also when its log is damaged.
-func TestAFullQuarantineDoesNotStopTheStore(t *testing.T) {
+func TestF8_AFullQuarantineDoesNotStopTheStore(t *testing.T) {
 	t.Parallel()
 	disk := spooltest.NewDisk()
 	sink := audittest.NewMemorySink()
@@ -87,7 +87,7 @@ func TestValidateKnowsTheDepthThatDataStorageTakes(t *testing.T) {
 }
 
 // A sector that cannot be read costs the events in it, and not the store.
-func TestAnUnreadableSegmentDoesNotStopTheStore(t *testing.T) {
+func TestF8_AnUnreadableSegmentDoesNotStopTheStore(t *testing.T) {
 	t.Parallel()
 	disk := diskOwing(t, 5)
 	disk.FailNext(spooltest.Read, false)

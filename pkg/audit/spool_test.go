@@ -295,7 +295,7 @@ func (h *heldSpool) appends() int {
 	return h.count
 }
 
-func TestRecordThroughASpoolThatFails(t *testing.T) {
+func TestF6_RecordThroughASpoolThatFails(t *testing.T) {
 	t.Parallel()
 
 	t.Run("in doubt when the context ends during the write", func(t *testing.T) {
@@ -395,7 +395,7 @@ func TestRecordThroughASpoolThatFails(t *testing.T) {
 	})
 }
 
-func TestCloseOverASpool(t *testing.T) {
+func TestF10_CloseOverASpool(t *testing.T) {
 	t.Parallel()
 
 	t.Run("keeps what it owes, in memory or not, for the next life", func(t *testing.T) {
@@ -461,7 +461,7 @@ func TestCloseOverASpool(t *testing.T) {
 	})
 }
 
-func TestQuarantineOverASpool(t *testing.T) {
+func TestF2_QuarantineOverASpool(t *testing.T) {
 	t.Parallel()
 
 	t.Run("survives the process, and is retried after a fix", func(t *testing.T) {
@@ -528,29 +528,6 @@ func TestQuarantineOverASpool(t *testing.T) {
 		second.end(t)
 	})
 
-	t.Run("a refused event stays owed while the quarantine is full", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			sink := audittest.NewMemorySink()
-			sink.Reject(rejectType("test.spool.event"))
-			l := beginOver(t, openSpool(t, spooltest.NewDisk(), spool.WithQuarantine(1, 1<<20)), sink)
-			l.numbered(t, "a", 0, 2)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			e := asFlushError(t, errorOf(l.Flush(ctx)))
-			if e.Pending == 0 || e.SpoolError == nil {
-				t.Errorf("flush: %+v, want events pending, and why", e)
-			}
-			sink.Reject(nil)
-			if _, err := l.Flush(t.Context()); err != nil {
-				for _, r := range asFlushError(t, err).Rejected {
-					acknowledge(t, l.Store, 1, r.ID)
-				}
-			}
-			l.end(t)
-		})
-	})
-
 	t.Run("unnamed rejections are acknowledged on disk as well", func(t *testing.T) {
 		t.Parallel()
 		disk := spooltest.NewDisk()
@@ -577,5 +554,28 @@ func TestQuarantineOverASpool(t *testing.T) {
 		}
 		acknowledge(t, second.Store, 1000, ids...)
 		second.end(t)
+	})
+}
+
+func TestF9_ARefusedEventStaysOwedWhileTheQuarantineIsFull(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sink := audittest.NewMemorySink()
+		sink.Reject(rejectType("test.spool.event"))
+		l := beginOver(t, openSpool(t, spooltest.NewDisk(), spool.WithQuarantine(1, 1<<20)), sink)
+		l.numbered(t, "a", 0, 2)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		e := asFlushError(t, errorOf(l.Flush(ctx)))
+		if e.Pending == 0 || e.SpoolError == nil {
+			t.Errorf("flush: %+v, want events pending, and why", e)
+		}
+		sink.Reject(nil)
+		if _, err := l.Flush(t.Context()); err != nil {
+			for _, r := range asFlushError(t, err).Rejected {
+				acknowledge(t, l.Store, 1, r.ID)
+			}
+		}
+		l.end(t)
 	})
 }

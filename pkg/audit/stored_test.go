@@ -39,7 +39,7 @@ func (r *runningRecord) stillRuns(t *testing.T) {
 	}
 }
 
-func TestStoredDurability(t *testing.T) {
+func TestF8_RecordWaitsUntilTheSinkHasTheEvent(t *testing.T) {
 	t.Parallel()
 
 	t.Run("record returns when the sink has the event, without any tick", func(t *testing.T) {
@@ -84,52 +84,6 @@ func TestStoredDurability(t *testing.T) {
 		acknowledge(t, store, 1, rejected.ID)
 	})
 
-	t.Run("in doubt when the context ends, and safe to record again", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			store, sink, _ := audittest.NewStore(t)
-			sink.Hang()
-			e := audittest.NewEvent("test.stored.event", "a")
-			e.ID = audit.DerivedID(audittest.Epoch(), "in doubt")
-			ctx, cancel := context.WithCancel(t.Context())
-			recording := startRecord(ctx, store, e, audit.Stored)
-			synctest.Wait()
-			cancel()
-			if err := recording.wait(); !errors.Is(err, audit.ErrInDoubt) || !errors.Is(err, context.Canceled) {
-				t.Errorf("record: %v, want ErrInDoubt and the context's error", err)
-			}
-			again := startRecord(t.Context(), store, e, audit.Stored)
-			sink.Recover()
-			if err := again.wait(); err != nil {
-				t.Errorf("record again: %v", err)
-			}
-			flush(t, store)
-			storedEvents(t, sink, 1)
-		})
-	})
-
-	t.Run("in doubt when the store gives up", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			sink := audittest.NewMemorySink()
-			sink.Fail(errDown)
-			store, err := audit.New(sink)
-			if err != nil {
-				t.Fatal(err)
-			}
-			recording := startRecord(t.Context(), store, audittest.NewEvent("test.stored.event", "a"), audit.Stored)
-			synctest.Wait()
-			over, cancel := context.WithCancel(t.Context())
-			cancel()
-			if err := store.Close(over); err == nil {
-				t.Error("close is nil although an event was lost")
-			}
-			if err := recording.wait(); !errors.Is(err, audit.ErrInDoubt) || !errors.Is(err, audit.ErrClosed) {
-				t.Errorf("record: %v, want ErrInDoubt and ErrClosed", err)
-			}
-		})
-	})
-
 	t.Run("durabilities that cannot be had are refused", func(t *testing.T) {
 		t.Parallel()
 		store, _, _ := audittest.NewStore(t)
@@ -155,5 +109,55 @@ func TestStoredDurability(t *testing.T) {
 				t.Errorf("%s: New accepts it", name)
 			}
 		}
+	})
+}
+
+func TestF6_ARecordThatStoppedWaitingForTheSinkIsInDoubt(t *testing.T) {
+	t.Parallel()
+
+	t.Run("because its context ended, and is safe to repeat", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			store, sink, _ := audittest.NewStore(t)
+			sink.Hang()
+			e := audittest.NewEvent("test.stored.event", "a")
+			e.ID = audit.DerivedID(audittest.Epoch(), "in doubt")
+			ctx, cancel := context.WithCancel(t.Context())
+			recording := startRecord(ctx, store, e, audit.Stored)
+			synctest.Wait()
+			cancel()
+			if err := recording.wait(); !errors.Is(err, audit.ErrInDoubt) || !errors.Is(err, context.Canceled) {
+				t.Errorf("record: %v, want ErrInDoubt and the context's error", err)
+			}
+			again := startRecord(t.Context(), store, e, audit.Stored)
+			sink.Recover()
+			if err := again.wait(); err != nil {
+				t.Errorf("record again: %v", err)
+			}
+			flush(t, store)
+			storedEvents(t, sink, 1)
+		})
+	})
+
+	t.Run("because the store gave up", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			sink := audittest.NewMemorySink()
+			sink.Fail(errDown)
+			store, err := audit.New(sink)
+			if err != nil {
+				t.Fatal(err)
+			}
+			recording := startRecord(t.Context(), store, audittest.NewEvent("test.stored.event", "a"), audit.Stored)
+			synctest.Wait()
+			over, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := store.Close(over); err == nil {
+				t.Error("close is nil although an event was lost")
+			}
+			if err := recording.wait(); !errors.Is(err, audit.ErrInDoubt) || !errors.Is(err, audit.ErrClosed) {
+				t.Errorf("record: %v, want ErrInDoubt and ErrClosed", err)
+			}
+		})
 	})
 }
