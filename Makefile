@@ -51,6 +51,7 @@ compiler:
 .PHONY: test-unit
 test-unit: compiler ## every module's unit tests with the race detector; needs no server
 	go test -race $(UNIT_PACKAGES)
+	cd bench && GOWORK=off go test ./audit ./ratio
 
 .PHONY: test-integration
 test-integration: $(SUITE) ## Ginkgo suites against real PostgreSQL and kube-apiserver; PROCS=12 SEED= FOCUS=

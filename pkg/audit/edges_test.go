@@ -101,8 +101,6 @@ func TestF2_DamageThatComesWithAnErrorIsReported(t *testing.T) {
 	})
 }
 
-// The stamps of a life are later than those of the one before, also where nothing is owed,
-// and where the newest event has a time of its own.
 // The dead change nothing: what a store does on a disk after its crash must have no effect.
 func TestF8_TheDeadDoNotWrite(t *testing.T) {
 	t.Parallel()

@@ -204,7 +204,6 @@ func segmentFile(t *testing.T, disk *spooltest.Disk, text string) string {
 	return ""
 }
 
-// Close spills what is in memory behind what is on disk already, though it is older.
 // A write that ends while Close spills moves the low watermark over events
 // whose new position is behind the backlog, and the backlog is released.
 func TestF8_AWriteThatEndsDuringCloseReleasesNothingElse(t *testing.T) {
