@@ -48,8 +48,7 @@ func (s *Store) sinkAnswered() {
 		s.sinkErr = nil
 		s.sinkFailures = 0
 		s.prober = nil
-		close(s.sinkChanged)
-		s.sinkChanged = make(chan struct{})
+		s.sinkBack.wake()
 	}
 	owed := s.owed()
 	s.mu.Unlock()
@@ -66,7 +65,7 @@ func (s *Store) sinkAnswered() {
 func (s *Store) awaitSink(ctx context.Context, d *delivery, err error, kicks uint64) {
 	s.mu.Lock()
 	for s.sinkErr != nil && s.prober != nil && s.prober != d {
-		changed := s.sinkChanged
+		changed := s.sinkBack.join()
 		s.mu.Unlock()
 		select {
 		case <-changed:
@@ -82,7 +81,7 @@ func (s *Store) awaitSink(ctx context.Context, d *delivery, err error, kicks uin
 	s.prober = d
 	s.sinkFailures++
 	pause := s.backoff(s.sinkFailures, err)
-	changed := s.sinkChanged
+	changed := s.sinkBack.join()
 	s.mu.Unlock()
 	s.pause(ctx, pause, kicks, changed)
 }

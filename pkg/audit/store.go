@@ -117,8 +117,7 @@ type Store struct {
 	room, groupRoom, slots waitlist
 	rejected               failures
 	lost                   failures
-	// retrying are the rejected events that are being accepted again, and whether
-	// they were rejected again since.
+	// retrying are the rejected events that were accepted again and are not settled since.
 	retrying map[uuid.UUID]bool
 	token    string
 
@@ -127,10 +126,10 @@ type Store struct {
 	sinkErr, writeErr error
 	// sinkFailures counts its failures since it worked.
 	sinkFailures int
-	// prober is the delivery that tries whether the sink is back; the others
-	// wait for sinkChanged.
-	prober      *delivery
-	sinkChanged chan struct{}
+	// prober is the delivery that tries whether the sink is back; sinkBack is
+	// for the others.
+	prober   *delivery
+	sinkBack waitlist
 
 	closed bool
 	// gaveUp says that nothing will be sent or settled any more, lossSaid that
@@ -187,7 +186,6 @@ func New(sink Sink, options ...Option) (*Store, error) {
 		busy:         make(map[string]struct{}),
 		barriersFor:  make(map[string][]*barrier),
 		timer:        o.clock.NewTimer(o.interval),
-		sinkChanged:  make(chan struct{}),
 	}
 	s.disarm()
 	s.adopt()
