@@ -88,11 +88,18 @@ func (e *Event) Footprint() int {
 
 // clone copies an event with everything that its owner could change.
 func (e *Event) clone() Event {
-	c := *e
-	c.Data = append(json.RawMessage(nil), e.Data...)
-	if e.Duration != nil {
-		d := *e.Duration
-		c.Duration = &d
-	}
+	var c Event
+	c.copyFrom(e)
 	return c
+}
+
+// copyFrom makes an event a clone of another, in the memory that it has.
+func (e *Event) copyFrom(other *Event) {
+	data := e.Data
+	*e = *other
+	e.Data = copyData(data, other.Data)
+	if other.Duration != nil {
+		d := *other.Duration
+		e.Duration = &d
+	}
 }

@@ -18,13 +18,7 @@ func (p *eventPool) copyOf(e *Event) *Event {
 	if !ok {
 		c = new(Event)
 	}
-	data := c.Data
-	*c = *e
-	c.Data = copyData(data, e.Data)
-	if e.Duration != nil {
-		d := *e.Duration
-		c.Duration = &d
-	}
+	c.copyFrom(e)
 	return c
 }
 

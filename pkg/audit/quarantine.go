@@ -87,10 +87,7 @@ func (f *failures) add(seq uint64, rejection Rejection, event *Event) {
 }
 
 func (o *overflow) add(seq uint64, correlationID string) {
-	if o.total == 0 || seq < o.firstSeq {
-		o.firstSeq = seq
-	}
-	o.total++
+	o.count(seq)
 	if o.byCorrelation == nil {
 		o.byCorrelation = make(map[string]int)
 	}
@@ -116,11 +113,16 @@ func (o *overflow) remove(correlationID string) {
 
 // addAnybodys counts a failure of which the correlation id is not known.
 func (o *overflow) addAnybodys(seq uint64) {
+	o.count(seq)
+	o.anybodys++
+}
+
+// count counts a failure, whosever it is.
+func (o *overflow) count(seq uint64) {
 	if o.total == 0 || seq < o.firstSeq {
 		o.firstSeq = seq
 	}
 	o.total++
-	o.anybodys++
 }
 
 // unnamed counts the nameless failures that concern a barrier.
