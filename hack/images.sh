@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Builds the images of the services, from scratch bases: no registry is needed. An image whose content has not changed
+# keeps its id. Each is tagged "dev", and by its id, so that a deployment notices a new one.
+# usage: hack/images.sh            builds, and prints the tags by id
+#        REGISTRY=registry.example.com/kubernaut VERSION=v1.2.3 hack/images.sh    tags them for a registry besides
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+
+services=(datastorage gateway signalprocessing)
+work=out/images
+
+authorities() {
+	local file
+	for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+		if [ -e "$file" ]; then
+			echo "$file"
+			return
+		fi
+	done
+	echo "images: no file of certificate authorities on this machine: install ca-certificates" >&2
+	return 1
+}
+
+arch=$(docker version --format '{{.Server.Arch}}')
+trusted=$(authorities)
+mkdir -p "$work"
+for service in "${services[@]}"; do
+	mkdir -p "$work/$service"
+	GOOS=linux GOARCH=$arch go build -trimpath -ldflags '-s -w' -o "$work/$service/service" "./services/$service/cmd/$service"
+	cp "$trusted" "$work/$service/ca-certificates.crt"
+	# Arguments cannot be used in an entry point.
+	{ cat deploy/images/Dockerfile; echo "ENTRYPOINT [\"/$service\"]"; } >"$work/$service/Dockerfile"
+	DOCKER_BUILDKIT=${DOCKER_BUILDKIT:-$(docker buildx version >/dev/null 2>&1 && echo 1 || echo 0)} \
+		docker build -q --build-arg "SERVICE=$service" -t "kubernaut/$service:dev" "$work/$service" >/dev/null 2>"$work/$service/log" || {
+		cat "$work/$service/log" >&2
+		echo "images: building kubernaut/$service failed" >&2
+		exit 1
+	}
+	id=$(docker image inspect --format '{{.Id}}' "kubernaut/$service:dev")
+	tag=kubernaut/$service:$(cut -c 8-19 <<<"$id")
+	docker tag "kubernaut/$service:dev" "$tag"
+	[ -z "${REGISTRY:-}" ] || docker tag "$tag" "$REGISTRY/$service:${VERSION:?set VERSION, as in v1.2.3, with REGISTRY}"
+	echo "$tag"
+done | tee "$work/tags"

@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# The life of a Kind cluster for trials and end-to-end tests. Each step may be repeated and is fast the second time.
+# usage: hack/kind.sh up       creates the cluster (a node image is picked or built, see kind-node/README.md)
+#        hack/kind.sh load     brings the images of hack/images.sh, and PostgreSQL's, to its node
+#        hack/kind.sh deploy   applies deploy/kustomize/overlays/kind and waits until everything is ready
+#        hack/kind.sh down     deletes it
+# Environment: CLUSTER (kubernaut), KIND_IMAGE (a node image to use)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cluster=${CLUSTER:-kubernaut}
+out=out/kind
+export KUBECONFIG=$PWD/$out/kubeconfig
+kind=bin/kind
+kubectl=${KUBECTL:-bin/kubectl}
+postgres=kubernaut/postgres:trial
+namespace=kubernaut-system
+
+say() { echo "kind: $*" >&2; }
+exists() { "$kind" get clusters 2>/dev/null | grep -qx "$cluster"; }
+answers() { timeout 20 "$kubectl" get --raw /readyz >/dev/null 2>&1; }
+node_image() { docker inspect --format '{{.Config.Image}}' "$cluster-control-plane"; }
+
+# Each patch is there for what it is a remedy for, and only where that is found.
+configuration() {
+	cat <<-Y
+		kind: Cluster
+		apiVersion: kind.x-k8s.io/v1alpha4
+		nodes:
+		- role: control-plane
+		  extraPortMappings:
+		  - {containerPort: 30080, hostPort: ${DATASTORAGE_PORT:-30080}, listenAddress: "127.0.0.1", protocol: TCP}
+		  - {containerPort: 30081, hostPort: ${GATEWAY_PORT:-30081}, listenAddress: "127.0.0.1", protocol: TCP}
+	Y
+	# Kubernetes 1.35 and later refuse a host with cgroup v1 unless told otherwise.
+	[ -e /sys/fs/cgroup/cgroup.controllers ] || cat <<-'Y'
+		kubeadmConfigPatches:
+		- |
+		  kind: KubeletConfiguration
+		  failCgroupV1: false
+	Y
+	# Without CAP_SYS_RESOURCE no process can lower its oom_score_adj below the present one.
+	(. hack/kind-node/env.sh; full_bounding_set) || cat <<-'Y'
+		containerdConfigPatches:
+		- |-
+		  [plugins."io.containerd.grpc.v1.cri"]
+		    restrict_oom_score_adj = true
+	Y
+}
+
+up() {
+	hack/docker.sh
+	mkdir -p "$out"
+	if exists; then
+		"$kind" export kubeconfig --name "$cluster" --kubeconfig "$KUBECONFIG" 2>/dev/null || true
+		if answers; then
+			say "cluster $cluster is up"
+			return
+		fi
+		say "cluster $cluster does not answer: making it anew"
+		"$kind" delete cluster --name "$cluster" --kubeconfig "$KUBECONFIG" --quiet
+	fi
+	local image began=$SECONDS
+	image=$(hack/kind-node/image.sh)
+	configuration >"$out/cluster.yaml"
+	say "creating cluster $cluster from $image"
+	"$kind" create cluster --name "$cluster" --image "$image" --config "$out/cluster.yaml" --kubeconfig "$KUBECONFIG" --wait 120s --quiet
+	# "--wait" waits for the node alone.
+	"$kubectl" -n kube-system rollout status deployment/coredns --timeout 120s >/dev/null
+	"$kubectl" -n local-path-storage rollout status deployment/local-path-provisioner --timeout 120s >/dev/null
+	say "cluster $cluster is up: $((SECONDS - began)) s; KUBECONFIG=$KUBECONFIG"
+}
+
+load() {
+	local began=$SECONDS images
+	[ -s out/images/tags ] || hack/images.sh >/dev/null
+	hack/kind-node/postgres-image.sh "$postgres"
+	mapfile -t images <out/images/tags
+	"$kind" load docker-image --quiet --name "$cluster" "${images[@]}" "$postgres"
+	say "images are on the node: $((SECONDS - began)) s"
+}
+
+# The tags by id are put over those of the overlay, so that new images make new pods.
+overlay() {
+	local tag
+	cat <<-'Y'
+		apiVersion: kustomize.config.k8s.io/v1beta1
+		kind: Kustomization
+		resources:
+		- ../../deploy/kustomize/overlays/kind
+		images:
+	Y
+	while read -r tag; do printf -- '- {name: %s, newTag: %s}\n' "${tag%:*}" "${tag##*:}"; done <out/images/tags
+}
+
+deploy() {
+	local began=$SECONDS workload
+	overlay >"$out/kustomization.yaml"
+	"$kubectl" apply -k "$out" >"$out/apply.log" || {
+		cat "$out/apply.log" >&2
+		exit 1
+	}
+	for workload in statefulset/postgres deployment/datastorage statefulset/gateway statefulset/signalprocessing; do
+		"$kubectl" -n "$namespace" rollout status "$workload" --timeout 300s >/dev/null || {
+			"$kubectl" -n "$namespace" get pods >&2
+			say "$workload is not ready after 5 minutes"
+			exit 1
+		}
+	done
+	say "everything is ready: $((SECONDS - began)) s"
+}
+
+case "${1:-}" in
+up | load | deploy) "$1" ;;
+node-image) node_image ;;
+down)
+	exists || exit 0
+	"$kind" delete cluster --name "$cluster" --kubeconfig "$KUBECONFIG" --quiet
+	say "cluster $cluster is deleted"
+	;;
+*)
+	sed -n '/^# usage/,/^# Environment/s/^# //p' "$0" >&2
+	exit 2
+	;;
+esac
