@@ -6,5 +6,5 @@ import "embed"
 
 // FS holds one YAML file a resource.
 //
-//go:embed *.yaml
+//go:embed kubernaut.ai_*.yaml
 var FS embed.FS

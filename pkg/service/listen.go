@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strconv"
@@ -14,6 +15,14 @@ func Listen(ctx context.Context, flag, address string) (net.Listener, error) {
 		return nil, fmt.Errorf("--%s %s: %w", flag, address, err)
 	}
 	return listener, nil
+}
+
+// URL is the address of a server that listens on l: https with TLS, else http.
+func URL(l net.Listener, config *tls.Config) string {
+	if config != nil {
+		return "https://" + l.Addr().String()
+	}
+	return "http://" + l.Addr().String()
 }
 
 // ParseAddress checks host:port for a flag and reports whether the host is a

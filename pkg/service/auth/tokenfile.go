@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -16,6 +17,8 @@ import (
 
 // reloadEvery bounds how long a revoked token stays good.
 const reloadEvery = 5 * time.Second
+
+const unknownToken = "show a known bearer token in the Authorization header"
 
 // TokenFile believes the bearer tokens whose hashes a file lists, one a line:
 // the caller's name, white space, and the hex SHA-256 of its token. Empty lines
@@ -54,16 +57,19 @@ func (t *TokenFile) Authenticate(r *http.Request) (Caller, error) {
 	defer t.mu.Unlock()
 	if t.clock.Since(t.checked) >= reloadEvery {
 		if err := t.reload(); err != nil {
-			return Caller{}, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
+			return Caller{}, &UnauthenticatedError{Detail: unknownToken, Cause: err}
 		}
 	}
 	// The map is looked up by hash: timing tells nothing about the tokens.
 	name, ok := t.callers[hex.EncodeToString(hash[:])]
 	if !ok {
-		return Caller{}, fmt.Errorf("%w: unknown token", ErrUnauthenticated)
+		return Caller{}, &UnauthenticatedError{Detail: unknownToken}
 	}
 	return Caller{Name: name}, nil
 }
+
+// Authorize permits everything: the file lists who may call.
+func (t *TokenFile) Authorize(context.Context, Caller, Action) error { return nil }
 
 func (t *TokenFile) reload() error {
 	info, err := os.Stat(t.path)

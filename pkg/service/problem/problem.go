@@ -40,6 +40,9 @@ type Problem struct { //nolint:errname // the RFC's own name
 	RetryAfter time.Duration `json:"-"`
 	// Cause is logged, never shown.
 	Cause error `json:"-"`
+	// Logged says that the log has the cause already, as the beginning of a
+	// state that many requests meet.
+	Logged bool `json:"-"`
 }
 
 // New makes a problem for a status; its type is derived from the status' name.
@@ -94,7 +97,8 @@ func (p *Problem) Write(w http.ResponseWriter) error {
 }
 
 // ErrorHandler answers every error of an echo server as problem details.
-// Errors of the server's own (5xx) are logged with their cause.
+// Errors of the server's own (5xx) are logged with their cause, unless the log
+// has it already.
 func ErrorHandler(log *zap.Logger) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
 		if c.Response().Committed {
@@ -103,7 +107,7 @@ func ErrorHandler(log *zap.Logger) echo.HTTPErrorHandler {
 		p := from(err)
 		shown := *p
 		shown.Instance = c.Request().URL.Path
-		if p.Status >= http.StatusInternalServerError {
+		if p.Status >= http.StatusInternalServerError && !p.Logged {
 			log.Warn("request failed",
 				zap.String("method", c.Request().Method), zap.String("path", c.Path()), zap.Int("status", p.Status),
 				zap.String("request_id", c.Response().Header().Get(echo.HeaderXRequestID)), zap.Error(err))

@@ -46,6 +46,12 @@ func TestErrorHandler(t *testing.T) {
 			},
 			retry: "2", logged: 1,
 		},
+		"logged before": {
+			err: &problem.Problem{Type: "about:blank", Title: "Service Unavailable", Status: 503, Cause: secret, Logged: true},
+			want: map[string]any{
+				"type": "about:blank", "title": "Service Unavailable", "status": 503.0, "instance": "/here",
+			},
+		},
 		"unknown route": {
 			err: echo.ErrNotFound,
 			want: map[string]any{

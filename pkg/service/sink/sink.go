@@ -3,9 +3,11 @@ package sink
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 
@@ -13,6 +15,7 @@ import (
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/pkg/service/tlsfiles"
 )
 
 // maxToken bounds what is read of a token file, in bytes.
@@ -20,31 +23,68 @@ const maxToken = 64 << 10
 
 var errEmpty = errors.New("is empty")
 
-// AddFlags registers --datastorage-url and --datastorage-token-file.
-func AddFlags(flags *pflag.FlagSet, url, tokenFile *string) {
-	flags.StringVar(url, "datastorage-url", *url, "address of DataStorage, as in http://127.0.0.1:8080 (required)")
-	flags.StringVar(tokenFile, "datastorage-token-file", *tokenFile, "file with the bearer token for DataStorage, read again for each write; none is sent where empty")
+// Options of a sink.
+type Options struct {
+	// URL of DataStorage; required.
+	URL string
+	// TokenFile has the bearer token; none is sent where it is empty.
+	TokenFile string
+	// CAFile has the authorities that DataStorage's certificate must come from;
+	// the system's where it is empty.
+	CAFile string
+	// UserAgent names the service; required.
+	UserAgent string
 }
 
-// New makes a sink that writes to DataStorage at url, with the bearer token of
-// tokenFile where that is not empty. Unusable values are a service.UsageError
-// that names the flag; the file is read, no connection is made.
-func New(url, tokenFile, userAgent string) (*audit.HTTPSink, error) {
-	if url == "" {
+// AddFlags registers --datastorage-url, --datastorage-token-file and --datastorage-ca-file.
+func AddFlags(flags *pflag.FlagSet, address, tokenFile, caFile *string) {
+	flags.StringVar(address, "datastorage-url", *address, "address of DataStorage, as in http://127.0.0.1:8080 (required)")
+	flags.StringVar(tokenFile, "datastorage-token-file", *tokenFile, "file with the bearer token for DataStorage, read again for each write; none is sent where empty")
+	flags.StringVar(caFile, "datastorage-ca-file", *caFile, "PEM file with the authority of DataStorage's certificate, read again for each connection; empty: the system's authorities")
+}
+
+// New makes a sink that writes to DataStorage. Unusable values are a
+// service.UsageError that names the flag; the files are read, no connection is
+// made.
+func New(o Options) (*audit.HTTPSink, error) {
+	if o.URL == "" {
 		return nil, service.Usagef("--datastorage-url is required: the address of DataStorage, as in http://127.0.0.1:8080")
 	}
-	options := []audit.HTTPSinkOption{audit.WithUserAgent(userAgent)}
-	if tokenFile != "" {
-		if _, err := readToken(tokenFile); err != nil {
+	options := []audit.HTTPSinkOption{audit.WithUserAgent(o.UserAgent)}
+	if o.TokenFile != "" {
+		if _, err := readToken(o.TokenFile); err != nil {
 			return nil, service.Usagef("--datastorage-token-file: %w", err)
 		}
-		options = append(options, audit.WithTokenSource(func(context.Context) (string, error) { return readToken(tokenFile) }))
+		options = append(options, audit.WithTokenSource(func(context.Context) (string, error) { return readToken(o.TokenFile) }))
 	}
-	made, err := audit.NewHTTPSink(url, options...)
+	if o.CAFile != "" {
+		config, err := trust(o.URL, o.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, audit.WithTLSConfig(config))
+	}
+	made, err := audit.NewHTTPSink(o.URL, options...)
 	if err != nil {
 		return nil, service.Usagef("--datastorage-url: %w", err)
 	}
 	return made, nil
+}
+
+// trust makes the TLS configuration for a URL.
+func trust(address, caFile string) (*tls.Config, error) {
+	to, err := url.Parse(address)
+	if err != nil {
+		return nil, service.Usagef("--datastorage-url: %w", err)
+	}
+	if to.Scheme != "https" || to.Hostname() == "" {
+		return nil, service.Usagef("--datastorage-ca-file is given but --datastorage-url %s is not https://host[:port]: nobody would show a certificate", to.Redacted())
+	}
+	config, err := tlsfiles.ClientConfig(caFile, to.Hostname())
+	if err != nil {
+		return nil, service.Usagef("--datastorage-ca-file: %w", err)
+	}
+	return config, nil
 }
 
 // readToken reads a token anew each time: tokens of service accounts are

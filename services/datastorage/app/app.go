@@ -12,10 +12,12 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
+	"k8s.io/client-go/rest"
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/service"
 	"kubernaut.ai/pkg/service/auth"
+	"kubernaut.ai/pkg/service/kube"
 	"kubernaut.ai/services/datastorage/internal/consistency"
 	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
@@ -24,15 +26,16 @@ import (
 	"kubernaut.ai/services/datastorage/internal/metrics"
 	"kubernaut.ai/services/datastorage/internal/query"
 	"kubernaut.ai/services/datastorage/internal/schema"
-	"kubernaut.ai/services/datastorage/internal/tlsfiles"
 )
+
+const userAgent = "kubernaut-datastorage"
 
 // App is one DataStorage. Run may be called once.
 type App struct {
 	options  Options
 	log      *zap.Logger
 	database *pgxpool.Config
-	auth     auth.Authenticator
+	auth     *auth.Gate
 	tls      *tls.Config // nil for plain HTTP
 
 	// Written by Run before it closes ready.
@@ -51,15 +54,15 @@ func New(o Options) (*App, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	authenticator, err := o.Auth.New("listen", o.Listen, o.Clock)
-	if err != nil {
+	a := &App{options: o, log: o.Log, database: config, ready: make(chan struct{})}
+	if a.auth, err = o.Auth.NewGate(auth.Server{
+		Flag: "listen", Address: o.Listen, Clock: o.Clock, Log: o.Log,
+		Config: func() (*rest.Config, error) { return kube.Config(o.RESTConfig, o.Kubeconfig, userAgent) },
+	}); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
-	a := &App{options: o, log: o.Log, database: config, auth: authenticator, ready: make(chan struct{})}
-	if o.TLSCert != "" {
-		if a.tls, err = tlsfiles.Config(o.TLSCert, o.TLSKey, o.ClientCA, o.Clock); err != nil {
-			return nil, &service.UsageError{Err: err}
-		}
+	if a.tls, err = o.TLS.Config(o.Clock); err != nil {
+		return nil, err //nolint:wrapcheck // names the flag
 	}
 	return a, nil
 }
@@ -88,26 +91,22 @@ func (a *App) Run(ctx context.Context) error {
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
-	a.apiURL = scheme(a.tls) + s.api.Addr().String()
-	a.managementURL = "http://" + s.management.Addr().String()
+	a.apiURL = service.URL(s.api, a.tls)
+	a.managementURL = service.URL(s.management, nil)
 	return s.run(ctx, func() {
 		close(a.ready)
 		a.log.Info("serving", zap.String("api", a.apiURL), zap.String("management", a.managementURL))
 	})
 }
 
-func scheme(config *tls.Config) string {
-	if config == nil {
-		return "http://"
-	}
-	return "https://"
-}
-
 // open connects to a database that has this program's schema.
 func (a *App) open(ctx context.Context) (*pgxpool.Pool, error) {
 	starting, cancel := context.WithTimeout(ctx, a.options.StartupTimeout)
 	defer cancel()
-	pool, err := database.Open(starting, a.database, a.options.IdleConnections)
+	pool, err := database.Open(starting, a.database, a.options.IdleConnections, database.Wait{
+		Clock: a.options.Clock,
+		Said:  func(reason error) { a.log.Info("waiting for the database", zap.Error(reason)) },
+	})
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
@@ -158,6 +157,9 @@ func (a *App) newServing(pool *pgxpool.Pool) (*serving, error) {
 	o := a.options
 	s := &serving{app: a, pool: pool}
 	observed := metrics.New(pool)
+	if err := observed.Register(a.auth); err != nil {
+		return nil, fmt.Errorf("callers: %w", err)
+	}
 	var err error
 	s.writer, err = ingest.New(pool, ingest.Options{
 		Writers: o.Writers, QueueEvents: o.QueueEvents, Clock: o.Clock, Metrics: observed,

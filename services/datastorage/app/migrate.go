@@ -7,7 +7,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/pflag"
+	"k8s.io/utils/clock"
 
+	"kubernaut.ai/pkg/service"
 	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
@@ -58,6 +61,41 @@ func Migrate(ctx context.Context, databaseURL string, now time.Time) (Migrated, 
 		return nil
 	})
 	return done, err
+}
+
+// MigrateFlags are the flags of a command that migrates.
+type MigrateFlags struct {
+	DatabaseURL string
+	// StartupTimeout bounds the wait for the database.
+	StartupTimeout time.Duration
+}
+
+// AddTo registers --database-url and --startup-timeout, with serve's defaults.
+func (f *MigrateFlags) AddTo(flags *pflag.FlagSet) {
+	AddDatabaseFlag(flags, &f.DatabaseURL)
+	f.StartupTimeout = Defaults().StartupTimeout
+	flags.Var(service.PositiveDuration(&f.StartupTimeout), "startup-timeout", "time to wait for the database at start")
+}
+
+// AwaitDatabase returns when a database answers. It waits for one that is not
+// there yet, no longer than timeout, and tells said why; a wrong password or a
+// database that does not exist are errors at once. Beside a database that
+// starts at the same time, call it before Migrate.
+func AwaitDatabase(ctx context.Context, databaseURL string, timeout time.Duration, c clock.Clock, said func(reason error)) error {
+	config, err := database.ParseURL(databaseURL)
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	wait := database.Wait{Clock: c, Said: said}
+	err = wait.For(ctx, func(ctx context.Context) error {
+		return withConnection(ctx, config, func(*pgx.Conn) error { return nil })
+	})
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
 }
 
 // SchemaStatus compares a database's schema with this program.

@@ -7,10 +7,12 @@ import (
 
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
 	"kubernaut.ai/pkg/service"
 	"kubernaut.ai/pkg/service/auth"
+	"kubernaut.ai/pkg/service/tlsfiles"
 	"kubernaut.ai/services/datastorage/internal/database"
 )
 
@@ -29,11 +31,14 @@ type Options struct {
 	ManagementListen string
 	PprofListen      string
 	Auth             auth.Flags
+	// TLS of the API; plain HTTP where it is empty.
+	TLS tlsfiles.Flags
 
-	// TLSCert and TLSKey are PEM files, read again when they change; both
-	// empty: plain HTTP. With ClientCA, a PEM file, clients must show a
-	// certificate that it signed.
-	TLSCert, TLSKey, ClientCA string
+	// Kubeconfig is the path of a kubeconfig file for --auth kubernetes; empty
+	// means that DataStorage runs in a pod. RESTConfig, where it is set, is used
+	// instead.
+	Kubeconfig string
+	RESTConfig *rest.Config
 
 	// MaxBodyBytes bounds a request's body, before and after decompression.
 	MaxBodyBytes int
@@ -103,9 +108,8 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.ManagementListen, "management-listen", d.ManagementListen, "host:port of probes, metrics and the audit flush")
 	flags.StringVar(&o.PprofListen, "pprof-listen", "", "loopback host:port of net/http/pprof; empty: off")
 	o.Auth.AddTo(flags)
-	flags.StringVar(&o.TLSCert, "tls-cert", "", "PEM file with the API's certificate, read again when it changes; empty: plain HTTP")
-	flags.StringVar(&o.TLSKey, "tls-key", "", "PEM file with the key of --tls-cert")
-	flags.StringVar(&o.ClientCA, "client-ca", "", "PEM file with the authority that clients' certificates must come from")
+	o.TLS.AddTo(flags)
+	flags.StringVar(&o.Kubeconfig, "kubeconfig", "", "kubeconfig file, for --auth kubernetes; empty: the service account of the pod")
 	integer(&o.MaxBodyBytes, d.MaxBodyBytes, "max-body-bytes", "size of the largest request, before and after decompression")
 	integer(&o.MaxBatchEvents, d.MaxBatchEvents, "max-batch-events", "events in one request at most")
 	integer(&o.MaxEventDataBytes, d.MaxEventDataBytes, "max-event-data-bytes", "size of the largest event_data")
@@ -161,11 +165,8 @@ func (o *Options) validate() error {
 	if err := service.CheckProfilesAddress(o.PprofListen); err != nil {
 		return fmt.Errorf("profiles: %w", err)
 	}
-	switch {
-	case (o.TLSCert == "") != (o.TLSKey == ""):
-		return service.Usagef("--tls-cert and --tls-key go together: give both or none")
-	case o.ClientCA != "" && o.TLSCert == "":
-		return service.Usagef("--client-ca needs --tls-cert and --tls-key: certificates of clients are a part of TLS")
+	if o.Kubeconfig != "" && o.Auth.Mode != auth.ModeKubernetes {
+		return service.Usagef("--kubeconfig is given but --auth is %s: use --auth kubernetes", o.Auth.Mode)
 	}
 	return o.validateNumbers()
 }

@@ -2,35 +2,44 @@ package app_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/client-go/rest"
 
 	"kubernaut.ai/pkg/service"
 	"kubernaut.ai/pkg/service/auth"
 	"kubernaut.ai/services/datastorage/app"
 )
 
-const someDatabase = "postgres://alice:secret@127.0.0.1:1/audit"
+const someDatabase = "postgres://alice:pa55word@127.0.0.1:1/audit"
 
 func TestUnusableOptionsNameTheirFlag(t *testing.T) {
 	t.Parallel()
 	for flag, change := range map[string]func(*app.Options){
-		"--database-url is required":         func(o *app.Options) { o.DatabaseURL = "" },
-		"--database-url is not a usable":     func(o *app.Options) { o.DatabaseURL = "postgres://alice:secret@host:port/x" },
-		"--database-max-connections 1":       func(o *app.Options) { o.MaxConnections = 1 },
-		"--database-idle-connections 101":    func(o *app.Options) { o.IdleConnections = 101 },
-		"--listen \"nowhere\"":               func(o *app.Options) { o.Listen = "nowhere" },
-		"--auth none with --listen":          func(o *app.Options) { o.Listen = "0.0.0.0:8080" },
-		"--auth \"magic\"":                   func(o *app.Options) { o.Auth.Mode = "magic" },
-		"--auth token-file needs":            func(o *app.Options) { o.Auth = auth.Flags{Mode: auth.ModeTokenFile} },
+		"--database-url is required":       func(o *app.Options) { o.DatabaseURL = "" },
+		"--database-url is not a usable":   func(o *app.Options) { o.DatabaseURL = "postgres://alice:pa55word@host:port/x" },
+		"--database-max-connections 1":     func(o *app.Options) { o.MaxConnections = 1 },
+		"--database-idle-connections 101":  func(o *app.Options) { o.IdleConnections = 101 },
+		"--listen \"nowhere\"":             func(o *app.Options) { o.Listen = "nowhere" },
+		"--auth none with --listen":        func(o *app.Options) { o.Listen = "0.0.0.0:8080" },
+		"--auth \"magic\"":                 func(o *app.Options) { o.Auth.Mode = "magic" },
+		"--auth token-file needs":          func(o *app.Options) { o.Auth = auth.Flags{Mode: auth.ModeTokenFile} },
+		"--auth kubernetes needs":          func(o *app.Options) { o.Auth.Mode = auth.ModeKubernetes },
+		"--auth-audience is given":         func(o *app.Options) { o.Auth.Audiences = []string{"a"} },
+		"--auth-namespace is given":        func(o *app.Options) { o.Auth.Namespace = "a" },
+		"--kubeconfig is given but --auth": func(o *app.Options) { o.Kubeconfig = "/nowhere" },
+		"--kubeconfig /nowhere": func(o *app.Options) {
+			o.Auth, o.Kubeconfig = auth.Flags{Mode: auth.ModeKubernetes, Namespace: "a"}, "/nowhere"
+		},
 		"--management-listen \"x\"":          func(o *app.Options) { o.ManagementListen = "x" },
 		"--pprof-listen 0.0.0.0:1: profiles": func(o *app.Options) { o.PprofListen = "0.0.0.0:1" },
-		"--tls-cert and --tls-key":           func(o *app.Options) { o.TLSCert = "cert.pem" },
-		"--client-ca needs":                  func(o *app.Options) { o.ClientCA = "ca.pem" },
-		"--tls-cert /nowhere":                func(o *app.Options) { o.TLSCert, o.TLSKey = "/nowhere", "/nowhere" },
+		"--tls-cert and --tls-key":           func(o *app.Options) { o.TLS.Cert = "cert.pem" },
+		"--client-ca needs":                  func(o *app.Options) { o.TLS.ClientCA = "ca.pem" },
+		"--tls-cert /nowhere":                func(o *app.Options) { o.TLS.Cert, o.TLS.Key = "/nowhere", "/nowhere" },
 		"--max-body-bytes -1":                func(o *app.Options) { o.MaxBodyBytes = -1 },
 		"--max-page-bytes -1":                func(o *app.Options) { o.MaxPageBytes = -1 },
 		"--writers 100: want less":           func(o *app.Options) { o.Writers = 100 },
@@ -43,7 +52,7 @@ func TestUnusableOptionsNameTheirFlag(t *testing.T) {
 		if !errors.As(err, &usage) || !strings.Contains(err.Error(), flag) {
 			t.Errorf("%s: got %v", flag, err)
 		}
-		if err != nil && strings.Contains(err.Error(), "secret") {
+		if err != nil && strings.Contains(err.Error(), "pa55word") {
 			t.Errorf("%s: the password is shown: %v", flag, err)
 		}
 	}
@@ -56,12 +65,22 @@ func TestZeroOptionsStandForTheDefaults(t *testing.T) {
 	}
 }
 
+func TestCallersOfAClusterAreTakenBeyondLoopback(t *testing.T) {
+	t.Parallel()
+	if _, err := app.New(app.Options{
+		DatabaseURL: someDatabase, Listen: "0.0.0.0:8080", RESTConfig: &rest.Config{Host: "https://127.0.0.1:1"},
+		Auth: auth.Flags{Mode: auth.ModeKubernetes, Namespace: "kubernaut-system"},
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFlagsStartWithTheDefaultsAndTakeNoZero(t *testing.T) {
 	t.Parallel()
 	var o app.Options
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	o.AddFlags(flags)
-	if want := app.Defaults(); o != want {
+	if want := app.Defaults(); !reflect.DeepEqual(o, want) {
 		t.Errorf("got %+v, want %+v", o, want)
 	}
 	for _, args := range [][]string{{"--writers=0"}, {"--grace=0s"}, {"--queue-events=many"}} {

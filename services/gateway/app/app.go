@@ -15,9 +15,20 @@
 // Delete is for one case: a request that was created under a name which
 // turned out to be used before is taken back. Kinds above the listed ones (the
 // owners that an operator brings) fold more signals if they may be read too.
+//
+// With --auth kubernetes it also needs, in the whole cluster, as in ClusterRole
+// system:auth-delegator:
+//
+//	authentication.k8s.io tokenreviews                create
+//	authorization.k8s.io  subjectaccessreviews        create
+//
+// Whoever sends signals then needs, in the namespace of --auth-namespace:
+//
+//	gateway.kubernaut.ai signals                      create
 package app
 
 import (
+	"crypto/tls"
 	"slices"
 
 	"go.uber.org/zap"
@@ -35,7 +46,8 @@ const userAgent = "kubernaut-gateway"
 type App struct {
 	options Options
 	log     *zap.Logger
-	auth    auth.Authenticator
+	auth    *auth.Gate
+	tls     *tls.Config // nil for plain HTTP
 	sink    *audit.HTTPSink
 	rest    *rest.Config
 
@@ -56,23 +68,32 @@ func New(o Options) (*App, error) {
 	}
 	a := &App{options: o, log: o.Log, ready: make(chan struct{})}
 	var err error
-	if a.auth, err = o.Auth.New("listen", o.Listen, o.Clock); err != nil {
-		return nil, err //nolint:wrapcheck // names the flag
-	}
-	if a.sink, err = sink.New(o.DataStorageURL, o.DataStorageTokenFile, userAgent); err != nil {
+	if a.sink, err = sink.New(sink.Options{
+		URL: o.DataStorageURL, TokenFile: o.DataStorageTokenFile, CAFile: o.DataStorageCAFile, UserAgent: userAgent,
+	}); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	if a.rest, err = kube.Config(o.RESTConfig, o.Kubeconfig, userAgent); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	a.rest.QPS, a.rest.Burst = o.KubeQPS, o.KubeBurst
+	if a.auth, err = o.Auth.NewGate(auth.Server{
+		Flag: "listen", Address: o.Listen, Clock: o.Clock, Log: o.Log,
+		Config: func() (*rest.Config, error) { return a.rest, nil },
+	}); err != nil {
+		return nil, err //nolint:wrapcheck // names the flag
+	}
+	if a.tls, err = o.TLS.Config(o.Clock); err != nil {
+		return nil, err //nolint:wrapcheck // names the flag
+	}
 	return a, nil
 }
 
 // Ready is closed once the Gateway takes signals.
 func (a *App) Ready() <-chan struct{} { return a.ready }
 
-// APIURL is the address of the API, as in http://127.0.0.1:8081; call it after Ready.
+// APIURL is the address of the API, as in http://127.0.0.1:8081 (https with
+// TLS); call it after Ready.
 func (a *App) APIURL() string { return a.apiURL }
 
 // ManagementURL is the address of probes, metrics and flush; call it after Ready.

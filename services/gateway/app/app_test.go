@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/pkg/service/auth"
 	"kubernaut.ai/services/gateway/app"
 )
 
@@ -45,15 +46,25 @@ func TestUnusableOptionsNameTheFlag(t *testing.T) {
 		"no management address":  {"--management-listen", func(o *app.Options) { o.ManagementListen = "nowhere" }},
 		"profiles for everybody": {"--pprof-listen", func(o *app.Options) { o.PprofListen = "0.0.0.0:6060" }},
 		"unknown authentication": {"--auth", func(o *app.Options) { o.Auth.Mode = "magic" }},
-		"no cluster":             {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil }},
-		"no kubeconfig":          {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil; o.Kubeconfig = missing }},
-		"broken kubeconfig":      {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil; o.Kubeconfig = broken }},
-		"no namespace":           {"--namespace", func(o *app.Options) { o.Namespace = "Not One" }},
-		"no watched namespace":   {"--watch-namespace", func(o *app.Options) { o.WatchNamespaces = []string{"a", "-"} }},
-		"negative cool-down":     {"--cool-down", func(o *app.Options) { o.CoolDown = -1 }},
-		"negative grace":         {"--grace", func(o *app.Options) { o.Grace = -1 }},
-		"small spool":            {"--audit-spool-max-bytes", func(o *app.Options) { o.Spool.MaxBytes = 1 }},
-		"negative body":          {"--max-body-bytes", func(o *app.Options) { o.MaxBodyBytes = -1 }},
+		"unhappy namespace":      {"--auth-namespace", func(o *app.Options) { o.Auth = auth.Flags{Mode: auth.ModeKubernetes, Namespace: "-"} }},
+		"outside of a pod":       {"--auth-namespace", func(o *app.Options) { o.Auth = auth.Flags{Mode: auth.ModeKubernetes} }},
+		"audience for nobody":    {"--auth-audience", func(o *app.Options) { o.Auth.Audiences = []string{"a"} }},
+		"certificate, no key":    {"--tls-key", func(o *app.Options) { o.TLS.Cert = missing }},
+		"missing certificate":    {"--tls-cert", func(o *app.Options) { o.TLS.Cert, o.TLS.Key = missing, missing }},
+		"clients' authority":     {"--client-ca", func(o *app.Options) { o.TLS.ClientCA = missing }},
+		"authority for HTTP":     {"--datastorage-ca-file", func(o *app.Options) { o.DataStorageCAFile = missing }},
+		"missing authority": {"--datastorage-ca-file", func(o *app.Options) {
+			o.DataStorageURL, o.DataStorageCAFile = "https://127.0.0.1:1", missing
+		}},
+		"no cluster":           {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil }},
+		"no kubeconfig":        {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil; o.Kubeconfig = missing }},
+		"broken kubeconfig":    {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil; o.Kubeconfig = broken }},
+		"no namespace":         {"--namespace", func(o *app.Options) { o.Namespace = "Not One" }},
+		"no watched namespace": {"--watch-namespace", func(o *app.Options) { o.WatchNamespaces = []string{"a", "-"} }},
+		"negative cool-down":   {"--cool-down", func(o *app.Options) { o.CoolDown = -1 }},
+		"negative grace":       {"--grace", func(o *app.Options) { o.Grace = -1 }},
+		"small spool":          {"--audit-spool-max-bytes", func(o *app.Options) { o.Spool.MaxBytes = 1 }},
+		"negative body":        {"--max-body-bytes", func(o *app.Options) { o.MaxBodyBytes = -1 }},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"kubernaut.ai/pkg/service/auth"
 	"kubernaut.ai/pkg/service/sink"
 	"kubernaut.ai/pkg/service/spool"
+	"kubernaut.ai/pkg/service/tlsfiles"
 )
 
 // Options of a Gateway. The zero value of a field stands for its default,
@@ -27,6 +28,9 @@ type Options struct {
 	// DataStorageTokenFile holds the bearer token for DataStorage. It is read
 	// again for each batch. Empty: no token is sent.
 	DataStorageTokenFile string
+	// DataStorageCAFile holds the authorities that DataStorage's certificate
+	// must come from. It is read again for each connection. Empty: the system's.
+	DataStorageCAFile string
 	// Spool keeps accepted events on disk: with it an answer's events survive
 	// the death of the Gateway, without it they do not.
 	Spool spool.Flags
@@ -37,12 +41,16 @@ type Options struct {
 	ManagementListen string
 	PprofListen      string
 	Auth             auth.Flags
+	// TLS of the API; plain HTTP where it is empty.
+	TLS tlsfiles.Flags
 
 	// Kubeconfig is the path of a kubeconfig file; empty means that the
 	// Gateway runs in a pod. RESTConfig, where it is set, is used instead.
 	Kubeconfig string
 	RESTConfig *rest.Config
-	// KubeQPS and KubeBurst limit the requests to the API server a second.
+	// KubeQPS and KubeBurst limit the requests to the API server a second. The
+	// reviews of callers have limits of the same size of their own, so that
+	// strangers cannot hold up the work on signals.
 	KubeQPS   float32
 	KubeBurst int
 
@@ -96,12 +104,13 @@ func Defaults() Options {
 // AddFlags registers the flags of the options, with their defaults.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	d := Defaults()
-	sink.AddFlags(flags, &o.DataStorageURL, &o.DataStorageTokenFile)
+	sink.AddFlags(flags, &o.DataStorageURL, &o.DataStorageTokenFile, &o.DataStorageCAFile)
 	o.Spool.AddTo(flags)
 	flags.StringVar(&o.Listen, "listen", d.Listen, "host:port of the API")
 	flags.StringVar(&o.ManagementListen, "management-listen", d.ManagementListen, "host:port of probes, metrics and the audit flush")
 	flags.StringVar(&o.PprofListen, "pprof-listen", "", "loopback host:port of net/http/pprof; empty: off")
 	o.Auth.AddTo(flags)
+	o.TLS.AddTo(flags)
 	flags.StringVar(&o.Kubeconfig, "kubeconfig", "", "kubeconfig file; empty: the service account of the pod")
 	o.KubeQPS = d.KubeQPS
 	flags.Var(service.PositiveFloat32(&o.KubeQPS), "kube-qps", "requests to the API server a second, in the long run")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"slices"
 	"time"
 
@@ -69,9 +68,9 @@ func (g *gateway) serveManagement(ctx context.Context) {
 		Flush:   audit.FlushHandler(g.store),
 		Log:     g.log,
 	}
-	g.serve(ctx, "management", g.listeners.management, handler.Handler(), g.share(1)/2)
+	g.serve(ctx, &service.Server{Name: "management", Listener: g.listeners.management, Handler: handler.Handler(), Grace: g.share(1) / 2})
 	if g.listeners.profiles != nil {
-		g.serve(ctx, "profiles", g.listeners.profiles, service.PprofHandler(), g.share(1)/2)
+		g.serve(ctx, &service.Server{Name: "profiles", Listener: g.listeners.profiles, Handler: service.PprofHandler(), Grace: g.share(1) / 2})
 	}
 }
 
@@ -99,6 +98,9 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 	}, func() float64 { return float64(counter.Pending()) })
 	if err := g.registry.Register(pending); err != nil {
 		return fmt.Errorf("register metrics of the counter: %w", err)
+	}
+	if err := g.registry.Register(g.auth); err != nil {
+		return fmt.Errorf("register metrics of the callers: %w", err)
 	}
 	opener := request.NewOpener(request.Options{
 		Cache:     g.cluster.requests,
@@ -131,8 +133,8 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 		return nil
 	})
 	g.run(ctx, "counter", func(ctx context.Context) error { return counter.Run(ctx, g.countsGrace) })
-	g.apiURL = "http://" + g.listeners.api.Addr().String()
-	g.serve(ctx, "API", g.listeners.api, handler, g.share(4))
+	g.apiURL = service.URL(g.listeners.api, g.tls)
+	g.serve(ctx, &service.Server{Name: "API", Listener: g.listeners.api, Handler: handler, TLS: g.tls, Grace: g.share(4)})
 	return nil
 }
 
@@ -159,7 +161,7 @@ func (g *gateway) sweep(ctx context.Context, opener *request.Opener) {
 	}
 }
 
-func (g *gateway) serve(ctx context.Context, name string, l net.Listener, handler http.Handler, grace time.Duration) {
-	server := &service.Server{Name: name, Listener: l, Handler: handler, Grace: grace, Log: g.log}
-	g.run(ctx, name, server.Run)
+func (g *gateway) serve(ctx context.Context, server *service.Server) {
+	server.Log = g.log
+	g.run(ctx, server.Name, server.Run)
 }

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ type Options struct {
 	Owners   Owners
 	Counter  Counter
 	Recorder trail.Recorder
-	Auth     auth.Authenticator
+	Auth     *auth.Gate
 	// Cluster that the Gateway works for; may be empty.
 	Cluster string
 	// MaxBodyBytes is the size of the largest body.
@@ -90,10 +91,32 @@ func New(o Options) (http.Handler, error) {
 		i.identify,
 		i.measure,
 		middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: i.recovered}),
-		auth.Middleware(o.Auth),
 	)
-	e.POST(PathPrometheus, i.alertmanager, i.limit)
+	if err := i.route(e); err != nil {
+		return nil, err
+	}
 	return e, nil
+}
+
+// createSignals is what senders need the permission for.
+var createSignals = auth.Action{Group: "gateway.kubernaut.ai", Resource: "signals", Verb: "create", Role: "signal-sender"}
+
+// route registers the routes; one that names no action is an error.
+func (i *intake) route(e *echo.Echo) error {
+	for _, route := range []struct {
+		path    string
+		action  auth.Action
+		handler echo.HandlerFunc
+	}{
+		{PathPrometheus, createSignals, i.alertmanager},
+	} {
+		permitted, err := i.Auth.Permit(route.action)
+		if err != nil {
+			return fmt.Errorf("route %s: %w", route.path, err)
+		}
+		e.POST(route.path, route.handler, permitted, i.limit)
+	}
+	return nil
 }
 
 // identify gives the request its id, which is the correlation id of what is

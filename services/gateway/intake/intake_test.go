@@ -89,7 +89,7 @@ func setup(t *testing.T, change ...func(*intake.Options)) *bundle {
 	}
 	o := intake.Options{
 		Opener: c, Owners: c, Counter: c, Recorder: c,
-		Auth:          auth.None{},
+		Auth:          auth.NewGate(auth.None{}, zap.NewNop()),
 		MaxBodyBytes:  64 << 10,
 		MaxConcurrent: 2,
 		Timeout:       10 * time.Second,
@@ -401,21 +401,63 @@ func TestTooManyRequestsAreTurnedAway(t *testing.T) {
 	group.Wait()
 }
 
-// refusing knows nobody.
-type refusing struct{}
-
-func (refusing) Authenticate(*http.Request) (auth.Caller, error) {
-	return auth.Caller{}, auth.ErrUnauthenticated
+// doorkeeper answers with its errors, and remembers what it was asked.
+type doorkeeper struct {
+	unknown, forbidden error
+	asked              auth.Action
 }
 
-func TestUnknownCallersAreTurnedAway(t *testing.T) {
+func (d *doorkeeper) Authenticate(*http.Request) (auth.Caller, error) {
+	return auth.Caller{Name: "alertmanager"}, d.unknown
+}
+
+func (d *doorkeeper) Authorize(_ context.Context, caller auth.Caller, action auth.Action) error {
+	if caller.Name != "alertmanager" {
+		return errors.New("who is that")
+	}
+	d.asked = action
+	return d.forbidden
+}
+
+func TestCallersNeedThePermissionToCreateSignals(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *intake.Options) { o.Auth = refusing{} })
-	response, answer := b.post(t, message(alert("firing", "A")))
-	if response.code != http.StatusUnauthorized || response.header.Get("WWW-Authenticate") == "" {
+	for name, test := range map[string]struct {
+		doorkeeper doorkeeper
+		status     int
+		header     string
+	}{
+		"unknown":   {doorkeeper{unknown: &auth.UnauthenticatedError{}}, http.StatusUnauthorized, "WWW-Authenticate"},
+		"forbidden": {doorkeeper{forbidden: &auth.ForbiddenError{}}, http.StatusForbidden, "X-Request-ID"},
+		"in doubt":  {doorkeeper{forbidden: &auth.UnavailableError{Cause: errors.New("away")}}, http.StatusServiceUnavailable, "Retry-After"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, func(o *intake.Options) { o.Auth = auth.NewGate(&test.doorkeeper, zap.NewNop()) })
+			response, answer := b.post(t, message(alert("firing", "A")))
+			if response.code != test.status || response.header.Get(test.header) == "" {
+				t.Errorf("%d %v %v", response.code, response.header, answer)
+			}
+			b.expectEvents(t)
+		})
+	}
+	keeper := &doorkeeper{}
+	b := setup(t, func(o *intake.Options) { o.Auth = auth.NewGate(keeper, zap.NewNop()) })
+	if response, answer := b.post(t, message(alert("firing", "A"))); response.code != http.StatusCreated {
 		t.Errorf("%d %v", response.code, answer)
 	}
-	b.expectEvents(t)
+	want := auth.Action{Group: "gateway.kubernaut.ai", Resource: "signals", Verb: "create", Role: "signal-sender"}
+	if keeper.asked != want {
+		t.Errorf("asked for %+v, want %+v", keeper.asked, want)
+	}
+}
+
+func TestAnAPIWithoutAGateIsRefused(t *testing.T) {
+	t.Parallel()
+	o := setup(t).options
+	o.Auth, o.Registerer = nil, prometheus.NewRegistry()
+	if _, err := intake.New(o); err == nil || !strings.Contains(err.Error(), intake.PathPrometheus) {
+		t.Errorf("error %v, want one that names the route", err)
+	}
 }
 
 func TestARequestWithoutAUsableIDGetsOne(t *testing.T) {

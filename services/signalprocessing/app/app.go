@@ -43,7 +43,9 @@ func New(o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	storage, err := sink.New(o.DataStorageURL, o.DataStorageTokenFile, userAgent)
+	storage, err := sink.New(sink.Options{
+		URL: o.DataStorageURL, TokenFile: o.DataStorageTokenFile, CAFile: o.DataStorageCAFile, UserAgent: userAgent,
+	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}

@@ -40,6 +40,7 @@ func TestUnusableOptionsNameTheFlag(t *testing.T) {
 		"no DataStorage":     {func(o *app.Options) { o.DataStorageURL = "" }, []string{"--datastorage-url", "required"}},
 		"DataStorage":        {func(o *app.Options) { o.DataStorageURL = "datastorage" }, []string{"--datastorage-url"}},
 		"no token file":      {func(o *app.Options) { o.DataStorageTokenFile = "/nowhere/token" }, []string{"--datastorage-token-file", "/nowhere/token"}},
+		"authority for HTTP": {func(o *app.Options) { o.DataStorageCAFile = empty }, []string{"--datastorage-ca-file", "https"}},
 		"empty token file":   {func(o *app.Options) { o.DataStorageTokenFile = empty }, []string{"--datastorage-token-file", "empty"}},
 		"management address": {func(o *app.Options) { o.ManagementListen = "9092" }, []string{"--management-listen", "host:port"}},
 		"pprof address":      {func(o *app.Options) { o.PprofListen = "nothing" }, []string{"--pprof-listen", "host:port"}},

@@ -31,8 +31,6 @@ import (
 const (
 	userAgent = "kubernaut-signalprocessing"
 	leaseName = "signalprocessing.kubernaut.ai"
-	// podNamespaceFile is there where the service runs in a pod.
-	podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 )
 
 // restConfig finds the cluster.
@@ -42,7 +40,7 @@ func (o *Options) restConfig() (*rest.Config, error) {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	if o.LeaderElect && o.LeaderElectionNamespace == "" {
-		if _, err := os.Stat(podNamespaceFile); err != nil {
+		if _, err := os.Stat(kube.PodNamespaceFile); err != nil {
 			return nil, service.Usagef("--leader-elect outside of a pod needs --leader-election-namespace; a single replica can do with --leader-elect=false")
 		}
 	}

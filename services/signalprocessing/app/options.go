@@ -34,6 +34,9 @@ type Options struct {
 	// DataStorageTokenFile holds the bearer token for DataStorage and is read
 	// again for each write; no token is sent where it is empty.
 	DataStorageTokenFile string
+	// DataStorageCAFile holds the authorities that DataStorage's certificate must
+	// come from and is read again for each connection; the system's where it is empty.
+	DataStorageCAFile string
 	// Spool keeps accepted events on disk: with it a status' events survive the
 	// death of the service, without it they do not.
 	Spool spool.Flags
@@ -79,7 +82,7 @@ type Options struct {
 // AddFlags registers a flag for each option, with the option's default.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	o.complete()
-	sink.AddFlags(flags, &o.DataStorageURL, &o.DataStorageTokenFile)
+	sink.AddFlags(flags, &o.DataStorageURL, &o.DataStorageTokenFile, &o.DataStorageCAFile)
 	o.Spool.AddTo(flags)
 	flags.StringVar(&o.ManagementListen, "management-listen", o.ManagementListen, "host:port of probes, metrics and the audit flush")
 	flags.StringVar(&o.PprofListen, "pprof-listen", o.PprofListen, "loopback host:port of net/http/pprof; empty: off")

@@ -23,8 +23,8 @@ const (
 )
 
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=signalprocessings,verbs=get;list;watch
-// +kubebuilder:rbac:groups=kubernaut.ai,resources=signalprocessings/status,verbs=patch;update
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=kubernaut.ai,resources=signalprocessings/status,verbs=patch
+// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups="",resources=pods;nodes;namespaces;services;persistentvolumeclaims;persistentvolumes;replicationcontrollers,verbs=get
 // +kubebuilder:rbac:groups=apps,resources=deployments;replicasets;statefulsets;daemonsets,verbs=get
 // +kubebuilder:rbac:groups=batch,resources=jobs;cronjobs,verbs=get

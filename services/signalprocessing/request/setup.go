@@ -22,7 +22,7 @@ const (
 )
 
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=remediationrequests,verbs=get;list;watch
-// +kubebuilder:rbac:groups=kubernaut.ai,resources=remediationrequests/status,verbs=patch;update
+// +kubebuilder:rbac:groups=kubernaut.ai,resources=remediationrequests/status,verbs=patch
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=remediationrequests/finalizers,verbs=update
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=signalprocessings,verbs=get;list;watch;create
 

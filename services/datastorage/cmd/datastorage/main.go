@@ -10,8 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
+	"k8s.io/utils/clock"
 
 	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/pkg/service/kube"
 	"kubernaut.ai/services/datastorage/app"
 )
 
@@ -28,6 +30,7 @@ func root() *cobra.Command {
 func serve() *cobra.Command {
 	var options app.Options
 	return service.Serve(prefix, "Serve the API until SIGTERM or SIGINT", options.AddFlags, func(log *zap.Logger) (service.App, error) {
+		kube.LogTo(log)
 		options.Log = log
 		return app.New(options)
 	})
@@ -40,9 +43,15 @@ func migrate() *cobra.Command {
 }
 
 func migrateUp() *cobra.Command {
-	var url string
+	var flags app.MigrateFlags
 	c := &cobra.Command{Use: "up", Short: "Apply what the database lacks", Args: service.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		done, err := app.Migrate(c.Context(), url, time.Now())
+		err := app.AwaitDatabase(c.Context(), flags.DatabaseURL, flags.StartupTimeout, clock.RealClock{}, func(reason error) {
+			c.PrintErrf("waiting up to %s for the database: %v\n", flags.StartupTimeout, reason)
+		})
+		if err != nil {
+			return err //nolint:wrapcheck // names what failed
+		}
+		done, err := app.Migrate(c.Context(), flags.DatabaseURL, time.Now())
 		out := c.OutOrStdout() // a reader who went away does not undo what was done
 		for _, m := range done.Migrations {
 			_, _ = fmt.Fprintf(out, "applied %s in %s\n", m.Name, m.Took.Round(time.Millisecond))
@@ -55,7 +64,7 @@ func migrateUp() *cobra.Command {
 		}
 		return err //nolint:wrapcheck // names what failed
 	}}
-	app.AddDatabaseFlag(c.Flags(), &url)
+	flags.AddTo(c.Flags())
 	service.Configure(c, prefix)
 	return c
 }

@@ -47,3 +47,21 @@ func TestUnreachableDatabaseFailsWithOneLine(t *testing.T) {
 		t.Errorf("got %q", text)
 	}
 }
+
+func TestMigrationSaysThatItWaitsForTheDatabase(t *testing.T) {
+	t.Parallel()
+	var stderr bytes.Buffer
+	c := root()
+	c.SetErr(&stderr)
+	args := []string{"migrate", "up", "--startup-timeout", "10ms", "--database-url", "postgres://alice:secret@127.0.0.1:1/audit?sslmode=disable"}
+	if code := service.Execute(t.Context(), c, args, &stderr); code != service.ExitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	said, failed, _ := strings.Cut(stderr.String(), "\n")
+	if !strings.HasPrefix(said, `waiting up to 10ms for the database: database "audit" on 127.0.0.1:1 as user "alice": unreachable: `) {
+		t.Errorf("said %q", said)
+	}
+	if !strings.Contains(failed, "unreachable") || !strings.Contains(failed, "--startup-timeout") || strings.Contains(said+failed, "secret") {
+		t.Errorf("failed with %q", failed)
+	}
+}

@@ -86,8 +86,9 @@ func raiseDurability(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// Open makes the pool and checks that the database answers and has room for it.
-func Open(ctx context.Context, config *pgxpool.Config, idle int) (*pgxpool.Pool, error) {
+// Open makes the pool, waits until the database answers, and checks that it has
+// room for it.
+func Open(ctx context.Context, config *pgxpool.Config, idle int, wait Wait) (*pgxpool.Pool, error) {
 	limit := &idleLimit{most: int32(idle)} //nolint:gosec // bounded by Parse
 	config = config.Copy()
 	config.AfterRelease = limit.keep
@@ -96,9 +97,15 @@ func Open(ctx context.Context, config *pgxpool.Config, idle int) (*pgxpool.Pool,
 		return nil, fmt.Errorf("open database pool: %w", err)
 	}
 	limit.pool.Store(pool)
-	if err := check(ctx, pool); err != nil {
+	err = wait.For(ctx, func(ctx context.Context) error {
+		if err := check(ctx, pool); err != nil {
+			return Explain(config.ConnConfig, err)
+		}
+		return nil
+	})
+	if err != nil {
 		pool.Close()
-		return nil, Explain(config.ConnConfig, err)
+		return nil, err
 	}
 	return pool, nil
 }

@@ -33,7 +33,7 @@ type Config struct {
 	Decoder  *event.Decoder
 	Writer   *ingest.Writer
 	Finder   *query.Finder
-	Auth     auth.Authenticator
+	Auth     *auth.Gate
 	Observer Observer
 	Log      *zap.Logger
 	Clock    clock.PassiveClock
@@ -75,14 +75,11 @@ func New(c Config) (http.Handler, error) {
 	e := echo.New()
 	e.HTTPErrorHandler = problem.ErrorHandler(c.Log)
 	e.Use(requestID, recovered)
-	protected := map[string][]echo.MiddlewareFunc{}
-	for operation, parameters := range document.operations {
-		protected[operation] = []echo.MiddlewareFunc{checked(parameters)}
-		if operation != "getOpenAPI" {
-			protected[operation] = append([]echo.MiddlewareFunc{auth.Middleware(c.Auth)}, protected[operation]...)
-		}
+	before, err := middlewares(document.operations, c.Auth)
+	if err != nil {
+		return nil, err
 	}
-	routes.RegisterHandlersWithOptions(e, api, routes.RegisterHandlersOptions{OperationMiddlewares: protected})
+	routes.RegisterHandlersWithOptions(e, api, routes.RegisterHandlersOptions{OperationMiddlewares: before})
 	e.GET("/health", api.alive)
 	e.GET("/health/live", api.alive)
 	e.GET("/health/ready", api.ready)

@@ -2,6 +2,7 @@
 package metrics
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -73,6 +74,14 @@ func New(pool *pgxpool.Pool) *Metrics {
 		m.rejects.WithLabelValues(string(reason))
 	}
 	return m
+}
+
+// Register adds what another part counts.
+func (m *Metrics) Register(c prometheus.Collector) error {
+	if err := m.registry.Register(c); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return nil
 }
 
 // Gatherer returns everything that is counted.

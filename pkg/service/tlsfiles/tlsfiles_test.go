@@ -17,7 +17,7 @@ import (
 
 	testclock "k8s.io/utils/clock/testing"
 
-	"kubernaut.ai/services/datastorage/internal/tlsfiles"
+	"kubernaut.ai/pkg/service/tlsfiles"
 )
 
 // write makes a self-signed certificate of a name.
@@ -64,7 +64,7 @@ func TestReplacedFilesAreUsed(t *testing.T) {
 	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
 	write(t, cert, key, "first")
 	fake := testclock.NewFakePassiveClock(time.Now())
-	config, err := tlsfiles.Config(cert, key, "", fake)
+	config, err := tlsfiles.ServerConfig(cert, key, "", fake)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestReplacedFilesAreUsed(t *testing.T) {
 	if name := served(t, config); name != "the second" {
 		t.Errorf("with a broken file: %s, want the last usable", name)
 	}
-	if _, err := tlsfiles.Config(cert, key, "", fake); err == nil {
+	if _, err := tlsfiles.ServerConfig(cert, key, "", fake); err == nil {
 		t.Error("a broken file at start: no error")
 	}
 }

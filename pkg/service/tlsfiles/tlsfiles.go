@@ -1,9 +1,9 @@
-// Package tlsfiles serves TLS from files that are read again when they change.
+// Package tlsfiles speaks TLS with files that are read again when they change,
+// as servers and as clients.
 package tlsfiles
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"os"
 	"strings"
@@ -16,10 +16,10 @@ import (
 // checkEvery bounds how long a replaced file goes unnoticed.
 const checkEvery = 5 * time.Second
 
-// Config makes a server's TLS configuration. With a clientCA, clients must show
+// ServerConfig makes a server's TLS configuration. With a clientCA, clients must show
 // a certificate of that authority. Files that become unusable later leave the
 // last usable ones in place.
-func Config(cert, key, clientCA string, c clock.PassiveClock) (*tls.Config, error) {
+func ServerConfig(cert, key, clientCA string, c clock.PassiveClock) (*tls.Config, error) {
 	f := &files{cert: cert, key: key, clientCA: clientCA, clock: c}
 	current, err := f.load()
 	if err != nil {
@@ -84,13 +84,8 @@ func (f *files) load() (*tls.Config, error) {
 	if f.clientCA == "" {
 		return config, nil
 	}
-	text, err := os.ReadFile(f.clientCA)
-	if err != nil {
+	if config.ClientCAs, err = readAuthorities(f.clientCA); err != nil {
 		return nil, fmt.Errorf("--client-ca: %w", err)
-	}
-	config.ClientCAs = x509.NewCertPool()
-	if !config.ClientCAs.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("--client-ca %s: holds no PEM certificate", f.clientCA)
 	}
 	config.ClientAuth = tls.RequireAndVerifyClientCert
 	return config, nil

@@ -1,0 +1,194 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+)
+
+// reviewTimeout bounds one question to the API server.
+const reviewTimeout = 5 * time.Second
+
+// KubernetesOptions configure a Kubernetes guard.
+type KubernetesOptions struct {
+	// Audiences that a token may be for, one of them at least; the API
+	// server's own where there is none.
+	Audiences []string
+	// Namespace in which callers need their permissions; required.
+	Namespace string
+	// Timeout of a question to the API server; 5 s where it is 0.
+	Timeout time.Duration
+	// Clock and Log are required.
+	Clock clock.PassiveClock
+	Log   *zap.Logger
+}
+
+// Kubernetes is a Guard that asks an API server: who a bearer token belongs to
+// by TokenReview, and what they may do by SubjectAccessReview. An answer counts
+// for a while, see reviews; a token or permission that was taken away is good
+// for a minute more at most.
+//
+// It is a prometheus.Collector. Its own account needs to create tokenreviews
+// and subjectaccessreviews, which ClusterRole system:auth-delegator permits.
+type Kubernetes struct {
+	options        KubernetesOptions
+	authentication authenticationclient.AuthenticationV1Interface
+	authorization  authorizationclient.AuthorizationV1Interface
+	tokens, access *reviews
+	seconds        *prometheus.HistogramVec
+}
+
+// NewKubernetes makes a guard that asks the API server of config. It opens no
+// connection.
+func NewKubernetes(config *rest.Config, o KubernetesOptions) (*Kubernetes, error) {
+	o.Timeout = cmp.Or(o.Timeout, reviewTimeout)
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes API server %s: %w", config.Host, err)
+	}
+	k := &Kubernetes{options: o, seconds: newReviewSeconds()}
+	if k.authentication, err = authenticationclient.NewForConfigAndClient(config, client); err != nil {
+		return nil, fmt.Errorf("kubernetes API server %s: %w", config.Host, err)
+	}
+	if k.authorization, err = authorizationclient.NewForConfigAndClient(config, client); err != nil {
+		return nil, fmt.Errorf("kubernetes API server %s: %w", config.Host, err)
+	}
+	places := make(chan struct{}, maxReviews)
+	k.tokens = newReviews("token", &o, places, k.seconds)
+	k.access = newReviews("access", &o, places, k.seconds)
+	return k, nil
+}
+
+// Describe implements prometheus.Collector.
+func (k *Kubernetes) Describe(to chan<- *prometheus.Desc) { k.seconds.Describe(to) }
+
+// Collect implements prometheus.Collector.
+func (k *Kubernetes) Collect(to chan<- prometheus.Metric) { k.seconds.Collect(to) }
+
+// Authenticate reviews the request's bearer token.
+func (k *Kubernetes) Authenticate(r *http.Request) (Caller, error) {
+	token, err := bearer(r)
+	if err != nil {
+		return Caller{}, err
+	}
+	v, err := k.tokens.get(r.Context(), sha256.Sum256([]byte(token)), func(ctx context.Context) (verdict, error) {
+		return k.reviewToken(ctx, token)
+	})
+	if err != nil {
+		return Caller{}, err
+	}
+	if !v.good {
+		return Caller{}, &UnauthenticatedError{Detail: k.advice(), Cause: errors.New(v.reason)}
+	}
+	return v.caller, nil
+}
+
+// Authorize reviews the caller's permission.
+func (k *Kubernetes) Authorize(ctx context.Context, caller Caller, action Action) error {
+	spec := authorizationv1.SubjectAccessReviewSpec{
+		User: caller.Name, UID: caller.UID, Groups: caller.Groups,
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Namespace: k.options.Namespace, Group: action.Group, Resource: action.Resource, Verb: action.Verb,
+		},
+	}
+	if len(caller.Extra) > 0 {
+		spec.Extra = make(map[string]authorizationv1.ExtraValue, len(caller.Extra))
+		for key, values := range caller.Extra {
+			spec.Extra[key] = values
+		}
+	}
+	// The encoding of a map is sorted: equal questions have equal keys.
+	key, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("encode access review: %w", err)
+	}
+	v, err := k.access.get(ctx, sha256.Sum256(key), func(ctx context.Context) (verdict, error) {
+		return k.reviewAccess(ctx, spec)
+	})
+	if err != nil {
+		return err
+	}
+	if !v.good {
+		return &ForbiddenError{Caller: caller.Name, Action: action, Namespace: k.options.Namespace, Reason: v.reason}
+	}
+	return nil
+}
+
+func (k *Kubernetes) advice() string {
+	const text = "the API server does not know this bearer token: it may have expired, or be for another audience than "
+	if len(k.options.Audiences) == 0 {
+		return text + "the API server's own"
+	}
+	return text + strings.Join(k.options.Audiences, " or ")
+}
+
+func (k *Kubernetes) reviewToken(ctx context.Context, token string) (verdict, error) {
+	answer, err := k.authentication.TokenReviews().Create(ctx, &authenticationv1.TokenReview{
+		Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: k.options.Audiences},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return verdict{}, fmt.Errorf("review token: %w", err)
+	}
+	status := &answer.Status
+	switch {
+	case !status.Authenticated:
+		return verdict{reason: cmp.Or(status.Error, "unknown token")}, nil
+	case !k.meant(status.Audiences):
+		// An authenticator that knows nothing of audiences says yes without naming one.
+		return verdict{reason: fmt.Sprintf("token is for audiences %q", status.Audiences)}, nil
+	case status.User.Username == "":
+		return verdict{reason: "token belongs to nobody"}, nil
+	}
+	caller := Caller{Name: status.User.Username, UID: status.User.UID, Groups: status.User.Groups}
+	if len(status.User.Extra) > 0 {
+		caller.Extra = make(map[string][]string, len(status.User.Extra))
+		for key, values := range status.User.Extra {
+			caller.Extra[key] = values
+		}
+	}
+	return verdict{good: true, caller: caller}, nil
+}
+
+// meant reports whether a token of these audiences is for this service.
+func (k *Kubernetes) meant(audiences []string) bool {
+	return len(k.options.Audiences) == 0 || slices.ContainsFunc(k.options.Audiences, func(own string) bool {
+		return slices.Contains(audiences, own)
+	})
+}
+
+func (k *Kubernetes) reviewAccess(ctx context.Context, spec authorizationv1.SubjectAccessReviewSpec) (verdict, error) {
+	answer, err := k.authorization.SubjectAccessReviews().Create(ctx,
+		&authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
+	if err != nil {
+		return verdict{}, fmt.Errorf("review access: %w", err)
+	}
+	status := &answer.Status
+	switch {
+	case status.Denied:
+		return verdict{reason: status.Reason}, nil
+	case status.Allowed:
+		return verdict{good: true}, nil
+	case status.EvaluationError != "":
+		// An authorizer that the API server asks in turn did not answer: that may pass.
+		return verdict{}, fmt.Errorf("review access: the API server could not decide: %s", status.EvaluationError)
+	default:
+		return verdict{reason: status.Reason}, nil
+	}
+}

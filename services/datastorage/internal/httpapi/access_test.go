@@ -1,0 +1,85 @@
+package httpapi //nolint:testpackage // what stands before the operations is an inner step
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"kubernaut.ai/pkg/service/auth"
+)
+
+// forbidding knows everybody, permits nothing, and remembers what it was asked.
+type forbidding struct {
+	auth.None
+
+	asked *auth.Action
+}
+
+func (f forbidding) Authorize(_ context.Context, _ auth.Caller, action auth.Action) error {
+	*f.asked = action
+	return &auth.ForbiddenError{Action: action}
+}
+
+func TestEachRouteNamesItsAction(t *testing.T) {
+	t.Parallel()
+	var asked auth.Action
+	handler, err := New(Config{
+		Auth: auth.NewGate(forbidding{asked: &asked}, zap.NewNop()), Log: zap.NewNop(), BodyBytes: 1 << 20,
+		Clock: clocktesting.NewFakePassiveClock(time.Now()), Ready: func(*http.Request) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const events = "/api/v1/audit/events"
+	for route, verb := range map[string]string{
+		"POST " + events:            "create",
+		"POST " + events + "/batch": "create",
+		"GET " + events:             "list",
+		"GET " + events + "/01890000-0000-7000-8000-000000000000": "get",
+		"GET /openapi.json": "",
+		"GET /health":       "",
+		"GET /health/live":  "",
+		"GET /health/ready": "",
+	} {
+		method, path, _ := strings.Cut(route, " ")
+		asked = auth.Action{}
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody))
+		want, status := auth.Action{}, http.StatusOK
+		if verb != "" {
+			role := map[bool]string{true: "audit-writer", false: "audit-reader"}[verb == "create"]
+			want, status = auth.Action{Group: "audit.kubernaut.ai", Resource: "events", Verb: verb, Role: role}, http.StatusForbidden
+		}
+		if asked != want || answer.Code != status {
+			t.Errorf("%s: asked for %+v and answered %d, want %+v and %d", route, asked, answer.Code, want, status)
+		}
+	}
+}
+
+func TestAnOperationWithoutAnActionIsRefused(t *testing.T) {
+	t.Parallel()
+	document, err := newDocument()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := auth.NewGate(auth.None{}, zap.NewNop())
+	before, err := middlewares(document.operations, gate)
+	if err != nil || len(before) != len(document.operations) {
+		t.Errorf("%d of %d operations have something before them, error %v", len(before), len(document.operations), err)
+	}
+	forgotten := maps.Clone(document.operations)
+	forgotten["eraseEvents"] = nil
+	if _, err := middlewares(forgotten, gate); err == nil || !strings.Contains(err.Error(), "eraseEvents") {
+		t.Errorf("error %v, want one that names the operation", err)
+	}
+	if _, err := middlewares(document.operations, nil); err == nil {
+		t.Error("an API without a gate was taken")
+	}
+}
