@@ -33,7 +33,7 @@ configuration() {
 		  - {containerPort: 30081, hostPort: ${GATEWAY_PORT:-30081}, listenAddress: "127.0.0.1", protocol: TCP}
 	Y
 	# Kubernetes 1.35 and later refuse a host with cgroup v1 unless told otherwise.
-	[ -e /sys/fs/cgroup/cgroup.controllers ] || cat <<-'Y'
+	[ "$(docker info --format '{{.CgroupVersion}}')" != 1 ] || cat <<-'Y'
 		kubeadmConfigPatches:
 		- |
 		  kind: KubeletConfiguration
