@@ -14,6 +14,6 @@ func main() {
 		Use:   "kubernaut",
 		Short: "Alerts become remediations, with an audit trail that can be proved complete",
 	})
-	root.AddCommand(upCommand(), demoCommand())
+	root.AddCommand(upCommand(), demoCommand(), mustGatherCommand())
 	os.Exit(service.Main(root))
 }

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+
+	"github.com/spf13/cobra"
+
+	"kubernaut.ai/cmd/kubernaut/mustgather"
+	"kubernaut.ai/pkg/service"
+)
+
+// mustGatherCommand leaves its flags to the script, which is of use without this program too.
+func mustGatherCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                "must-gather",
+		Short:              "Collect what is needed to diagnose a cluster: resources, logs, metrics, audit stores, timelines",
+		DisableFlagParsing: true,
+		RunE:               mustGather,
+	}
+}
+
+func mustGather(c *cobra.Command, args []string) error {
+	err := mustgather.Run(c.Context(), mustgather.Options{
+		Args: args, Env: []string{"MUST_GATHER_NAME=" + c.CommandPath()},
+		Stdout: c.OutOrStdout(), Stderr: c.ErrOrStderr(),
+	})
+	ended, ok := errors.AsType[*exec.ExitError](err)
+	switch {
+	case err == nil:
+		return nil
+	case ok && ended.ExitCode() == service.ExitUsage:
+		return service.Usagef("must-gather cannot use its flags, as it says above")
+	case ok:
+		return fmt.Errorf("nothing was collected, as must-gather says above: %w", err)
+	}
+	return err //nolint:wrapcheck // says what is missing
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"kubernaut.ai/pkg/service"
+)
+
+// kubectl is a program that knows no cluster.
+const kubectl = "#!/bin/sh\necho 'The connection to the server was refused' >&2\nexit 1\n"
+
+func runMustGather(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	root := service.Group(&cobra.Command{Use: "kubernaut"})
+	root.AddCommand(mustGatherCommand())
+	var out, complaints bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&complaints)
+	code = service.Execute(context.WithoutCancel(t.Context()), root, append([]string{"must-gather"}, args...), &complaints)
+	return code, out.String(), complaints.String()
+}
+
+func TestMustGatherPassesItsFlagsOn(t *testing.T) {
+	code, out, _ := runMustGather(t, "--help")
+	if code != service.ExitOK || !strings.Contains(out, "Usage: kubernaut must-gather [flags]") {
+		t.Errorf("--help: code %d, output %q", code, out)
+	}
+	code, _, complaints := runMustGather(t, "--since", "soon")
+	if code != service.ExitUsage || !strings.Contains(complaints, "--since soon: no duration; give one like 30m or 1h30m (see kubernaut must-gather --help)") {
+		t.Errorf("unusable flag: code %d, output %q", code, complaints)
+	}
+}
+
+func TestMustGatherLeavesAnArchiveOfAClusterThatIsAway(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "kubectl")
+	if err := os.WriteFile(program, []byte(kubectl), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KUBECTL", program)
+	code, out, complaints := runMustGather(t, "--dest", dir)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	archive := lines[len(lines)-1]
+	if code != service.ExitOK || !strings.HasSuffix(archive, ".tar.gz") {
+		t.Fatalf("code %d, output %q, %q", code, out, complaints)
+	}
+	if _, err := os.Stat(archive); err != nil {
+		t.Error(err)
+	}
+	missed, err := os.ReadFile(filepath.Join(strings.TrimSuffix(archive, ".tar.gz"), "not-collected.txt"))
+	if err != nil || !strings.Contains(string(missed), "The connection to the server was refused") {
+		t.Errorf("not-collected.txt: %q, %v", missed, err)
+	}
+}
+
+func TestMustGatherNamesWhatIsMissing(t *testing.T) {
+	t.Setenv("KUBECTL", "no-such-kubectl")
+	code, _, complaints := runMustGather(t, "--dest", t.TempDir())
+	if code != service.ExitFailed || !strings.Contains(complaints, "no-such-kubectl is missing: install it, or name one in KUBECTL") {
+		t.Errorf("without kubectl: code %d, output %q", code, complaints)
+	}
+	t.Setenv("PATH", t.TempDir())
+	code, _, complaints = runMustGather(t)
+	if code != service.ExitFailed || !strings.Contains(complaints, "needs bash, which is missing") {
+		t.Errorf("without bash: code %d, output %q", code, complaints)
+	}
+}

@@ -1,0 +1,1 @@
+../cmd/kubernaut/mustgather/must-gather.sh
