@@ -16,6 +16,7 @@ import (
 
 	"kubernaut.ai/api/datastorage"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -119,7 +120,7 @@ func storeJSON(ctx context.Context, base, path string, value any, header ...stri
 }
 
 func headerOf(lines ...string) http.Header {
-	h := jsonHeader()
+	h := alertmanager.JSON()
 	for i := 0; i+1 < len(lines); i += 2 {
 		h.Set(lines[i], lines[i+1])
 	}

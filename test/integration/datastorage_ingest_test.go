@@ -19,6 +19,7 @@ import (
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/pkg/service/auth"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/alertmanager"
 )
 
 var _ = Describe("DataStorage ingest", func() {
@@ -94,15 +95,15 @@ var _ = Describe("DataStorage ingest", func() {
 			Expect(*problem.Detail).To(ContainSubstring(detail))
 			Expect(*problem.Instance).To(Equal(path))
 		},
-		Entry("an unparsable body", 400, "validation-error", "line 2, column 1", storeBatch, jsonHeader(), text("[{},\n}]")),
-		Entry("an empty body", 400, "validation-error", "empty", storeBatch, jsonHeader(), text("")),
-		Entry("no array", 400, "validation-error", "must be a JSON array", storeBatch, jsonHeader(), text("{}")),
-		Entry("an empty batch", 400, "validation-error", "no event", storeBatch, jsonHeader(), text("[]")),
-		Entry("a deep body", 400, "validation-error", "nested more than", storeBatch, jsonHeader(),
+		Entry("an unparsable body", 400, "validation-error", "line 2, column 1", storeBatch, alertmanager.JSON(), text("[{},\n}]")),
+		Entry("an empty body", 400, "validation-error", "empty", storeBatch, alertmanager.JSON(), text("")),
+		Entry("no array", 400, "validation-error", "must be a JSON array", storeBatch, alertmanager.JSON(), text("{}")),
+		Entry("an empty batch", 400, "validation-error", "no event", storeBatch, alertmanager.JSON(), text("[]")),
+		Entry("a deep body", 400, "validation-error", "nested more than", storeBatch, alertmanager.JSON(),
 			func() []byte { return slices.Concat(bytes.Repeat([]byte("["), 100), bytes.Repeat([]byte("]"), 100)) }),
-		Entry("too many events", 413, "request-entity-too-large", "more than 10000 events", storeBatch, jsonHeader(),
+		Entry("too many events", 413, "request-entity-too-large", "more than 10000 events", storeBatch, alertmanager.JSON(),
 			func() []byte { return encode(make([]fields, 10_001)) }),
-		Entry("an oversized body", 413, "request-entity-too-large", "larger than 16777216 bytes", storeBatch, jsonHeader(),
+		Entry("an oversized body", 413, "request-entity-too-large", "larger than 16777216 bytes", storeBatch, alertmanager.JSON(),
 			func() []byte { return bytes.Repeat([]byte(" "), 16<<20+1) }),
 		Entry("a body that grows beyond the limit in gzip", 413, "request-entity-too-large", "after decompression", storeBatch,
 			headerOf("Content-Encoding", "gzip"), func() []byte { return gzipped(bytes.Repeat([]byte(" "), 64<<20)) }),
@@ -115,8 +116,8 @@ var _ = Describe("DataStorage ingest", func() {
 		Entry("NDJSON for one event", 415, "unsupported-media-type", "send application/json", storeEvents,
 			http.Header{"Content-Type": {"application/x-ndjson"}}, text("{}")),
 		Entry("an unknown encoding", 415, "unsupported-media-type", `"br" is not taken`, storeBatch, headerOf("Content-Encoding", "br"), text("[]")),
-		Entry("an unknown route", 404, "not-found", "nothing under this path", "/api/v2/audit/events", jsonHeader(), text("[]")),
-		Entry("a method that a path does not take", 405, "method-not-allowed", "does not take this method", "/openapi.json", jsonHeader(), text("[]")),
+		Entry("an unknown route", 404, "not-found", "nothing under this path", "/api/v2/audit/events", alertmanager.JSON(), text("[]")),
+		Entry("a method that a path does not take", 405, "method-not-allowed", "does not take this method", "/openapi.json", alertmanager.JSON(), text("[]")),
 	)
 
 	DescribeTable("names the field of an event that is refused", func(ctx SpecContext, field string, value any, reason string) {
@@ -226,7 +227,7 @@ var _ = Describe("DataStorage ingest", func() {
 		var group sync.WaitGroup
 		for i := range clients {
 			group.Go(func() {
-				answers[i], errs[i] = tryStoreCall(ctx, base, http.MethodPost, storeBatch, jsonHeader(), body)
+				answers[i], errs[i] = tryStoreCall(ctx, base, http.MethodPost, storeBatch, alertmanager.JSON(), body)
 			})
 		}
 		group.Wait()
@@ -254,7 +255,7 @@ var _ = Describe("DataStorage ingest", func() {
 			var group sync.WaitGroup
 			for i, body := range bodies {
 				group.Go(func() {
-					answer, err := tryStoreCall(ctx, base, http.MethodPost, storeBatch, jsonHeader(), body)
+					answer, err := tryStoreCall(ctx, base, http.MethodPost, storeBatch, alertmanager.JSON(), body)
 					codes[i], errs[i] = answer.code, err
 				})
 			}
@@ -275,7 +276,7 @@ var _ = Describe("DataStorage ingest", func() {
 		lenient[2]["severity"] = "cursed"
 
 		requests := [][]fields{bad, good, lenient}
-		headers := []http.Header{jsonHeader(), jsonHeader(), headerOf("Prefer", "handling=lenient")}
+		headers := []http.Header{alertmanager.JSON(), alertmanager.JSON(), headerOf("Prefer", "handling=lenient")}
 		answers := make([]storeAnswer, len(requests))
 		errs := make([]error, len(requests))
 		tx, err := conn.Begin(ctx)
@@ -316,7 +317,7 @@ var _ = Describe("DataStorage ingest", func() {
 			body := encode(anEvent(id, nil))
 			go func() {
 				defer GinkgoRecover()
-				answers <- storeCall(ctx, own.URL, http.MethodPost, storeEvents, jsonHeader(), body)
+				answers <- storeCall(ctx, own.URL, http.MethodPost, storeEvents, alertmanager.JSON(), body)
 			}()
 		}
 		refused := <-answers

@@ -20,8 +20,13 @@ import (
 // serveOnce runs a DataStorage that is expected not to start.
 func serveOnce(ctx context.Context, databaseURL string) error {
 	GinkgoHelper()
+	return serveWithin(ctx, databaseURL, 10*time.Second)
+}
+
+func serveWithin(ctx context.Context, databaseURL string, startup time.Duration) error {
+	GinkgoHelper()
 	a, err := datastorageapp.New(datastorageapp.Options{
-		DatabaseURL: databaseURL, MaxConnections: 10, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0", StartupTimeout: 10 * time.Second,
+		DatabaseURL: databaseURL, MaxConnections: 10, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0", StartupTimeout: startup,
 	})
 	Expect(err).NotTo(HaveOccurred())
 	return a.Run(ctx)
@@ -111,7 +116,7 @@ var _ = Describe("DataStorage start and stop", func() {
 		Expect(err).NotTo(HaveOccurred())
 		address := closed.Addr().String()
 		Expect(closed.Close()).To(Succeed())
-		err = serveOnce(ctx, "postgres://alice:secret@"+address+"/audit?sslmode=disable")
+		err = serveWithin(ctx, "postgres://alice:secret@"+address+"/audit?sslmode=disable", time.Second)
 		Expect(err).To(MatchError(And(
 			ContainSubstring(`database "audit" on `+address+` as user "alice": unreachable`), ContainSubstring("check --database-url"))))
 		Expect(err.Error()).NotTo(ContainSubstring("secret"))

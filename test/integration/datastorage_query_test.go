@@ -15,6 +15,7 @@ import (
 
 	"kubernaut.ai/api/datastorage"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/alertmanager"
 )
 
 // storeSome stores events and returns the consistency token.
@@ -130,7 +131,7 @@ var _ = Describe("DataStorage query", func() {
 				}
 				body := encode(anEvent(id, fields{"severity": "later"}))
 				group.Go(func() {
-					_, _ = tryStoreCall(ctx, base, http.MethodPost, storeEvents, jsonHeader(), body)
+					_, _ = tryStoreCall(ctx, base, http.MethodPost, storeEvents, alertmanager.JSON(), body)
 				})
 			}
 			group.Wait()

@@ -1,14 +1,8 @@
 package integration_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"io"
 	"net/http"
-	"os"
-	"path/filepath"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -17,82 +11,30 @@ import (
 	"kubernaut.ai/pkg/service"
 	"kubernaut.ai/pkg/service/trail"
 	gateway "kubernaut.ai/services/gateway/app"
+	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
 )
 
-const webhookPath = "/api/v1/signals/prometheus"
-
-// gatewayResult is the Gateway's answer about one signal.
-type gatewayResult struct {
-	Status                      string `json:"status"`
-	Fingerprint                 string `json:"fingerprint"`
-	Duplicate                   bool   `json:"duplicate"`
-	RemediationRequestName      string `json:"remediationRequestName"`
-	RemediationRequestNamespace string `json:"remediationRequestNamespace"`
-	Message                     string `json:"message"`
-	// FieldErrors of a signal that is not usable.
-	FieldErrors map[string]string `json:"field_errors"`
-}
-
-// gatewayProblem is the Gateway's answer when it took nothing.
-type gatewayProblem struct {
-	Detail      string            `json:"detail"`
-	FieldErrors map[string]string `json:"field_errors"`
-}
-
-// gatewayTaken is the Gateway's answer about one signal or several.
-type gatewayTaken struct {
-	gatewayResult
-
-	Results []gatewayResult `json:"results"`
-	Summary map[string]int  `json:"summary"`
-}
-
-// gatewayAnswer is any answer of the Gateway.
-type gatewayAnswer struct {
-	gatewayTaken
-	gatewayProblem
-
-	code      int
-	header    http.Header
-	requestID string
-}
-
 // call sends a request with a random X-Request-ID.
-func call(ctx context.Context, url, method, path string, header http.Header, body []byte) gatewayAnswer {
+func call(ctx context.Context, url, method, path string, header http.Header, body []byte) alertmanager.Answer {
 	GinkgoHelper()
-	r, err := http.NewRequestWithContext(ctx, method, url+path, bytes.NewReader(body))
+	answer, err := alertmanager.Call{
+		URL: url, Method: method, Path: path, Header: header, Body: body, RequestID: env.CorrelationID(),
+	}.Do(ctx)
 	Expect(err).NotTo(HaveOccurred())
-	r.Header = header.Clone()
-	answer := gatewayAnswer{requestID: env.CorrelationID()}
-	r.Header.Set("X-Request-ID", answer.requestID)
-	response, err := http.DefaultClient.Do(r)
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	Expect(err).NotTo(HaveOccurred())
-	answer.code, answer.header = response.StatusCode, response.Header
-	var into any = &answer.gatewayTaken
-	if answer.code >= http.StatusBadRequest {
-		into = &answer.gatewayProblem
-	}
-	Expect(json.Unmarshal(text, into)).To(Succeed(), "answer %s", text)
-	Expect(answer.header.Get("X-Request-ID")).To(Equal(answer.requestID))
 	return answer
 }
 
 // post sends a body as Alertmanager does.
-func post(ctx context.Context, url string, body []byte) gatewayAnswer {
+func post(ctx context.Context, url string, body []byte) alertmanager.Answer {
 	GinkgoHelper()
-	return call(ctx, url, http.MethodPost, webhookPath, jsonHeader(), body)
+	return call(ctx, url, http.MethodPost, alertmanager.Path, alertmanager.JSON(), body)
 }
-
-func jsonHeader() http.Header { return http.Header{"Content-Type": {"application/json"}} }
 
 // realBody is a body that an unmodified Alertmanager has sent.
 func realBody(name string) []byte {
 	GinkgoHelper()
-	body, err := os.ReadFile(filepath.Join("..", "..", "services", "gateway", "signal", "testdata", name))
+	body, err := alertmanager.Real(name)
 	Expect(err).NotTo(HaveOccurred())
 	return body
 }
@@ -100,13 +42,7 @@ func realBody(name string) []byte {
 // alertBody is the webhook's body about alerts with these labels.
 func alertBody(status string, labels ...map[string]string) []byte {
 	GinkgoHelper()
-	alerts := make([]map[string]any, 0, len(labels))
-	for _, l := range labels {
-		alerts = append(alerts, map[string]any{
-			"status": status, "labels": l, "startsAt": time.Now().UTC(), "endsAt": time.Now().UTC(),
-		})
-	}
-	body, err := json.Marshal(map[string]any{"version": "4", "receiver": "kubernaut", "status": status, "alerts": alerts})
+	body, err := alertmanager.Body(status, labels...)
 	Expect(err).NotTo(HaveOccurred())
 	return body
 }

@@ -19,6 +19,7 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 	gateway "kubernaut.ai/services/gateway/app"
 	"kubernaut.ai/services/gateway/occurrence"
+	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -31,7 +32,7 @@ var _ = Describe("gateway: deduplication", func() {
 		return list.Items
 	}
 
-	get := func(ctx SpecContext, r gatewayResult) *v1alpha1.RemediationRequest {
+	get := func(ctx SpecContext, r alertmanager.Result) *v1alpha1.RemediationRequest {
 		GinkgoHelper()
 		rr := &v1alpha1.RemediationRequest{}
 		Expect(env.Get(ctx, client.ObjectKey{Namespace: r.RemediationRequestNamespace, Name: r.RemediationRequestName}, rr)).To(Succeed())
@@ -88,13 +89,13 @@ var _ = Describe("gateway: deduplication", func() {
 	}
 
 	// storm sends each alert once, all at the same moment, to the Gateways in turn.
-	storm := func(ctx SpecContext, alerts []map[string]string, urls ...string) []gatewayAnswer {
+	storm := func(ctx SpecContext, alerts []map[string]string, urls ...string) []alertmanager.Answer {
 		GinkgoHelper()
 		bodies := make([][]byte, len(alerts))
 		for i, alert := range alerts {
 			bodies[i] = alertBody("firing", alert)
 		}
-		answers := make([]gatewayAnswer, len(alerts))
+		answers := make([]alertmanager.Answer, len(alerts))
 		begin := make(chan struct{})
 		var group sync.WaitGroup
 		for i := range bodies {
@@ -119,9 +120,9 @@ var _ = Describe("gateway: deduplication", func() {
 		answers := storm(ctx, alerts, env.GatewayURL, url)
 		created := 0
 		for _, a := range answers {
-			Expect(a.code).To(Or(Equal(http.StatusCreated), Equal(http.StatusOK)))
+			Expect(a.Code).To(Or(Equal(http.StatusCreated), Equal(http.StatusOK)))
 			Expect(a.RemediationRequestName).To(Equal(answers[0].RemediationRequestName))
-			if a.code == http.StatusCreated {
+			if a.Code == http.StatusCreated {
 				created++
 			}
 		}
@@ -133,7 +134,7 @@ var _ = Describe("gateway: deduplication", func() {
 		Expect(events.Of(signalDeduplicated)).To(HaveLen(signals - 1))
 		Expect(events.Of(requestCreated)).To(HaveLen(1), "both replicas recorded the same event")
 
-		rr := get(ctx, answers[0].gatewayResult)
+		rr := get(ctx, answers[0].Result)
 		Expect(testenv.WaitFor(ctx, env, rr, func(rr *v1alpha1.RemediationRequest) bool {
 			return rr.Status.Deduplication != nil && rr.Status.Deduplication.OccurrenceCount == signals
 		})).To(Succeed(), "the counts of both replicas add up")
@@ -154,7 +155,7 @@ var _ = Describe("gateway: deduplication", func() {
 			}
 			Expect(requestsOf(ctx, answers[0].Fingerprint)).To(HaveLen(1))
 			Expect(trailOf(ctx, name, managementURL).Of(requestCreated)).To(HaveLen(1))
-			Expect(env.Delete(ctx, get(ctx, answers[0].gatewayResult))).To(Succeed())
+			Expect(env.Delete(ctx, get(ctx, answers[0].Result))).To(Succeed())
 		}
 	}, SpecTimeout(specTimeout))
 
@@ -163,9 +164,9 @@ var _ = Describe("gateway: deduplication", func() {
 		names := map[string]bool{}
 		for range 3 {
 			answer := post(ctx, env.GatewayURL, alertBody("firing", alert))
-			Expect(answer.code).To(Equal(http.StatusCreated))
+			Expect(answer.Code).To(Equal(http.StatusCreated))
 			names[answer.RemediationRequestName] = true
-			Expect(env.Delete(ctx, get(ctx, answer.gatewayResult))).To(Succeed())
+			Expect(env.Delete(ctx, get(ctx, answer.Result))).To(Succeed())
 		}
 		Expect(names).To(HaveLen(3))
 	}, SpecTimeout(specTimeout))
@@ -173,9 +174,9 @@ var _ = Describe("gateway: deduplication", func() {
 	It("folds signals about different pods of one Deployment", func(ctx SpecContext) {
 		alerts := workload(ctx, 2)
 		first := post(ctx, env.GatewayURL, alertBody("firing", alerts[0]))
-		Expect(first.code).To(Equal(http.StatusCreated))
+		Expect(first.Code).To(Equal(http.StatusCreated))
 		second := post(ctx, env.GatewayURL, alertBody("firing", alerts[1]))
-		Expect(second.code).To(Equal(http.StatusOK))
+		Expect(second.Code).To(Equal(http.StatusOK))
 		Expect(second.Status).To(Equal("duplicate"))
 		Expect(second.RemediationRequestName).To(Equal(first.RemediationRequestName))
 	}, SpecTimeout(specTimeout))
@@ -189,7 +190,7 @@ var _ = Describe("gateway: deduplication", func() {
 			alert := maps.Clone(base)
 			maps.Copy(alert, change)
 			answer := post(ctx, env.GatewayURL, alertBody("firing", alert))
-			Expect(answer.code).To(Equal(http.StatusCreated))
+			Expect(answer.Code).To(Equal(http.StatusCreated))
 			names[answer.RemediationRequestName] = true
 		}
 		Expect(names).To(HaveLen(4))
@@ -198,17 +199,17 @@ var _ = Describe("gateway: deduplication", func() {
 	It("takes signals for a request in its cool-down", func(ctx SpecContext) {
 		alert := podAlert()
 		first := post(ctx, env.GatewayURL, alertBody("firing", alert))
-		finish(ctx, get(ctx, first.gatewayResult), time.Minute)
+		finish(ctx, get(ctx, first.Result), time.Minute)
 		second := post(ctx, env.GatewayURL, alertBody("firing", alert))
-		Expect(second.code).To(Equal(http.StatusOK))
+		Expect(second.Code).To(Equal(http.StatusOK))
 		Expect(second.RemediationRequestName).To(Equal(first.RemediationRequestName))
 	}, SpecTimeout(specTimeout))
 
 	It("makes one successor of a request that has cooled down", func(ctx SpecContext) {
 		alerts := workload(ctx, 6)
 		first := post(ctx, env.GatewayURL, alertBody("firing", alerts[0]))
-		Expect(first.code).To(Equal(http.StatusCreated))
-		finish(ctx, get(ctx, first.gatewayResult), 10*time.Minute)
+		Expect(first.Code).To(Equal(http.StatusCreated))
+		finish(ctx, get(ctx, first.Result), 10*time.Minute)
 
 		url, _ := replica(ctx, nil)
 		answers := storm(ctx, alerts, env.GatewayURL, url)
@@ -222,7 +223,7 @@ var _ = Describe("gateway: deduplication", func() {
 	It("folds into an open request that somebody made by hand", func(ctx SpecContext) {
 		alert := podAlert()
 		first := post(ctx, env.GatewayURL, alertBody("firing", alert))
-		rr := get(ctx, first.gatewayResult)
+		rr := get(ctx, first.Result)
 		byHand := &v1alpha1.RemediationRequest{
 			ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: env.CorrelationID()}, Spec: rr.Spec,
 		}
@@ -231,17 +232,17 @@ var _ = Describe("gateway: deduplication", func() {
 		// A Gateway that starts now has seen what there is.
 		url, _ := replica(ctx, nil)
 		second := post(ctx, url, alertBody("firing", alert))
-		Expect(second.code).To(Equal(http.StatusOK))
+		Expect(second.Code).To(Equal(http.StatusOK))
 		Expect(second.RemediationRequestName).To(Equal(byHand.Name))
 	}, SpecTimeout(specTimeout))
 
 	It("counts duplicates", func(ctx SpecContext) {
 		alert := podAlert()
-		var last gatewayAnswer
+		var last alertmanager.Answer
 		for range 7 {
 			last = post(ctx, env.GatewayURL, alertBody("firing", alert))
 		}
-		rr := get(ctx, last.gatewayResult)
+		rr := get(ctx, last.Result)
 		Expect(testenv.WaitFor(ctx, env, rr, func(rr *v1alpha1.RemediationRequest) bool {
 			return rr.Status.Deduplication != nil && rr.Status.Deduplication.OccurrenceCount == 7
 		})).To(Succeed())
@@ -251,7 +252,7 @@ var _ = Describe("gateway: deduplication", func() {
 
 	It("loses no count to another writer of the status", func(ctx SpecContext) {
 		answer := post(ctx, env.GatewayURL, alertBody("firing", podAlert()))
-		rr := get(ctx, answer.gatewayResult)
+		rr := get(ctx, answer.Result)
 		// From here on nobody else writes the status.
 		Expect(testenv.WaitFor(ctx, env, rr, func(rr *v1alpha1.RemediationRequest) bool {
 			return rr.Status.Phase == v1alpha1.RemediationAwaitingApproval && rr.Status.Deduplication != nil
@@ -270,24 +271,24 @@ var _ = Describe("gateway: deduplication", func() {
 			})
 		}
 		group.Wait()
-		Expect(get(ctx, answer.gatewayResult).Status.Deduplication.OccurrenceCount).To(BeEquivalentTo(1 + writers*writes))
+		Expect(get(ctx, answer.Result).Status.Deduplication.OccurrenceCount).To(BeEquivalentTo(1 + writers*writes))
 	}, SpecTimeout(specTimeout))
 
 	Describe("of a resolved signal", func() {
 		It("never makes a request", func(ctx SpecContext) {
 			alert := podAlert()
 			answer := post(ctx, env.GatewayURL, alertBody("resolved", alert))
-			Expect(answer.code).To(Equal(http.StatusOK))
+			Expect(answer.Code).To(Equal(http.StatusOK))
 			Expect(answer.Status).To(Equal("ignored"))
 			Expect(requestsOf(ctx, answer.Fingerprint)).To(BeEmpty())
-			Expect(audited(ctx, answer.requestID)).To(testenv.HaveAudited(signalResolved, testenv.Data("ignored", BeTrue())))
+			Expect(audited(ctx, answer.RequestID)).To(testenv.HaveAudited(signalResolved, testenv.Data("ignored", BeTrue())))
 		}, SpecTimeout(specTimeout))
 
 		It("records it on the open request", func(ctx SpecContext) {
 			alert := podAlert()
 			first := post(ctx, env.GatewayURL, alertBody("firing", alert))
 			answer := post(ctx, env.GatewayURL, alertBody("resolved", alert))
-			Expect(answer.code).To(Equal(http.StatusOK))
+			Expect(answer.Code).To(Equal(http.StatusOK))
 			Expect(answer.Status).To(Equal("resolved"))
 			Expect(answer.RemediationRequestName).To(Equal(first.RemediationRequestName))
 			Expect(audited(ctx, first.RemediationRequestName).Of(signalResolved)).To(HaveLen(1))
@@ -296,7 +297,7 @@ var _ = Describe("gateway: deduplication", func() {
 		It("records it on the latest request when that one is gone", func(ctx SpecContext) {
 			alert := podAlert()
 			first := post(ctx, env.GatewayURL, alertBody("firing", alert))
-			Expect(env.Delete(ctx, get(ctx, first.gatewayResult))).To(Succeed())
+			Expect(env.Delete(ctx, get(ctx, first.Result))).To(Succeed())
 			answer := post(ctx, env.GatewayURL, alertBody("resolved", alert))
 			Expect(answer.Status).To(Equal("resolved"))
 			Expect(answer.RemediationRequestName).To(Equal(first.RemediationRequestName))
@@ -323,7 +324,7 @@ var _ = Describe("gateway: deduplication", func() {
 		first := post(ctx, env.GatewayURL, alertBody("firing", alert))
 		kept := post(ctx, env.GatewayURL, alertBody("firing", podAlert()))
 		registers := make([]*coordinationv1.Lease, 0, 2)
-		for _, r := range []gatewayResult{first.gatewayResult, kept.gatewayResult} {
+		for _, r := range []alertmanager.Result{first.Result, kept.Result} {
 			lease := &coordinationv1.Lease{}
 			Expect(env.Get(ctx, client.ObjectKey{Namespace: env.Namespace, Name: "signal-" + r.Fingerprint[:40]}, lease)).To(Succeed())
 			before := lease.DeepCopy()
@@ -332,7 +333,7 @@ var _ = Describe("gateway: deduplication", func() {
 			Expect(env.Patch(ctx, lease, client.MergeFrom(before))).To(Succeed())
 			registers = append(registers, lease)
 		}
-		Expect(env.Delete(ctx, get(ctx, first.gatewayResult))).To(Succeed())
+		Expect(env.Delete(ctx, get(ctx, first.Result))).To(Succeed())
 		leases, err := env.Watch(ctx, &coordinationv1.LeaseList{}, client.InNamespace(env.Namespace),
 			&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: registers[1].ResourceVersion}})
 		Expect(err).NotTo(HaveOccurred())
@@ -343,7 +344,7 @@ var _ = Describe("gateway: deduplication", func() {
 			HaveField("Type", watch.Deleted), HaveField("Object.ObjectMeta.Name", registers[0].Name))))
 		Expect(env.Get(ctx, client.ObjectKeyFromObject(registers[1]), registers[1])).To(Succeed(), "its request is there")
 		again := post(ctx, env.GatewayURL, alertBody("firing", alert))
-		Expect(again.code).To(Equal(http.StatusCreated))
+		Expect(again.Code).To(Equal(http.StatusCreated))
 		Expect(again.RemediationRequestName).NotTo(Equal(first.RemediationRequestName))
 	}, SpecTimeout(specTimeout))
 

@@ -18,17 +18,18 @@ import (
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/api/v1alpha1"
 	gateway "kubernaut.ai/services/gateway/app"
+	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
 )
 
 // The types of the Gateway's events.
 const (
-	signalReceived     = "gateway.signal.received"
+	signalReceived     = testenv.SignalReceived
 	signalDeduplicated = "gateway.signal.deduplicated"
 	signalResolved     = "gateway.signal.resolved"
 	signalRejected     = "gateway.signal.rejected"
 	signalTruncated    = "gateway.signal.truncated"
-	requestCreated     = "gateway.crd.created"
+	requestCreated     = testenv.RequestCreated
 	requestFailed      = "gateway.crd.failed"
 )
 
@@ -51,7 +52,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		return events
 	}
 
-	stored := func(ctx SpecContext, r gatewayResult) *v1alpha1.RemediationRequest {
+	stored := func(ctx SpecContext, r alertmanager.Result) *v1alpha1.RemediationRequest {
 		GinkgoHelper()
 		rr := &v1alpha1.RemediationRequest{}
 		Expect(env.Get(ctx, client.ObjectKey{Namespace: r.RemediationRequestNamespace, Name: r.RemediationRequestName}, rr)).To(Succeed())
@@ -61,12 +62,12 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 
 	It("takes one firing alert", func(ctx SpecContext) {
 		answer := post(ctx, p.GatewayURL, realBody("one-firing.json"))
-		Expect(answer.code).To(Equal(http.StatusCreated))
+		Expect(answer.Code).To(Equal(http.StatusCreated))
 		Expect(answer.Status).To(Equal("created"))
 		Expect(answer.Duplicate).To(BeFalse())
 		Expect(answer.RemediationRequestName).To(MatchRegexp(`^rr-%s-[0-9a-f]{10}$`, answer.Fingerprint[:12]))
 
-		rr := stored(ctx, answer.gatewayResult)
+		rr := stored(ctx, answer.Result)
 		Expect(rr.Namespace).To(Equal(p.Namespace), "the Gateway does not look after the target's namespace")
 		Expect(rr.Spec.SignalName).To(Equal("KubePodCrashLooping"))
 		Expect(rr.Spec.Severity).To(Equal("critical"))
@@ -83,7 +84,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		Expect(events.Of(requestCreated)).To(HaveLen(1))
 		Expect(events.Types()[:2]).To(Equal([]string{signalReceived, requestCreated}), "the signal comes before its request")
 		Expect(events).To(testenv.HaveAudited(signalReceived, testenv.Outcome(datastorage.Success),
-			testenv.Data("request_id", Equal(answer.requestID)), testenv.Data("signal_name", Equal("KubePodCrashLooping"))))
+			testenv.Data("request_id", Equal(answer.RequestID)), testenv.Data("signal_name", Equal("KubePodCrashLooping"))))
 		Expect(events).To(testenv.HaveAudited(requestCreated, testenv.Outcome(datastorage.Success),
 			testenv.Data("uid", BeEquivalentTo(rr.UID)), testenv.Data("spec.signalFingerprint", Equal(answer.Fingerprint)),
 			testenv.Data("spec.labels.cluster", Equal("prod-eu-1"))))
@@ -91,7 +92,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 
 	It("takes every alert of a group", func(ctx SpecContext) {
 		answer := post(ctx, p.GatewayURL, realBody("group-of-three.json"))
-		Expect(answer.code).To(Equal(http.StatusMultiStatus))
+		Expect(answer.Code).To(Equal(http.StatusMultiStatus))
 		Expect(answer.Summary).To(Equal(map[string]int{
 			"total": 3, "created": 3, "duplicates": 0, "resolved": 0, "ignored": 0, "rejected": 0,
 		}))
@@ -109,9 +110,9 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 
 	It("records the end of an alert on its request, beside a new one", func(ctx SpecContext) {
 		first := post(ctx, p.GatewayURL, realBody("one-firing.json"))
-		Expect(first.code).To(Equal(http.StatusCreated))
+		Expect(first.Code).To(Equal(http.StatusCreated))
 		answer := post(ctx, p.GatewayURL, realBody("resolved-and-firing.json"))
-		Expect(answer.code).To(Equal(http.StatusMultiStatus))
+		Expect(answer.Code).To(Equal(http.StatusMultiStatus))
 		Expect(answer.Results).To(HaveLen(2))
 		Expect(answer.Results[0].Status).To(Equal("resolved"))
 		Expect(answer.Results[0].RemediationRequestName).To(Equal(first.RemediationRequestName))
@@ -123,7 +124,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 
 	It("warns on each request of a truncated body", func(ctx SpecContext) {
 		answer := post(ctx, p.GatewayURL, realBody("truncated.json"))
-		Expect(answer.code).To(Equal(http.StatusMultiStatus))
+		Expect(answer.Code).To(Equal(http.StatusMultiStatus))
 		Expect(answer.Results).To(HaveLen(2))
 		for _, r := range answer.Results {
 			Expect(r.Status).To(Equal("created"))
@@ -136,7 +137,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 	It("folds the same notification into the same requests", func(ctx SpecContext) {
 		first := post(ctx, p.GatewayURL, realBody("group-of-three.json"))
 		again := post(ctx, p.GatewayURL, realBody("group-of-three.json"))
-		Expect(again.code).To(Equal(http.StatusMultiStatus))
+		Expect(again.Code).To(Equal(http.StatusMultiStatus))
 		Expect(again.Summary).To(HaveKeyWithValue("duplicates", 3))
 		for i, r := range again.Results {
 			Expect(r.Duplicate).To(BeTrue())
@@ -153,14 +154,14 @@ var _ = Describe("gateway: answers", func() {
 			if contentType != "" {
 				header.Set("Content-Type", contentType)
 			}
-			answer := call(ctx, env.GatewayURL, http.MethodPost, webhookPath, header, body())
-			Expect(answer.code).To(Equal(code))
-			Expect(answer.header.Get("Content-Type")).To(Equal("application/problem+json"))
+			answer := call(ctx, env.GatewayURL, http.MethodPost, alertmanager.Path, header, body())
+			Expect(answer.Code).To(Equal(code))
+			Expect(answer.Header.Get("Content-Type")).To(Equal("application/problem+json"))
 			Expect(answer.Detail).NotTo(BeEmpty())
 			if field != "" {
 				Expect(answer.FieldErrors).To(HaveKey(field))
 			}
-			events := audited(ctx, answer.requestID)
+			events := audited(ctx, answer.RequestID)
 			Expect(events).To(HaveLen(1))
 			Expect(events).To(testenv.HaveAudited(signalRejected, testenv.Outcome(datastorage.Failure),
 				HaveField("ErrorCode", HaveValue(Equal(fmt.Sprintf("http-%d", code))))))
@@ -187,7 +188,7 @@ var _ = Describe("gateway: answers", func() {
 	It("takes the others of a body of which one alert is not usable", func(ctx SpecContext) {
 		good := podAlert()
 		answer := post(ctx, env.GatewayURL, alertBody("firing", good, map[string]string{"pod": "p"}))
-		Expect(answer.code).To(Equal(http.StatusMultiStatus))
+		Expect(answer.Code).To(Equal(http.StatusMultiStatus))
 		Expect(answer.Results).To(HaveLen(2))
 		Expect(answer.Results[0].Status).To(Equal("created"))
 		Expect(answer.Results[1].Status).To(Equal("rejected"))
@@ -196,21 +197,21 @@ var _ = Describe("gateway: answers", func() {
 		key := client.ObjectKey{Namespace: answer.Results[0].RemediationRequestNamespace, Name: answer.Results[0].RemediationRequestName}
 		Expect(env.Get(ctx, key, rr)).To(Succeed())
 		Expect(rr.Spec.SignalName).To(Equal(good["alertname"]))
-		Expect(audited(ctx, answer.requestID)).To(testenv.HaveAudited(signalRejected, testenv.Outcome(datastorage.Failure)))
+		Expect(audited(ctx, answer.RequestID)).To(testenv.HaveAudited(signalRejected, testenv.Outcome(datastorage.Failure)))
 	}, SpecTimeout(specTimeout))
 
 	It("ignores fields that it does not know", func(ctx SpecContext) {
 		body := bytes.Replace(alertBody("firing", podAlert()), []byte(`{`), []byte(`{"later":{"invented":[1]},`), 1)
-		Expect(post(ctx, env.GatewayURL, body).code).To(Equal(http.StatusCreated))
+		Expect(post(ctx, env.GatewayURL, body).Code).To(Equal(http.StatusCreated))
 	}, SpecTimeout(specTimeout))
 
 	It("answers unknown routes and methods with problems", func(ctx SpecContext) {
-		answer := call(ctx, env.GatewayURL, http.MethodPost, "/api/v1/signals/smoke", jsonHeader(), nil)
-		Expect(answer.code).To(Equal(http.StatusNotFound))
-		Expect(answer.header.Get("Content-Type")).To(Equal("application/problem+json"))
-		answer = call(ctx, env.GatewayURL, http.MethodGet, webhookPath, jsonHeader(), nil)
-		Expect(answer.code).To(Equal(http.StatusMethodNotAllowed))
-		Expect(answer.header.Get("Allow")).To(ContainSubstring(http.MethodPost))
+		answer := call(ctx, env.GatewayURL, http.MethodPost, "/api/v1/signals/smoke", alertmanager.JSON(), nil)
+		Expect(answer.Code).To(Equal(http.StatusNotFound))
+		Expect(answer.Header.Get("Content-Type")).To(Equal("application/problem+json"))
+		answer = call(ctx, env.GatewayURL, http.MethodGet, alertmanager.Path, alertmanager.JSON(), nil)
+		Expect(answer.Code).To(Equal(http.StatusMethodNotAllowed))
+		Expect(answer.Header.Get("Allow")).To(ContainSubstring(http.MethodPost))
 	}, SpecTimeout(specTimeout))
 
 	It("lets in who shows a known token", func(ctx SpecContext) {
@@ -222,13 +223,13 @@ var _ = Describe("gateway: answers", func() {
 
 		body := alertBody("firing", podAlert())
 		answer := post(ctx, url, body)
-		Expect(answer.code).To(Equal(http.StatusUnauthorized))
-		Expect(answer.header.Get("WWW-Authenticate")).To(HavePrefix("Bearer"))
+		Expect(answer.Code).To(Equal(http.StatusUnauthorized))
+		Expect(answer.Header.Get("WWW-Authenticate")).To(HavePrefix("Bearer"))
 
-		header := jsonHeader()
+		header := alertmanager.JSON()
 		header.Set("Authorization", "Bearer "+token)
-		answer = call(ctx, url, http.MethodPost, webhookPath, header, body)
-		Expect(answer.code).To(Equal(http.StatusCreated))
+		answer = call(ctx, url, http.MethodPost, alertmanager.Path, header, body)
+		Expect(answer.Code).To(Equal(http.StatusCreated))
 		Expect(trailOf(ctx, answer.RemediationRequestName, managementURL)).To(
 			testenv.HaveAudited(signalReceived, HaveField("ActorId", HaveValue(Equal("alertmanager")))))
 	}, SpecTimeout(specTimeout))
@@ -239,7 +240,7 @@ var _ = Describe("gateway: answers", func() {
 			labels[fmt.Sprintf("label_%03d", i)] = strings.Repeat("é\u0000<", i)
 		}
 		answer := post(ctx, env.GatewayURL, alertBody("firing", labels))
-		Expect(answer.code).To(Equal(http.StatusCreated))
+		Expect(answer.Code).To(Equal(http.StatusCreated))
 		Expect(audited(ctx, answer.RemediationRequestName).Of(requestCreated)).To(HaveLen(1))
 	}, SpecTimeout(specTimeout))
 })

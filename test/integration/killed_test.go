@@ -13,6 +13,7 @@ import (
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
 	"kubernaut.ai/test/kill"
+	"kubernaut.ai/test/verdict"
 )
 
 // programs are roles that make the test binary, with its race detector, one of
@@ -33,7 +34,7 @@ const (
 // Make torture runs the same scenarios with the real binaries, on a larger scale.
 var _ = Describe("kill -9", func() {
 	for instance := range killSpecs {
-		DescribeTable("loses and doubles nothing that was seen", func(ctx SpecContext, role string, scenario func(context.Context, kill.Options) (kill.Tally, error)) {
+		DescribeTable("loses and doubles nothing that was seen", func(ctx SpecContext, role string, scenario func(context.Context, kill.Options) (verdict.Tally, error)) {
 			self, err := os.Executable()
 			Expect(err).NotTo(HaveOccurred())
 			tally, err := scenario(ctx, kill.Options{
@@ -41,9 +42,9 @@ var _ = Describe("kill -9", func() {
 				Kills: kills, Seed: uint64(GinkgoRandomSeed()) + uint64(instance), Output: GinkgoWriter,
 			})
 			Expect(err).NotTo(HaveOccurred())
-			AddReportEntry("tally", tally.Line(role))
+			AddReportEntry("tally", tally.Line("torture "+role, "kills"))
 			Expect(tally.Err()).To(Succeed())
-			Expect(tally.Kills).To(Equal(kills))
+			Expect(tally.Deeds).To(Equal(kills))
 		},
 			Entry(fmt.Sprintf("of the Gateway's answers (%d)", instance), "gateway", kill.Gateway, SpecTimeout(specTimeout)),
 			Entry(fmt.Sprintf("of SignalProcessing's statuses (%d)", instance), "signalprocessing", kill.SignalProcessing, SpecTimeout(specTimeout)),

@@ -39,7 +39,7 @@ var _ = Describe("flush of all pods through the API server", Label("flush"), fun
 		names := make([]string, 0, len(urls))
 		for _, url := range urls {
 			answer := post(ctx, url, alertBody("firing", podAlert()))
-			Expect(answer.code).To(Equal(http.StatusCreated))
+			Expect(answer.Code).To(Equal(http.StatusCreated))
 			rr := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{
 				Namespace: answer.RemediationRequestNamespace, Name: answer.RemediationRequestName,
 			}}
@@ -55,14 +55,14 @@ var _ = Describe("flush of all pods through the API server", Label("flush"), fun
 			events := testenv.Trail(read)
 			Expect(events.Of(signalReceived)).To(HaveLen(1))
 			Expect(events.Of(requestCreated)).To(HaveLen(1))
-			expectSteps(events, len(steps)-1)
+			Expect(events).To(testenv.HaveSteps(testenv.Steps))
 		}
 	}, SpecTimeout(specTimeout))
 
 	DescribeTable("has a receipt of each pod", func(ctx SpecContext, kind podflush.Kind, port string) {
 		workload, urls := gateways(ctx, kind)
 		for _, url := range urls {
-			Expect(post(ctx, url, alertBody("firing", podAlert())).code).To(Equal(http.StatusCreated))
+			Expect(post(ctx, url, alertBody("firing", podAlert())).Code).To(Equal(http.StatusCreated))
 		}
 		flusher, tap := flusherOf(workload, func(o *podflush.Options) { o.Port, o.Concurrency = port, 1 })
 		receipts, err := flusher.FlushPods(ctx, "")
@@ -83,7 +83,7 @@ var _ = Describe("flush of all pods through the API server", Label("flush"), fun
 	It("passes the correlation id on", func(ctx SpecContext) {
 		workload, urls := gateways(ctx, podflush.StatefulSet)
 		answer := post(ctx, urls[0], alertBody("firing", podAlert()))
-		Expect(post(ctx, urls[1], alertBody("firing", podAlert())).code).To(Equal(http.StatusCreated))
+		Expect(post(ctx, urls[1], alertBody("firing", podAlert())).Code).To(Equal(http.StatusCreated))
 		flusher, _ := flusherOf(workload, nil)
 		receipts, err := flusher.FlushPods(ctx, answer.RemediationRequestName)
 		Expect(err).NotTo(HaveOccurred())
@@ -242,7 +242,7 @@ var _ = Describe("flush of all pods: a pod that proves nothing", Label("flush"),
 		DeferCleanup(cable.mend) // before the Gateway is stopped
 		cable.cut()
 		answer := post(ctx, url, alertBody("firing", podAlert()))
-		Expect(answer.code).To(Equal(http.StatusCreated))
+		Expect(answer.Code).To(Equal(http.StatusCreated))
 
 		hasty, _ := flusherOf(workload, func(o *podflush.Options) { o.Timeout = time.Millisecond })
 		_, err = hasty.FlushPods(ctx, answer.RemediationRequestName)

@@ -182,7 +182,7 @@ func priorityEntries() []TableEntry {
 // podIn is a pod that an API server without a kubelet accepts.
 func podIn(namespace string) *corev1.Pod {
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: unique("web-*")},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: testenv.Unique("web-*")},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web"}}},
 	}
 }

@@ -22,7 +22,7 @@ import (
 var _ = Describe("enrichment", func() {
 	It("finds owners, node, guards, mesh and GitOps tool of a pod", func(ctx SpecContext) {
 		namespace := namespaceNamed(ctx, "shop-*", map[string]string{"istio-injection": "enabled", "team": "checkout"}, nil)
-		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: unique("node-*"), Labels: map[string]string{"zone": "a"}}}
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: testenv.Unique("node-*"), Labels: map[string]string{"zone": "a"}}}
 		Expect(env.Create(ctx, node)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(env.Delete(ctx, node)).To(Succeed()) })
 		deployment, pod := deploymentWithPod(ctx, namespace, node.Name)
@@ -65,7 +65,7 @@ var _ = Describe("enrichment", func() {
 		namespace := namespaceNamed(ctx, "shop-*", nil, nil)
 		var owner client.Object
 		for range 13 {
-			owner = replicaSet(ctx, namespace, unique("web-*"), owner, appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))
+			owner = replicaSet(ctx, namespace, testenv.Unique("web-*"), owner, appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))
 		}
 		rr := env.Request(env.CorrelationID())
 		rr.Spec.TargetResource = v1alpha1.TargetResource{Kind: "ReplicaSet", Name: owner.GetName(), Namespace: namespace}
@@ -80,7 +80,7 @@ var _ = Describe("enrichment", func() {
 			{Group: "apps", Version: "v1", Kind: "Deployment"},
 			{Group: "apps.example", Version: "v1", Kind: "Deployment"},
 		} {
-			rs := replicaSet(ctx, namespace, unique("web-*"), rollout, kind)
+			rs := replicaSet(ctx, namespace, testenv.Unique("web-*"), rollout, kind)
 			rr := env.Request(env.CorrelationID())
 			rr.Spec.TargetResource = v1alpha1.TargetResource{Kind: "ReplicaSet", Name: rs.GetName(), Namespace: namespace}
 			found := classified(ctx, rr).Status.Context
@@ -90,7 +90,7 @@ var _ = Describe("enrichment", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("looks at a node, which has no namespace", func(ctx SpecContext) {
-		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: unique("node-*"), Labels: map[string]string{"env": "prod"}}}
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: testenv.Unique("node-*"), Labels: map[string]string{"env": "prod"}}}
 		Expect(env.Create(ctx, node)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(env.Delete(ctx, node)).To(Succeed()) })
 		rr := env.Request(env.CorrelationID())
@@ -102,8 +102,8 @@ var _ = Describe("enrichment", func() {
 	}, SpecTimeout(specTimeout))
 
 	DescribeTable("goes on without what is not there", func(ctx SpecContext, target v1alpha1.TargetResource, reason string) {
-		target.Name = unique(target.Name)
-		target.Namespace = unique(target.Namespace)
+		target.Name = testenv.Unique(target.Name)
+		target.Namespace = testenv.Unique(target.Namespace)
 		rr := env.Request(env.CorrelationID())
 		rr.Spec.TargetResource = target
 		sp := classified(ctx, rr)
@@ -147,7 +147,7 @@ func deploymentWithPod(ctx context.Context, namespace, node string) (*appsv1.Dep
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
 	deployment := &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: unique("web-*"),
+			Namespace: namespace, Name: testenv.Unique("web-*"),
 			Annotations: map[string]string{"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:shop/web"},
 		},
 		Spec: appsv1.DeploymentSpec{Selector: selector, Template: template()},

@@ -58,7 +58,7 @@ var _ = Describe("signal processing under trouble", func() {
 		}
 		Expect(trail.Of(errorOccurred)).To(ConsistOf(attempt(1, false), attempt(2, false), attempt(3, true)))
 		Expect(trail.Of(processed)).To(ConsistOf(SatisfyAll(testenv.Outcome("failure"), testenv.Data("phase", Equal("Failed")))))
-		Expect(trail.Of(transition)).To(ConsistOf(
+		Expect(trail.Of(testenv.PhaseTransition)).To(ConsistOf(
 			testenv.Data("to", Equal("Enriching")),
 			SatisfyAll(testenv.Outcome("failure"), testenv.Data("from", Equal("Enriching")), testenv.Data("to", Equal("Failed"))),
 		))
@@ -82,7 +82,7 @@ var _ = Describe("signal processing under trouble", func() {
 
 		Expect(processingOf(ctx, rr).Status.Attempt).To(BeZero())
 		trail := auditTrail(ctx, rr)
-		expectSteps(trail, len(steps)-1)
+		Expect(trail).To(testenv.HaveSteps(testenv.Steps))
 		failures := trail.Of(errorOccurred)
 		Expect(len(failures)).To(BeNumerically(">=", 2))
 		for i := range failures {
@@ -171,7 +171,7 @@ func requestElsewhere(ctx context.Context) *v1alpha1.RemediationRequest {
 func podOnNode(ctx context.Context, rr *v1alpha1.RemediationRequest) string {
 	GinkgoHelper()
 	pod := podIn(rr.Namespace)
-	pod.Name, pod.Spec.NodeName = rr.Spec.TargetResource.Name, unique("node-*")
+	pod.Name, pod.Spec.NodeName = rr.Spec.TargetResource.Name, testenv.Unique("node-*")
 	Expect(env.Create(ctx, pod)).To(Succeed())
 	return pod.Spec.NodeName
 }
@@ -229,7 +229,7 @@ func without(resource string, rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
 // as lets a service act as a user who has these permissions and no others.
 func as(ctx context.Context, rules []rbacv1.PolicyRule) func(*signalprocessing.Options) {
 	GinkgoHelper()
-	user := unique("signalprocessing-*")
+	user := testenv.Unique("signalprocessing-*")
 	grant(ctx, user, rules)
 	return func(o *signalprocessing.Options) {
 		o.RESTConfig = rest.CopyConfig(env.Config)
@@ -240,7 +240,7 @@ func as(ctx context.Context, rules []rbacv1.PolicyRule) func(*signalprocessing.O
 // grant gives a user permissions, until the spec's end.
 func grant(ctx context.Context, user string, rules []rbacv1.PolicyRule) {
 	GinkgoHelper()
-	name := unique("integration-*")
+	name := testenv.Unique("integration-*")
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},

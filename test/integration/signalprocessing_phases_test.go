@@ -52,7 +52,7 @@ var _ = Describe("signal processing", func() {
 		rr := env.Request(env.CorrelationID())
 		seen := phasesOf(ctx, rr, func() { Expect(env.Create(ctx, rr)).To(Succeed()) })
 		Expect(seen).To(ContainElement(to))
-		Expect(auditTrail(ctx, rr).Of(transition)).To(ContainElement(SatisfyAll(
+		Expect(auditTrail(ctx, rr).Of(testenv.PhaseTransition)).To(ContainElement(SatisfyAll(
 			testenv.Outcome("success"),
 			testenv.Data("from", BeEquivalentTo(from)),
 			testenv.Data("to", BeEquivalentTo(to)),
@@ -135,7 +135,7 @@ var _ = Describe("signal processing", func() {
 		})).To(Succeed())
 
 		trail := auditTrail(ctx, rr)
-		Expect(trail.Of(transition)).To(ContainElement(SatisfyAll(
+		Expect(trail.Of(testenv.PhaseTransition)).To(ContainElement(SatisfyAll(
 			testenv.Data("from", Equal("Completed")), testenv.Data("to", Equal("Pending")), testenv.Data("generation", BeEquivalentTo(2)))))
 		for _, eventType := range []string{enrichmentCompleted, classificationDecision, businessClassified, processed} {
 			Expect(trail.Of(eventType)).To(ConsistOf(
@@ -143,7 +143,7 @@ var _ = Describe("signal processing", func() {
 				testenv.Data("generation", BeEquivalentTo(2)),
 			), eventType)
 		}
-		Expect(trail.Of(transition)).To(HaveLen(9))
+		Expect(trail.Of(testenv.PhaseTransition)).To(HaveLen(9))
 	}, SpecTimeout(specTimeout))
 
 	It("does not process a signal again because somebody else changes the resource", func(ctx SpecContext) {

@@ -53,7 +53,7 @@ var _ = Describe("a spool", func() {
 			o.DataStorageURL, o.Spool = awayURL(), kept
 		})
 		answered := post(ctx, a.APIURL(), alertBody("firing", podAlert()))
-		Expect(answered.code).To(Equal(http.StatusCreated))
+		Expect(answered.Code).To(Equal(http.StatusCreated))
 		Expect(running.Stop()).To(Succeed())
 
 		next, _ := soleGateway(ctx, func(o *gateway.Options) { o.Spool = kept })
@@ -64,7 +64,7 @@ var _ = Describe("a spool", func() {
 
 	It("is what a Gateway without one lacks: it says what it has lost", func(ctx SpecContext) {
 		a, running := soleGateway(ctx, func(o *gateway.Options) { o.DataStorageURL = awayURL() })
-		Expect(post(ctx, a.APIURL(), alertBody("firing", podAlert())).code).To(Equal(http.StatusCreated))
+		Expect(post(ctx, a.APIURL(), alertBody("firing", podAlert())).Code).To(Equal(http.StatusCreated))
 		Expect(running.Stop()).To(MatchError(ContainSubstring("2 lost, first gateway.signal.received")))
 	}, SpecTimeout(specTimeout))
 
@@ -100,7 +100,7 @@ var _ = Describe("the end of a Gateway", func() {
 		late := newLateStorage(ctx)
 		a, running := soleGateway(ctx, func(o *gateway.Options) { o.DataStorageURL = late.URL })
 		answered := post(ctx, a.APIURL(), alertBody("firing", podAlert()))
-		Expect(answered.code).To(Equal(http.StatusCreated))
+		Expect(answered.Code).To(Equal(http.StatusCreated))
 		late.expect(a.APIURL()+"/", a.ManagementURL()+"/healthz")
 		Expect(running.Stop()).To(Succeed())
 		Expect(late.answers()).To(HaveEach(http.StatusOK), "of the management port, when the events were stored")

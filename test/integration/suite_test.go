@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"kubernaut.ai/pkg/local/progress"
 	"kubernaut.ai/test/testenv"
+	"kubernaut.ai/test/testenv/gather"
 )
 
 // specTimeout bounds a spec, with room for a machine that twelve processes
@@ -23,12 +25,16 @@ var shared *testenv.Shared
 // env is this process's own.
 var env *testenv.Env
 
+// failures collects what is needed to diagnose failed specs.
+var failures = gather.New()
+
 func TestIntegration(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "Integration")
 }
 
 var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
+	Expect(failures.Begin()).To(Succeed())
 	var err error
 	shared, err = testenv.Start(ctx, testenv.Options{Progress: progress.To(GinkgoWriter), Log: logger()})
 	Expect(err).NotTo(HaveOccurred())
@@ -46,9 +52,13 @@ var _ = SynchronizedAfterSuite(func() {
 		Expect(env.Close()).To(Succeed())
 	}
 }, func(ctx SpecContext) {
-	if shared != nil {
-		Expect(shared.Stop(ctx)).To(Succeed())
+	if shared == nil {
+		return
 	}
+	_, err := failures.Collect(ctx, gather.Target{
+		Kubeconfig: shared.ControlPlane.Kubeconfig(), Kubectl: shared.ControlPlane.Programs().Kubectl, DataStorageURL: shared.DataStorage.URL,
+	}, GinkgoWriter)
+	Expect(errors.Join(err, shared.Stop(ctx))).To(Succeed())
 })
 
 var _ = BeforeEach(func() { env.Forget() })
@@ -56,6 +66,10 @@ var _ = BeforeEach(func() { env.Forget() })
 var _ = JustAfterEach(func(ctx SpecContext) {
 	if CurrentSpecReport().Failed() {
 		AddReportEntry("what is known of this spec's correlation ids", env.Diagnose(ctx), ReportEntryVisibilityFailureOrVerbose)
+		Expect(failures.Note(gather.Failure{
+			Spec: CurrentSpecReport().FullText(), CorrelationIDs: env.Tracked(), Namespace: env.Namespace,
+			Output: CurrentSpecReport().CapturedGinkgoWriterOutput,
+		})).To(Succeed())
 	}
 })
 

@@ -15,6 +15,7 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/test/testenv"
+	"kubernaut.ai/test/verdict"
 )
 
 // submitters is how many requests are on their way at the same time.
@@ -26,14 +27,14 @@ const processingReady = "ready"
 // SignalProcessing kills SignalProcessings that process requests. Each phase
 // that a status has shown has its events afterwards, and none of them twice.
 // The program is called as a SignalProcessing's main is.
-func SignalProcessing(ctx context.Context, o Options) (tally Tally, err error) {
+func SignalProcessing(ctx context.Context, o Options) (tally verdict.Tally, err error) {
 	namespace, err := o.Env.NewNamespace(ctx, nil, nil)
 	if err != nil {
-		return Tally{}, fmt.Errorf("prepare: %w", err)
+		return verdict.Tally{}, fmt.Errorf("prepare: %w", err)
 	}
 	l, err := newLives(ctx, &o, "signalprocessing")
 	if err != nil {
-		return Tally{}, err
+		return verdict.Tally{}, err
 	}
 	defer func() { err = errors.Join(err, l.dir.Close()) }()
 	l.args = []string{
@@ -41,14 +42,14 @@ func SignalProcessing(ctx context.Context, o Options) (tally Tally, err error) {
 		"--kubeconfig", o.Env.Kubeconfig, "--watch-namespace", namespace, "--audit-spool", l.spool(),
 	}
 	v := newViewer(o.Env, namespace)
-	tally.Kills, err = l.underRequests(ctx, v, func(at addresses) error {
+	tally.Deeds, err = l.underRequests(ctx, v, func(at addresses) error {
 		v.mu.Lock() // the watch goes on
 		defer v.mu.Unlock()
 		trails, err := readTrails(ctx, o.Env.DataStorage.URL, at.Management, slices.Collect(maps.Keys(v.seen)))
 		if err != nil {
 			return err
 		}
-		return tally.judgeStatuses(v.seen, trails)
+		return tally.Judge(verdict.Seen{Phases: v.seen, Trails: trails})
 	})
 	return tally, err
 }

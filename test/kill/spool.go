@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"kubernaut.ai/test/verdict"
 )
 
 // recorderResource is the resource type of a recorder's events; their resource
@@ -36,27 +38,27 @@ const (
 // accepted. DataStorage stands behind a door that is now and then closed, or
 // keeps its answers back. Whatever was printed is in the database afterwards,
 // and nothing is there twice, not even under another event id.
-func Spool(ctx context.Context, o Options) (tally Tally, err error) {
+func Spool(ctx context.Context, o Options) (tally verdict.Tally, err error) {
 	storage, err := o.Env.NewDataStorage(ctx, nil)
 	if err != nil {
-		return Tally{}, fmt.Errorf("prepare: %w", err)
+		return verdict.Tally{}, fmt.Errorf("prepare: %w", err)
 	}
 	defer func() { err = errors.Join(err, storage.Stop(context.WithoutCancel(ctx))) }()
 	d, err := newDoor(storage.URL)
 	if err != nil {
-		return Tally{}, err
+		return verdict.Tally{}, err
 	}
 	defer d.Close()
 	l, err := newLives(ctx, &o, "recorder")
 	if err != nil {
-		return Tally{}, err
+		return verdict.Tally{}, err
 	}
 	defer func() { err = errors.Join(err, l.dir.Close()) }()
 	l.args = []string{"-url", d.URL, "-spool", l.spool(), "-resource-type", recorderResource}
 
 	accepted := map[string]bool{}
 	random := o.random(0)
-	for ; tally.Kills < o.Kills; tally.Kills++ {
+	for ; tally.Deeds < o.Kills; tally.Deeds++ {
 		lasts := longestLife
 		d.be(someManner(random))
 		if random.IntN(longOneIn) == 0 {
@@ -64,15 +66,15 @@ func Spool(ctx context.Context, o Options) (tally Tally, err error) {
 			d.be(open)
 		}
 		if err := l.record(ctx, random, lasts, accepted); err != nil {
-			return tally, fmt.Errorf("life %d of the recorder: %w", tally.Kills+1, err)
+			return tally, fmt.Errorf("life %d of the recorder: %w", tally.Deeds+1, err)
 		}
-		o.report(tally.Kills + 1)
+		o.report(tally.Deeds + 1)
 	}
 	d.be(open)
 	if err := l.flush(ctx); err != nil {
 		return tally, fmt.Errorf("the last life of the recorder: %w", err)
 	}
-	return tally, tally.judgeRecords(ctx, storage.DatabaseURL(), accepted)
+	return tally, judgeRecords(ctx, &tally, storage.DatabaseURL(), accepted)
 }
 
 func someManner(random *rand.Rand) manner {
@@ -140,7 +142,7 @@ func (l *lives) flush(ctx context.Context) error {
 }
 
 // judgeRecords compares what was accepted with what is stored.
-func (t *Tally) judgeRecords(ctx context.Context, databaseURL string, accepted map[string]bool) error {
+func judgeRecords(ctx context.Context, t *verdict.Tally, databaseURL string, accepted map[string]bool) error {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err != nil {
 		return fmt.Errorf("look into the database: %w", err)
@@ -155,7 +157,7 @@ func (t *Tally) judgeRecords(ctx context.Context, databaseURL string, accepted m
 	var times int
 	_, err = pgx.ForEachRow(rows, []any{&id, &times}, func() error {
 		stored[id] = true
-		t.doubledf(times, "event %s", id)
+		t.Count(times, id, "event")
 		return nil
 	})
 	if err != nil {
@@ -164,7 +166,7 @@ func (t *Tally) judgeRecords(ctx context.Context, databaseURL string, accepted m
 	for id := range accepted {
 		t.Accepted++
 		if !stored[id] {
-			t.lostf("event %s", id)
+			t.Lose(id, "event")
 		}
 	}
 	return nil

@@ -3,11 +3,10 @@ package testenv
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -15,76 +14,115 @@ import (
 	"kubernaut.ai/pkg/service/trail"
 )
 
-// Forget begins a new spec: what the last one tracked is its own affair.
-func (e *Env) Forget() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.tracked, e.read = nil, map[string]Trail{}
+// mostDiagnosed bounds how many correlation ids a diagnosis describes.
+const mostDiagnosed = 8
+
+// Sources is where a diagnosis looks.
+type Sources struct {
+	// Client finds resources and Kubernetes events in all namespaces.
+	Client client.Client
+	// Debts tells what each service owes, without making it store anything.
+	Debts func(context.Context) []Debt
+	// Stored reads what is stored of a correlation id; Flushed flushes all
+	// services for it before.
+	Stored, Flushed func(ctx context.Context, correlationID string) (Trail, error)
 }
 
-// Diagnose describes what is known of the correlation ids that the present
-// spec tracked: resources, trail and Kubernetes events. What cannot be read is
-// named in its place.
-func (e *Env) Diagnose(ctx context.Context) string {
-	e.mu.Lock()
-	ids, read := slices.Clone(e.tracked), maps.Clone(e.read)
-	e.mu.Unlock()
+// Diagnose describes the correlation ids that the present spec tracked: first
+// where the pipeline of each stopped, then trail, resources and Kubernetes
+// events. What cannot be read is named in its place.
+func (e *Evidence) Diagnose(ctx context.Context, s Sources) string {
+	tracked, read := e.known()
+	var more string
+	if len(tracked) > mostDiagnosed {
+		more = fmt.Sprintf("(and %d correlation ids more)\n", len(tracked)-mostDiagnosed)
+		tracked = tracked[:mostDiagnosed]
+	}
+	// Before a flush changes it.
+	debts := s.Debts(ctx)
+	var summaries, details strings.Builder
+	for _, id := range tracked {
+		f := &findings{id: id, debts: debts}
+		f.read, f.wasRead = read[id]
+		s.investigate(ctx, f)
+		_, _ = fmt.Fprintf(&summaries, "%s\n", f.summary())
+		_, _ = fmt.Fprintf(&details, "=== %s\n%s\n%s\n%s\n", id, f.describeTrail(), f.describeResources(), s.describeEvents(ctx, id))
+	}
+	return summaries.String() + more + details.String()
+}
+
+func (s *Sources) investigate(ctx context.Context, f *findings) {
+	if f.stored, f.storedErr = s.Stored(ctx, f.id); f.storedErr != nil {
+		f.flushErr = f.storedErr
+	} else {
+		f.flushed, f.flushErr = s.Flushed(ctx, f.id)
+	}
+	var requests v1alpha1.RemediationRequestList
+	if f.requestErr = s.find(ctx, &requests, f.id); len(requests.Items) > 0 {
+		f.request = &requests.Items[0]
+	}
+	var processings v1alpha1.SignalProcessingList
+	if f.processingErr = s.find(ctx, &processings, f.id); len(processings.Items) > 0 {
+		f.processing = &processings.Items[0]
+	}
+}
+
+// find looks in all namespaces: a request lives where its target does, or with
+// the Gateway.
+func (s *Sources) find(ctx context.Context, list client.ObjectList, name string) error {
+	if err := s.Client.List(ctx, list, client.MatchingFields{"metadata.name": name}); err != nil {
+		return fmt.Errorf("look for it: %w", err)
+	}
+	return nil
+}
+
+func (f *findings) describeTrail() string {
 	var text strings.Builder
-	seen := map[string]bool{}
-	for _, id := range ids {
-		if !seen[id] {
-			seen[id] = true
-			_, _ = fmt.Fprintf(&text, "=== %s in namespace %s\n", id, e.Namespace)
-			if trail, ok := read[id]; ok {
-				_, _ = fmt.Fprintf(&text, "trail, as the spec read it:\n%s\n", trail)
-			}
-			_, _ = fmt.Fprintf(&text, "%s\n%s\n%s\n", e.describeTrail(ctx, id), e.describeResources(ctx, id), e.describeEvents(ctx, id))
-		}
+	if f.wasRead {
+		_, _ = fmt.Fprintf(&text, "trail, as the spec read it:\n%s\n", f.read)
+	}
+	switch {
+	case f.storedErr != nil:
+		_, _ = fmt.Fprintf(&text, "trail: %v\n", f.storedErr)
+	case f.flushErr != nil:
+		_, _ = fmt.Fprintf(&text, "trail, as stored at the moment, because the flush failed (%v):\n%s", f.flushErr, f.stored)
+	default:
+		_, _ = fmt.Fprintf(&text, "trail now, flushed:\n%s", f.flushed)
 	}
 	return text.String()
 }
 
-func (e *Env) describeTrail(ctx context.Context, id string) string {
-	title := "trail now, flushed:"
-	events, err := e.Pipeline.AuditTrail(ctx, id)
-	if err != nil {
-		title = fmt.Sprintf("trail, as stored at the moment, because the flush failed (%v):", err)
-		reader, err := trail.NewReader(trail.Options{DataStorageURL: e.DataStorage.URL})
-		if err != nil {
-			return err.Error()
-		}
-		stored, err := reader.Read(ctx, id)
-		if err != nil {
-			return fmt.Sprintf("%s %v", title, err)
-		}
-		events = stored
-	}
-	return title + "\n" + events.String()
-}
-
-func (e *Env) describeResources(ctx context.Context, id string) string {
+func (f *findings) describeResources() string {
 	var text strings.Builder
-	for _, object := range []client.Object{&v1alpha1.RemediationRequest{}, &v1alpha1.SignalProcessing{}} {
-		name := strings.TrimPrefix(fmt.Sprintf("%T", object), "*v1alpha1.")
-		if err := e.Get(ctx, client.ObjectKey{Namespace: e.Namespace, Name: id}, object); err != nil {
-			_, _ = fmt.Fprintf(&text, "%s: %v\n", name, err)
-			continue
+	describe := func(kind string, object client.Object, err error) {
+		if err != nil {
+			_, _ = fmt.Fprintf(&text, "%s: %v\n", kind, err)
+			return
 		}
 		object.SetManagedFields(nil)
 		content, err := yaml.Marshal(object)
 		if err != nil {
 			content = []byte(err.Error())
 		}
-		_, _ = fmt.Fprintf(&text, "%s:\n%s", name, content)
+		_, _ = fmt.Fprintf(&text, "%s:\n%s", kind, content)
+	}
+	if f.request != nil || f.requestErr != nil {
+		describe("RemediationRequest", f.request, f.requestErr)
+	}
+	if f.processing != nil || f.processingErr != nil {
+		describe("SignalProcessing", f.processing, f.processingErr)
 	}
 	return text.String()
 }
 
-func (e *Env) describeEvents(ctx context.Context, id string) string {
+func (s *Sources) describeEvents(ctx context.Context, id string) string {
 	var events corev1.EventList
-	err := e.List(ctx, &events, client.InNamespace(e.Namespace), client.MatchingFields{"involvedObject.name": id})
+	err := s.Client.List(ctx, &events, client.MatchingFields{"involvedObject.name": id})
 	if err != nil {
 		return fmt.Sprintf("kubernetes events: %v", err)
+	}
+	if meta.LenList(&events) == 0 {
+		return "kubernetes events: none"
 	}
 	var text strings.Builder
 	text.WriteString("kubernetes events:\n")
@@ -93,4 +131,21 @@ func (e *Env) describeEvents(ctx context.Context, id string) string {
 		_, _ = fmt.Fprintf(&text, "%s %s %s: %s\n", event.Type, event.InvolvedObject.Kind, event.Reason, event.Message)
 	}
 	return text.String()
+}
+
+// Diagnose describes what is known of the correlation ids that the present
+// spec tracked; see Evidence.
+func (e *Env) Diagnose(ctx context.Context) string {
+	return e.Evidence.Diagnose(ctx, Sources{
+		Client:  e,
+		Debts:   func(ctx context.Context) []Debt { return debts(ctx, e.ManagementURLs) },
+		Flushed: e.Pipeline.AuditTrail,
+		Stored: func(ctx context.Context, id string) (Trail, error) {
+			reader, err := trail.NewReader(trail.Options{DataStorageURL: e.DataStorage.URL})
+			if err != nil {
+				return nil, err
+			}
+			return reader.Read(ctx, id)
+		},
+	})
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -28,6 +27,8 @@ type Env struct {
 	client.WithWatch
 	// Pipeline is the process's own.
 	*Pipeline
+	// Evidence is what the present spec has touched.
+	Evidence
 
 	// Config is the client's configuration.
 	Config *rest.Config
@@ -39,10 +40,6 @@ type Env struct {
 	template string
 	shared   *DataStorage
 	log      *zap.Logger
-
-	mu      sync.Mutex
-	tracked []string         // correlation ids of the present spec, guarded by mu
-	read    map[string]Trail // what the spec read of them last, guarded by mu
 }
 
 // Join gives a process its Env. The services log to log. The caller closes the Env.
@@ -68,7 +65,7 @@ func Join(ctx context.Context, encoded []byte, log *zap.Logger) (*Env, error) {
 	}
 	e := &Env{
 		WithWatch: c, Config: config, Kubeconfig: a.Kubeconfig, PostgreSQL: postgres.Join(a.PostgreSQL),
-		read: map[string]Trail{}, template: a.Template, shared: &DataStorage{URL: a.DataStorage, ManagementURL: a.DataStorageManagement}, log: log,
+		template: a.Template, shared: &DataStorage{URL: a.DataStorage, ManagementURL: a.DataStorageManagement}, log: log,
 	}
 	if e.Pipeline, err = e.NewPipeline(ctx, PipelineOptions{}); err != nil {
 		return nil, err
@@ -79,34 +76,10 @@ func Join(ctx context.Context, encoded []byte, log *zap.Logger) (*Env, error) {
 // Close stops the process's own services.
 func (e *Env) Close() error { return e.Stop() }
 
-// CorrelationID returns a random correlation id, and with it the name of a
-// request, and tracks it for Diagnose.
-func (e *Env) CorrelationID() string {
-	id := "rr-" + random()
-	e.Track(id)
-	return id
-}
-
-// Track remembers a correlation id, for instance one that the Gateway made, so
-// that a failed spec prints its trail.
-func (e *Env) Track(correlationID string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.tracked = append(e.tracked, correlationID)
-}
-
 // AuditTrail flushes all services of the process's pipeline for a correlation
 // id, which it tracks, and then queries its events once, oldest first.
 func (e *Env) AuditTrail(ctx context.Context, correlationID string) (Trail, error) {
-	e.Track(correlationID)
-	read, err := e.Pipeline.AuditTrail(ctx, correlationID)
-	if err != nil {
-		return nil, err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.read[correlationID] = read
-	return read, nil
+	return e.Read(ctx, correlationID, e.Pipeline.AuditTrail)
 }
 
 // Request returns a valid request in the process's namespace, whose name is

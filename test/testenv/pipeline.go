@@ -19,8 +19,8 @@ import (
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
 )
 
-// namespaceLabel marks what suites made, for a person who looks at a cluster.
-const namespaceLabel = "kubernaut.ai/testenv"
+// NamespaceLabel marks what suites made, for a person who looks at a cluster.
+const NamespaceLabel = "kubernaut.ai/testenv"
 
 // PipelineOptions of a Pipeline. The zero value is the pipeline that every
 // process has.
@@ -96,7 +96,7 @@ func (p *Pipeline) Stop() error {
 // control plane without controllers could remove what is in it.
 func (e *Env) NewNamespace(ctx context.Context, labels, annotations map[string]string) (string, error) {
 	name := "test-" + random()
-	marked := map[string]string{namespaceLabel: "true"}
+	marked := map[string]string{NamespaceLabel: "true"}
 	maps.Copy(marked, labels)
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: marked, Annotations: annotations}}
 	if err := e.Create(ctx, namespace, client.FieldOwner("testenv")); err != nil {
@@ -104,6 +104,9 @@ func (e *Env) NewNamespace(ctx context.Context, labels, annotations map[string]s
 	}
 	return name, nil
 }
+
+// Unique replaces the star of a name by what no other spec, process or run has.
+func Unique(name string) string { return strings.Replace(name, "*", random(), 1) }
 
 // random is a part of a name that no other spec, process or run has.
 func random() string { return strings.ToLower(rand.Text()[:16]) }

@@ -69,18 +69,22 @@ func Outcome(outcome datastorage.EventOutcome) types.GomegaMatcher {
 // Data matches a value inside an event's data, which path names with dots, as
 // in "severity.value". A value that is not there is nil; numbers are float64.
 func Data(path string, matcher types.GomegaMatcher) types.GomegaMatcher {
-	return gomega.WithTransform(func(e datastorage.StoredEvent) (any, error) {
-		var value any
-		if err := json.Unmarshal(e.EventData, &value); err != nil {
-			return nil, fmt.Errorf("read data of %s: %w", e.EventId, err)
+	return gomega.WithTransform(func(e datastorage.StoredEvent) any { return dataOf(&e, path) }, matcher)
+}
+
+// dataOf is the value that a path of names leads to in an event's data, nil
+// where there is none.
+func dataOf(e *datastorage.StoredEvent, path string) any {
+	var value any
+	if err := json.Unmarshal(e.EventData, &value); err != nil {
+		return nil
+	}
+	for name := range strings.SplitSeq(path, ".") {
+		object, ok := value.(map[string]any)
+		if !ok {
+			return nil
 		}
-		for name := range strings.SplitSeq(path, ".") {
-			object, ok := value.(map[string]any)
-			if !ok {
-				return nil, nil
-			}
-			value = object[name]
-		}
-		return value, nil
-	}, matcher)
+		value = object[name]
+	}
+	return value
 }

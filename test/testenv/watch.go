@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
@@ -75,6 +79,93 @@ func watchOnce[T client.Object](ctx context.Context, c client.WithWatch, list cl
 			}
 		}
 	}
+}
+
+// WaitForAll watches the objects of a list's kind that the options select until
+// the predicate holds for all of them together, by namespace and name. It does
+// not poll. The map is the predicate's only while it runs.
+func WaitForAll[T client.Object](ctx context.Context, c client.WithWatch, list client.ObjectList, holds func(map[client.ObjectKey]T) bool, options ...client.ListOption) error {
+	for {
+		// Listed first, so that the predicate never sees a part of them.
+		if err := c.List(ctx, list, options...); err != nil {
+			return fmt.Errorf("wait for %T: list: %w", list, err)
+		}
+		seen := map[client.ObjectKey]T{}
+		err := meta.EachListItem(list, func(o runtime.Object) error {
+			object, ok := o.(T)
+			if !ok {
+				return fmt.Errorf("%T is in the list", o)
+			}
+			seen[client.ObjectKeyFromObject(object)] = object
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("wait for %T: %w", list, err)
+		}
+		found, err := watchAll(ctx, c, list, seen, holds, options)
+		switch {
+		case found:
+			return nil
+		case err != nil && ctx.Err() != nil:
+			return fmt.Errorf("wait for %T: %w; %d were seen, some of them: %s", list, context.Cause(ctx), len(seen), describe(some(seen)))
+		case err != nil && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err):
+			return fmt.Errorf("wait for %T: %w", list, err)
+		}
+		// The API server ended the watch, as it does now and then: begin again.
+	}
+}
+
+// watchAll watches until the predicate holds, the watch ends (false, nil), or
+// something fails.
+func watchAll[T client.Object](ctx context.Context, c client.WithWatch, list client.ObjectList, seen map[client.ObjectKey]T,
+	holds func(map[client.ObjectKey]T) bool, options []client.ListOption,
+) (bool, error) {
+	if holds(seen) {
+		return true, nil
+	}
+	from := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}}
+	w, err := c.Watch(ctx, list, append(slices.Clone(options), from)...)
+	if err != nil {
+		return false, fmt.Errorf("watch: %w", err)
+	}
+	defer w.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case event, open := <-w.ResultChan():
+			if !open {
+				return false, nil
+			}
+			object, ok := event.Object.(T)
+			switch {
+			case event.Type == watch.Error:
+				return false, apierrors.FromObject(event.Object)
+			case !ok:
+				continue // a bookmark
+			case event.Type == watch.Deleted:
+				delete(seen, client.ObjectKeyFromObject(object))
+			default:
+				seen[client.ObjectKeyFromObject(object)] = object
+			}
+			if holds(seen) {
+				return true, nil
+			}
+		}
+	}
+}
+
+// some of the objects, enough to show.
+func some[T client.Object](seen map[client.ObjectKey]T) []T {
+	const most = 3
+	var few []T
+	for _, object := range seen {
+		if len(few) == most {
+			break
+		}
+		few = append(few, object)
+	}
+	return few
 }
 
 func listOf(c client.Client, object client.Object) (client.ObjectList, error) {

@@ -15,6 +15,8 @@ import (
 const (
 	containerName = "service"
 	workloadLabel = "app.kubernetes.io/instance"
+	// partLabel marks what belongs to the platform, as in a deployment.
+	partLabel = "app.kubernetes.io/part-of"
 )
 
 // Workload is a Deployment or StatefulSet whose pods stand for services that
@@ -123,7 +125,9 @@ func (w *Workload) empty() client.Object {
 	return &appsv1.StatefulSet{ObjectMeta: meta}
 }
 
-func (w *Workload) labels() map[string]string { return map[string]string{workloadLabel: w.Name} }
+func (w *Workload) labels() map[string]string {
+	return map[string]string{workloadLabel: w.Name, partLabel: "kubernaut"}
+}
 
 // podSpec names an image that nobody pulls.
 func podSpec() corev1.PodSpec {

@@ -26,6 +26,7 @@ import (
 	"kubernaut.ai/pkg/local/progress"
 	"kubernaut.ai/test/kill"
 	"kubernaut.ai/test/testenv"
+	"kubernaut.ai/test/verdict"
 )
 
 // patience bounds a scenario of any scale, and a stop.
@@ -37,7 +38,7 @@ const (
 // scenario is one way to torture one program.
 type scenario struct {
 	name, program string
-	run           func(context.Context, kill.Options) (kill.Tally, error)
+	run           func(context.Context, kill.Options) (verdict.Tally, error)
 	// kills by default and at full scale.
 	kills, fullKills int
 }
@@ -111,9 +112,9 @@ func (s *scenario) torture(ctx context.Context, o kill.Options) error {
 	defer cancel()
 	tally, err := s.run(ctx, o)
 	if err != nil {
-		return fmt.Errorf("%s: after %d kills: %w", s.name, tally.Kills, err)
+		return fmt.Errorf("%s: after %d kills: %w", s.name, tally.Deeds, err)
 	}
-	_, _ = fmt.Fprintln(os.Stdout, tally.Line(s.name))
+	_, _ = fmt.Fprintln(os.Stdout, tally.Line("torture "+s.name, "kills"))
 	if err := tally.Err(); err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}

@@ -1,14 +1,14 @@
-package kill
+package verdict
 
 import (
 	"encoding/json"
-	"strings"
 	"testing"
 
 	"github.com/google/uuid"
 
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -20,11 +20,11 @@ func event(eventType, data string) datastorage.StoredEvent {
 // gatewayTrail is the trail of a request that two deliveries brought.
 func gatewayTrail() testenv.Trail {
 	return testenv.Trail{
-		event(signalReceived, `{"request_id":"d1","fingerprint":"f"}`),
-		event(requestCreated, `{"uid":"u","fingerprint":"f"}`),
-		event(signalReceived, `{"request_id":"d2","fingerprint":"f"}`),
+		event(testenv.SignalReceived, `{"request_id":"d1","fingerprint":"f"}`),
+		event(testenv.RequestCreated, `{"uid":"u","fingerprint":"f"}`),
+		event(testenv.SignalReceived, `{"request_id":"d2","fingerprint":"f"}`),
 		event(signalDeduplicated, `{"request_id":"d2","fingerprint":"f"}`),
-		event(signalReceived, `{"request_id":"killed before it was answered","fingerprint":"f"}`),
+		event(testenv.SignalReceived, `{"request_id":"killed before it was answered","fingerprint":"f"}`),
 	}
 }
 
@@ -55,11 +55,11 @@ func TestAnswersAreJudged(t *testing.T) {
 		"unanswered twice":         {twice(whole, 4), 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tally := Tally{Kills: 1}
-			err := tally.judgeAnswers([]answer{
+			tally := Tally{Deeds: 1}
+			err := tally.Judge(Seen{Answers: []alertmanager.Answered{
 				{Delivery: "d1", Request: "rr", Fingerprint: "f"},
 				{Delivery: "d2", Request: "rr", Fingerprint: "f", Duplicate: true},
-			}, map[string]testenv.Trail{"rr": tc.trail})
+			}, Trails: map[string]testenv.Trail{"rr": tc.trail}})
 			tally.want(t, err, 2, tc.lost, tc.doubled)
 		})
 	}
@@ -67,14 +67,14 @@ func TestAnswersAreJudged(t *testing.T) {
 
 func TestStatusesAreJudged(t *testing.T) {
 	whole := testenv.Trail{
-		event(phaseTransition, `{"from":"Pending","to":"Enriching"}`),
+		event(testenv.PhaseTransition, `{"from":"Pending","to":"Enriching"}`),
 		event("signalprocessing.enrichment.completed", `{}`),
-		event(phaseTransition, `{"from":"Enriching","to":"Classifying"}`),
+		event(testenv.PhaseTransition, `{"from":"Enriching","to":"Classifying"}`),
 		event("signalprocessing.classification.decision", `{}`),
-		event(phaseTransition, `{"from":"Classifying","to":"Categorizing"}`),
+		event(testenv.PhaseTransition, `{"from":"Classifying","to":"Categorizing"}`),
 		event("signalprocessing.business.classified", `{}`),
 		event("signalprocessing.signal.processed", `{}`),
-		event(phaseTransition, `{"from":"Categorizing","to":"Completed"}`),
+		event(testenv.PhaseTransition, `{"from":"Categorizing","to":"Completed"}`),
 	}
 	phases := map[v1alpha1.ProcessingPhase]bool{
 		v1alpha1.ProcessingEnriching: true, v1alpha1.ProcessingClassifying: true,
@@ -82,9 +82,14 @@ func TestStatusesAreJudged(t *testing.T) {
 	}
 	judge := func(t *testing.T, trail testenv.Trail, lost, doubled int) {
 		t.Helper()
-		tally := Tally{Kills: 1}
-		err := tally.judgeStatuses(map[string]map[v1alpha1.ProcessingPhase]bool{"rr": phases}, map[string]testenv.Trail{"rr": trail})
+		trails := map[string]testenv.Trail{"rr": trail}
+		tally := Tally{Deeds: 1}
+		err := tally.Judge(Seen{Phases: map[string]map[v1alpha1.ProcessingPhase]bool{"rr": phases}, Trails: trails})
 		tally.want(t, err, len(phases), lost, doubled)
+
+		tally = Tally{Deeds: 1, Accepted: 1}
+		err = tally.Judge(Seen{Processed: []string{"rr"}, Trails: trails})
+		tally.want(t, err, 1, lost, doubled)
 	}
 	judge(t, whole, 0, 0)
 	judge(t, nil, len(phases), 0)
@@ -108,34 +113,18 @@ func (t *Tally) want(tb testing.TB, err error, accepted, lost, doubled int) {
 }
 
 func TestATallyOfNothingProvesNothing(t *testing.T) {
-	if (&Tally{Kills: 3}).Err() == nil || (&Tally{Accepted: 3}).Err() == nil {
+	if (&Tally{Deeds: 3}).Err() == nil || (&Tally{Accepted: 3}).Err() == nil {
 		t.Error("nothing was tried, and that is fine")
 	}
-	tally := Tally{Kills: 1, Accepted: 2}
-	if line := tally.Line("gateway"); line != "torture gateway kills 1 accepted 2 lost 0 doubled 0" {
+	tally := Tally{Deeds: 1, Accepted: 2}
+	if line := tally.Line("torture gateway", "kills"); line != "torture gateway kills 1 accepted 2 lost 0 doubled 0" {
 		t.Errorf("line %q", line)
 	}
 }
 
 func TestDataThatCannotBeReadIsNoVerdict(t *testing.T) {
-	broken := map[string]testenv.Trail{"rr": {event(signalReceived, `[]`)}}
-	if (&Tally{}).judgeAnswers(nil, broken) == nil {
+	broken := map[string]testenv.Trail{"rr": {event(testenv.SignalReceived, `[]`)}}
+	if (&Tally{}).Judge(Seen{Trails: broken}) == nil {
 		t.Error("a trail that cannot be read was judged")
-	}
-}
-
-func TestLinesAreWhole(t *testing.T) {
-	var got []string
-	l := &lines{take: func(line []byte) { got = append(got, string(line)) }}
-	for _, chunk := range []string{"o", "ne\ntwo\nth", "ree\nhalf"} {
-		if n, err := l.Write([]byte(chunk)); n != len(chunk) || err != nil {
-			t.Fatalf("%d, %v", n, err)
-		}
-	}
-	if text := strings.Join(got, ","); text != "one,two,three" {
-		t.Errorf("lines %s", text)
-	}
-	if _, err := l.Write(make([]byte, maxLine)); err == nil {
-		t.Error("a line without an end was taken")
 	}
 }

@@ -1,13 +1,13 @@
-package kill
+package verdict
 
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
+	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/service/trail"
 	"kubernaut.ai/test/testenv"
 )
@@ -15,12 +15,15 @@ import (
 // readers is how many trails are read at the same time.
 const readers = 4
 
-// readTrails flushes the last life, and then queries each correlation id once.
-func readTrails(ctx context.Context, dataStorageURL, managementURL string, correlationIDs []string) (map[string]testenv.Trail, error) {
-	if _, err := trail.Flush(ctx, http.DefaultClient, []string{managementURL}, ""); err != nil {
-		return nil, fmt.Errorf("flush the last life: %w", err)
+// ReadTrails lets the flusher flush everything, and then queries each
+// correlation id once, at the tokens of the flush.
+func ReadTrails(ctx context.Context, flusher trail.Flusher, o trail.Options, correlationIDs []string) (map[string]testenv.Trail, error) {
+	receipts, err := flusher.Flush(ctx, "")
+	if err != nil {
+		return nil, fmt.Errorf("flush: %w", err)
 	}
-	reader, err := trail.NewReader(trail.Options{DataStorageURL: dataStorageURL})
+	o.Flushers = []trail.Flusher{flushed(receipts)}
+	reader, err := trail.NewReader(o)
 	if err != nil {
 		return nil, fmt.Errorf("read trails: %w", err)
 	}
@@ -42,3 +45,9 @@ func readTrails(ctx context.Context, dataStorageURL, managementURL string, corre
 	}
 	return trails, group.Wait()
 }
+
+// flushed are the receipts of a flush that is over.
+type flushed []audit.Receipt
+
+// Flush implements trail.Flusher.
+func (f flushed) Flush(context.Context, string) ([]audit.Receipt, error) { return f, nil }

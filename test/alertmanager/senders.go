@@ -1,0 +1,200 @@
+package alertmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	// recent is how many of its latest alerts a sender may send again.
+	recent = 8
+	// mostAlerts is how many new ones a notification has at most.
+	mostAlerts = 3
+)
+
+// ErrBusy is the failure of an attempt that was answered 503.
+var ErrBusy = errors.New("the Gateway asks to send it again")
+
+// Route says where to send a notification. It is called before each attempt,
+// with the failure of the one before (nil at first, ErrBusy, or why there was
+// no answer); it returns when the next one is worth its while, or with an
+// error when there is to be none.
+type Route func(ctx context.Context, failure error) (url string, err error)
+
+// Options of Senders.
+type Options struct {
+	// Namespace that the alerts are about.
+	Namespace string
+	// NewRoute is called for each notification.
+	NewRoute func() Route
+	// Pace is the time from one notification of a sender to its next; none where it is 0.
+	Pace time.Duration
+	// HTTP and Authorize are those of a Call.
+	HTTP      *http.Client
+	Authorize func(ctx context.Context, r *http.Request) error
+}
+
+// Senders send notifications as Alertmanager does: each until it is answered.
+type Senders struct {
+	Options
+
+	ticks  chan struct{}
+	enough chan struct{}
+	finish func() // closes enough, once
+
+	mu       sync.Mutex
+	answered []Answered // guarded by mu
+}
+
+// Answered is what the Gateway has said of one signal.
+type Answered struct {
+	// Delivery is the id of the request that brought the signal.
+	Delivery string
+	// Request is the name of the signal's RemediationRequest, the correlation id.
+	Request     string
+	Fingerprint string
+	// Duplicate tells that the request was there already.
+	Duplicate bool
+}
+
+// NewSenders makes senders, who send nothing yet.
+func NewSenders(o Options) *Senders {
+	s := &Senders{Options: o, ticks: make(chan struct{}, 1), enough: make(chan struct{})}
+	s.finish = sync.OnceFunc(func() { close(s.enough) })
+	return s
+}
+
+// Ticks has a value when something was answered since the last one was taken.
+func (s *Senders) Ticks() <-chan struct{} { return s.ticks }
+
+// Finish lets the senders end once they have the answers that they wait for.
+func (s *Senders) Finish() { s.finish() }
+
+// Answers are those so far.
+func (s *Senders) Answers() []Answered {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.answered)
+}
+
+// Send sends notifications until Finish; some alerts come again.
+func (s *Senders) Send(ctx context.Context, random *rand.Rand) error {
+	var known []Alert
+	var pace <-chan time.Time
+	if s.Pace > 0 {
+		ticker := time.NewTicker(s.Pace)
+		defer ticker.Stop()
+		pace = ticker.C
+	}
+	for {
+		select {
+		case <-s.enough:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		default:
+		}
+		var alerts []Alert
+		for range 1 + random.IntN(mostAlerts) {
+			alerts = append(alerts, s.newAlert())
+		}
+		if len(known) > 0 && random.IntN(2) == 0 {
+			alerts = append(alerts, known[random.IntN(len(known))])
+		}
+		if err := s.deliver(ctx, alerts); err != nil {
+			return err
+		}
+		known = append(known, alerts[0])
+		known = known[max(0, len(known)-recent):]
+		if s.Pace > 0 {
+			select {
+			case <-pace:
+			case <-s.enough:
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+func (s *Senders) newAlert() Alert {
+	name := uuid.NewString()
+	return Alert{Status: Firing, StartsAt: time.Now().UTC(), Labels: map[string]string{
+		"alertname": "Load-" + name, "namespace": s.Namespace, "pod": "pod-" + name, "severity": "warning",
+	}}
+}
+
+// deliver sends a notification until it is answered.
+func (s *Senders) deliver(ctx context.Context, alerts []Alert) error {
+	body, err := notification(Firing, alerts)
+	if err != nil {
+		return err
+	}
+	route := s.NewRoute()
+	var failure error
+	for {
+		url, err := route(ctx, failure)
+		if err != nil {
+			return fmt.Errorf("a notification is not answered: %w", err)
+		}
+		answer, err := Call{URL: url, Body: body, HTTP: s.HTTP, Authorize: s.Authorize}.Do(ctx)
+		switch {
+		case err != nil:
+			failure = err
+		case answer.Code == http.StatusServiceUnavailable:
+			failure = ErrBusy
+		case answer.Code/100 != 2:
+			return fmt.Errorf("the Gateway answered %d: %s", answer.Code, answer.Detail)
+		default:
+			return s.note(&answer)
+		}
+	}
+}
+
+var errUnexpected = errors.New("the Gateway's answer is not what was expected")
+
+// note remembers an answer. An answer counts when it was read to its end.
+func (s *Senders) note(a *Answer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range a.Each() {
+		if r.RemediationRequestName == "" || r.Status != "created" && r.Status != "duplicate" {
+			return fmt.Errorf("%w: %d %+v", errUnexpected, a.Code, r)
+		}
+		s.answered = append(s.answered, Answered{
+			Delivery: a.RequestID, Request: r.RemediationRequestName, Fingerprint: r.Fingerprint, Duplicate: r.Duplicate,
+		})
+	}
+	select {
+	case s.ticks <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Backoff is the Route of an Alertmanager to one address: it tries again at
+// growing intervals, from first to most.
+func Backoff(url string, first, most time.Duration) Route {
+	wait := first
+	return func(ctx context.Context, failure error) (string, error) {
+		if failure == nil {
+			return url, nil
+		}
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		wait = min(2*wait, most)
+		select {
+		case <-timer.C:
+			return url, nil
+		case <-ctx.Done():
+			return "", fmt.Errorf("%w, after %w", context.Cause(ctx), failure)
+		}
+	}
+}

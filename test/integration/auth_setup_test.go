@@ -1,0 +1,166 @@
+package integration_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/pkg/service/auth"
+	"kubernaut.ai/pkg/service/tlsfiles"
+	"kubernaut.ai/test/alertmanager"
+	"kubernaut.ai/test/testenv"
+)
+
+// What the specs about callers have in common.
+
+const (
+	auditGroup   = "audit.kubernaut.ai"
+	gatewayGroup = "gateway.kubernaut.ai"
+	// ownAudience is one that the API server does not have.
+	ownAudience = "kubernaut-datastorage"
+)
+
+// byCluster are the flags of a service that asks the cluster about its callers.
+func byCluster(audiences ...string) auth.Flags {
+	return auth.Flags{Mode: auth.ModeKubernetes, Namespace: env.Namespace, Audiences: audiences}
+}
+
+// account is a service account in the process's namespace.
+type account struct{ *corev1.ServiceAccount }
+
+func newAccount(ctx context.Context, name string) account {
+	GinkgoHelper()
+	made := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: testenv.Unique(name + "-*")}}
+	Expect(env.Create(ctx, made)).To(Succeed())
+	return account{made}
+}
+
+// user is the account's name to the API server.
+func (a account) user() string { return "system:serviceaccount:" + a.Namespace + ":" + a.Name }
+
+// token asks the API server for a token, for its own audience where none is given.
+func (a account) token(ctx context.Context, audiences ...string) string {
+	GinkgoHelper()
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}
+	Expect(env.SubResource("token").Create(ctx, a.ServiceAccount, request)).To(Succeed())
+	return request.Status.Token
+}
+
+// tokenFile is a token as pods have it.
+func (a account) tokenFile(ctx context.Context, audiences ...string) string {
+	GinkgoHelper()
+	path := filepath.Join(GinkgoT().TempDir(), "token")
+	Expect(os.WriteFile(path, []byte(a.token(ctx, audiences...)), 0o600)).To(Succeed())
+	return path
+}
+
+// may gives the account a permission and returns what gives it.
+func (a account) may(ctx context.Context, group, resource string, verbs ...string) *rbacv1.RoleBinding {
+	GinkgoHelper()
+	named := metav1.ObjectMeta{Namespace: env.Namespace, Name: a.Name}
+	Expect(env.Create(ctx, &rbacv1.Role{ObjectMeta: named, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs},
+	}})).To(Succeed())
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: named,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: named.Name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: a.Namespace, Name: a.Name}},
+	}
+	Expect(env.Create(ctx, binding)).To(Succeed())
+	for _, verb := range verbs {
+		a.decided(ctx, group, resource, verb, true)
+	}
+	return binding
+}
+
+// decided returns once the API server's authorizer knows what it was told. It
+// learns of bindings by watches of its own, whose progress it shows to nobody:
+// asking is the only way to know.
+func (a account) decided(ctx context.Context, group, resource, verb string, allowed bool) {
+	GinkgoHelper()
+	Eventually(func(ctx context.Context) (bool, error) {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:               a.user(),
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: env.Namespace, Group: group, Resource: resource, Verb: verb},
+		}}
+		err := env.Create(ctx, review)
+		return review.Status.Allowed, err
+	}).WithContext(ctx).WithTimeout(specTimeout).WithPolling(10 * time.Millisecond).Should(Equal(allowed))
+}
+
+// bearing is the header of a call with a token.
+func bearing(token string) http.Header {
+	header := alertmanager.JSON()
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	return header
+}
+
+// showing adds a token to requests.
+func showing(token string) func(context.Context, *http.Request) error {
+	return func(_ context.Context, r *http.Request) error {
+		r.Header.Set("Authorization", "Bearer "+token)
+		return nil
+	}
+}
+
+// newCertificate makes a certificate for 127.0.0.1 that is its own authority.
+func newCertificate() tlsfiles.Flags {
+	GinkgoHelper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	Expect(err).NotTo(HaveOccurred())
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IsCA: true, BasicConstraintsValid: true,
+	}
+	signed, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	Expect(err).NotTo(HaveOccurred())
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	Expect(err).NotTo(HaveOccurred())
+	dir := GinkgoT().TempDir()
+	files := tlsfiles.Flags{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
+	for path, block := range map[string]*pem.Block{
+		files.Cert: {Type: "CERTIFICATE", Bytes: signed}, files.Key: {Type: "PRIVATE KEY", Bytes: private},
+	} {
+		Expect(os.WriteFile(path, pem.EncodeToMemory(block), 0o600)).To(Succeed())
+	}
+	return files
+}
+
+// trusting is a client that believes the authorities of a file.
+func trusting(caFile string) *http.Client {
+	GinkgoHelper()
+	text, err := os.ReadFile(caFile)
+	Expect(err).NotTo(HaveOccurred())
+	pool := x509.NewCertPool()
+	Expect(pool.AppendCertsFromPEM(text)).To(BeTrue())
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
+	DeferCleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// removed deletes an object of the spec's own.
+func removed(ctx context.Context, object client.Object) {
+	GinkgoHelper()
+	Expect(env.Delete(ctx, object)).To(Succeed())
+}

@@ -1,0 +1,117 @@
+package integration_test
+
+import (
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/test/testenv"
+)
+
+// targetLabels are those of an alert that can name its target.
+var targetLabels = []string{
+	"pod", "deployment", "statefulset", "daemonset", "job_name", "cronjob", "replicaset",
+	"horizontalpodautoscaler", "persistentvolumeclaim", "persistentvolume", "node",
+}
+
+// processedKinds are those that SignalProcessing looks at.
+var processedKinds = []string{
+	"Pod", "Node", "Namespace", "Service", "PersistentVolumeClaim", "PersistentVolume", "ReplicationController", "ReplicaSet",
+	"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress",
+}
+
+// One spec: its services contend for the lease of the leader, and for the
+// namespace.
+var _ = Describe("deployment: rights", func() {
+	It("are what the services need, and no more; and the services export what alerts and dashboard name", func(spec SpecContext) {
+		d, ctx := deployPipeline(spec)
+
+		By("alerting about two pods of a workload, twice")
+		pods := d.replicaSetPods(ctx)
+		alert := map[string]string{"alertname": env.CorrelationID(), "namespace": d.Namespace, "severity": "critical", "pod": pods[0]}
+		first := d.send(ctx, alert)[0]
+		alert["pod"] = pods[1]
+		second := d.send(ctx, alert)[0]
+		Expect(second.RemediationRequestName).To(Equal(first.RemediationRequestName), "the Gateway sees their owner")
+		rr := d.classified(ctx, first.RemediationRequestNamespace, first.RemediationRequestName)
+		Expect(testenv.WaitFor(ctx, env, rr, func(rr *v1alpha1.RemediationRequest) bool {
+			return rr.Status.Deduplication != nil && rr.Status.Deduplication.OccurrenceCount == 2
+		})).To(Succeed())
+
+		By("alerting about every kind that a label can name")
+		every := make([]map[string]string, len(targetLabels))
+		for i, label := range targetLabels {
+			name := env.CorrelationID()
+			every[i] = map[string]string{"alertname": name, "namespace": d.Namespace, label: name}
+		}
+		d.send(ctx, every...)
+
+		By("processing a request about every kind")
+		for _, kind := range processedKinds {
+			request := env.Request(env.CorrelationID())
+			request.Namespace = d.Namespace
+			request.Spec.TargetResource = v1alpha1.TargetResource{Kind: kind, Name: request.Name, Namespace: d.Namespace}
+			Expect(env.Create(ctx, request)).To(Succeed())
+			d.classified(ctx, request.Namespace, request.Name)
+		}
+
+		By("reading the trail as must-gather does")
+		read, err := d.trail.Read(ctx, rr.Name)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(testenv.Trail(read)).To(testenv.HaveSteps(testenv.StepsTo(v1alpha1.ProcessingCompleted)))
+		Expect(d.refused.all()).To(BeEmpty())
+
+		By("comparing metrics")
+		expectMetrics(build("production"), exported(ctx, append(d.ManagementURLs, d.DataStorage.ManagementURL)...))
+
+		By("asking for rights that are used rarely")
+		for _, right := range []struct{ account, namespace, verb, group, resource string }{
+			{"gateway", "", "watch", "kubernaut.ai", "remediationrequests"},
+			{"gateway", "", "delete", "kubernaut.ai", "remediationrequests"},
+			{"gateway", deployNamespace, "delete", "coordination.k8s.io", "leases"},
+			{"signalprocessing", "", "watch", "kubernaut.ai", "signalprocessings"},
+			{"signalprocessing", "", "update", "kubernaut.ai", "remediationrequests/finalizers"},
+			{"signalprocessing", "", "patch", "events.k8s.io", "events"},
+		} {
+			Expect(may(ctx, right.account, right.namespace, right.verb, right.group, right.resource)).To(BeTrue(), "%+v", right)
+		}
+
+		By("asking for rights that nobody needs")
+		for _, account := range []string{"datastorage", "gateway", "signalprocessing", "must-gather"} {
+			for _, right := range []struct{ verb, group, resource string }{
+				{"get", "", "secrets"},
+				{"list", "", "secrets"},
+				{"list", "", "pods"},
+				{"create", "", "pods"},
+				{"create", "", "pods/exec"},
+				{"create", "", "pods/proxy"},
+				{"create", "", "serviceaccounts/token"},
+				{"patch", "apps", "deployments"},
+				{"update", "kubernaut.ai", "remediationrequests"},
+				{"delete", "kubernaut.ai", "signalprocessings"},
+				{"create", "rbac.authorization.k8s.io", "rolebindings"},
+			} {
+				Expect(may(ctx, account, deployNamespace, right.verb, right.group, right.resource)).To(BeFalse(), "%s %+v", account, right)
+			}
+		}
+		for _, account := range []string{"gateway", "signalprocessing"} {
+			Expect(may(ctx, account, deployNamespace, "list", "audit.kubernaut.ai", "events")).To(BeFalse(), "%s writes, and reads no trail", account)
+		}
+		Expect(may(ctx, "must-gather", deployNamespace, "create", "audit.kubernaut.ai", "events")).To(BeFalse())
+		Expect(may(ctx, "signalprocessing", deployNamespace, "update", "coordination.k8s.io", "leases")).To(BeFalse(), "other leases than its own")
+		Expect(may(ctx, "gateway", d.Namespace, "get", "coordination.k8s.io", "leases")).To(BeFalse())
+		as := rest.AnonymousClientConfig(env.Config)
+		as.BearerToken = token(ctx, "gateway")
+		asGateway, err := client.New(as, client.Options{Scheme: env.Scheme()})
+		Expect(err).NotTo(HaveOccurred())
+		var secret corev1.Secret
+		err = asGateway.Get(ctx, client.ObjectKey{Namespace: deployNamespace, Name: "datastorage-database"}, &secret)
+		Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
+	}, SpecTimeout(specTimeout+time.Minute))
+})

@@ -1,0 +1,244 @@
+package integration_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.uber.org/zap"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+
+	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/pkg/service/auth"
+	"kubernaut.ai/pkg/service/spool"
+	datastorage "kubernaut.ai/services/datastorage/app"
+	gateway "kubernaut.ai/services/gateway/app"
+	signalprocessing "kubernaut.ai/services/signalprocessing/app"
+)
+
+// started is what a service is started with.
+type started struct {
+	listen, management string
+	auth               *auth.Flags // nil where nobody calls
+	spool              *spool.Flags
+	grace              time.Duration
+	database           *datastorage.Options // nil where there is none
+}
+
+// deployedService is a service as its own main sees its flags.
+type deployedService struct {
+	prefix   string
+	addFlags func(*pflag.FlagSet)
+	started  func() started
+}
+
+func deployedServices() map[string]*deployedService {
+	var d datastorage.Options
+	var g gateway.Options
+	var s signalprocessing.Options
+	return map[string]*deployedService{
+		"datastorage": {"DATASTORAGE", d.AddFlags, func() started {
+			return started{listen: d.Listen, management: d.ManagementListen, auth: &d.Auth, grace: d.Grace, database: &d}
+		}},
+		"gateway": {"GATEWAY", g.AddFlags, func() started {
+			return started{listen: g.Listen, management: g.ManagementListen, auth: &g.Auth, spool: &g.Spool, grace: g.Grace}
+		}},
+		"signalprocessing": {"SIGNALPROCESSING", s.AddFlags, func() started {
+			return started{management: s.ManagementListen, spool: &s.Spool, grace: s.Grace}
+		}},
+	}
+}
+
+// errStarted ends a command where the service would start.
+var errStarted = errors.New("started")
+
+// start gives a service what its container in an overlay has: configuration
+// file, environment and arguments. What the service does not take fails the spec.
+func (d deployment) start(name string) started {
+	GinkgoHelper()
+	s := deployedServices()[name]
+	w := d.workload(name)
+	c := &w.template.Spec.Containers[0]
+	Expect(c.Args[0]).To(Equal("serve"))
+	command := service.Serve(s.prefix, "", s.addFlags, func(*zap.Logger) (service.App, error) { return nil, errStarted })
+	d.run(w, c, s.prefix, command, c.Args[1:])
+	return s.started()
+}
+
+func (d deployment) run(w *workload, c *corev1.Container, prefix string, command *cobra.Command, args []string) {
+	GinkgoHelper()
+	setEnvironment(c, prefix, command.Flags())
+	var stderr bytes.Buffer
+	command.SetErr(&stderr)
+	service.Execute(GinkgoT().Context(), command, d.mount(w, c, args), &stderr)
+	Expect(stderr.String()).To(HaveSuffix(": "+errStarted.Error()+"\n"), "%s/%s", w.name, c.Name)
+}
+
+// setEnvironment sets the container's variables. One that looks like a flag of
+// the service must be one, for the service would not notice.
+func setEnvironment(c *corev1.Container, prefix string, flags *pflag.FlagSet) {
+	GinkgoHelper()
+	for _, e := range c.Env {
+		flag, ok := strings.CutPrefix(e.Name, prefix+"_")
+		if !ok {
+			Expect(e.Name).To(Equal("GOMEMLIMIT"), "%s: neither a flag nor of Go's", c.Name)
+			continue
+		}
+		flag = strings.ToLower(strings.ReplaceAll(flag, "_", "-"))
+		Expect(flags.Lookup(flag)).NotTo(BeNil(), "%s: %s is no flag", c.Name, e.Name)
+		value := e.Value
+		switch {
+		case e.ValueFrom == nil:
+		case e.ValueFrom.SecretKeyRef != nil:
+			value = "postgres://user:password@postgres/audit"
+		default:
+			Expect(e.ValueFrom.FieldRef.FieldPath).To(Equal("metadata.namespace"))
+			value = deployNamespace
+		}
+		GinkgoT().Setenv(e.Name, value)
+	}
+}
+
+// mount puts the container's configuration into a folder, and makes the
+// arguments point there.
+func (d deployment) mount(w *workload, c *corev1.Container, args []string) []string {
+	GinkgoHelper()
+	args = slices.Clone(args)
+	for i, arg := range args {
+		path, ok := strings.CutPrefix(arg, "--config=")
+		if !ok {
+			continue
+		}
+		m := slices.IndexFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == filepath.Dir(path) })
+		Expect(m).NotTo(Equal(-1), "%s: nothing is mounted for %s", c.Name, path)
+		v := slices.IndexFunc(w.template.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == c.VolumeMounts[m].Name })
+		Expect(v).NotTo(Equal(-1), c.Name)
+		text := d.configured(w.template.Spec.Volumes[v].ConfigMap.Name, filepath.Base(path))
+		file := filepath.Join(GinkgoT().TempDir(), filepath.Base(path))
+		Expect(os.WriteFile(file, []byte(text), 0o600)).To(Succeed())
+		args[i] = "--config=" + file
+	}
+	return args
+}
+
+var _ = Describe("deployment: configuration", func() {
+	eachOverlay("every flag, key and variable is one that its service takes, and no API is open to everybody", func(d deployment) {
+		for name := range deployedServices() {
+			s := d.start(name)
+			Expect(s.management).To(Equal(":9090"), name)
+			if s.auth != nil {
+				Expect(s.listen).To(Equal(":8080"), name)
+				Expect(s.auth.Mode).To(Equal(auth.ModeKubernetes), name)
+				Expect(s.auth.AllowInsecure).To(BeFalse(), name)
+			}
+		}
+		w := d.workload("datastorage")
+		migrate := &w.template.Spec.InitContainers[0]
+		Expect(migrate.Args[:2]).To(Equal([]string{"migrate", "up"}))
+		var flags datastorage.MigrateFlags
+		command := &cobra.Command{Use: "up", Args: service.NoArgs, RunE: func(*cobra.Command, []string) error { return errStarted }}
+		flags.AddTo(command.Flags())
+		service.Configure(command, "DATASTORAGE")
+		d.run(w, migrate, "DATASTORAGE", command, migrate.Args[2:])
+		Expect(flags.StartupTimeout).To(BeNumerically(">", time.Minute), "longer than a first start of PostgreSQL takes")
+	})
+
+	eachOverlay("a pod has the time to stop that its service takes", func(d deployment) {
+		for name := range deployedServices() {
+			pod := d.workload(name).template.Spec
+			drain := pod.Containers[0].Lifecycle.PreStop.Sleep
+			Expect(drain).NotTo(BeNil(), name)
+			needed := time.Duration(drain.Seconds)*time.Second + d.start(name).grace
+			Expect(time.Duration(*pod.TerminationGracePeriodSeconds)*time.Second).To(BeNumerically(">", needed), name)
+		}
+	})
+
+	eachOverlay("a spool is on a volume of its own, and smaller than it", func(d deployment) {
+		for name := range deployedServices() {
+			s := d.start(name)
+			if s.spool == nil {
+				continue
+			}
+			w := d.workload(name)
+			Expect(w.kind).To(Equal("StatefulSet"), "%s: a volume a replica", name)
+			Expect(w.claims).To(HaveLen(1), name)
+			size := w.claims[0].Spec.Resources.Requests.Storage()
+			Expect(size.Value()).To(BeNumerically(">", s.spool.MaxBytes), "%s: what was refused is kept besides", name)
+			mounts := w.template.Spec.Containers[0].VolumeMounts
+			i := slices.IndexFunc(mounts, func(m corev1.VolumeMount) bool { return m.Name == w.claims[0].Name })
+			Expect(i).NotTo(Equal(-1), name)
+			Expect(s.spool.Dir).To(HavePrefix(mounts[i].MountPath+"/"), name)
+			Expect(s.spool.Check()).To(Succeed())
+		}
+	})
+
+	eachOverlay("the database has room for every replica, and for one more during a rollout", func(d deployment) {
+		const reserved = 3 // superuser_reserved_connections
+		room := 100        // PostgreSQL's default
+		if w := d.find("postgres"); w != nil {
+			room = number(`max_connections=(\d+)`, strings.Join(w.template.Spec.Containers[0].Args, " "))
+		}
+		replicas := d.workload("datastorage").replicas
+		for _, s := range typed[autoscalingv2.HorizontalPodAutoscaler](d, "HorizontalPodAutoscaler") {
+			if s.Spec.ScaleTargetRef.Name == "datastorage" {
+				replicas = &s.Spec.MaxReplicas
+			}
+		}
+		options := d.start("datastorage").database
+		Expect((int(*replicas) + 1) * options.MaxConnections).To(BeNumerically("<=", room-reserved))
+	})
+
+	It("has TLS on both APIs in production, and everybody who calls one trusts its authority", func() {
+		d := build("production")
+		for _, name := range []string{"datastorage", "gateway"} {
+			expectMountedFiles(d.workload(name), "TLS_CERT", "TLS_KEY")
+		}
+		for _, name := range []string{"gateway", "signalprocessing"} {
+			w := d.workload(name)
+			expectMountedFiles(w, "DATASTORAGE_CA_FILE")
+			Expect(w.template.Spec.Containers[0].Env).To(ContainElement(
+				corev1.EnvVar{Name: strings.ToUpper(name) + "_DATASTORAGE_URL", Value: "https://datastorage:8080"}))
+		}
+	})
+})
+
+// expectMountedFiles expects the files that a workload's variables name to lie
+// in what is mounted, and no other than the named keys to be shown of a secret
+// that is another's.
+func expectMountedFiles(w *workload, variables ...string) {
+	GinkgoHelper()
+	c := &w.template.Spec.Containers[0]
+	for _, variable := range variables {
+		i := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == strings.ToUpper(w.name)+"_"+variable })
+		Expect(i).NotTo(Equal(-1), "%s has no %s", w.name, variable)
+		m := slices.IndexFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == filepath.Dir(c.Env[i].Value) })
+		Expect(m).NotTo(Equal(-1), "%s: nothing is mounted for %s", w.name, variable)
+		v := slices.IndexFunc(w.template.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == c.VolumeMounts[m].Name })
+		Expect(v).NotTo(Equal(-1), "%s: %s", w.name, variable)
+		secret := w.template.Spec.Volumes[v].Secret
+		if secret.SecretName != w.name+"-tls" {
+			Expect(secret.Items).To(ConsistOf(corev1.KeyToPath{Key: "ca.crt", Path: "ca.crt"}), "%s sees another's key", w.name)
+		}
+	}
+}
+
+// number is what the first group of a pattern found in a text.
+func number(pattern, text string) int {
+	GinkgoHelper()
+	found := regexp.MustCompile(pattern).FindStringSubmatch(text)
+	Expect(found).To(HaveLen(2), "%s in %q", pattern, text)
+	n, err := strconv.Atoi(found[1])
+	Expect(err).NotTo(HaveOccurred())
+	return n
+}

@@ -1,0 +1,158 @@
+package integration_test
+
+import (
+	"context"
+	"encoding/base64"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/test/testenv"
+)
+
+// plantation is where secrets were put, each a text that is nowhere else.
+type plantation struct {
+	id   string
+	logs []string // variables for the script
+	// secrets are never in an archive, payloads with --show-sensitive only, open texts always; by place.
+	secrets, payloads, open map[string]string
+}
+
+// in makes the text for a place.
+func in(place string, of map[string]string) string {
+	of[place] = aName()
+	return of[place]
+}
+
+// plant puts secrets wherever they may be, about a request that has been processed.
+func plant(ctx context.Context) plantation {
+	GinkgoHelper()
+	p := plantation{id: env.CorrelationID(), secrets: map[string]string{}, payloads: map[string]string{}, open: map[string]string{}}
+
+	rr := env.Request(p.id)
+	rr.Spec.OriginalPayload = `{"note":"` + in("payload of a request", p.payloads) + `"}`
+	rr.Spec.ProviderData = `{"note":"` + in("provider data of a request", p.payloads) + `"}`
+	rr.Spec.Annotations = map[string]string{"runbook": in("annotation of a signal", p.payloads)}
+	rr.Spec.Labels = map[string]string{"team": in("label of a signal", p.open)}
+	Expect(env.Create(ctx, rr)).To(Succeed())
+	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+	decoded[any](storeJSON(ctx, env.DataStorage.URL, storeEvents, anEvent(p.id, fields{
+		"is_sensitive": true, "event_data": fields{"note": in("sensitive event", p.payloads)}, "error_message": in("error of a sensitive event", p.payloads),
+	})), 201)
+	decoded[any](storeJSON(ctx, env.DataStorage.URL, storeEvents, anEvent(p.id, fields{"event_data": fields{
+		"note":  in("event", p.open),
+		"token": in("token in an event", p.secrets),
+		"spec":  fields{"annotations": fields{"a": in("annotation in an event", p.payloads)}, "originalPayload": in("payload in an event", p.payloads)},
+		"url":   "postgres://kubernaut:" + in("URL in an event", p.secrets) + "@db/audit",
+	}})), 201)
+	_, err := env.AuditTrail(ctx, p.id)
+	Expect(err).NotTo(HaveOccurred())
+
+	p.plantObjects(ctx)
+	p.plantLogs()
+	return p
+}
+
+func (p *plantation) plantObjects(ctx context.Context) {
+	GinkgoHelper()
+	value := in("secret", p.secrets)
+	p.secrets["secret, encoded"] = base64.StdEncoding.EncodeToString([]byte(value))
+	meta := metav1.ObjectMeta{Name: p.id, Labels: map[string]string{"app.kubernetes.io/part-of": "kubernaut"}}
+	create(ctx,
+		&corev1.Secret{ObjectMeta: meta, Data: map[string][]byte{"url": []byte(value)}},
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: p.id, Annotations: map[string]string{
+			"kubectl.kubernetes.io/last-applied-configuration": `{"data":{"note":"` + in("last applied configuration", p.secrets) + `"}}`,
+			"example.com/db-password":                          in("annotation", p.secrets),
+			"example.com/note":                                 in("open annotation", p.open),
+		}}, Data: map[string]string{
+			"config.yaml": "# " + in("comment", p.open) + "\ndatabase-url: postgres://kubernaut:" + in("URL in a config map", p.secrets) +
+				"@db:5432/audit\nclient-secret: '" + in("secret in a config map", p.secrets) + " and more'\n",
+			"password": in("password in a config map", p.secrets),
+			"tls": "-----BEGIN EC PRIVATE KEY-----\n" + in("private key in a config map", p.secrets) +
+				"\n-----END EC PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\n" + in("certificate", p.open) + "\n-----END CERTIFICATE-----\n",
+		}},
+		&corev1.Pod{ObjectMeta: meta, Spec: corev1.PodSpec{Containers: []corev1.Container{{
+			Name: "service", Image: "localhost/service",
+			Args: []string{
+				"serve", "--token", in("argument", p.secrets), "--password=" + in("argument with its flag", p.secrets),
+				"--note=" + in("open argument", p.open), "--database-url=host=db password=" + in("connection string", p.secrets),
+			},
+			Env: []corev1.EnvVar{
+				{Name: "DATABASE_PASSWORD", Value: in("variable", p.secrets)},
+				{Name: "DATASTORAGE_DATABASE_URL", Value: "postgres://kubernaut:" + in("URL in a variable", p.secrets) + "@db/audit"},
+				{Name: "SIGNING_KEY_FILE", Value: "/etc/" + in("path in a variable", p.open)},
+			},
+		}}}},
+		eventAbout(p.id, "cannot log in at postgres://kubernaut:"+in("Kubernetes event", p.secrets)+"@db/audit "+in("words of a Kubernetes event", p.open)),
+	)
+}
+
+func (p *plantation) plantLogs() {
+	GinkgoHelper()
+	now := time.Now().UTC().Format(time.RFC3339Nano)
+	jwt := "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0." + in("JWT in a log", p.secrets) + "aaaaaaaa"
+	p.logs = logOf("gateway.log",
+		now+` {"msg":"`+in("words of a log", p.open)+`","correlation_id":"`+p.id+`","password":"`+in("password in a log", p.secrets)+`"}`,
+		now+" Authorization: Bearer "+in("bearer token in a log", p.secrets)+" for "+p.id,
+		now+" "+p.id+" has "+jwt,
+		now+" "+p.id+" connects to postgres://kubernaut:"+in("URL in a log", p.secrets)+"@db/audit",
+		now+" -----BEGIN RSA PRIVATE KEY-----", in("private key in a log", p.secrets), now+" "+in("end of a private key in a log", p.secrets), "-----END RSA PRIVATE KEY-----",
+		now+" last words "+in("last words", p.open),
+	)
+}
+
+var _ = Describe("must-gather's redaction", func() {
+	DescribeTable("keeps what is said and drops what is secret", func(ctx SpecContext, text, want string) {
+		Expect(redacted(ctx, text)).To(Equal(want))
+	},
+		Entry("prose", "the token is fine; secret: not found", "the token is fine; secret: not found"),
+		Entry("an error about a token", "read token: open /var/run/secrets/token: no such file", "read token: open /var/run/secrets/token: no such file"),
+		Entry("names of secrets", "secretName: tls\n  secretKeyRef: {key: url}", "secretName: tls\n  secretKeyRef: {key: url}"),
+		Entry("files of secrets", "--token-file=/x --signing-key=/etc/k/key token=/var/run/t", "--token-file=/x --signing-key=/etc/k/key token=/var/run/t"),
+		Entry("a URL", "at postgres://kn:hunter2@db:5432/audit?a=b", "at postgres://[redacted]@db:5432/audit?a=b"),
+		Entry("a URL with an unescaped password", `"postgres://kn:h/u@n?t@db/audit"`, `"postgres://[redacted]@db/audit"`),
+		Entry("a URL with a token alone", "https://ghost@example.com/x", "https://[redacted]@example.com/x"),
+		Entry("a URL without a secret", "http://10.0.0.1:8080/a?b=c mail me@example.com", "http://10.0.0.1:8080/a?b=c mail me@example.com"),
+		Entry("a connection string", "host=db password=hunter2 user=kn", "host=db password=[redacted] user=kn"),
+		Entry("a URL's parameter", "http://h/x?api_key=abc&y=1", "http://h/x?api_key=[redacted]&y=1"),
+		Entry("JSON", `{"password":"hun\"ter2","n":1}`, `{"password":"[redacted]","n":1}`),
+		Entry("JSON with empty and other values", `{"token":"","secret":null,"ok":true}`, `{"token":"","secret":null,"ok":true}`),
+		Entry("JSON in JSON", `{"m":"{\"token\":\"abc\",\"n\":1}"}`, `{"m":"{\"token\":\"[redacted]\",\"n\":1}"}`),
+		Entry("YAML", "a: 1\n  client-secret: two words # note\nb: 2", "a: 1\n  client-secret: [redacted]\nb: 2"),
+		Entry("YAML in single quotes", "password: 'it''s long'", "password: [redacted]"),
+		Entry("a map of Go", "map[password:hunter2 user:kn]", "map[password:[redacted] user:kn]"),
+		Entry("a flag with its value", "run --auth-token abc --level debug", "run --auth-token [redacted] --level debug"),
+		Entry("a header", "Authorization: Basic a2F0emU=", "Authorization: [redacted]"),
+		Entry("headers in JSON", `{"Authorization":["Bearer abc"],"Accept":["*/*"]}`, `{"Authorization":[redacted],"Accept":["*/*"]}`),
+		Entry("a bearer token", "sent Bearer A1b2C3d4 to it", "sent Bearer [redacted] to it"),
+		Entry("words about bearer tokens", "the bearer token is missing", "the bearer token is missing"),
+		Entry("a JWT", "got eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl.", "got [redacted]."),
+		Entry("a private key", "a\n-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\nb", "a\n[redacted]\nb"),
+		Entry("a private key in one line", `{"k":"-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n"}`, `{"k":"[redacted]\n"}`),
+		Entry("a private key in base64", "tls.key: LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1JSUU=", "tls.key: [redacted]"),
+		Entry("a private key without an end", "-----BEGIN PRIVATE KEY-----\nMIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSk\nMIIE\nsome words", "[redacted]\nsome words"),
+		Entry("a certificate", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"),
+		Entry("keys of a cloud", "AKIAIOSFODNN7EXAMPLE", "[redacted]"),
+		Entry("what was redacted before", "password=[redacted] token: [redacted]", "password=[redacted] token: [redacted]"),
+		Entry("bytes that are no text", "a\xff\xfeb password=\xff", "a\xff\xfeb password=[redacted]"),
+	)
+})
+
+// redacted passes a text through the script's filter.
+func redacted(ctx context.Context, text string) string {
+	GinkgoHelper()
+	script, err := filepath.Abs(mustGather)
+	Expect(err).NotTo(HaveOccurred())
+	cmd := exec.CommandContext(ctx, "bash", "-c", `source "$1" && redact`, "bash", script)
+	cmd.Stdin = strings.NewReader(text + "\n")
+	out, err := cmd.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), "%s", out)
+	return strings.TrimSuffix(string(out), "\n")
+}

@@ -1,0 +1,229 @@
+package integration_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/pkg/local/controlplane"
+)
+
+const mustGather = "../../hack/must-gather.sh"
+
+// kubectl is the one that came with the control plane, or that of the machine.
+var kubectl = sync.OnceValues(func() (string, error) {
+	programs, err := controlplane.Find(context.Background(), nil)
+	if err != nil {
+		return "", err
+	}
+	if programs.Kubectl != "" {
+		return programs.Kubectl, nil
+	}
+	return exec.LookPath("kubectl")
+})
+
+// gathering is a run of must-gather that may go on.
+type gathering struct {
+	cmd    *exec.Cmd
+	tmp    string // its folder for temporary files
+	stdout bytes.Buffer
+	stderr bytes.Buffer
+}
+
+// gathered is what a run of must-gather left.
+type gathered struct {
+	code   int
+	stdout string
+	stderr string
+	// archive is the path that it printed last, files is what the archive holds.
+	archive string
+	files   map[string]string
+}
+
+// prepareGathering makes a run with flags and variables, which come as name=value.
+func prepareGathering(ctx context.Context, variables []string, flags ...string) *gathering {
+	GinkgoHelper()
+	program, err := kubectl()
+	Expect(err).NotTo(HaveOccurred(), "must-gather needs kubectl")
+	script, err := filepath.Abs(mustGather)
+	Expect(err).NotTo(HaveOccurred())
+	g := &gathering{tmp: temporaryFolder(), cmd: exec.CommandContext(ctx, "bash", append([]string{script, "--dest", temporaryFolder()}, flags...)...)}
+	g.cmd.Dir = GinkgoT().TempDir()
+	g.cmd.Env = append(append(os.Environ(), "KUBECTL="+program, "TMPDIR="+g.tmp), variables...)
+	g.cmd.Stdout, g.cmd.Stderr = &g.stdout, &g.stderr
+	return g
+}
+
+// gather runs must-gather with full access to the suite's API server and DataStorage.
+func gatherWith(ctx context.Context, variables []string, flags ...string) gathered {
+	GinkgoHelper()
+	g := prepareGathering(ctx, append([]string{"DATASTORAGE_URL=" + env.DataStorage.URL}, variables...),
+		append([]string{"--kubeconfig", env.Kubeconfig, "--time-limit", "60s"}, flags...)...)
+	Expect(g.cmd.Start()).To(Succeed())
+	result := g.wait()
+	Expect(result.code).To(Equal(0), result.stdout+result.stderr)
+	Expect(result.stderr).To(BeEmpty())
+	return result
+}
+
+// wait waits for the end and reads the archive, if there is one.
+func (g *gathering) wait() gathered {
+	GinkgoHelper()
+	err := g.cmd.Wait()
+	if _, ended := errors.AsType[*exec.ExitError](err); !ended {
+		Expect(err).NotTo(HaveOccurred())
+	}
+	lines := strings.Split(strings.TrimSpace(g.stdout.String()), "\n")
+	result := gathered{
+		code: g.cmd.ProcessState.ExitCode(), stdout: g.stdout.String(), stderr: g.stderr.String(), archive: lines[len(lines)-1],
+	}
+	Expect(os.ReadDir(g.tmp)).To(BeEmpty(), "nothing is left behind")
+	if result.code == 0 {
+		result.files = unpack(result.archive)
+	}
+	return result
+}
+
+// unpack reads all files of an archive; their names begin below its one folder.
+func unpack(archive string) map[string]string {
+	GinkgoHelper()
+	Expect(archive).To(HaveSuffix(".tar.gz"))
+	file, err := os.Open(archive)
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { Expect(file.Close()).To(Succeed()) }()
+	decompressed, err := gzip.NewReader(file)
+	Expect(err).NotTo(HaveOccurred())
+	files := map[string]string{}
+	reader := tar.NewReader(decompressed)
+	for {
+		header, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		Expect(err).NotTo(HaveOccurred())
+		folder, name, _ := strings.Cut(path.Clean(header.Name), "/")
+		Expect(folder + ".tar.gz").To(Equal(filepath.Base(archive)))
+		if header.Typeflag == tar.TypeReg {
+			Expect(header.Mode&0o077).To(BeZero(), "%s is for its owner alone", header.Name)
+			content, err := io.ReadAll(reader)
+			Expect(err).NotTo(HaveOccurred())
+			files[name] = string(content)
+		}
+	}
+}
+
+// names are those of the files, sorted.
+func (g *gathered) names() []string { return slices.Sorted(maps.Keys(g.files)) }
+
+// file is the content of a file that must be there.
+func (g *gathered) file(name string) string {
+	GinkgoHelper()
+	Expect(g.files).To(HaveKey(name), "there are %v; not collected: %s", g.names(), g.files["not-collected.txt"])
+	return g.files[name]
+}
+
+// with are the names of the files that have a text.
+func (g *gathered) with(text string) []string {
+	var names []string
+	for _, name := range g.names() {
+		if strings.Contains(name+g.files[name], text) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// notCollected is the entry of something that could not be collected.
+func (g *gathered) notCollected(what string) string {
+	GinkgoHelper()
+	_, entry, found := strings.Cut("\n"+g.file("not-collected.txt"), "\n"+what+"\n")
+	Expect(found).To(BeTrue(), "%s is not in %s", what, g.file("not-collected.txt"))
+	reason, rest, _ := strings.Cut(entry, "\n")
+	command, _, _ := strings.Cut(rest, "\n")
+	Expect(reason).To(HavePrefix("    reason:  "))
+	Expect(command).To(HavePrefix("    command: "))
+	return reason + "\n" + command
+}
+
+// restrictedKubeconfig is a kubeconfig file of a service account that may do
+// what the rules say, in the process's namespace.
+func restrictedKubeconfig(ctx context.Context, rules ...rbacv1.PolicyRule) string {
+	GinkgoHelper()
+	meta := metav1.ObjectMeta{Namespace: env.Namespace, Name: aName()}
+	account := &corev1.ServiceAccount{ObjectMeta: meta}
+	Expect(env.Create(ctx, account)).To(Succeed())
+	Expect(env.Create(ctx, &rbacv1.Role{ObjectMeta: meta, Rules: rules})).To(Succeed())
+	Expect(env.Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: meta,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: meta.Name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: meta.Namespace, Name: meta.Name}},
+	})).To(Succeed())
+	Eventually(ctx, func(ctx context.Context) (bool, error) {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: "system:serviceaccount:" + meta.Namespace + ":" + meta.Name,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: env.Namespace, Group: rules[0].APIGroups[0], Resource: rules[0].Resources[0], Verb: rules[0].Verbs[0],
+			},
+		}}
+		err := env.Create(ctx, review)
+		return review.Status.Allowed, err
+	}).Should(BeTrue())
+	token := &authenticationv1.TokenRequest{}
+	Expect(env.SubResource("token").Create(ctx, account, token)).To(Succeed())
+
+	const name = "restricted"
+	file := clientcmdapi.NewConfig()
+	file.Clusters[name] = &clientcmdapi.Cluster{Server: env.Config.Host, CertificateAuthorityData: env.Config.CAData}
+	file.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
+	file.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
+	file.CurrentContext = name
+	kubeconfig := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
+	Expect(clientcmd.WriteToFile(*file, kubeconfig)).To(Succeed())
+	return kubeconfig
+}
+
+// kubectlThat is a kubectl that does something else for some words, as lines of
+// a case statement say; $real is the real one.
+func kubectlThat(cases string) string {
+	GinkgoHelper()
+	program, err := kubectl()
+	Expect(err).NotTo(HaveOccurred())
+	file := filepath.Join(GinkgoT().TempDir(), "kubectl")
+	Expect(os.WriteFile(file, []byte("#!/bin/bash\nreal="+program+"\ncase \" $* \" in\n"+cases+"\nesac\nexec \"$real\" \"$@\"\n"), 0o700)).To(Succeed())
+	return "KUBECTL=" + file
+}
+
+// aName is a name that no other object has.
+func aName() string { return strings.ToLower(rand.Text()) }
+
+// create makes objects in the process's namespace.
+func create(ctx context.Context, objects ...client.Object) {
+	GinkgoHelper()
+	for _, object := range objects {
+		object.SetNamespace(env.Namespace)
+		Expect(env.Create(ctx, object)).To(Succeed())
+	}
+}

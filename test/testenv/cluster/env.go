@@ -1,0 +1,160 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/pkg/service/kube"
+	"kubernaut.ai/pkg/service/podflush"
+	"kubernaut.ai/pkg/service/trail"
+	"kubernaut.ai/test/testenv"
+)
+
+const (
+	fieldOwner = "e2e"
+	// callTimeout bounds a call of the platform, dialTimeout the connection.
+	callTimeout = 30 * time.Second
+	dialTimeout = 3 * time.Second
+)
+
+// Env is what one process of a suite has: the cluster, which all share, and a
+// namespace of its own.
+type Env struct {
+	// WithWatch reaches the API server with full access and no rate limit.
+	client.WithWatch
+	// Evidence is what the present spec has touched.
+	testenv.Evidence
+	// Places is where the cluster is.
+	Places
+
+	// Tokens of the suite's service accounts.
+	Tokens Tokens
+
+	// Config and Kubernetes are those of the same client.
+	Config     *rest.Config
+	Kubernetes *kubernetes.Clientset
+	// HTTP keeps no connection: the pod at its other end may be gone.
+	HTTP *http.Client
+	// Flusher flushes every pod of the Gateway and of SignalProcessing.
+	Flusher *podflush.Flusher
+	// Namespace is the process's own.
+	Namespace string
+
+	suite  string // the suite's own namespace
+	trails *trail.Reader
+}
+
+// Join gives a process its Env; encoded is Shared.Encode's. The caller closes it.
+func Join(ctx context.Context, encoded []byte) (*Env, error) {
+	var s Shared
+	if err := json.Unmarshal(encoded, &s); err != nil {
+		return nil, fmt.Errorf("read what the suite shares: %w", err)
+	}
+	e, err := connect(s.Places)
+	if err != nil {
+		return nil, err
+	}
+	e.Tokens, e.suite = s.Tokens, s.Namespace
+	if e.trails, err = trail.NewReader(e.trailOptions(e.DataStorageURL, e.Flusher)); err != nil {
+		return nil, fmt.Errorf("read trails: %w", err)
+	}
+	if e.Namespace, err = e.NewNamespace(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func connect(p Places) (*Env, error) {
+	// What libraries log would mix with the reports of other processes.
+	kube.LogTo(zap.NewNop())
+	config, err := kube.Config(nil, p.Kubeconfig, "kubernaut-e2e")
+	if err != nil {
+		return nil, fmt.Errorf("read kubeconfig: %w", err)
+	}
+	types, err := kube.Scheme()
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	c, err := client.NewWithWatch(config, client.Options{Scheme: types, FieldOwner: fieldOwner})
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	set, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	flusher, err := podflush.New(podflush.Options{Config: config, Workloads: owing})
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	return &Env{WithWatch: c, Places: p, Config: config, Kubernetes: set, HTTP: newHTTP(), Flusher: flusher}, nil
+}
+
+func newHTTP() *http.Client {
+	return &http.Client{Timeout: callTimeout, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       (&net.Dialer{Timeout: dialTimeout}).DialContext,
+	}}
+}
+
+// Close removes the process's namespace.
+func (e *Env) Close(ctx context.Context) error { return e.RemoveNamespace(ctx, e.Namespace) }
+
+// NewNamespace makes a namespace with a random name.
+func (e *Env) NewNamespace(ctx context.Context) (string, error) {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: testenv.Unique("e2e-*"), Labels: map[string]string{testenv.NamespaceLabel: "true"},
+	}}
+	if err := e.Create(ctx, namespace); err != nil {
+		return "", fmt.Errorf("make namespace: %w", err)
+	}
+	return namespace.Name, nil
+}
+
+// RemoveNamespace lets the cluster remove a namespace and what is in it, which
+// goes on when it returns.
+func (e *Env) RemoveNamespace(ctx context.Context, name string) error {
+	if err := e.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("remove namespace %s: %w", name, err)
+	}
+	return nil
+}
+
+// AuditTrail flushes all pods for a correlation id, which it tracks, and then
+// queries its events once, oldest first.
+func (e *Env) AuditTrail(ctx context.Context, correlationID string) (testenv.Trail, error) {
+	return e.Read(ctx, correlationID, e.readTrail)
+}
+
+func (e *Env) readTrail(ctx context.Context, correlationID string) (testenv.Trail, error) {
+	return readWith(ctx, e.trails, correlationID)
+}
+
+func readWith(ctx context.Context, reader *trail.Reader, correlationID string) (testenv.Trail, error) {
+	events, err := reader.Read(ctx, correlationID)
+	if err != nil {
+		return nil, fmt.Errorf("audit trail: %w", err)
+	}
+	return events, nil
+}
+
+// trailOptions are for readers of a DataStorage.
+func (e *Env) trailOptions(dataStorageURL string, flushers ...trail.Flusher) trail.Options {
+	return trail.Options{
+		DataStorageURL: dataStorageURL, Flushers: flushers, HTTP: e.HTTP, Authorize: e.Tokens.Reader.Authorize,
+	}
+}
+
+var errNoSuchPod = errors.New("there is no such pod")

@@ -1,0 +1,47 @@
+package cluster
+
+import (
+	"cmp"
+	"os"
+	"path/filepath"
+
+	"kubernaut.ai/pkg/service/podflush"
+)
+
+// System is the namespace of the platform.
+const System = "kubernaut-system"
+
+// The workloads of the platform.
+var (
+	DataStorage      = podflush.Workload{Kind: podflush.Deployment, Namespace: System, Name: "datastorage"}
+	Gateway          = podflush.Workload{Kind: podflush.StatefulSet, Namespace: System, Name: "gateway"}
+	SignalProcessing = podflush.Workload{Kind: podflush.StatefulSet, Namespace: System, Name: "signalprocessing"}
+	PostgreSQL       = podflush.Workload{Kind: podflush.StatefulSet, Namespace: System, Name: "postgres"}
+)
+
+// Workloads are all of them.
+var Workloads = []podflush.Workload{DataStorage, Gateway, SignalProcessing, PostgreSQL}
+
+// owing are those that accept events which they may owe.
+var owing = []podflush.Workload{Gateway, SignalProcessing}
+
+// Audience is that of tokens for DataStorage alone.
+const Audience = "kubernaut-datastorage"
+
+// Places is where the cluster is.
+type Places struct {
+	Kubeconfig     string `json:"kubeconfig"`
+	GatewayURL     string `json:"gateway_url"`
+	DataStorageURL string `json:"datastorage_url"`
+}
+
+// FromEnvironment reads E2E_KUBECONFIG, E2E_GATEWAY_URL and
+// E2E_DATASTORAGE_URL. Without them it is the Kind cluster of this repository,
+// as seen from a suite's folder.
+func FromEnvironment() Places {
+	return Places{
+		Kubeconfig:     cmp.Or(os.Getenv("E2E_KUBECONFIG"), filepath.Join("..", "..", "out", "kind", "kubeconfig")),
+		GatewayURL:     cmp.Or(os.Getenv("E2E_GATEWAY_URL"), "http://127.0.0.1:30081"),
+		DataStorageURL: cmp.Or(os.Getenv("E2E_DATASTORAGE_URL"), "http://127.0.0.1:30080"),
+	}
+}

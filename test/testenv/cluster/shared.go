@@ -1,0 +1,164 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/test/testenv"
+)
+
+// tokenLifetime is longer than a suite takes.
+const tokenLifetime = 2 * time.Hour
+
+// Token is a bearer token.
+type Token string
+
+// Authorize adds the token to a request.
+func (t Token) Authorize(_ context.Context, r *http.Request) error {
+	if t != "" {
+		r.Header.Set("Authorization", "Bearer "+string(t))
+	}
+	return nil
+}
+
+// Tokens are those of the suite's service accounts, each of which may do one thing.
+type Tokens struct {
+	// Reader reads trails, Writer writes events, Sender sends signals.
+	Reader Token `json:"reader"`
+	Writer Token `json:"writer"`
+	Sender Token `json:"sender"`
+	// Nobody may do nothing.
+	Nobody Token `json:"nobody"`
+	// Foreign is Reader's, Writer's and Sender's rights in one account, but for
+	// an audience that nobody is.
+	Foreign Token `json:"foreign"`
+	// ForDataStorage is the Reader's for DataStorage's own audience.
+	ForDataStorage Token `json:"for_datastorage"`
+}
+
+// Shared is what all processes of a suite share.
+type Shared struct {
+	Places Places `json:"places"`
+	// Namespace is that of the suite's service accounts.
+	Namespace string `json:"namespace"`
+	Tokens    Tokens `json:"tokens"`
+
+	env *Env
+}
+
+// Prepare waits until the platform's workloads are settled, and makes the
+// suite's service accounts. The caller removes them, also after an error.
+func Prepare(ctx context.Context, p Places) (*Shared, error) {
+	e, err := connect(p)
+	if err != nil {
+		return nil, err
+	}
+	s := &Shared{Places: p, env: e}
+	if err := e.Settled(ctx, Workloads...); err != nil {
+		return s, fmt.Errorf("the platform is not ready: %w", err)
+	}
+	if s.Namespace, err = e.NewNamespace(ctx); err != nil {
+		return s, err
+	}
+	for _, account := range []struct {
+		name     string
+		roles    []string
+		audience string
+		token    *Token
+	}{
+		{"reader", []string{"audit-reader"}, "", &s.Tokens.Reader},
+		{"writer", []string{"audit-writer"}, "", &s.Tokens.Writer},
+		{"sender", []string{"signal-sender"}, "", &s.Tokens.Sender},
+		{"nobody", nil, "", &s.Tokens.Nobody},
+		{"foreign", []string{"audit-reader", "audit-writer", "signal-sender"}, "somebody-else", &s.Tokens.Foreign},
+		{"own-audience", []string{"audit-reader"}, Audience, &s.Tokens.ForDataStorage},
+	} {
+		if *account.token, err = s.account(ctx, account.name, account.roles, account.audience); err != nil {
+			return s, err
+		}
+	}
+	return s, s.known(ctx)
+}
+
+// Encode is for Join.
+func (s *Shared) Encode() ([]byte, error) {
+	encoded, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode what the suite shares: %w", err)
+	}
+	return encoded, nil
+}
+
+// Remove removes what Prepare made.
+func (s *Shared) Remove(ctx context.Context) error {
+	if s.Namespace == "" {
+		return nil
+	}
+	err := s.env.DeleteAllOf(ctx, &rbacv1.RoleBinding{}, client.InNamespace(System), client.MatchingLabels{testenv.NamespaceLabel: s.Namespace})
+	if err != nil {
+		err = fmt.Errorf("remove role bindings: %w", err)
+	}
+	return errors.Join(err, s.env.RemoveNamespace(ctx, s.Namespace))
+}
+
+// account makes a service account with roles in the platform's namespace, and
+// asks for a token.
+func (s *Shared) account(ctx context.Context, name string, roles []string, audience string) (Token, error) {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: name}}
+	if err := s.env.Create(ctx, account); err != nil {
+		return "", fmt.Errorf("make service account %s: %w", name, err)
+	}
+	for _, role := range roles {
+		binding := &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: System, Name: s.Namespace + "-" + name + "-" + role,
+				Labels: map[string]string{testenv.NamespaceLabel: s.Namespace},
+			},
+			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role},
+			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.Namespace, Name: name}},
+		}
+		if err := s.env.Create(ctx, binding); err != nil {
+			return "", fmt.Errorf("bind service account %s: %w", name, err)
+		}
+	}
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		ExpirationSeconds: new(int64(tokenLifetime.Seconds())),
+	}}
+	if audience != "" {
+		request.Spec.Audiences = []string{audience}
+	}
+	if err := s.env.SubResource("token").Create(ctx, account, request); err != nil {
+		return "", fmt.Errorf("token of service account %s: %w", name, err)
+	}
+	return Token(request.Status.Token), nil
+}
+
+// known returns when the API server knows of the last binding, and so of all:
+// it learns of them in order, a moment after they were made.
+func (s *Shared) known(ctx context.Context) error {
+	for {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: "system:serviceaccount:" + s.Namespace + ":own-audience",
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: System, Group: "audit.kubernaut.ai", Resource: "events", Verb: "list",
+			},
+		}}
+		if err := s.env.Create(ctx, review); err != nil {
+			return fmt.Errorf("wait until the service accounts' rights are known: %w", err)
+		}
+		if review.Status.Allowed {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,242 @@
+package testenv
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"kubernaut.ai/api/v1alpha1"
+)
+
+// gatewayManager is the field manager of the requests that the Gateway makes.
+const gatewayManager = "gateway"
+
+// findings are what a diagnosis has found out about one correlation id.
+type findings struct {
+	id string
+	// request and processing are nil where they are not there; the errors say
+	// why nobody knows.
+	request                   *v1alpha1.RemediationRequest
+	processing                *v1alpha1.SignalProcessing
+	requestErr, processingErr error
+	// wasRead tells whether the spec has read the trail; read is what it read.
+	wasRead bool
+	read    Trail
+	// stored is what was stored when the diagnosis began, flushed what is after
+	// a flush of all services.
+	stored, flushed     Trail
+	storedErr, flushErr error
+	// debts are from before that flush.
+	debts []Debt
+}
+
+// latest is the trail as far as it is known.
+func (f *findings) latest() Trail {
+	if f.flushErr == nil {
+		return f.flushed
+	}
+	return f.stored
+}
+
+// expected are the events that what can be seen vouches for: an event is
+// recorded before the status that shows it.
+func (f *findings) expected() []string {
+	var events []string
+	if f.madeByGateway() {
+		events = append(events, SignalReceived, RequestCreated)
+	}
+	if f.processing != nil {
+		events = append(events, eventsOf(StepsTo(f.processing.Status.Phase))...)
+	}
+	return events
+}
+
+func (f *findings) madeByGateway() bool {
+	if f.request == nil {
+		return false
+	}
+	for i := range f.request.ManagedFields {
+		if f.request.ManagedFields[i].Manager == gatewayManager {
+			return true
+		}
+	}
+	return false
+}
+
+// lacks are the expected events that a trail does not have.
+func (f *findings) lacks(t Trail) []string {
+	said := t.said()
+	return slices.DeleteFunc(f.expected(), func(event string) bool { return slices.Contains(said, event) })
+}
+
+// summary says first where the pipeline stopped, then how far each part of it came.
+func (f *findings) summary() string {
+	var text strings.Builder
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&text, format+"\n", args...) }
+	line("where the pipeline of %s stopped:", f.id)
+	for _, verdict := range f.verdicts() {
+		line("  * %s", verdict)
+	}
+	line("  signal       %s", f.signalState())
+	line("  request      %s", f.requestState())
+	line("  processing   %s", f.processingState())
+	for _, d := range f.debts {
+		line("  owed         %s", d)
+	}
+	line("  DataStorage  %s", f.storageState())
+	return text.String()
+}
+
+// verdicts are sentences, the most telling first.
+func (f *findings) verdicts() []string {
+	var texts []string
+	if f.storedErr == nil {
+		texts = append(texts, f.missing()...)
+		texts = append(texts, f.late()...)
+		texts = append(texts, f.latest().repeated()...)
+	} else {
+		texts = append(texts, fmt.Sprintf("DataStorage does not say what is stored: %v%s", f.storedErr, f.owedBy()))
+	}
+	if stopped := f.stopped(); stopped != "" {
+		texts = append(texts, stopped)
+	}
+	if len(texts) == 0 {
+		texts = append(texts, "nowhere: whatever the resources show is stored")
+	}
+	return texts
+}
+
+// missing tells events that are owed from events that nobody has any more.
+func (f *findings) missing() []string {
+	var texts []string
+	for _, event := range f.lacks(f.latest()) {
+		switch {
+		case f.flushErr != nil:
+			texts = append(texts, fmt.Sprintf("%s is not stored%s; a flush proved nothing: %v", event, f.owedBy(), f.flushErr))
+		case f.refused():
+			texts = append(texts, fmt.Sprintf("%s is not stored%s", event, f.owedBy()))
+		default:
+			texts = append(texts, event+" is not stored, although the resources show what it tells, and every service has proved that it owes nothing: "+
+				"it was never recorded, or it was lost")
+		}
+	}
+	return texts
+}
+
+// late are events that the spec did not find, but which are there now.
+func (f *findings) late() []string {
+	var texts []string
+	if f.wasRead {
+		for _, event := range f.lacks(f.read) {
+			if slices.Contains(f.latest().said(), event) {
+				texts = append(texts, event+" is stored, but was not in the trail that the spec read: "+
+					"either the spec read it before it had seen what shows the event, or its flush proved what was not so")
+			}
+		}
+	}
+	if f.flushErr == nil {
+		for _, event := range f.lacks(f.stored) {
+			if slices.Contains(f.flushed.said(), event) {
+				texts = append(texts, event+" was owed until this diagnosis flushed"+f.owedBy())
+			}
+		}
+	}
+	return texts
+}
+
+// stopped says which resource did not get further.
+func (f *findings) stopped() string {
+	switch received := len(f.latest().Of(SignalReceived)) > 0; {
+	case f.requestErr != nil || f.processingErr != nil:
+		return "" // the lines say it
+	case f.request == nil && f.processing == nil && received:
+		return "the Gateway took the signal, but there is no request: it was not created, or was deleted since"
+	case f.request == nil && f.processing == nil && len(f.latest()) > 0:
+		return "" // a trail without a request, as that of a refusal
+	case f.request == nil && f.processing == nil:
+		return "nothing is known of it: the Gateway has not taken a signal for it, and nobody has made a request"
+	case f.processing == nil:
+		return "the request is there, but SignalProcessing has not begun with it"
+	case f.processing.Status.Phase == v1alpha1.ProcessingFailed:
+		return "processing failed: " + f.processing.Status.Message
+	case f.processing.Status.Phase != v1alpha1.ProcessingCompleted:
+		return "processing has not got beyond its phase " + phaseOf(f.processing)
+	case f.request != nil && (f.request.Status.Phase == "" || f.request.Status.Phase == v1alpha1.RemediationPending || f.request.Status.Phase == v1alpha1.RemediationProcessing):
+		return fmt.Sprintf("processing is complete, but the request still shows phase %q", f.request.Status.Phase)
+	}
+	return ""
+}
+
+func phaseOf(sp *v1alpha1.SignalProcessing) string {
+	if sp.Status.Phase == "" {
+		return string(v1alpha1.ProcessingPending)
+	}
+	return string(sp.Status.Phase)
+}
+
+func (f *findings) refused() bool {
+	return slices.ContainsFunc(f.debts, func(d Debt) bool { return d.Refused > 0 })
+}
+
+// owedBy names the services that may have what is missing.
+func (f *findings) owedBy() string {
+	var texts []string
+	for _, d := range f.debts {
+		if !d.fine() {
+			texts = append(texts, d.String())
+		}
+	}
+	if len(texts) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(texts, "; ")
+}
+
+func (f *findings) signalState() string {
+	received := len(f.latest().Of(SignalReceived))
+	switch {
+	case received > 0:
+		return fmt.Sprintf("accepted by the Gateway, %s is stored %d times", SignalReceived, received)
+	case f.storedErr != nil:
+		return "nobody knows, as DataStorage does not answer"
+	case f.madeByGateway():
+		return "accepted by the Gateway, which made a request of it"
+	case f.request != nil:
+		return "none: the request was made by hand"
+	default:
+		return "not accepted by the Gateway"
+	}
+}
+
+func (f *findings) requestState() string {
+	switch {
+	case f.requestErr != nil:
+		return f.requestErr.Error()
+	case f.request == nil:
+		return "there is none"
+	default:
+		return fmt.Sprintf("%s/%s in phase %q %s", f.request.Namespace, f.request.Name, f.request.Status.Phase, f.request.Status.Message)
+	}
+}
+
+func (f *findings) processingState() string {
+	switch {
+	case f.processingErr != nil:
+		return f.processingErr.Error()
+	case f.processing == nil:
+		return "there is none"
+	default:
+		return fmt.Sprintf("in phase %s, attempt %d %s", phaseOf(f.processing), f.processing.Status.Attempt, f.processing.Status.Message)
+	}
+}
+
+func (f *findings) storageState() string {
+	switch {
+	case f.storedErr != nil:
+		return "fails: " + f.storedErr.Error()
+	case f.flushErr != nil:
+		return fmt.Sprintf("answers: %d events are stored; a flush failed", len(f.stored))
+	default:
+		return fmt.Sprintf("answers: %d events were stored, %d after a flush", len(f.stored), len(f.flushed))
+	}
+}

@@ -1,0 +1,221 @@
+// Package gather runs must-gather when specs have failed.
+//
+// Each process of a suite notes what its failed specs were about, in a folder
+// that the processes of one run share. At the end, before anything is stopped
+// or removed, the first process collects once, for all of them; a run without
+// failures costs nothing.
+package gather
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// destVariable names the folder to collect into.
+	destVariable = "MUST_GATHER_DEST"
+	// maxIDs bounds the timelines that are asked for.
+	maxIDs = 30
+	// patience bounds the collection, grace what an interrupted one may take.
+	patience = 3 * time.Minute
+	grace    = 30 * time.Second
+	// latest is the file in the folder of archives that has the path of the newest.
+	latest = "latest"
+)
+
+// root is the repository, as seen from a suite's folder.
+const root = "../.."
+
+// Failure is what a spec that failed was about.
+type Failure struct {
+	Spec           string   `json:"spec"`
+	CorrelationIDs []string `json:"correlation_ids"`
+	// Namespace is the process's own.
+	Namespace string `json:"namespace"`
+	// Output of the spec, and of the services that ran in its process.
+	Output string `json:"output"`
+}
+
+// Target is what to collect from.
+type Target struct {
+	// Kubeconfig of the cluster.
+	Kubeconfig string
+	// Kubectl is the program; the one on the path where it is empty.
+	Kubectl string
+	// DataStorageURL where it is no Service of the cluster.
+	DataStorageURL string
+}
+
+// Run is one run of a suite.
+type Run struct {
+	dest, notes string
+}
+
+// New makes the Run that this process takes part in: the processes of a run
+// have the same parent. The archive goes to MUST_GATHER_DEST, or to the folder
+// out/must-gather of the repository, as seen from a suite's folder.
+func New() *Run {
+	dest := os.Getenv(destVariable)
+	if dest == "" {
+		dest = filepath.Join(root, "out", "must-gather")
+	}
+	return &Run{dest: dest, notes: filepath.Join(dest, "failed-"+strconv.Itoa(os.Getppid()))}
+}
+
+// Begin forgets an earlier run; the first process calls it before any spec runs.
+func (r *Run) Begin() error {
+	if err := errors.Join(os.RemoveAll(r.notes), os.RemoveAll(filepath.Join(r.dest, latest))); err != nil {
+		return fmt.Errorf("forget failures: %w", err)
+	}
+	return nil
+}
+
+// Note remembers a failure.
+func (r *Run) Note(f Failure) error {
+	if err := os.MkdirAll(r.notes, 0o750); err != nil {
+		return fmt.Errorf("note failure: %w", err)
+	}
+	text, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("note failure: %w", err)
+	}
+	file, err := os.CreateTemp(r.notes, "*.json")
+	if err != nil {
+		return fmt.Errorf("note failure: %w", err)
+	}
+	_, err = file.Write(text)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("note failure: %w", err)
+	}
+	return nil
+}
+
+// Collect runs must-gather if any process has noted a failure, and returns the
+// archive's path, else nothing. The path is also in the file "latest" beside
+// it, so that whoever called the suite can print it last. Progress goes to out.
+func (r *Run) Collect(ctx context.Context, t Target, out io.Writer) (archive string, err error) {
+	failures, err := r.noted()
+	if err != nil || len(failures) == 0 {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	logs, err := r.writeLogs(failures)
+	if err != nil {
+		return "", err
+	}
+	if archive, err = script(ctx, append([]string{"--dest", r.dest, "--kubeconfig", t.Kubeconfig}, about(failures)...), t.environment(logs), out); err != nil {
+		return "", err
+	}
+	if archive, err = filepath.Abs(archive); err != nil {
+		return "", fmt.Errorf("name the archive: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(r.dest, latest), []byte(archive+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("name the archive: %w", err)
+	}
+	if err := os.RemoveAll(r.notes); err != nil {
+		return "", fmt.Errorf("forget failures: %w", err)
+	}
+	return archive, nil
+}
+
+// script runs must-gather and returns the last line of its output.
+func script(ctx context.Context, args, environment []string, out io.Writer) (string, error) {
+	path := filepath.Join(root, "hack", "must-gather.sh")
+	cmd := exec.CommandContext(ctx, "bash", append([]string{path}, args...)...)
+	cmd.Env = append(os.Environ(), environment...)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&said, out), out
+	// Interrupted, it makes an archive of what it has.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = grace
+	if err := cmd.Run(); err != nil && said.Len() == 0 {
+		return "", fmt.Errorf("collect with %s: %w", path, err)
+	}
+	lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+	return lines[len(lines)-1], nil
+}
+
+func (t Target) environment(logs string) []string {
+	environment := []string{"EXTRA_LOGS=" + logs}
+	if t.Kubectl != "" {
+		environment = append(environment, "KUBECTL="+t.Kubectl)
+	}
+	if t.DataStorageURL != "" {
+		environment = append(environment, "DATASTORAGE_URL="+t.DataStorageURL)
+	}
+	return environment
+}
+
+func (r *Run) noted() ([]Failure, error) {
+	files, err := filepath.Glob(filepath.Join(r.notes, "*.json"))
+	if err != nil {
+		return nil, fmt.Errorf("read noted failures: %w", err)
+	}
+	failures := make([]Failure, 0, len(files))
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("read noted failure: %w", err)
+		}
+		var f Failure
+		if err := json.Unmarshal(text, &f); err != nil {
+			return nil, fmt.Errorf("read noted failure %s: %w", file, err)
+		}
+		failures = append(failures, f)
+	}
+	return failures, nil
+}
+
+// writeLogs makes a log of each failed spec's output.
+func (r *Run) writeLogs(failures []Failure) (string, error) {
+	logs := filepath.Join(r.notes, "logs")
+	if err := os.MkdirAll(logs, 0o750); err != nil {
+		return "", fmt.Errorf("keep logs of failed specs: %w", err)
+	}
+	for i := range failures {
+		text := failures[i].Spec + "\n\n" + failures[i].Output
+		if err := os.WriteFile(filepath.Join(logs, fmt.Sprintf("spec-%d.log", i+1)), []byte(text), 0o600); err != nil {
+			return "", fmt.Errorf("keep log of a failed spec: %w", err)
+		}
+	}
+	return logs, nil
+}
+
+// about are the flags that name what the failed specs were about.
+func about(failures []Failure) []string {
+	ids := make([]string, 0, maxIDs)
+	namespaces := make([]string, 0, len(failures))
+	for i := range failures {
+		ids = append(ids, failures[i].CorrelationIDs...)
+		namespaces = append(namespaces, failures[i].Namespace)
+	}
+	ids = distinct(ids)
+	ids = ids[:min(maxIDs, len(ids))]
+	flags := make([]string, 0, 2*(len(ids)+len(namespaces)+1)) //nolint:mnd // a flag and its value
+	for _, id := range ids {
+		flags = append(flags, "--correlation-id", id)
+	}
+	for _, namespace := range append(distinct(namespaces), "kubernaut-system") {
+		flags = append(flags, "--namespace", namespace)
+	}
+	return flags
+}
+
+func distinct(values []string) []string {
+	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
+	slices.Sort(values)
+	return slices.Compact(values)
+}
