@@ -9,10 +9,13 @@ MODULES := $(shell sed -n 's|^\t\./||p' go.work)
 UNIT_MODULES := $(filter-out test,$(MODULES))
 UNIT_PACKAGES := $(UNIT_MODULES:%=./%/...) ./test/testenv/...
 ALL_PACKAGES := $(MODULES:%=./%/...)
+# Programs of the Kind node image.
+KIND_NODE := hack/kind-node/src hack/kind-node/crictl
 
 BIN := bin
 # Specs read their files relative to the suite's own folder.
 SUITE := test/integration/prebuilt.test
+E2E_SUITE := test/e2e/prebuilt.test
 PROCS ?= 12
 SEED ?=
 FOCUS ?=
@@ -58,12 +61,13 @@ test-integration: $(SUITE) ## Ginkgo suites against real PostgreSQL and kube-api
 	@mkdir -p $(REPORTS)
 	go run ./test/prepare
 	cd test && go tool ginkgo -p --procs=$(PROCS) --randomize-all --fail-on-pending --fail-on-empty \
-		--output-dir=$(abspath $(REPORTS)) --junit-report=integration.xml $(if $(SEED),--seed=$(SEED)) $(if $(FOCUS),--focus='$(FOCUS)') $(abspath $<)
+		--output-dir=$(abspath $(REPORTS)) --junit-report=integration.xml $(if $(SEED),--seed=$(SEED)) $(if $(FOCUS),--focus='$(FOCUS)') $(abspath $<) \
+		|| { [ ! -e ../out/must-gather/latest ] || echo "collected: $$(cat ../out/must-gather/latest)"; exit 1; }
 
 # One race-instrumented binary for all processes.
-.PHONY: $(SUITE)
-$(SUITE): compiler
-	cd test && go test -race -c -o $(abspath $@) ./integration
+.PHONY: $(SUITE) $(E2E_SUITE)
+$(SUITE) $(E2E_SUITE): test/%/prebuilt.test: compiler
+	cd test && go test -race -c -o $(abspath $@) ./$*
 
 .PHONY: torture
 torture: build ## kill -9 under load, again and again: nothing accepted is lost, nothing doubled; SCALE=full SEED= SCENARIOS="audit-spool ..."
@@ -72,7 +76,7 @@ torture: build ## kill -9 under load, again and again: nothing accepted is lost,
 	$(BIN)/torture $(SCENARIOS)
 
 .PHONY: flake
-flake: ## the founding scenario N times with random seeds: make flake N=100
+flake: ## the founding scenario N times with random seeds: make flake N=100; hack/flake.sh says what else
 	hack/flake.sh $(or $(N),100)
 
 .PHONY: fuzz
@@ -82,6 +86,49 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 .PHONY: mutants
 mutants: compiler ## breaks each promise of pkg/audit on purpose, in a copy, and wants its test to fail
 	hack/mutants.sh
+
+##@ Deploy it, and test it as users deploy it
+
+CLUSTER_TOOLS := $(BIN)/kind $(BIN)/kubectl
+
+.PHONY: docker
+docker: ## gets Docker running, or says what is missing
+	hack/docker.sh
+
+.PHONY: kind-up
+kind-up: $(CLUSTER_TOOLS) ## a Kind cluster, from a node image that is picked or built; KIND_IMAGE= CLUSTER=
+	hack/kind.sh up
+
+.PHONY: images
+images: docker ## the services' images, from scratch bases; REGISTRY= VERSION= tags them for a registry
+	hack/images.sh
+
+.PHONY: kind-load
+kind-load: $(CLUSTER_TOOLS) ## the images onto the cluster's node
+	hack/kind.sh load
+
+.PHONY: deploy
+deploy: $(CLUSTER_TOOLS) ## deploy/kustomize/overlays/kind onto the cluster, until everything is ready
+	hack/kind.sh deploy
+
+.PHONY: e2e-run
+e2e-run: compiler $(CLUSTER_TOOLS) ## the end-to-end suites against the deployed cluster, in 12 processes; SEED= FOCUS=
+	hack/e2e.sh run
+
+.PHONY: must-gather
+must-gather: $(CLUSTER_TOOLS) ## what is needed to diagnose the cluster, without secrets, into out/must-gather
+	KUBECTL=$(abspath $(BIN)/kubectl) hack/must-gather.sh --kubeconfig out/kind/kubeconfig --dest out/must-gather
+
+.PHONY: kind-down
+kind-down: $(CLUSTER_TOOLS) ## deletes the cluster
+	hack/kind.sh down
+
+.PHONY: test-e2e
+test-e2e: compiler docker $(CLUSTER_TOOLS) ## all of these in order; E2E_KEEP=1 keeps the cluster
+	hack/e2e.sh all
+
+.PHONY: test-all
+test-all: test test-e2e ## unit, integration and end-to-end tests
 
 ##@ Measure it
 
@@ -100,12 +147,13 @@ bench-audit: ## pkg/audit: Record, Flush, spool and memory; fails when a bar is 
 lint: $(BIN)/golangci-lint shellcheck ## golangci-lint over all modules, shellcheck over all scripts, no to-do notes
 	$(BIN)/golangci-lint run $(ALL_PACKAGES)
 	cd bench && GOWORK=off ../$(BIN)/golangci-lint run ./...
+	cd hack/kind-node/src && GOWORK=off ../../../$(BIN)/golangci-lint run ./...
 	@! git grep -nwE 'TO''DO|FIX''ME' -- '*.go' '*.sh' '*.rego' '*.yaml' '*.md' Makefile .ci || { echo "to-do notes: do it, or say it in the issue tracker" >&2; exit 1; }
 
 .PHONY: shellcheck
 shellcheck:
 	@hack/need.sh shellcheck=shellcheck
-	shellcheck hack/*.sh .ci/run
+	shellcheck -x -P SCRIPTDIR hack/*.sh hack/*/*.sh .ci/run
 
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## format the Go code
@@ -121,32 +169,41 @@ generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API ty
 .PHONY: tidy
 tidy: ## one version of each dependency over all modules, and go mod tidy in each, as somebody sees it who has that module alone
 	go work sync
-	for m in $(MODULES) bench tools; do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+	for m in $(MODULES) bench tools $(KIND_NODE); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
 
 .PHONY: drift
 drift: ## fails when generated code or a go.mod differs from what is committed
-	hack/drift.sh $(MODULES) bench
+	hack/drift.sh $(MODULES) bench $(KIND_NODE)
 
 .PHONY: ci
-ci: lint drift test mutants demo ## what has to pass before a change lands
+ci: lint drift test mutants demo test-e2e ## what has to pass before a change lands
 
 .PHONY: clean
 clean: ## remove what was built here (what is cached outside the work tree stays)
-	rm -rf $(BIN) $(REPORTS) $(SUITE)
+	rm -rf $(BIN) $(REPORTS) $(SUITE) $(E2E_SUITE)
 
 ##@ Help
 
 .PHONY: help
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Tools are pinned in the tools module, outside the workspace, so that what they depend on never decides what the platform is built with.
 TOOL_golangci-lint  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 TOOL_controller-gen := sigs.k8s.io/controller-tools/cmd/controller-gen
 TOOL_oapi-codegen   := github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
 
-$(BIN)/golangci-lint $(BIN)/controller-gen $(BIN)/oapi-codegen: $(BIN)/%: tools/go.mod tools/go.sum
+TOOL_kind           := sigs.k8s.io/kind
+TOOL_kustomize      := sigs.k8s.io/kustomize/kustomize/v5
+
+$(BIN)/golangci-lint $(BIN)/controller-gen $(BIN)/oapi-codegen $(BIN)/kind $(BIN)/kustomize: $(BIN)/%: tools/go.mod tools/go.sum
 	@mkdir -p $(BIN)
 	@echo "building $* (the first time this takes minutes)"
 	cd tools && GOWORK=off go build -o $(abspath $@) $(TOOL_$*)
 	@touch $@
+
+# The machine's own kubectl, else one of the version that the project builds with.
+$(BIN)/kubectl:
+	@mkdir -p $(BIN)
+	@if command -v kubectl >/dev/null; then ln -sf "$$(command -v kubectl)" $@; else \
+		hack/kind-node/programs.sh kubectl && ln -sf "$${XDG_CACHE_HOME:-$$HOME/.cache}/kubernaut/kind-node/bin/kubectl" $@; fi

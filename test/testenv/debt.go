@@ -69,8 +69,13 @@ func (d Debt) String() string {
 	return text
 }
 
-// fine tells a debt that explains nothing.
-func (d Debt) fine() bool { return d.Err == nil && d.Owed == 0 && d.Refused == 0 && !d.SinkDown }
+// usualAge is more than an event waits where all is well.
+const usualAge = time.Second
+
+// usual tells a debt that explains nothing: events of the moment, as others record them all the time.
+func (d Debt) usual() bool {
+	return d.Err == nil && d.Refused == 0 && !d.SinkDown && d.Oldest < usualAge
+}
 
 // debts asks services by the URLs of their management ports.
 func debts(ctx context.Context, managementURLs []string) []Debt {

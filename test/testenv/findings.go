@@ -95,7 +95,7 @@ func (f *findings) verdicts() []string {
 		texts = append(texts, f.late()...)
 		texts = append(texts, f.latest().repeated()...)
 	} else {
-		texts = append(texts, fmt.Sprintf("DataStorage does not say what is stored: %v%s", f.storedErr, f.owedBy()))
+		texts = append(texts, fmt.Sprintf("DataStorage does not say what is stored: %v%s", f.storedErr, f.owedBy(false)))
 	}
 	if stopped := f.stopped(); stopped != "" {
 		texts = append(texts, stopped)
@@ -108,40 +108,57 @@ func (f *findings) verdicts() []string {
 
 // missing tells events that are owed from events that nobody has any more.
 func (f *findings) missing() []string {
-	var texts []string
-	for _, event := range f.lacks(f.latest()) {
-		switch {
-		case f.flushErr != nil:
-			texts = append(texts, fmt.Sprintf("%s is not stored%s; a flush proved nothing: %v", event, f.owedBy(), f.flushErr))
-		case f.refused():
-			texts = append(texts, fmt.Sprintf("%s is not stored%s", event, f.owedBy()))
-		default:
-			texts = append(texts, event+" is not stored, although the resources show what it tells, and every service has proved that it owes nothing: "+
-				"it was never recorded, or it was lost")
-		}
+	events := f.lacks(f.latest())
+	if len(events) == 0 {
+		return nil
 	}
-	return texts
+	what := areNot(events) + " stored, although the resources show what " + it(events)
+	switch {
+	case f.flushErr != nil:
+		return []string{fmt.Sprintf("%s%s; a flush proved nothing: %v", what, f.owedBy(false), f.flushErr)}
+	case f.owedBy(true) != "":
+		return []string{what + f.owedBy(true) + "; whoever owed an event has answered a flush since then, and has proved what is not so"}
+	default:
+		return []string{what + ", and every service has proved that it owes nothing: " + never(events)}
+	}
 }
 
 // late are events that the spec did not find, but which are there now.
 func (f *findings) late() []string {
 	var texts []string
-	if f.wasRead {
-		for _, event := range f.lacks(f.read) {
-			if slices.Contains(f.latest().said(), event) {
-				texts = append(texts, event+" is stored, but was not in the trail that the spec read: "+
-					"either the spec read it before it had seen what shows the event, or its flush proved what was not so")
-			}
-		}
+	found := func(events []string) []string {
+		said := f.latest().said()
+		return slices.DeleteFunc(events, func(event string) bool { return !slices.Contains(said, event) })
 	}
-	if f.flushErr == nil {
-		for _, event := range f.lacks(f.stored) {
-			if slices.Contains(f.flushed.said(), event) {
-				texts = append(texts, event+" was owed until this diagnosis flushed"+f.owedBy())
-			}
-		}
+	if unread := found(f.lacks(f.read)); f.wasRead && len(unread) > 0 {
+		texts = append(texts, strings.Join(unread, ", ")+": stored, but not in the trail that the spec read: "+
+			"either the spec read it before it had seen what shows them, or its flush proved what was not so")
+	}
+	if owed := found(f.lacks(f.stored)); f.flushErr == nil && len(owed) > 0 {
+		texts = append(texts, strings.Join(owed, ", ")+": owed until this diagnosis flushed"+f.owedBy(false))
 	}
 	return texts
+}
+
+func areNot(events []string) string {
+	if len(events) == 1 {
+		return events[0] + " is not"
+	}
+	return strings.Join(events, ", ") + " are not"
+}
+
+func it(events []string) string {
+	if len(events) == 1 {
+		return "it tells"
+	}
+	return "they tell"
+}
+
+func never(events []string) string {
+	if len(events) == 1 {
+		return "it was never recorded, or it was lost"
+	}
+	return "they were never recorded, or they were lost"
 }
 
 // stopped says which resource did not get further.
@@ -174,15 +191,12 @@ func phaseOf(sp *v1alpha1.SignalProcessing) string {
 	return string(sp.Status.Phase)
 }
 
-func (f *findings) refused() bool {
-	return slices.ContainsFunc(f.debts, func(d Debt) bool { return d.Refused > 0 })
-}
-
-// owedBy names the services that may have what is missing.
-func (f *findings) owedBy() string {
+// owedBy names the services that may have what is missing: those that owe
+// anything, or only those that owe it for longer than usual.
+func (f *findings) owedBy(unusual bool) string {
 	var texts []string
 	for _, d := range f.debts {
-		if !d.fine() {
+		if !d.usual() || !unusual && d.Owed > 0 {
 			texts = append(texts, d.String())
 		}
 	}

@@ -77,27 +77,48 @@ func TestASummarySaysWhereThePipelineStopped(t *testing.T) {
 			f.stored = withoutType(f.stored, classified)
 			f.flushed = f.stored
 		}, []string{"* " + classified + " is not stored, although", "never recorded, or it was lost"}},
+		"an event was never recorded, while others are": {func(f *findings) {
+			f.stored = withoutType(f.stored, classified)
+			f.flushed = f.stored
+			f.debts[1].Owed, f.debts[1].Oldest = 3, 20*time.Millisecond
+		}, []string{"* " + classified + " is not stored, although", "never recorded, or it was lost", "owed         signalprocessing-0 owes 3 events"}},
+		"several events were never recorded": {func(f *findings) {
+			f.stored = f.stored[:2]
+			f.flushed = f.stored
+		}, []string{
+			"* signalprocessing.phase.transition from Pending to Enriching, signalprocessing.enrichment.completed, ",
+			" are not stored, although the resources show what they tell, and every service has proved that it owes nothing: they were",
+		}},
+		"a flush that lies": {func(f *findings) {
+			f.stored = withoutType(f.stored, classified)
+			f.flushed = f.stored
+			f.debts[0].Owed, f.debts[0].Oldest = 1, 20*time.Millisecond // of another spec
+			f.debts[1].Owed, f.debts[1].Oldest = 3, 2*time.Second
+		}, []string{
+			classified + " is not stored, although the resources show what it tells; signalprocessing-0 owes 3 events, the oldest for 2s; " +
+				"whoever owed an event has answered a flush since then, and has proved what is not so",
+		}},
 		"a flush that did nothing": {func(f *findings) {
 			f.stored = withoutType(f.stored, classified)
 			f.wasRead, f.read = true, f.stored
 			f.debts[1].Owed, f.debts[1].Oldest = 3, 12*time.Second
 		}, []string{
-			classified + " is stored, but was not in the trail that the spec read",
-			classified + " was owed until this diagnosis flushed; signalprocessing-0 owes 3 events, the oldest for 12s",
+			classified + ": stored, but not in the trail that the spec read",
+			classified + ": owed until this diagnosis flushed; signalprocessing-0 owes 3 events, the oldest for 12s",
 		}},
 		"a sink that is down": {func(f *findings) {
 			f.stored = withoutType(f.stored, classified)
 			f.flushed, f.flushErr = nil, errors.New("pod signalprocessing-0: 1 of 1 events are still owed")
 			f.debts[1].Owed, f.debts[1].SinkDown = 1, true
 		}, []string{
-			classified + " is not stored; signalprocessing-0 owes 1 events, the oldest for 0s; its last write failed; a flush proved nothing: pod signalprocessing-0",
+			classified + " is not stored, although the resources show what it tells; signalprocessing-0 owes 1 events, the oldest for 0s; its last write failed; a flush proved nothing: pod signalprocessing-0",
 			"DataStorage  answers: 9 events are stored; a flush failed",
 		}},
 		"an event that was refused": {func(f *findings) {
 			f.stored = withoutType(f.stored, classified)
 			f.flushed = f.stored
 			f.debts[1].Refused = 1
-		}, []string{classified + " is not stored; signalprocessing-0 owes nothing; 1 of its events were refused or lost"}},
+		}, []string{classified + " is not stored, although the resources show what it tells; signalprocessing-0 owes nothing; 1 of its events were refused or lost"}},
 		"DataStorage is down": {func(f *findings) {
 			f.stored, f.storedErr = nil, away
 			f.flushed, f.flushErr = nil, away

@@ -1,0 +1,180 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/service/podflush"
+	"kubernaut.ai/pkg/service/trail"
+	"kubernaut.ai/test/alertmanager"
+	"kubernaut.ai/test/testenv"
+	"kubernaut.ai/test/testenv/cluster"
+	"kubernaut.ai/test/verdict"
+)
+
+// The load of a scenario: some signals a second, as many as two busy cores
+// can process besides.
+const (
+	senders = 2
+	pace    = 500 * time.Millisecond
+	// firstWait and mostWait are Alertmanager's, but shorter.
+	firstWait = 100 * time.Millisecond
+	mostWait  = time.Second
+	// mostTicks is how many answers come at most before something is done.
+	mostTicks = 8
+)
+
+// load sends signals, until it is judged.
+type load struct {
+	*alertmanager.Senders
+
+	namespace string
+	group     *errgroup.Group
+	random    *rand.Rand
+}
+
+// startLoad begins to send signals about a namespace of the spec's own.
+func startLoad(ctx context.Context) *load {
+	GinkgoHelper()
+	namespace, err := env.NewNamespace(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func(ctx SpecContext) {
+		if CurrentSpecReport().Failed() {
+			GinkgoWriter.Printf("kept namespace %s of a failed spec\n", namespace)
+			return
+		}
+		Expect(env.RemoveNamespace(ctx, namespace)).To(Succeed())
+	})
+	l := &load{namespace: namespace, random: rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), 0))}
+	l.Senders = alertmanager.NewSenders(alertmanager.Options{
+		Namespace: namespace, Pace: pace, HTTP: env.HTTP, Authorize: env.Tokens.Sender.Authorize,
+		NewRoute: func() alertmanager.Route { return alertmanager.Backoff(env.GatewayURL, firstWait, mostWait) },
+	})
+	var sending context.Context
+	l.group, sending = errgroup.WithContext(ctx)
+	for i := range senders {
+		random := rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), uint64(i)+1))
+		l.group.Go(func() error { return l.Send(sending, random) })
+	}
+	return l
+}
+
+// moment waits for a random number of answers.
+func (l *load) moment(ctx context.Context) {
+	GinkgoHelper()
+	for range 1 + l.random.IntN(mostTicks) {
+		select {
+		case <-l.Ticks():
+		case <-ctx.Done():
+			Fail("no signal is answered any more: " + context.Cause(ctx).Error())
+		}
+	}
+}
+
+// end lets the senders end once all that they have begun is answered, and
+// returns the answers.
+func (l *load) end() []alertmanager.Answered {
+	GinkgoHelper()
+	l.Finish()
+	Expect(l.group.Wait()).To(Succeed())
+	return l.Answers()
+}
+
+// judge waits until every request shows its classification, flushes every pod
+// once, and looks at each trail once. Nothing that was answered may be lost,
+// nothing may be there twice.
+func (l *load) judge(ctx context.Context, scenario, deeds string, times int) {
+	GinkgoHelper()
+	By("waiting for the last answers")
+	answers := l.end()
+	names := map[string]bool{}
+	for _, a := range answers {
+		names[a.Request] = true
+	}
+	By(fmt.Sprintf("waiting until %d requests are classified", len(names)))
+	l.awaitClassified(ctx, names)
+	By("waiting until the platform is settled")
+	Expect(env.Settled(ctx, cluster.Workloads...)).To(Succeed())
+
+	By("flushing every pod once, and querying each trail once")
+	processed := slices.Sorted(maps.Keys(names))
+	trails, err := verdict.ReadTrails(ctx, env.Flusher, trailOptions(ctx), processed)
+	Expect(err).NotTo(HaveOccurred())
+	tally := verdict.Tally{Deeds: times}
+	By("judging")
+	Expect(tally.Judge(verdict.Seen{Answers: answers, Processed: processed, Trails: trails})).To(Succeed())
+	AddReportEntry(tally.Line("chaos "+scenario, deeds))
+	for _, id := range tally.Suspects {
+		env.Track(id)
+	}
+	Expect(tally.Err()).To(Succeed())
+}
+
+func (l *load) awaitClassified(ctx context.Context, names map[string]bool) {
+	GinkgoHelper()
+	var late []string
+	err := testenv.WaitForAll(ctx, env, &v1alpha1.RemediationRequestList{}, func(requests map[client.ObjectKey]*v1alpha1.RemediationRequest) bool {
+		late = nil
+		for name := range names {
+			rr, found := requests[client.ObjectKey{Namespace: l.namespace, Name: name}]
+			if !found || rr.Status.Phase != v1alpha1.RemediationAwaitingApproval {
+				late = append(late, name)
+			}
+		}
+		return len(late) == 0
+	}, client.InNamespace(l.namespace))
+	for _, name := range late {
+		env.Track(name)
+	}
+	Expect(err).NotTo(HaveOccurred(), "%d of %d requests are not classified", len(late), len(names))
+}
+
+// trailOptions lead to a ready pod of DataStorage, which no proxy of a Service
+// stands before: that may still know a pod that is gone.
+func trailOptions(ctx context.Context) trail.Options {
+	GinkgoHelper()
+	pods := podsOf(ctx, cluster.DataStorage.Name)
+	Expect(pods).NotTo(BeEmpty())
+	return trail.Options{DataStorageURL: forward(ctx, pods[0])[0], HTTP: &http.Client{}, Authorize: env.Tokens.Reader.Authorize}
+}
+
+// kill kills the process of a pod with SIGKILL, and its pod with it.
+func kill(ctx context.Context, w podflush.Workload, pod *corev1.Pod) {
+	GinkgoHelper()
+	killer := reaper(ctx)
+	By("killing pod " + pod.Name)
+	Expect(killer.Kill(ctx, w, pod)).To(Succeed())
+}
+
+// theReaper is made when it is needed first; specs that are Serial share it.
+var theReaper *cluster.Reaper
+
+func reaper(ctx context.Context) *cluster.Reaper {
+	GinkgoHelper()
+	if theReaper == nil {
+		var err error
+		theReaper, err = env.NewReaper(ctx)
+		Expect(err).NotTo(HaveOccurred())
+	}
+	return theReaper
+}
+
+// victim is a random pod of a workload that is ready; it waits for one.
+func (l *load) victim(ctx context.Context, w podflush.Workload) *corev1.Pod {
+	GinkgoHelper()
+	pods, err := env.AnyReady(ctx, w)
+	Expect(err).NotTo(HaveOccurred())
+	return pods[l.random.IntN(len(pods))]
+}

@@ -1,0 +1,96 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"kubernaut.ai/api/datastorage"
+)
+
+// document is what this suite reads of an OpenAPI document.
+type document struct {
+	Paths map[string]map[string]struct {
+		OperationID string `json:"operationId"`
+		Parameters  []struct {
+			Name string `json:"name"`
+			In   string `json:"in"`
+		} `json:"parameters"`
+		Responses map[string]any `json:"responses"`
+	} `json:"paths"`
+}
+
+var _ = Describe("DataStorage's document", func() {
+	It("lists no operation and no parameter that the deployed service does not have", func(ctx SpecContext) {
+		id := env.CorrelationID()
+		answer := reader().call(ctx, http.MethodGet, "/openapi.json", nil, nil)
+		Expect(answer.code).To(Equal(http.StatusOK), "%s", answer.body)
+		var served document
+		Expect(json.Unmarshal(answer.body, &served)).To(Succeed())
+
+		known := anEvent(id, func(e *datastorage.AuditEvent) {
+			e.EventOutcome, e.Severity, e.ActorId, e.ResourceType, e.ResourceId = datastorage.Success, new("high"), new("alice"), new("Pod"), new("web")
+			e.Namespace, e.ClusterId, e.EventData = new("shop"), new("blue"), json.RawMessage(`{"kind":"Pod"}`)
+		})
+		stored := writer().store(ctx, known, anEvent(id, nil))
+		page := decoded[datastorage.EventPage](reader().find(ctx, "correlation_id", id, "limit", "1"), http.StatusOK)
+
+		// What each operation is called with, besides what is in its path.
+		calls := map[string]func() said{
+			"createEvent": func() said {
+				return writer().call(ctx, http.MethodPost, storeEvents, contentJSON(), encode(anEvent(id, nil)))
+			},
+			"createEventsBatch": func() said {
+				return writer().call(ctx, http.MethodPost, storeBatch, contentJSON(), encode([]any{anEvent(id, nil)}))
+			},
+			"listEvents": func() said { return reader().find(ctx, "correlation_id", id) },
+			"getEvent": func() said {
+				return reader().call(ctx, http.MethodGet, storeEvents+"/"+sentIDs(known)[0], nil, nil)
+			},
+			"getOpenAPI": func() said { return answer },
+		}
+		// A value for each query parameter, which the known event matches.
+		values := map[string][]string{
+			"event_type": {known.EventType}, "event_category": {known.EventCategory}, "event_action": {known.EventAction},
+			"event_outcome": {"success"}, "severity": {"high"}, "correlation_id": {id}, "actor_id": {"alice"},
+			"resource_type": {"Pod"}, "resource_id": {"web"}, "namespace": {"shop"}, "cluster_id": {"blue"}, "since": {"1h"},
+			"until": {known.EventTimestamp.AddDate(0, 0, 2).Format("2006-01-02")}, "order": {"desc"}, "limit": {"1000"}, "offset": {"0"},
+			"detail_key": {"kind", "detail_value", "Pod"}, "detail_value": {"Pod", "detail_key", "kind"}, "at_least": {stored.ConsistencyToken},
+			"cursor": {*page.Pagination.NextCursor},
+		}
+		for path, methods := range served.Paths {
+			for method, operation := range methods {
+				By(method + " " + path)
+				call := calls[operation.OperationID]
+				Expect(call).NotTo(BeNil(), "operation %s has no call here", operation.OperationID)
+				delete(calls, operation.OperationID)
+				Expect(operation.Responses).To(HaveKey(strconv.Itoa(call().code)))
+				Expect(call().code/100).To(Equal(2), "%s", call().body)
+				for _, parameter := range operation.Parameters {
+					if parameter.In != "query" {
+						continue
+					}
+					By("with parameter " + parameter.Name)
+					Expect(values).To(HaveKey(parameter.Name))
+					query := append([]string{parameter.Name}, values[parameter.Name]...)
+					switch parameter.Name {
+					case "cursor": // goes with the filters that it was made for
+						query = append(query, "correlation_id", id, "limit", "1")
+						found := decoded[datastorage.EventPage](reader().find(ctx, query...), http.StatusOK)
+						Expect(found.Data).NotTo(BeEmpty())
+						continue
+					case "correlation_id":
+					default:
+						query = append(query, "correlation_id", id)
+					}
+					found := decoded[datastorage.EventPage](reader().find(ctx, query...), http.StatusOK)
+					Expect(idsOf(found.Data)).To(ContainElements(sentIDs(known)))
+				}
+			}
+		}
+		Expect(calls).To(BeEmpty(), "the document does not list these")
+	}, SpecTimeout(specTimeout))
+})

@@ -1,0 +1,126 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/test/alertmanager"
+	"kubernaut.ai/test/testenv"
+)
+
+// replicaInstances is how many random signals are sent to both replicas at once.
+const replicaInstances = 6
+
+// storm sends a body to each of the addresses at the same moment.
+func storm(ctx context.Context, body []byte, urls ...string) []alertmanager.Answer {
+	GinkgoHelper()
+	answers, errs := make([]alertmanager.Answer, len(urls)), make([]error, len(urls))
+	begin := make(chan struct{})
+	var all sync.WaitGroup
+	for i, url := range urls {
+		all.Go(func() {
+			<-begin
+			answers[i], errs[i] = tryPost(ctx, url, body)
+		})
+	}
+	close(begin)
+	all.Wait()
+	Expect(errs).To(HaveEach(BeNil()))
+	return answers
+}
+
+// expectOne expects that answers speak of one request, which one of them
+// created, and returns it.
+func expectOne(ctx context.Context, answers []alertmanager.Answer) *v1alpha1.RemediationRequest {
+	GinkgoHelper()
+	created := 0
+	for i := range answers {
+		a := &answers[i]
+		Expect(a.Code).To(Or(Equal(http.StatusCreated), Equal(http.StatusOK)), a.Detail)
+		Expect(a.RemediationRequestName).To(Equal(answers[0].RemediationRequestName))
+		if a.Code == http.StatusCreated {
+			created++
+		}
+	}
+	env.Track(answers[0].RemediationRequestName)
+	Expect(created).To(Equal(1), "one signal is the first")
+	var requests v1alpha1.RemediationRequestList
+	Expect(env.List(ctx, &requests, client.MatchingFields{"spec.signalFingerprint": answers[0].Fingerprint})).To(Succeed())
+	Expect(requests.Items).To(HaveLen(1))
+	return &requests.Items[0]
+}
+
+// expectTrailOf expects the whole trail of a request that many signals have met.
+func expectTrailOf(trail testenv.Trail, signals int) {
+	GinkgoHelper()
+	Expect(trail.Of(signalReceived)).To(HaveLen(signals))
+	Expect(trail.Of(signalDeduplicated)).To(HaveLen(signals - 1))
+	Expect(trail.Of(requestCreated)).To(HaveLen(1), "whoever recorded it")
+	Expect(trail).To(testenv.HaveSteps(testenv.Steps))
+	Expect(trail).To(HaveLen(2*signals + len(testenv.Steps) + workEvents()))
+}
+
+// workEvents is how many events the work of all steps has.
+func workEvents() (n int) {
+	for _, s := range testenv.Steps {
+		n += len(s.Work)
+	}
+	return n
+}
+
+var _ = Describe("the Gateway's replicas", func() {
+	for instance := range replicaInstances {
+		It(fmt.Sprintf("make one request of a signal that reaches all of them at the same moment (%d)", instance), func(ctx SpecContext) {
+			urls := forward(ctx, "gateway-0", "gateway-1")
+			urls = slices.Repeat(urls, 1+instance%3)
+			rr := expectOne(ctx, storm(ctx, alertBody(alertmanager.Firing, podAlert()), urls...))
+			classified(ctx, rr)
+			expectTrailOf(audited(ctx, rr.Name), len(urls))
+		}, SpecTimeout(specTimeout))
+	}
+
+	It("make one request of signals that reach them through their Service", func(ctx SpecContext) {
+		const signals = 20
+		rr := expectOne(ctx, storm(ctx, alertBody(alertmanager.Firing, podAlert()), slices.Repeat([]string{env.GatewayURL}, signals)...))
+		classified(ctx, rr)
+		expectTrailOf(audited(ctx, rr.Name), signals)
+		Expect(testenv.WaitFor(ctx, env, rr, func(rr *v1alpha1.RemediationRequest) bool {
+			return rr.Status.Deduplication != nil && rr.Status.Deduplication.OccurrenceCount == signals
+		})).To(Succeed(), "the counts of the replicas add up")
+	}, SpecTimeout(specTimeout))
+
+	It("record the end of a problem on the request that either of them made", func(ctx SpecContext) {
+		urls := forward(ctx, "gateway-0", "gateway-1")
+		for i := range urls {
+			alert := podAlert()
+			first, err := tryPost(ctx, urls[i], alertBody(alertmanager.Firing, alert))
+			Expect(err).NotTo(HaveOccurred())
+			rr := requestOf(first.Result)
+			env.Track(rr.Name)
+			classified(ctx, rr)
+			ended, err := tryPost(ctx, urls[1-i], alertBody(alertmanager.Resolved, alert))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(ended.Status).To(Equal("resolved"))
+			Expect(ended.RemediationRequestName).To(Equal(rr.Name))
+			Expect(audited(ctx, rr.Name)).To(testenv.BeProcessed(signalReceived, requestCreated, signalResolved))
+		}
+	}, SpecTimeout(specTimeout))
+
+	It("make no request of the end of a problem that nobody knows", func(ctx SpecContext) {
+		answer := post(ctx, alertBody(alertmanager.Resolved, podAlert()))
+		Expect(answer.Code).To(Equal(http.StatusOK))
+		Expect(answer.Status).To(Equal("ignored"))
+		var requests v1alpha1.RemediationRequestList
+		Expect(env.List(ctx, &requests, client.MatchingFields{"spec.signalFingerprint": answer.Fingerprint})).To(Succeed())
+		Expect(requests.Items).To(BeEmpty())
+		Expect(audited(ctx, answer.RequestID)).To(testenv.HaveAudited(signalResolved, testenv.Data("ignored", BeTrue())))
+	}, SpecTimeout(specTimeout))
+})
