@@ -134,6 +134,9 @@ func (s *HTTPSink) send(ctx context.Context, batch []Event, encoded *body, compr
 	encoded.attach(request)
 	response, err := s.client.Do(request) //nolint:bodyclose // answerOf closes it
 	if err != nil {
+		// A server that is gone without a word leaves other connections that lead
+		// nowhere, too; each of them would cost another timeout.
+		s.client.CloseIdleConnections()
 		return Ack{}, &SinkError{Err: err}
 	}
 	return answerOf(batch, response)

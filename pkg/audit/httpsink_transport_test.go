@@ -71,6 +71,54 @@ func TestHTTPSinkUsesConnectionsAgain(t *testing.T) {
 	}
 }
 
+// Behind a connection to a host that died is nobody, and nobody says so. The
+// batch that finds out takes the other connections to that host along.
+func TestHTTPSinkLeavesAllConnectionsOfAServerThatIsGone(t *testing.T) {
+	t.Parallel()
+	var round sync.WaitGroup
+	var gone atomic.Bool
+	var known sync.Map // the clients' ends of connections to the server that goes
+	var lost atomic.Int64
+	asked := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		batch := idsIn(t, r)
+		_, old := known.Load(r.RemoteAddr)
+		switch {
+		case !gone.Load():
+			known.Store(r.RemoteAddr, true)
+			round.Done()
+			round.Wait()
+		case old && lost.Add(1) == 1:
+			close(asked)
+			<-r.Context().Done()
+			return
+		case old:
+			t.Error("a second batch was sent to the server that is gone")
+		}
+		writeCreated(t, w, batch, 0)
+	}))
+	t.Cleanup(server.Close)
+	sink, err := audit.NewHTTPSink(server.URL)
+	if err != nil {
+		t.Fatalf("make sink: %v", err)
+	}
+	t.Cleanup(sink.CloseIdleConnections)
+	round.Add(audit.DefaultInFlight)
+	writeAll(t, sink, audit.DefaultInFlight)
+
+	gone.Store(true)
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	go func() {
+		<-asked
+		giveUp()
+	}()
+	if _, err := sink.Write(ctx, batchOf(1)); !errors.Is(err, context.Canceled) {
+		t.Fatalf("write to the server that is gone: %v, want that it was given up", err)
+	}
+	writeAll(t, sink, audit.DefaultInFlight)
+}
+
 func TestHTTPSinkSpeaksHTTP2OverTLS(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int64
