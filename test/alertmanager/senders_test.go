@@ -34,7 +34,7 @@ func gateway(t *testing.T, manners ...http.HandlerFunc) (url string, bodies *[]s
 			t.Error(err)
 		}
 		*bodies = append(*bodies, sent.Alerts[0].Labels["alertname"])
-		w.Header().Set("X-Request-Id", r.Header.Get("X-Request-Id"))
+		w.Header().Set("X-Request-ID", r.Header.Get("X-Request-ID"))
 		if len(manners) > 0 {
 			manner := manners[0]
 			manners = manners[1:]

@@ -68,7 +68,10 @@ var _ = SynchronizedAfterSuite(func(ctx SpecContext) {
 		return
 	}
 	// Before anything that all share is removed; the namespaces of failed specs are kept.
-	_, err := gathering.Collect(ctx, gather.Target{Kubeconfig: shared.Places.Kubeconfig, Kubectl: kubectl()}, GinkgoWriter)
+	archive, err := gathering.Collect(ctx, gather.Target{Kubeconfig: shared.Places.Kubeconfig, Kubectl: kubectl()}, GinkgoWriter)
+	if archive != "" {
+		AddReportEntry("collected for a diagnosis", archive)
+	}
 	Expect(errors.Join(err, shared.Remove(ctx))).To(Succeed())
 })
 
@@ -91,7 +94,7 @@ var _ = JustAfterEach(func(ctx SpecContext) {
 	if CurrentSpecReport().Failed() {
 		kept = true
 		AddReportEntry("what is known of this spec's correlation ids", env.Diagnose(ctx, began), ReportEntryVisibilityFailureOrVerbose)
-		Expect(gathering.Note(gather.Failure{
+		Expect(gathering.Note(ctx, gather.Failure{
 			Spec: CurrentSpecReport().FullText(), CorrelationIDs: env.Tracked(), Namespace: env.Namespace,
 			Output: CurrentSpecReport().CapturedGinkgoWriterOutput,
 		})).To(Succeed())

@@ -55,9 +55,12 @@ var _ = SynchronizedAfterSuite(func() {
 	if shared == nil {
 		return
 	}
-	_, err := failures.Collect(ctx, gather.Target{
+	archive, err := failures.Collect(ctx, gather.Target{
 		Kubeconfig: shared.ControlPlane.Kubeconfig(), Kubectl: shared.ControlPlane.Programs().Kubectl, DataStorageURL: shared.DataStorage.URL,
 	}, GinkgoWriter)
+	if archive != "" {
+		AddReportEntry("collected for a diagnosis", archive)
+	}
 	Expect(errors.Join(err, shared.Stop(ctx))).To(Succeed())
 })
 
@@ -66,9 +69,9 @@ var _ = BeforeEach(func() { env.Forget() })
 var _ = JustAfterEach(func(ctx SpecContext) {
 	if CurrentSpecReport().Failed() {
 		AddReportEntry("what is known of this spec's correlation ids", env.Diagnose(ctx), ReportEntryVisibilityFailureOrVerbose)
-		Expect(failures.Note(gather.Failure{
+		Expect(failures.Note(ctx, gather.Failure{
 			Spec: CurrentSpecReport().FullText(), CorrelationIDs: env.Tracked(), Namespace: env.Namespace,
-			Output: CurrentSpecReport().CapturedGinkgoWriterOutput,
+			Output: CurrentSpecReport().CapturedGinkgoWriterOutput, ManagementURLs: append([]string{env.DataStorage.ManagementURL}, env.ManagementURLs...),
 		})).To(Succeed())
 	}
 })

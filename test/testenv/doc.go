@@ -7,6 +7,8 @@
 // that namespace alone, each with an audit store. So no process meets the
 // objects, the events or the buffers of another.
 //
+// Package cluster does the same with a platform that is deployed in a cluster.
+//
 // Services can stand behind pods, see [Env.NewWorkload]: the API server's proxy
 // of a pod leads to the service, so that it can be flushed as in a cluster.
 //

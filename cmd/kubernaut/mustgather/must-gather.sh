@@ -22,6 +22,7 @@ readonly JOBS=6                    # steps at a time
 readonly LOG_BYTES=10485760        # of one log, at most
 readonly LOG_LINES=40000           # likewise; the newest ones
 readonly RECENT_FAILURES=20        # timelines of requests that nobody named
+readonly STUCK=5 STUCK_AFTER=60    # likewise, of the oldest that have not come far in so many seconds
 readonly PAGE=500 PAGES=20         # of audit events, for one timeline
 readonly MANAGEMENT_PORT=management # the name of the port with probes and metrics
 
@@ -56,11 +57,12 @@ namespace_steps() { # NAMESPACE
 	step "secrets' names in $1" collect_secret_names "$1"
 	step "namespace $1" collect_namespace "$1"
 	step "usage in $1" collect_usage "$1"
+	step "leases in $1" collect_leases "$1"
 	for resource in \
 		services configmaps serviceaccounts persistentvolumeclaims resourcequotas limitranges \
 		deployments.apps statefulsets.apps replicasets.apps daemonsets.apps jobs.batch cronjobs.batch \
 		endpointslices.discovery.k8s.io ingresses.networking.k8s.io networkpolicies.networking.k8s.io \
-		poddisruptionbudgets.policy horizontalpodautoscalers.autoscaling leases.coordination.k8s.io \
+		poddisruptionbudgets.policy horizontalpodautoscalers.autoscaling \
 		roles.rbac.authorization.k8s.io rolebindings.rbac.authorization.k8s.io; do
 		step "$resource in $1" collect_list "$1" "$resource"
 	done
@@ -103,7 +105,8 @@ Usage: $NAME [flags]
   --namespace NS         namespace to collect; may be repeated ($HOME_NAMESPACE, and where pods labelled
                          $OURS are)
   --since DURATION       how far back logs and failures of interest go, as in 30m or 1h30m (1h)
-  --correlation-id ID    request to make a timeline of; may be repeated. The $RECENT_FAILURES newest that failed have one anyway
+  --correlation-id ID    request to make a timeline of; may be repeated. The $RECENT_FAILURES newest that failed,
+                         and the $STUCK oldest that are stuck, have one anyway
   --dest DIR             where to make the folder must-gather-<time> and its archive (.)
   --kubeconfig FILE      as kubectl's
   --context NAME         as kubectl's
@@ -831,6 +834,15 @@ collect_secret_names() { # NAMESPACE
 {{end}}' | sed '1i # Values are never collected.' | save "namespaces/$1/core/secrets.yaml"
 }
 
+# collect_leases reads a table of those that stand for signals: there may be a great many.
+collect_leases() { # NAMESPACE
+	local signals=app.kubernetes.io/managed-by=kubernaut-gateway
+	kube get leases.coordination.k8s.io -n "$1" --selector "${signals/=/!=}" -o json | to_yaml leases "namespaces/$1/coordination.k8s.io/leases.yaml"
+	kube get leases.coordination.k8s.io -n "$1" --selector "$signals" \
+		-o 'custom-columns=RENEWED:.spec.renewTime,REQUEST-IN:.metadata.annotations.kubernaut\.ai/request-namespace,REQUEST:.spec.holderIdentity,LEASE:.metadata.name' |
+		save "namespaces/$1/coordination.k8s.io/signal-leases.txt"
+}
+
 collect_usage() { # NAMESPACE
 	kube top pods -n "$1" --containers | save "namespaces/$1/usage.txt"
 }
@@ -1221,16 +1233,26 @@ function tell(    text) {
 }
 AWK
 
-# choose_ids writes the correlation ids that get a timeline: those that were named, and the newest failures.
+# choose_ids writes the correlation ids that get a timeline: those that were named, the newest failures, and the first
+# that are stuck: when something is broken, requests rather wait than fail.
 choose_ids() {
-	local since
-	since=$(date -u -d "@$(($(date +%s) - SINCE))" +%Y-%m-%dT%H:%M:%S 2>/dev/null || date -u -r "$(($(date +%s) - SINCE))" +%Y-%m-%dT%H:%M:%S)
+	local since before
+	since=$(ago "$SINCE")
+	before=$(ago "$STUCK_AFTER")
+	cat "$WORK"/known.remediationrequests* "$WORK"/known.signalprocessings* 2>/dev/null | awk -F'\t' '$1 == "object"' >"$WORK/requests"
 	{
 		[ "${#IDS[@]}" -eq 0 ] || printf '%s\n' "${IDS[@]}"
-		cat "$WORK"/known.* 2>/dev/null | awk -F'\t' -v since="$since" '
-			$1 == "object" && $5 ~ /^(Failed|TimedOut)$/ { when = $7 == "" ? $6 : $7; if (when >= since) print when "\t" $2 }' |
+		awk -F'\t' -v since="$since" '$5 ~ /^(Failed|TimedOut)$/ { when = $7 == "" ? $6 : $7; if (when >= since) print when "\t" $2 }' "$WORK/requests" |
 			sort -r | cut -f 2 | awk -v most="$RECENT_FAILURES" '!seen[$0]++ && ++n <= most'
+		awk -F'\t' -v since="$since" -v before="$before" '$3 == "remediationrequest" && $5 ~ /^(Pending|Processing)?$/ && $6 >= since && $6 < before { print $6 "\t" $2 }' "$WORK/requests" |
+			sort | cut -f 2 | head -n "$STUCK"
 	} | awk '!seen[$0]++' >"$WORK/ids"
+}
+
+# ago is a time so many seconds ago.
+ago() {
+	local then=$(($(date +%s) - $1))
+	date -u -d "@$then" +%Y-%m-%dT%H:%M:%S 2>/dev/null || date -u -r "$then" +%Y-%m-%dT%H:%M:%S
 }
 
 make_timeline() { # ID
@@ -1317,7 +1339,7 @@ Kubernaut in ${NAMESPACES[*]}, $STARTED; logs and failures of the last $((SINCE 
 
 What to read:
   audit-state.txt, datastorage-state.txt   what the audit stores owe; the store of events
-  timelines/                               requests that failed or were asked for: audit events, logs, Kubernetes events
+  timelines/                               requests that were asked for, failed or are stuck: audit events, logs, Kubernetes events
   namespaces/NS/events.txt, pods.txt       and a folder for each pod with logs, probes and metrics
   kubernaut.ai/                            all requests as tables
   not-collected.txt                        what is missing here, and why

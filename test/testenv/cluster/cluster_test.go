@@ -8,7 +8,6 @@ import (
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 )
 
 func TestLogsAreCutToWhatMatters(t *testing.T) {
@@ -16,14 +15,16 @@ func TestLogsAreCutToWhatMatters(t *testing.T) {
 	var log strings.Builder
 	for i := range 2 * mostLines {
 		_, _ = fmt.Fprintf(&log, `{"level":"info","message":"of another","name":"rr-2"}`+"\n"+`{"level":"info","message":"n %d","name":"rr-1"}`+"\n", i)
+		_, _ = fmt.Fprintf(&log, `{"level":"error","message":"n %d","name":"rr-2"}`+"\n", i)
 	}
 	log.WriteString(`{"level":"warn","message":"audit sink down"}` + "\n2026 LOG: fine\n2026 FATAL:  no space left\n")
 	lines, left := relevant(strings.NewReader(log.String()), []string{"rr-1"})
-	g.Expect(lines).To(HaveLen(mostLines))
-	g.Expect(left).To(Equal(mostLines + 2))
-	g.Expect(lines[mostLines-2:]).To(Equal([]string{`{"level":"warn","message":"audit sink down"}`, "2026 FATAL:  no space left"}))
+	g.Expect(lines).To(HaveLen(mostLines + mostTroubles))
+	g.Expect(left).To(Equal(4*mostLines + 2 - mostLines - mostTroubles))
+	g.Expect(lines[mostLines-1]).To(Equal(fmt.Sprintf(`{"level":"info","message":"n %d","name":"rr-1"}`, 2*mostLines-1)))
+	g.Expect(lines[len(lines)-2:]).To(Equal([]string{`{"level":"warn","message":"audit sink down"}`, "2026 FATAL:  no space left"}))
 	lines, _ = relevant(strings.NewReader(log.String()), nil)
-	g.Expect(lines).To(HaveLen(2), "trouble alone")
+	g.Expect(lines).To(HaveLen(mostTroubles), "trouble alone")
 }
 
 func TestAWorkloadIsSettledWhenItsControllerReportsIt(t *testing.T) {
@@ -31,7 +32,7 @@ func TestAWorkloadIsSettledWhenItsControllerReportsIt(t *testing.T) {
 	settled := func() *appsv1.Deployment {
 		return &appsv1.Deployment{
 			ObjectMeta: metav1.ObjectMeta{Generation: 3},
-			Spec:       appsv1.DeploymentSpec{Replicas: ptr.To(int32(2))},
+			Spec:       appsv1.DeploymentSpec{Replicas: new(int32(2))},
 			Status:     appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, ReadyReplicas: 2},
 		}
 	}

@@ -95,8 +95,12 @@ func (e *Env) DeletePod(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// mostLines bounds how many lines of a pod's log are shown.
-const mostLines = 40
+// How many lines of a pod's log are shown at most: about the ids, and about
+// trouble that names none of them.
+const (
+	mostLines    = 40
+	mostTroubles = 10
+)
 
 // Logs are the lines that the platform's pods have logged since a time about
 // one of the ids, and their warnings and errors; of containers that were
@@ -137,29 +141,35 @@ func (e *Env) log(ctx context.Context, to io.Writer, pod *corev1.Pod, previous b
 	defer func() { _ = logs.Close() }()
 	lines, left := relevant(logs, ids)
 	if left > 0 {
-		_, _ = fmt.Fprintf(to, "  (%d lines before)\n", left)
+		_, _ = fmt.Fprintf(to, "  (%d earlier lines are left out)\n", left)
 	}
 	for _, line := range lines {
 		_, _ = fmt.Fprintf(to, "  %s\n", line)
 	}
 }
 
-// relevant are the last lines about one of the ids, or that tell of trouble,
-// and how many more there were.
+// relevant are the last lines about one of the ids, and the last that tell of
+// trouble with something else; and how many more there were.
 func relevant(logs io.Reader, ids []string) (lines []string, left int) {
 	const longestLine = 1 << 20
 	scanner := bufio.NewScanner(logs)
 	scanner.Buffer(nil, longestLine)
-	for scanner.Scan() {
-		line := scanner.Text()
-		if !troubling(line) && !slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(line, id) }) {
-			continue
-		}
-		if lines = append(lines, line); len(lines) > mostLines {
-			lines, left = lines[1:], left+1
+	about, troubles := make([]string, 0, mostLines+mostTroubles), make([]string, 0, mostTroubles)
+	keep := func(in *[]string, line string, most int) {
+		if *in = append(*in, line); len(*in) > most {
+			*in, left = (*in)[1:], left+1
 		}
 	}
-	return lines, left
+	for scanner.Scan() {
+		line := scanner.Text()
+		switch {
+		case slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(line, id) }):
+			keep(&about, line, mostLines)
+		case troubling(line):
+			keep(&troubles, line, mostTroubles)
+		}
+	}
+	return append(about, troubles...), left
 }
 
 func troubling(line string) bool {

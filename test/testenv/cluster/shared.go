@@ -10,6 +10,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -54,17 +55,21 @@ type Shared struct {
 	Namespace string `json:"namespace"`
 	Tokens    Tokens `json:"tokens"`
 
-	env *Env
+	env     *Env
+	claimed *coordinationv1.Lease
 }
 
-// Prepare waits until the platform's workloads are settled, and makes the
-// suite's service accounts. The caller removes them, also after an error.
+// Prepare claims the cluster, waits until the platform's workloads are settled,
+// and makes the suite's service accounts. The caller removes them, also after an error.
 func Prepare(ctx context.Context, p Places) (*Shared, error) {
 	e, err := connect(p)
 	if err != nil {
 		return nil, err
 	}
 	s := &Shared{Places: p, env: e}
+	if err := s.claim(ctx); err != nil {
+		return nil, err
+	}
 	if err := e.Settled(ctx, Workloads...); err != nil {
 		return s, fmt.Errorf("the platform is not ready: %w", err)
 	}
@@ -103,13 +108,13 @@ func (s *Shared) Encode() ([]byte, error) {
 // Remove removes what Prepare made.
 func (s *Shared) Remove(ctx context.Context) error {
 	if s.Namespace == "" {
-		return nil
+		return s.release(ctx)
 	}
 	err := s.env.DeleteAllOf(ctx, &rbacv1.RoleBinding{}, client.InNamespace(System), client.MatchingLabels{testenv.NamespaceLabel: s.Namespace})
 	if err != nil {
 		err = fmt.Errorf("remove role bindings: %w", err)
 	}
-	return errors.Join(err, s.env.RemoveNamespace(ctx, s.Namespace))
+	return errors.Join(err, s.env.RemoveNamespace(ctx, s.Namespace), s.release(ctx))
 }
 
 // account makes a service account with roles in the platform's namespace, and

@@ -26,17 +26,14 @@ import (
 const (
 	// destVariable names the folder to collect into.
 	destVariable = "MUST_GATHER_DEST"
-	// maxIDs bounds the timelines that are asked for.
-	maxIDs = 30
+	// maxIDs bounds the timelines that are asked for, maxNamespaces the namespaces.
+	maxIDs, maxNamespaces = 30, 6
 	// patience bounds the collection, grace what an interrupted one may take.
 	patience = 3 * time.Minute
 	grace    = 30 * time.Second
 	// latest is the file in the folder of archives that has the path of the newest.
 	latest = "latest"
 )
-
-// root is the repository, as seen from a suite's folder.
-const root = "../.."
 
 // Failure is what a spec that failed was about.
 type Failure struct {
@@ -46,6 +43,11 @@ type Failure struct {
 	Namespace string `json:"namespace"`
 	// Output of the spec, and of the services that ran in its process.
 	Output string `json:"output"`
+	// ManagementURLs are those of services that are no pods. They are asked for
+	// their state at once: at the end of the suite they are gone.
+	ManagementURLs []string `json:"-"`
+	// States are their answers, by name.
+	States map[string]string `json:"states,omitempty"`
 }
 
 // Target is what to collect from.
@@ -65,13 +67,25 @@ type Run struct {
 
 // New makes the Run that this process takes part in: the processes of a run
 // have the same parent. The archive goes to MUST_GATHER_DEST, or to the folder
-// out/must-gather of the repository, as seen from a suite's folder.
+// out/must-gather of the repository.
 func New() *Run {
 	dest := os.Getenv(destVariable)
 	if dest == "" {
-		dest = filepath.Join(root, "out", "must-gather")
+		dest = filepath.Join(repository(), "out", "must-gather")
 	}
 	return &Run{dest: dest, notes: filepath.Join(dest, "failed-"+strconv.Itoa(os.Getppid()))}
+}
+
+// repository is the folder above the present one that has the workspace's file.
+func repository() string {
+	dir := "."
+	for range 8 {
+		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
+			return dir
+		}
+		dir = filepath.Join(dir, "..")
+	}
+	return "."
 }
 
 // Begin forgets an earlier run; the first process calls it before any spec runs.
@@ -83,7 +97,8 @@ func (r *Run) Begin() error {
 }
 
 // Note remembers a failure.
-func (r *Run) Note(f Failure) error {
+func (r *Run) Note(ctx context.Context, f Failure) error {
+	f.States = states(ctx, f.ManagementURLs)
 	if err := os.MkdirAll(r.notes, 0o750); err != nil {
 		return fmt.Errorf("note failure: %w", err)
 	}
@@ -116,7 +131,11 @@ func (r *Run) Collect(ctx context.Context, t Target, out io.Writer) (archive str
 	if err != nil {
 		return "", err
 	}
-	if archive, err = script(ctx, append([]string{"--dest", r.dest, "--kubeconfig", t.Kubeconfig}, about(failures)...), t.environment(logs), out); err != nil {
+	flags := append([]string{"--dest", r.dest, "--kubeconfig", t.Kubeconfig}, about(failures)...)
+	if t.DataStorageURL == "" { // the platform runs in the cluster
+		flags = append(flags, "--namespace", "kubernaut-system")
+	}
+	if archive, err = script(ctx, flags, t.environment(logs), out); err != nil {
 		return "", err
 	}
 	if archive, err = filepath.Abs(archive); err != nil {
@@ -133,7 +152,7 @@ func (r *Run) Collect(ctx context.Context, t Target, out io.Writer) (archive str
 
 // script runs must-gather and returns the last line of its output.
 func script(ctx context.Context, args, environment []string, out io.Writer) (string, error) {
-	path := filepath.Join(root, "hack", "must-gather.sh")
+	path := filepath.Join(repository(), "hack", "must-gather.sh")
 	cmd := exec.CommandContext(ctx, "bash", append([]string{path}, args...)...)
 	cmd.Env = append(os.Environ(), environment...)
 	var said bytes.Buffer
@@ -187,7 +206,12 @@ func (r *Run) writeLogs(failures []Failure) (string, error) {
 	}
 	for i := range failures {
 		text := failures[i].Spec + "\n\n" + failures[i].Output
-		if err := os.WriteFile(filepath.Join(logs, fmt.Sprintf("spec-%d.log", i+1)), []byte(text), 0o600); err != nil {
+		name := filepath.Join(logs, fmt.Sprintf("spec-%d", i+1))
+		errs := []error{os.WriteFile(name+".log", []byte(text), 0o600)}
+		for what, state := range failures[i].States {
+			errs = append(errs, os.WriteFile(name+"-"+what+".txt", []byte(state), 0o600))
+		}
+		if err := errors.Join(errs...); err != nil {
 			return "", fmt.Errorf("keep log of a failed spec: %w", err)
 		}
 	}
@@ -208,7 +232,8 @@ func about(failures []Failure) []string {
 	for _, id := range ids {
 		flags = append(flags, "--correlation-id", id)
 	}
-	for _, namespace := range append(distinct(namespaces), "kubernaut-system") {
+	namespaces = distinct(namespaces)
+	for _, namespace := range namespaces[:min(maxNamespaces, len(namespaces))] {
 		flags = append(flags, "--namespace", namespace)
 	}
 	return flags
