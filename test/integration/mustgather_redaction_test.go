@@ -148,11 +148,17 @@ var _ = Describe("must-gather's redaction", func() {
 // redacted passes a text through the script's filter.
 func redacted(ctx context.Context, text string) string {
 	GinkgoHelper()
+	return strings.TrimSuffix(sourced(ctx, text+"\n", "redact"), "\n")
+}
+
+// sourced runs commands that use the script's functions, and returns their output.
+func sourced(ctx context.Context, input, commands string, args ...string) string {
+	GinkgoHelper()
 	script, err := filepath.Abs(mustGather)
 	Expect(err).NotTo(HaveOccurred())
-	cmd := exec.CommandContext(ctx, "bash", "-c", `source "$1" && redact`, "bash", script)
-	cmd.Stdin = strings.NewReader(text + "\n")
+	cmd := exec.CommandContext(ctx, "bash", append([]string{"-c", "source '" + script + "'\n" + commands, "bash"}, args...)...)
+	cmd.Stdin = strings.NewReader(input)
 	out, err := cmd.CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), "%s", out)
-	return strings.TrimSuffix(string(out), "\n")
+	return string(out)
 }

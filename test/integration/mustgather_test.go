@@ -116,6 +116,35 @@ var _ = Describe("must-gather", func() {
 		Expect(g.file("summary.txt")).To(And(ContainSubstring("remediationrequest Failed"), ContainSubstring(services.PodName(0))))
 	}, SpecTimeout(specTimeout))
 
+	It("makes timelines of what was named, of the newest failures and of what has been stuck longest", func(ctx SpecContext) {
+		now := time.Now().UTC()
+		ago := func(d time.Duration) string { return now.Add(-d).Format(time.RFC3339) }
+		object := func(id, phase, created, completed string) string {
+			return strings.Join([]string{"object", id, "remediationrequest", "shop/" + id, phase, created, completed, ""}, "\t") + "\n"
+		}
+		var known strings.Builder
+		for i := range 30 {
+			minutes := time.Duration(i+2) * time.Minute
+			known.WriteString(object(fmt.Sprintf("failed-%d", i), "Failed", ago(2*time.Hour), ago(minutes)))
+			known.WriteString(object(fmt.Sprintf("pending-%d", i), []string{"", "Pending", "Processing"}[i%3], ago(minutes), ""))
+		}
+		known.WriteString(object("failed-before", "TimedOut", ago(3*time.Hour), ago(2*time.Hour)))
+		known.WriteString(object("new", "", ago(30*time.Second), ""))
+		known.WriteString(object("fine", "AwaitingApproval", ago(10*time.Minute), ""))
+		work := GinkgoT().TempDir()
+		Expect(os.WriteFile(filepath.Join(work, "known.remediationrequests.kubernaut.ai"), []byte(known.String()), 0o600)).To(Succeed())
+
+		chosen := sourced(ctx, "", `WORK=$1 SINCE=3600 IDS=(named failed-3 named); choose_ids; cat "$WORK/ids"`, work)
+		want := []string{"named", "failed-3"}
+		for i := range 20 {
+			if i != 3 {
+				want = append(want, fmt.Sprintf("failed-%d", i))
+			}
+		}
+		want = append(want, "pending-29", "pending-28", "pending-27", "pending-26", "pending-25")
+		Expect(strings.Fields(chosen)).To(Equal(want))
+	}, SpecTimeout(specTimeout))
+
 	It("leaves out what is secret, and with --show-sensitive only what is about signals comes back", func(ctx SpecContext) {
 		planted := plant(ctx)
 		flags := slices.Clip([]string{"--namespace", env.Namespace, "--correlation-id", planted.id})
@@ -139,7 +168,7 @@ var _ = Describe("must-gather", func() {
 		for place, payload := range planted.payloads {
 			Expect(g.with(payload)).NotTo(BeEmpty(), place)
 		}
-	}, SpecTimeout(specTimeout))
+	}, SpecTimeout(2*specTimeout)) // it collects twice
 
 	It("goes on where DataStorage is down, and a pod refuses, hangs or is not ready", func(ctx SpecContext) {
 		hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))

@@ -1001,7 +1001,7 @@ begin_forward() {
 	DS_NAMESPACE=$(cat "$WORK/datastorage.namespace" 2>/dev/null)
 	[ -n "$DS_NAMESPACE" ] || return 0
 	timeout --foreground --kill-after=2 600 "$KUBECTL" "${KUBE_FLAGS[@]}" port-forward -n "$DS_NAMESPACE" --address 127.0.0.1 \
-		service/datastorage :api >"$WORK/forward" 2>&1 </dev/null &
+		--pod-running-timeout "${LIMIT}s" service/datastorage :api >"$WORK/forward" 2>&1 </dev/null &
 	FORWARD=$!
 }
 
@@ -1031,7 +1031,8 @@ reach_datastorage() {
 		[ -n "$FORWARD" ] || return 0 # find_datastorage has said why
 		until grep -q '^Forwarding from 127' "$WORK/forward"; do
 			if [ "$SECONDS" -ge "$STEP_END" ] || ! kill -0 "$FORWARD" 2>/dev/null; then
-				missed "audit events" "$(why 1 "$WORK/forward")" "kubectl port-forward -n $DS_NAMESPACE service/datastorage :api"
+				problem=$(why 1 "$WORK/forward")
+				missed "audit events" "${problem:-no pod of the Service could be reached in time}" "kubectl port-forward -n $DS_NAMESPACE service/datastorage :api"
 				return
 			fi
 			sleep 0.1
