@@ -26,7 +26,6 @@ readonly STUCK=5 STUCK_AFTER=60    # likewise, of the oldest that have not come 
 readonly PAGE=500 PAGES=20         # of audit events, for one timeline
 readonly MANAGEMENT_PORT=management # the name of the port with probes and metrics
 
-# ---------------------------------------------------------------------------
 # Steps
 #
 # To add one, write a function that prints or saves what it finds, and add a
@@ -92,7 +91,6 @@ summary_steps() {
 	done <"$WORK/ids"
 }
 
-# ---------------------------------------------------------------------------
 # Flags
 
 usage() {
@@ -203,7 +201,6 @@ take_flag() { # FLAG VALUE
 	esac
 }
 
-# ---------------------------------------------------------------------------
 # Redaction
 
 # What follows are functions for awk programs.
@@ -400,7 +397,6 @@ save() { # FILE
 	[ -s "$DEST/$1" ] || rm -f "$DEST/$1"
 }
 
-# ---------------------------------------------------------------------------
 # Objects
 
 # JSON in one line to JSON with one value a line, as kubectl prints it. A
@@ -667,7 +663,6 @@ to_yaml() { # RESOURCE FILE: one file, or with %NS and %NAME one for each object
 	awk -v resource="$1" -v file="$DEST/$2" -v sensitive="$SENSITIVE" -v known="$WORK/known.$1" "$SCRUB$WALK$YAML"
 }
 
-# ---------------------------------------------------------------------------
 # Running
 
 # say tells the person who waits, and the log.
@@ -755,7 +750,6 @@ missed() { # WHAT WHY HOW
 	printf '%s\n' "$entry" >>"$WORK/missed" # in one write, among those of other steps
 }
 
-# ---------------------------------------------------------------------------
 # Cluster
 
 collect_versions() {
@@ -860,7 +854,6 @@ collect_events_for_timelines() {
 	kube get events -A -o "go-template=$EVENT_ROW" >"$WORK/events"
 }
 
-# ---------------------------------------------------------------------------
 # Pods
 
 # shellcheck disable=SC2016 # $ is the template's
@@ -992,7 +985,6 @@ columns() {
 		END { for (r = 1; r <= NR; r++) { text = ""; for (i = 1; i <= n[r]; i++) text = text sprintf("%-" (width[i] + 2) "s", cell[r, i]); sub(/ +$/, "", text); print text } }'
 }
 
-# ---------------------------------------------------------------------------
 # DataStorage
 
 # begin_forward lets kubectl carry connections to the Service, whose authentication the API server's own proxy would defeat.
@@ -1127,7 +1119,6 @@ summarize_datastorage() {
 	done < <(awk -F'\t' '$3 == "port" && !seen[$1, $2]++' "$WORK/pods") | save datastorage-state.txt
 }
 
-# ---------------------------------------------------------------------------
 # Timelines
 
 # sortable makes times of one form, UTC with nanoseconds, so that they sort as texts.
@@ -1329,7 +1320,6 @@ collect_extra() {
 	done < <(cd "$EXTRA_LOGS" && find . -type f '(' -name '*.log' -o -name '*.txt' ')' | sed 's|^\./||')
 }
 
-# ---------------------------------------------------------------------------
 # Overview
 
 # summarize says at a glance what is wrong, and where to go on reading.
@@ -1372,7 +1362,6 @@ TEXT
 
 count_missed() { grep -c '^    reason: ' "$WORK/missed" 2>/dev/null || true; }
 
-# ---------------------------------------------------------------------------
 # Main
 
 # prepare makes the folders, or ends the script.
