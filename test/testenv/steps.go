@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,7 +68,13 @@ func (t Trail) said() []string {
 	names := t.Types()
 	for i := range t {
 		if names[i] == PhaseTransition {
-			names[i] += fmt.Sprintf(" from %v to %v", dataOf(&t[i], "from"), dataOf(&t[i], "to"))
+			from, fromErr := dataOf(&t[i], "from")
+			to, toErr := dataOf(&t[i], "to")
+			if err := errors.Join(fromErr, toErr); err != nil {
+				names[i] += ": " + err.Error()
+				continue
+			}
+			names[i] += fmt.Sprintf(" from %v to %v", from, to)
 		}
 	}
 	return names

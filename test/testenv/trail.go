@@ -69,22 +69,19 @@ func Outcome(outcome datastorage.EventOutcome) types.GomegaMatcher {
 // Data matches a value inside an event's data, which path names with dots, as
 // in "severity.value". A value that is not there is nil; numbers are float64.
 func Data(path string, matcher types.GomegaMatcher) types.GomegaMatcher {
-	return gomega.WithTransform(func(e datastorage.StoredEvent) any { return dataOf(&e, path) }, matcher)
+	return gomega.WithTransform(func(e datastorage.StoredEvent) (any, error) { return dataOf(&e, path) }, matcher)
 }
 
 // dataOf is the value that a path of names leads to in an event's data, nil
 // where there is none.
-func dataOf(e *datastorage.StoredEvent, path string) any {
+func dataOf(e *datastorage.StoredEvent, path string) (any, error) {
 	var value any
 	if err := json.Unmarshal(e.EventData, &value); err != nil {
-		return nil
+		return nil, fmt.Errorf("read data of %s: %w", e.EventId, err)
 	}
 	for name := range strings.SplitSeq(path, ".") {
-		object, ok := value.(map[string]any)
-		if !ok {
-			return nil
-		}
-		value = object[name]
+		object, _ := value.(map[string]any)
+		value = object[name] // nil where there is none
 	}
-	return value
+	return value, nil
 }
