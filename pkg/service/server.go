@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,7 +39,8 @@ type Server struct {
 }
 
 // Run serves until ctx ends. It returns nil after a graceful stop, and an
-// error when serving failed or requests outlived the grace period.
+// error when serving failed or requests outlived the grace period. Connections
+// that never asked anything are closed at the end of that period at the latest.
 func (s *Server) Run(ctx context.Context) error {
 	logger := s.Log
 	if logger == nil {
@@ -48,6 +50,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("serve %s: %w", s.Name, err)
 	}
+	var asking connections
 	server := &http.Server{
 		Handler:           s.Handler,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -56,6 +59,7 @@ func (s *Server) Run(ctx context.Context) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		TLSConfig:         s.TLS,
 		ErrorLog:          complaints,
+		ConnState:         asking.note,
 		// Requests outlive ctx: they finish within Grace.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
@@ -75,8 +79,40 @@ func (s *Server) Run(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Grace)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
+		// Shutdown waits 5 s for the first request of a new connection. Clients
+		// open some that they never use: those keep nobody waiting.
+		finished := errors.Is(err, context.DeadlineExceeded) && asking.none()
 		closeErr := server.Close()
+		if finished && closeErr == nil {
+			return nil
+		}
 		return fmt.Errorf("stop %s: requests were still under way after %s: %w", s.Name, s.Grace, errors.Join(err, closeErr))
 	}
 	return nil
+}
+
+// connections are those with a request under way.
+type connections struct {
+	mu     sync.Mutex
+	active map[net.Conn]struct{}
+}
+
+// note is an http.Server's ConnState.
+func (c *connections) note(conn net.Conn, state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if state != http.StateActive {
+		delete(c.active, conn)
+		return
+	}
+	if c.active == nil {
+		c.active = make(map[net.Conn]struct{})
+	}
+	c.active[conn] = struct{}{}
+}
+
+func (c *connections) none() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.active) == 0
 }

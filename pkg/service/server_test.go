@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log" //nolint:depguard // seen to stay silent
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -91,6 +92,26 @@ func TestServerSaysWhenRequestsOutliveTheGracePeriod(t *testing.T) {
 	<-entered
 	if err := stop(); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("stop returned %v, want it to wrap %v", err, context.DeadlineExceeded)
+	}
+}
+
+func TestServerStopsAlthoughAConnectionNeverAskedAnything(t *testing.T) {
+	url, stop := start(t, http.NotFoundHandler(), time.Millisecond)
+	var dialer net.Dialer
+	unused, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unused.Close() }()
+	// Connections are accepted in order: the first one has been, when the second is answered.
+	if status, _, err := request(t, http.MethodGet, url); err != nil || status != http.StatusNotFound {
+		t.Fatalf("status %d, error %v", status, err)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if _, err := unused.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("read from the unused connection: %v, want it closed", err)
 	}
 }
 
