@@ -296,15 +296,14 @@ var _ = Describe("must-gather", func() {
 		Entry("a value for a switch", "--show-sensitive=yes: takes no value", "--show-sensitive=yes"),
 	)
 
-	It("keeps what it has when it is interrupted, and leaves no process behind", func(ctx SpecContext) {
+	DescribeTable("keeps what it has when it is interrupted, and leaves no process behind", func(ctx SpecContext, hanging int, behaviour string) {
 		namespace := namespaceWithService(ctx)
 		fifo := filepath.Join(GinkgoT().TempDir(), "fifo")
 		Expect(syscall.Mkfifo(fifo, 0o600)).To(Succeed())
-		program := kubectlThat(`*" port-forward "*) echo "Forwarding from 127.0.0.1:1 -> 8080"; echo $$ >` + fifo + `; exec sleep 300 ;;
-*" top "*) echo $$ >` + fifo + `; exec sleep 300 ;;`)
+		program := kubectlThat(strings.ReplaceAll(behaviour, "HANG", "echo $$ >"+fifo+"; exec sleep 300 ;;"))
 		g := prepareGathering(ctx, []string{program}, "--kubeconfig", env.Kubeconfig, "--namespace", namespace, "--time-limit", "60s")
 		Expect(g.cmd.Start()).To(Succeed())
-		pids := firstLines(fifo, 2)
+		pids := firstLines(fifo, hanging)
 
 		Expect(g.cmd.Process.Signal(syscall.SIGTERM)).To(Succeed())
 		result := g.wait()
@@ -316,7 +315,11 @@ var _ = Describe("must-gather", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Eventually(ctx, func() error { return syscall.Kill(pid, 0) }).Should(MatchError(syscall.ESRCH), "process %d", pid)
 		}
-	}, SpecTimeout(specTimeout))
+	},
+		Entry("while it asks whether anybody answers", 1, `*" --raw /version"*) HANG`, SpecTimeout(specTimeout)),
+		Entry("while a connection is carried and steps run", 2, `*" port-forward "*) echo "Forwarding from 127.0.0.1:1 -> 8080"; HANG
+*" top "*) HANG`, SpecTimeout(specTimeout)),
+	)
 })
 
 // namespaceWithService makes a namespace with a Service as DataStorage has.

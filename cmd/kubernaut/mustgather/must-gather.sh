@@ -999,7 +999,8 @@ begin_forward() {
 
 end_forward() {
 	[ -n "$FORWARD" ] || return 0
-	end_group "$FORWARD"
+	kill -TERM "$FORWARD" 2>/dev/null
+	wait "$FORWARD" 2>/dev/null
 	FORWARD=''
 }
 
@@ -1459,40 +1460,64 @@ finish() {
 	printf '%s\n' "$DEST.tar.gz"
 }
 
-# end_group ends a background job and all that it started: each has a process group.
-end_group() { # PID
-	kill -TERM -- "-$1" 2>/dev/null
-	wait "$1" 2>/dev/null # a shell ends at once, and timeout ends what it runs within 2 s
-	kill -KILL -- "-$1" 2>/dev/null
+# end_collector ends it and all that it started, which is in one process group.
+end_collector() {
+	local attempt=0
+	[ -n "$COLLECTOR" ] || return 0
+	kill -TERM -- "-$COLLECTOR" 2>/dev/null
+	wait "$COLLECTOR" 2>/dev/null # a shell ends at once, and timeout ends what it runs within 2 s
+	while kill -0 -- "-$COLLECTOR" 2>/dev/null && [ $((attempt += 1)) -le 25 ]; do sleep 0.1; done
+	kill -KILL -- "-$COLLECTOR" 2>/dev/null
+	COLLECTOR=''
 }
 
-# interrupted keeps what there is.
-interrupted() { # SIGNAL
-	local pid
-	trap '' INT TERM HUP
-	for pid in "${STEPS[@]}"; do kill -TERM -- "-$pid" 2>/dev/null; done
-	missed "all that was under way or to come" "interrupted by SIG$1 after $SECONDS s" "$NAME"
-	say "interrupted"
-	for pid in "${STEPS[@]}"; do end_group "$pid"; done
+# interrupt only ends the collector: main, which waits for it, keeps what there is.
+interrupt() { # SIGNAL
+	SIGNAL=$1
+	kill -TERM -- "-$COLLECTOR" 2>/dev/null
+}
+
+clean_up() {
+	[ "$BASHPID" = "$MAIN" ] || return 0 # a job that was just forked has this trap yet
+	end_collector
+	[ -z "$WORK" ] || rm -rf "$WORK"
+}
+
+# collector collects in a shell of its own. The shell that has the traps does nothing but wait: where a signal finds bash
+# at a command substitution, it may run no trap, or one without its own substitutions; and a job that was just forked
+# forgets a signal while it lays down the traps of its shell.
+collector() {
+	collect
 	finish
-	exit 0
 }
 
 main() {
+	local code
 	NAME=${MUST_GATHER_NAME:-must-gather.sh}
 	KUBECTL=${KUBECTL:-kubectl}
 	NAMESPACES=() IDS=() KUBE_FLAGS=() STEPS=()
 	SINCE=3600 LIMIT=20 SENSITIVE=0 DEST=.
 	FORWARD='' DS_NAMESPACE='' STEP=preparation STEP_END=0
+	MAIN=$BASHPID COLLECTOR='' SIGNAL='' WORK=''
 	parse_flags "$@"
+	trap clean_up EXIT
 	prepare
-	trap 'end_forward; rm -rf "$WORK"' EXIT
-	trap 'interrupted INT' INT
-	trap 'interrupted TERM' TERM
-	trap 'interrupted HUP' HUP
-	set -m # a process group for each job, so that what it started ends with it
 	say "collecting into $DEST"
-	collect
+	set -m # a process group for it
+	collector &
+	COLLECTOR=$!
+	set +m
+	trap 'interrupt INT' INT
+	trap 'interrupt TERM' TERM
+	trap 'interrupt HUP' HUP
+	wait "$COLLECTOR" 2>/dev/null
+	code=$?
+	trap '' INT TERM HUP
+	[ -n "$SIGNAL" ] || exit "$code"
+	end_collector
+	say "interrupted"
+	missed "all that was under way or to come" "interrupted by SIG$SIGNAL after $SECONDS s" "$NAME"
+	[ ! -s "$WORK/namespaces" ] || mapfile -t NAMESPACES <"$WORK/namespaces"
 	finish
 }
 
