@@ -15,28 +15,12 @@ export KUBECTL
 
 say() { echo "e2e: $*" >&2; }
 
-# What the node image cannot do is left out, visibly.
-labels() {
-	if [ -n "${LABELS:-}" ]; then
-		echo "$LABELS"
-		return
-	fi
-	case $(hack/kind.sh node-image 2>/dev/null) in
-	kubernaut/kind-node:*)
-		say "the node image was built here and does not enforce network policies: specs labelled network-policy are left out"
-		echo '!network-policy'
-		;;
-	esac
-}
-
 run() {
-	local filter
-	filter=$(labels)
 	mkdir -p out
 	make --no-print-directory "$suite"
 	cd test
 	go tool ginkgo -p --procs="$procs" --randomize-all --fail-on-pending --fail-on-empty --output-dir="$OLDPWD/out" --junit-report=e2e.xml \
-		${filter:+--label-filter="$filter"} ${SEED:+--seed="$SEED"} ${FOCUS:+--focus="$FOCUS"} "$OLDPWD/$suite" || {
+		${LABELS:+--label-filter="$LABELS"} ${SEED:+--seed="$SEED"} ${FOCUS:+--focus="$FOCUS"} "$OLDPWD/$suite" || {
 		local status=$?
 		[ ! -e "$OLDPWD/$latest" ] || say "collected: $(cat "$OLDPWD/$latest")"
 		return "$status"
@@ -76,7 +60,7 @@ all() {
 }
 
 case "${1:-}" in
-run | all | labels) "$1" ;;
+run | all) "$1" ;;
 *)
 	sed -n '/^# usage/,/^# Environment/s/^# //p' "$0" >&2
 	exit 2

@@ -16,12 +16,10 @@ suite=${SUITE:-integration}
 name=$suite:$(tr -c 'a-zA-Z0-9.\n' _ <<<"$focus")
 mkdir -p out "$(dirname "$counts")"
 
-labels=${LABELS:-}
 case $suite in
 integration) go run ./test/prepare ;;
 e2e)
 	export E2E_KUBECONFIG=${E2E_KUBECONFIG:-$PWD/out/kind/kubeconfig} KUBECTL=${KUBECTL:-$PWD/bin/kubectl}
-	labels=$(hack/e2e.sh labels)
 	;;
 *)
 	echo "flake: SUITE=$suite: want integration or e2e" >&2
@@ -36,7 +34,7 @@ for ((run = 1; run <= runs; run++)); do
 	log=out/flake.$$.log
 	status=0
 	began=$SECONDS
-	(cd test && go tool ginkgo -p --procs="$procs" --randomize-all --seed="$seed" --focus="$focus" ${labels:+--label-filter="$labels"} \
+	(cd test && go tool ginkgo -p --procs="$procs" --randomize-all --seed="$seed" --focus="$focus" ${LABELS:+--label-filter="$LABELS"} \
 		--fail-on-pending --fail-on-empty --no-color "./$suite/prebuilt.test") >"$log" 2>&1 || status=$?
 	# "Ran 12 of 90 Specs in ..." and "PASS! -- 12 Passed | 0 Failed | ..."
 	ran=$(sed -n 's/^Ran \([0-9]*\) of .*/\1/p' "$log" | tail -n 1)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # From Debian packages and the compiled programs: the image of a node without Kubernetes (what kindest/base is upstream),
-# and a small one with iptables, nft, conntrack and ip for kube-proxy and kindnetd. Follows kind's images/base/Dockerfile.
+# and a small one with iptables, ipset, nft, conntrack and ip for kube-proxy, kindnetd and kube-router. Follows kind's images/base/Dockerfile.
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
 
-packages=systemd,conntrack,iptables,nftables,iproute2,ethtool,util-linux,mount,kmod,libseccomp2,pigz,e2fsprogs,bash,ca-certificates,curl,jq,procps,socat,runc,busybox-static
+packages=systemd,conntrack,iptables,ipset,nftables,iproute2,ethtool,util-linux,mount,kmod,libseccomp2,pigz,e2fsprogs,bash,ca-certificates,curl,jq,procps,socat,runc,busybox-static
 rootfs=$CACHE/rootfs
 
 debian() {
@@ -30,7 +30,7 @@ iptables_image() {
 	ln -s usr/lib "$fs/lib"
 	ln -s usr/lib64 "$fs/lib64"
 	ln -s usr/sbin "$fs/sbin"
-	for program in /usr/sbin/xtables-nft-multi /usr/sbin/nft /usr/sbin/conntrack /usr/bin/ip; do
+	for program in /usr/sbin/xtables-nft-multi /usr/sbin/nft /usr/sbin/ipset /usr/sbin/conntrack /usr/bin/ip; do
 		[ -e "$rootfs$program" ] || program=${program#/usr}
 		cp -L "$rootfs$program" "$fs/usr/sbin/"
 		libraries "$fs" "$program"
@@ -49,7 +49,7 @@ iptables_image() {
 	done
 	# Each of them runs, with its libraries, before anything depends on it.
 	chroot "$fs" /usr/sbin/iptables -m statistic -h
-	for program in iptables ip6tables nft conntrack; do chroot "$fs" "/usr/sbin/$program" --version; done
+	for program in iptables ip6tables nft ipset conntrack; do chroot "$fs" "/usr/sbin/$program" --version; done
 	tar -C "$fs" -c . | docker import --change 'ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin' - "$IPTABLES_IMAGE:$key"
 	rm -rf "$fs"
 }

@@ -17,6 +17,7 @@ CONTAINERD_VERSION=v2.3.4
 CRICTL_VERSION=v1.36.0
 CNI_VERSION=v1.9.1
 LOCALPATH_VERSION=v0.0.30
+KUBE_ROUTER_VERSION=v2.1.0
 NODE_SUITE=trixie   # of the node, as kind's own
 PG_SUITE=bookworm   # of the PostgreSQL image: version 15
 
@@ -69,5 +70,5 @@ full_bounding_set() {
 
 # The tag of the built node image: another one whenever what it is made from is another.
 node_image() {
-	echo "kubernaut/kind-node:$K8S_VERSION-$(digest "$here"/{env,programs,base-image,node-image}.sh "$here"/src/{pause,kindnetd}/*.go "$here"/crictl/go.mod "$repository/pkg/local/controlplane/build/kubernetes.mod.txt" <(echo "$KIND_VERSION"))"
+	echo "kubernaut/kind-node:$K8S_VERSION-$(digest "$here"/{env,programs,base-image,node-image}.sh "$here"/src/{pause,kindnetd}/*.go "$here"/crictl/go.mod "$here"/network-policies.yaml "$repository/pkg/local/controlplane/build/kubernetes.mod.txt" <(echo "$KIND_VERSION"))"
 }

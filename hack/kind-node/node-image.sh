@@ -29,7 +29,7 @@ from_scratch() {
 	tar -C "$fs" --owner 0 --group 0 -c . | docker import --change 'ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$@" - "$tag"
 }
 
-# with_iptables TAG PROGRAM DOCKERFILE-LINE: a program beside iptables, nft, conntrack and ip.
+# with_iptables TAG PROGRAM DOCKERFILE-LINE: a program beside iptables, ipset, nft, conntrack and ip.
 with_iptables() {
 	local dir=$work/layer
 	rm -rf "$dir"
@@ -68,25 +68,30 @@ parts() {
 	storage_helper "$helper"
 	with_iptables "registry.k8s.io/kube-proxy:$K8S_VERSION" kube-proxy ''
 	with_iptables "$kindnetd" kindnetd 'ENTRYPOINT ["/usr/local/bin/kindnetd"]'
+	with_iptables "$kube_router" kube-router 'ENTRYPOINT ["/usr/local/bin/kube-router"]'
 }
 
 node() {
 	local program
 	docker run -d --name "$container" --privileged --entrypoint sleep "$BASE_IMAGE:local" infinity
 	for program in kubeadm kubelet kubectl; do docker cp -q "$BIN/$program" "$container:/usr/bin/$program"; done
-	manifest defaultCNIManifest const_cni.go | docker exec -i "$container" sh -euc 'mkdir -p /kind/manifests; cat >/kind/manifests/default-cni.yaml'
+	{
+		manifest defaultCNIManifest const_cni.go
+		echo ---
+		sed "s#KUBE_ROUTER_IMAGE#$kube_router#" "$here/network-policies.yaml"
+	} | docker exec -i "$container" sh -euc 'mkdir -p /kind/manifests; cat >/kind/manifests/default-cni.yaml'
 	manifest defaultStorageManifest const_storage.go | docker exec -i "$container" sh -euc 'cat >/kind/manifests/default-storage.yaml'
 	printf %s "$K8S_VERSION" | docker exec -i "$container" sh -euc 'cat >/kind/version'
 	docker exec -d "$container" containerd
 	docker exec "$container" bash -euc 'for i in {1..150}; do if ctr version >/dev/null 2>&1; then exit 0; fi; sleep .2; done; exit 1'
 	docker save registry.k8s.io/{kube-apiserver,kube-controller-manager,kube-scheduler,kube-proxy}:"$K8S_VERSION" \
-		"$etcd" "$dns" "$pause" "$kindnetd" "$provisioner" "$helper" |
+		"$etcd" "$dns" "$pause" "$kindnetd" "$kube_router" "$provisioner" "$helper" |
 		docker exec -i "$container" ctr -n k8s.io images import --label=io.cri-containerd.pinned=pinned --all-platforms --no-unpack --digests -
 	docker exec "$container" sh -euc 'kill $(pidof containerd); while pidof containerd >/dev/null; do sleep .1; done; rm -rf /run/containerd /var/lib/containerd/io.containerd.grpc* /var/log/*'
 	docker commit --change 'ENTRYPOINT ["/usr/local/bin/entrypoint","/sbin/init"]' "$container" "$1"
 	# They are inside it now.
 	docker image rm registry.k8s.io/{kube-apiserver,kube-controller-manager,kube-scheduler,kube-proxy}:"$K8S_VERSION" \
-		"$etcd" "$dns" "$pause" "$kindnetd" "$provisioner" "$helper"
+		"$etcd" "$dns" "$pause" "$kindnetd" "$kube_router" "$provisioner" "$helper"
 }
 
 image=$(node_image)
@@ -99,6 +104,7 @@ etcd=$(grep /etcd: <<<"$wanted")
 dns=$(grep /coredns/ <<<"$wanted")
 pause=registry.k8s.io/pause:$PAUSE_VERSION
 kindnetd=$(kind_constant kindnetdImage)
+kube_router=docker.io/cloudnativelabs/kube-router:$KUBE_ROUTER_VERSION
 provisioner=$(kind_constant storageProvisionerImage)
 helper=$(kind_constant storageHelperImage)
 took "making the images of Kubernetes' parts" parts

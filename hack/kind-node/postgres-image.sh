@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A PostgreSQL image for trials and tests. The official one is used where it can be pulled; else one is made from Debian
 # packages, with the part of the official one's interface that the deployment uses: POSTGRES_USER, POSTGRES_PASSWORD,
-# POSTGRES_DB, PGDATA, uid 999.
+# POSTGRES_DB, PGDATA, uid 999, SIGINT to stop it.
 # usage: hack/kind-node/postgres-image.sh TAG
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
@@ -58,7 +58,9 @@ debian() {
 	chmod 755 "$fs/usr/local/bin/docker-entrypoint.sh"
 	tar -C "$fs" -c . | docker import --change 'ENV PATH=/usr/lib/postgresql/15/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
 		--change 'ENV PGDATA=/var/lib/postgresql/data' --change 'EXPOSE 5432' \
-		--change 'ENTRYPOINT ["docker-entrypoint.sh"]' --change 'CMD ["postgres"]' - "$1"
+		--change 'ENTRYPOINT ["docker-entrypoint.sh"]' --change 'CMD ["postgres"]' - "$1-import"
+	# A server that is told to end by SIGTERM waits for its clients to leave first. An import cannot set the signal.
+	printf 'FROM %s-import\nSTOPSIGNAL SIGINT\n' "$1" | DOCKER_BUILDKIT=0 docker build -q -t "$1" -
 	rm -rf "$fs"
 }
 

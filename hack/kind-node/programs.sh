@@ -79,6 +79,8 @@ once crictl "$CRICTL_VERSION" "compiling crictl $CRICTL_VERSION" crictl
 once local-path "$LOCALPATH_VERSION" "compiling local-path-provisioner $LOCALPATH_VERSION" \
 	install "" github.com/rancher/local-path-provisioner@"$LOCALPATH_VERSION"
 once coredns "$COREDNS_VERSION" "compiling CoreDNS $COREDNS_VERSION" install "" github.com/coredns/coredns@"$COREDNS_VERSION"
+once kube-router "$KUBE_ROUTER_VERSION" "compiling kube-router $KUBE_ROUTER_VERSION" \
+	install "-X github.com/cloudnativelabs/kube-router/v2/pkg/version.Version=$KUBE_ROUTER_VERSION" github.com/cloudnativelabs/kube-router/v2/cmd/kube-router@"$KUBE_ROUTER_VERSION"
 once containerd "$CONTAINERD_VERSION" "compiling containerd $CONTAINERD_VERSION" containerd
 once cni "$CNI_VERSION" "compiling CNI plugins $CNI_VERSION" cni
 once own "$(digest "$here"/src/*/*.go)" "compiling pause and kindnetd" own

@@ -12,6 +12,7 @@
 // SignalProcessing, through the API server. A failed spec prints first where the
 // pipeline of its signals stopped. Its namespaces are kept.
 //
-// Specs that need a network plugin which enforces NetworkPolicies have the
-// label network-policy.
+// Specs that need a network plugin which enforces NetworkPolicies, as kind's
+// and the one of hack/kind-node do, have the label network-policy: leave them
+// out with LABELS='!network-policy' where yours does not.
 package e2e

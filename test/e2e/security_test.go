@@ -86,26 +86,31 @@ func mountsToken(c *corev1.Container) bool {
 }
 
 var _ = Describe("network policies", Label("network-policy"), func() {
-	It("keep pods of other namespaces from the database", func(ctx SpecContext) {
+	DescribeTable("keep from the database", func(ctx SpecContext, namespace func() string) {
 		var database corev1.PodList
 		Expect(env.List(ctx, &database, client.InNamespace(cluster.System), client.MatchingLabels{"app.kubernetes.io/name": "postgres"})).To(Succeed())
 		Expect(database.Items).NotTo(BeEmpty())
 		target := &database.Items[0]
 		stranger := &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: testenv.Unique("stranger-*")},
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace(), Name: testenv.Unique("stranger-*")},
 			Spec: corev1.PodSpec{
-				RestartPolicy: corev1.RestartPolicyNever, AutomountServiceAccountToken: new(false),
+				RestartPolicy: corev1.RestartPolicyNever, AutomountServiceAccountToken: new(false), SecurityContext: target.Spec.SecurityContext,
 				Containers: []corev1.Container{{
 					Name: "stranger", Image: target.Spec.Containers[0].Image, ImagePullPolicy: corev1.PullIfNotPresent,
-					Command: []string{"pg_isready", "--host=" + target.Status.PodIP, "--timeout=5"},
+					SecurityContext: target.Spec.Containers[0].SecurityContext,
+					Command:         []string{"pg_isready", "--host=" + target.Status.PodIP, "--timeout=5"},
 				}},
 			},
 		}
 		Expect(env.Create(ctx, stranger)).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) { Expect(env.Delete(ctx, stranger)).To(Succeed()) })
 		Expect(testenv.WaitFor(ctx, env, stranger, func(p *corev1.Pod) bool {
 			return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 		})).To(Succeed())
 		const noResponse = 2
 		Expect(stranger.Status.ContainerStatuses[0].State.Terminated.ExitCode).To(BeEquivalentTo(noResponse))
-	}, SpecTimeout(specTimeout))
+	},
+		Entry("pods of other namespaces", func() string { return env.Namespace }, SpecTimeout(specTimeout)),
+		Entry("pods of its own namespace that are not DataStorage", func() string { return cluster.System }, SpecTimeout(specTimeout)),
+	)
 })

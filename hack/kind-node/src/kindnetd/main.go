@@ -1,7 +1,8 @@
 // Command kindnetd is a small stand-in for kind's own, run by the manifest of
 // kind's: it writes this node's CNI configuration (ptp, host-local, portmap),
 // keeps routes to the pods of other nodes, and masquerades what leaves the pod
-// network. It speaks IPv4 only and does not enforce NetworkPolicy.
+// network. It speaks IPv4 only, and leaves NetworkPolicies to kube-router, which
+// the node image has beside it.
 package main
 
 import (
