@@ -19,7 +19,6 @@ namespace=kubernaut-system
 say() { echo "kind: $*" >&2; }
 exists() { "$kind" get clusters 2>/dev/null | grep -qx "$cluster"; }
 answers() { timeout 20 "$kubectl" get --raw /readyz >/dev/null 2>&1; }
-node_image() { docker inspect --format '{{.Config.Image}}' "$cluster-control-plane"; }
 
 # Each patch is there for what it is a remedy for, and only where that is found.
 configuration() {
@@ -112,7 +111,6 @@ deploy() {
 
 case "${1:-}" in
 up | load | deploy) "$1" ;;
-node-image) node_image ;;
 down)
 	exists || exit 0
 	"$kind" delete cluster --name "$cluster" --kubeconfig "$KUBECONFIG" --quiet

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints the node image to use: KIND_IMAGE where it is set; else the built one where there is one; else kind's own where
-# it can be pulled; else one that is built now, from Go modules and Debian packages (about 17 minutes the first time).
+# it can be pulled; else one that is built now, from Go modules and Debian packages (about 20 minutes the first time).
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
 
