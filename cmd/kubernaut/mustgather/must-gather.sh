@@ -1503,6 +1503,7 @@ main() {
 	trap clean_up EXIT
 	prepare
 	say "collecting into $DEST"
+	trap '' TTOU # "stty tostop" would stop what writes from another process group than the terminal's
 	set -m # a process group for it
 	collector &
 	COLLECTOR=$!
