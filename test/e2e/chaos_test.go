@@ -15,7 +15,6 @@ import (
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/service/podflush"
-	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
 	"kubernaut.ai/test/testenv/cluster"
 )
@@ -163,16 +162,16 @@ var _ = Describe("a flush", Serial, Label("flush"), func() {
 	}, SpecTimeout(chaosTimeout))
 
 	It("names a pod that is missing, instead of proving too little", func(ctx SpecContext) {
+		rr := fire(ctx, podAlert())
 		nodes := cordon(ctx)
 		pods, err := env.Pods(ctx, cluster.Gateway)
 		Expect(err).NotTo(HaveOccurred())
 		missing := pods[1].Name
 		Expect(env.DeletePod(ctx, &pods[1])).To(Succeed())
-		answer := post(ctx, alertBody(alertmanager.Firing, podAlert()))
 
 		bounded, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
-		receipts, err := hasty().FlushPods(bounded, answer.RemediationRequestName)
+		receipts, err := hasty().FlushPods(bounded, rr.Name)
 		Expect(receipts).To(BeEmpty())
 		Expect(err).To(MatchError(context.DeadlineExceeded))
 		Expect(err).To(MatchError(SatisfyAll(ContainSubstring("statefulset "+cluster.System+"/gateway"), ContainSubstring("1 of 2 replicas ready"))))
@@ -180,7 +179,6 @@ var _ = Describe("a flush", Serial, Label("flush"), func() {
 
 		uncordon(ctx, nodes)
 		Expect(env.Settled(ctx, cluster.Gateway)).To(Succeed())
-		rr := requestOf(answer.Result)
 		classified(ctx, rr)
 		Expect(audited(ctx, rr.Name)).To(testenv.BeProcessed(signalReceived, requestCreated))
 	}, SpecTimeout(chaosTimeout))
