@@ -107,6 +107,21 @@ func (a account) decided(ctx context.Context, group, resource, verb string, allo
 	}).WithContext(ctx).WithTimeout(specTimeout).WithPolling(10 * time.Millisecond).Should(Equal(allowed))
 }
 
+// forgotten returns once the API server's authenticator knows that the account
+// of a token is gone: like its authorizer, it learns by watches of its own. The
+// token is not the one that the spec shows, and each question names another
+// audience besides, because the authenticator remembers for 10 s whom it believed.
+func forgotten(ctx context.Context, probe, audience string) {
+	GinkgoHelper()
+	Eventually(func(ctx context.Context) (bool, error) {
+		review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{
+			Token: probe, Audiences: []string{audience, testenv.Unique("audience-*")},
+		}}
+		err := env.Create(ctx, review)
+		return review.Status.Authenticated, err
+	}).WithContext(ctx).WithTimeout(specTimeout).WithPolling(10 * time.Millisecond).Should(BeFalse())
+}
+
 // bearing is the header of a call with a token.
 func bearing(token string) http.Header {
 	header := alertmanager.JSON()
