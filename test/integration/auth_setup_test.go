@@ -92,34 +92,41 @@ func (a account) may(ctx context.Context, group, resource string, verbs ...strin
 	return binding
 }
 
-// decided returns once the API server's authorizer knows what it was told. It
-// learns of bindings by watches of its own, whose progress it shows to nobody:
-// asking is the only way to know.
+// decided returns once the API server's authorizer knows what it was told.
 func (a account) decided(ctx context.Context, group, resource, verb string, allowed bool) {
 	GinkgoHelper()
-	Eventually(func(ctx context.Context) (bool, error) {
+	settled(ctx, allowed, func(ctx context.Context) (bool, error) {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 			User:               a.user(),
 			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: env.Namespace, Group: group, Resource: resource, Verb: verb},
 		}}
 		err := env.Create(ctx, review)
 		return review.Status.Allowed, err
-	}).WithContext(ctx).WithTimeout(specTimeout).WithPolling(10 * time.Millisecond).Should(Equal(allowed))
+	})
 }
 
-// forgotten returns once the API server's authenticator knows that the account
-// of a token is gone: like its authorizer, it learns by watches of its own. The
-// token is not the one that the spec shows, and each question names another
-// audience besides, because the authenticator remembers for 10 s whom it believed.
-func forgotten(ctx context.Context, probe, audience string) {
+// remove removes the account, and returns once the API server's authenticator
+// knows. That one remembers for 10 s whom it believed: so the spec's own tokens
+// are not asked about, and each question names another audience besides.
+func (a account) remove(ctx context.Context) {
 	GinkgoHelper()
-	Eventually(func(ctx context.Context) (bool, error) {
+	probe := a.token(ctx, ownAudience)
+	removed(ctx, a.ServiceAccount)
+	settled(ctx, false, func(ctx context.Context) (bool, error) {
 		review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{
-			Token: probe, Audiences: []string{audience, testenv.Unique("audience-*")},
+			Token: probe, Audiences: []string{ownAudience, testenv.Unique("audience-*")},
 		}}
 		err := env.Create(ctx, review)
 		return review.Status.Authenticated, err
-	}).WithContext(ctx).WithTimeout(specTimeout).WithPolling(10 * time.Millisecond).Should(BeFalse())
+	})
+}
+
+// settled asks the API server until its answer is the wanted one. It learns of
+// bindings and accounts by watches of its own, whose progress it shows to
+// nobody: asking is the only way to know.
+func settled(ctx context.Context, want bool, ask func(context.Context) (bool, error)) {
+	GinkgoHelper()
+	Eventually(ask).WithContext(ctx).WithTimeout(specTimeout).WithPolling(10 * time.Millisecond).Should(Equal(want))
 }
 
 // bearing is the header of a call with a token.

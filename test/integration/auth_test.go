@@ -56,9 +56,7 @@ var _ = Describe("auth: callers of DataStorage", func() {
 	It("are unknown once their account is gone", func(ctx SpecContext) {
 		reader := newAccount(ctx, "reader")
 		token := reader.token(ctx)
-		probe := reader.token(ctx, ownAudience)
-		removed(ctx, reader.ServiceAccount)
-		forgotten(ctx, probe, ownAudience)
+		reader.remove(ctx)
 		decoded[datastorage.Problem](find(ctx, token), http.StatusUnauthorized)
 	}, SpecTimeout(specTimeout))
 
