@@ -4,11 +4,11 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-MODULES := $(shell sed -n 's|^\t\./||p' go.work)
-# The modules whose tests need no server.
-UNIT_MODULES := $(filter-out test,$(MODULES))
-UNIT_PACKAGES := $(UNIT_MODULES:%=./%/...) ./test/testenv/...
-ALL_PACKAGES := $(MODULES:%=./%/...)
+# The workspace: the platform, and the library that others import.
+MODULES := . pkg/audit
+ALL_PACKAGES := ./... ./pkg/audit/...
+# The suites that need a server are behind build tags.
+SUITE_TAGS := integration,e2e
 # Programs of the Kind node image.
 KIND_NODE := hack/kind-node/src hack/kind-node/crictl
 
@@ -52,8 +52,8 @@ compiler:
 	@hack/need.sh --compiler
 
 .PHONY: test-unit
-test-unit: compiler ## every module's unit tests with the race detector; needs no server
-	go test -race $(UNIT_PACKAGES)
+test-unit: compiler ## all unit tests with the race detector; needs no server
+	go test -race $(ALL_PACKAGES)
 	cd bench && GOWORK=off go test ./audit ./ratio
 
 .PHONY: test-integration
@@ -67,11 +67,11 @@ test-integration: $(SUITE) ## Ginkgo suites against real PostgreSQL and kube-api
 # One race-instrumented binary for all processes.
 .PHONY: $(SUITE) $(E2E_SUITE)
 $(SUITE) $(E2E_SUITE): test/%/prebuilt.test: compiler
-	cd test && go test -race -c -o $(abspath $@) ./$*
+	go test -race -c -tags $* -o $@ ./test/$*
 
 .PHONY: torture
 torture: build ## kill -9 under load, again and again: nothing accepted is lost, nothing doubled; SCALE=full SEED= SCENARIOS="audit-spool ..."
-	go build -o $(BIN)/ ./test/torture ./test/torture/recorder
+	go build -o $(BIN)/ ./test/chaos/torture ./test/chaos/recorder
 	go run ./test/prepare
 	$(BIN)/torture $(SCENARIOS)
 
@@ -144,8 +144,8 @@ bench-audit: ## pkg/audit: Record, Flush, spool and memory; fails when a bar is 
 ##@ Keep it tidy
 
 .PHONY: lint
-lint: $(BIN)/golangci-lint shellcheck ## golangci-lint over all modules, shellcheck over all scripts, no to-do notes
-	$(BIN)/golangci-lint run --allow-parallel-runners $(ALL_PACKAGES)
+lint: $(BIN)/golangci-lint shellcheck ## golangci-lint over both modules, with the suites, shellcheck over all scripts, no to-do notes
+	$(BIN)/golangci-lint run --allow-parallel-runners --build-tags $(SUITE_TAGS) $(ALL_PACKAGES)
 	cd bench && GOWORK=off ../$(BIN)/golangci-lint run --allow-parallel-runners ./...
 	cd hack/kind-node/src && GOWORK=off ../../../$(BIN)/golangci-lint run --allow-parallel-runners ./...
 	@! git grep -nwE 'TO''DO|FIX''ME' -- '*.go' '*.sh' '*.rego' '*.yaml' '*.md' Makefile .ci || { echo "to-do notes: do it, or say it in the issue tracker" >&2; exit 1; }
@@ -157,7 +157,7 @@ shellcheck:
 
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## format the Go code
-	$(BIN)/golangci-lint fmt $(MODULES:%=./%/...)
+	$(BIN)/golangci-lint fmt
 
 .PHONY: generate
 generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API types, client and server

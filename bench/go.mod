@@ -15,9 +15,8 @@ require (
 	go.opentelemetry.io/otel/log v1.47.0
 	go.opentelemetry.io/otel/sdk/log v1.47.0
 	golang.org/x/sys v0.49.0
+	kubernaut.ai v0.0.0
 	kubernaut.ai/pkg/audit v0.0.0
-	kubernaut.ai/pkg/local v0.0.0
-	kubernaut.ai/services/datastorage v0.0.0
 )
 
 require (
@@ -128,8 +127,6 @@ require (
 	k8s.io/klog/v2 v2.140.0 // indirect
 	k8s.io/kube-openapi v0.0.0-20260721132016-d427ff9ee9ad // indirect
 	k8s.io/utils v0.0.0-20260626114624-be93311217bd // indirect
-	kubernaut.ai/api v0.0.0 // indirect
-	kubernaut.ai/pkg/service v0.0.0 // indirect
 	sigs.k8s.io/controller-runtime v0.25.2 // indirect
 	sigs.k8s.io/json v0.0.0-20250730193827-2d320260d730 // indirect
 	sigs.k8s.io/randfill v1.0.0 // indirect
@@ -138,9 +135,6 @@ require (
 )
 
 replace (
-	kubernaut.ai/api => ../api
+	kubernaut.ai => ..
 	kubernaut.ai/pkg/audit => ../pkg/audit
-	kubernaut.ai/pkg/local => ../pkg/local
-	kubernaut.ai/pkg/service => ../pkg/service
-	kubernaut.ai/services/datastorage => ../services/datastorage
 )

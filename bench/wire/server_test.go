@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"kubernaut.ai/pkg/local/postgres"
-	"kubernaut.ai/pkg/local/progress"
+	"kubernaut.ai/internal/devstack/postgres"
+	"kubernaut.ai/internal/devstack/progress"
 	datastorage "kubernaut.ai/services/datastorage/app"
 )
 

@@ -13,8 +13,8 @@ import (
 
 	"kubernaut.ai/cmd/kubernaut/demo"
 	"kubernaut.ai/cmd/kubernaut/stack"
-	"kubernaut.ai/pkg/local/progress"
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/devstack/progress"
 )
 
 // demoTimeout bounds what the demo waits for once everything is up.
@@ -22,7 +22,7 @@ const demoTimeout = 60 * time.Second
 
 func demoCommand() *cobra.Command {
 	var addresses string
-	logs := service.LogFlags{Level: "warn", Format: "console"} // the demo's own output is the story
+	logs := cli.LogFlags{Level: "warn", Format: "console"} // the demo's own output is the story
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Send a real alert through the platform and print its audit trail",
@@ -30,7 +30,7 @@ func demoCommand() *cobra.Command {
 request is classified, flush, and print the request and its audit trail. Exits
 with 0 only if the trail is complete. Starts and stops everything it needs,
 unless --addresses names a stack that runs already.`,
-		Args: service.NoArgs,
+		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := logs.New(c.ErrOrStderr())
 			if err != nil {
@@ -41,7 +41,7 @@ unless --addresses names a stack that runs already.`,
 	}
 	c.Flags().StringVar(&addresses, "addresses", "", "file that kubernaut up --addresses wrote, to use that stack")
 	logs.AddTo(c.Flags())
-	service.Configure(c, "KUBERNAUT_DEMO")
+	cli.Configure(c, "KUBERNAUT_DEMO")
 	return c
 }
 
@@ -49,7 +49,7 @@ func runDemo(ctx context.Context, addresses string, log *zap.Logger, out io.Writ
 	if addresses != "" {
 		at, err := stack.ReadAddresses(addresses)
 		if err != nil {
-			return &service.UsageError{Err: err}
+			return &cli.UsageError{Err: err}
 		}
 		err = show(ctx, at, out)
 		if errors.Is(err, syscall.ECONNREFUSED) {

@@ -6,14 +6,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/cli"
 )
 
 func main() {
-	root := service.Group(&cobra.Command{
+	root := cli.Group(&cobra.Command{
 		Use:   "kubernaut",
 		Short: "Alerts become remediations, with an audit trail that can be proved complete",
 	})
 	root.AddCommand(upCommand(), demoCommand(), mustGatherCommand())
-	os.Exit(service.Main(root))
+	os.Exit(cli.Main(root))
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kubernaut.ai/cmd/kubernaut/mustgather"
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/cli"
 )
 
 // mustGatherCommand leaves its flags to the script, which is of use without this program too.
@@ -30,8 +30,8 @@ func mustGather(c *cobra.Command, args []string) error {
 	switch {
 	case err == nil:
 		return nil
-	case ok && ended.ExitCode() == service.ExitUsage:
-		return service.Usagef("must-gather cannot use its flags, as it says above")
+	case ok && ended.ExitCode() == cli.ExitUsage:
+		return cli.Usagef("must-gather cannot use its flags, as it says above")
 	case ok:
 		return fmt.Errorf("nothing was collected, as must-gather says above: %w", err)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/cli"
 )
 
 // kubectl is a program that knows no cluster.
@@ -18,22 +18,22 @@ const kubectl = "#!/bin/sh\necho 'The connection to the server was refused' >&2\
 
 func runMustGather(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	root := service.Group(&cobra.Command{Use: "kubernaut"})
+	root := cli.Group(&cobra.Command{Use: "kubernaut"})
 	root.AddCommand(mustGatherCommand())
 	var out, complaints bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&complaints)
-	code = service.Execute(context.WithoutCancel(t.Context()), root, append([]string{"must-gather"}, args...), &complaints)
+	code = cli.Execute(context.WithoutCancel(t.Context()), root, append([]string{"must-gather"}, args...), &complaints)
 	return code, out.String(), complaints.String()
 }
 
 func TestMustGatherPassesItsFlagsOn(t *testing.T) {
 	code, out, _ := runMustGather(t, "--help")
-	if code != service.ExitOK || !strings.Contains(out, "Usage: kubernaut must-gather [flags]") {
+	if code != cli.ExitOK || !strings.Contains(out, "Usage: kubernaut must-gather [flags]") {
 		t.Errorf("--help: code %d, output %q", code, out)
 	}
 	code, _, complaints := runMustGather(t, "--since", "soon")
-	if code != service.ExitUsage || !strings.Contains(complaints, "--since soon: no duration; give one like 30m or 1h30m (see kubernaut must-gather --help)") {
+	if code != cli.ExitUsage || !strings.Contains(complaints, "--since soon: no duration; give one like 30m or 1h30m (see kubernaut must-gather --help)") {
 		t.Errorf("unusable flag: code %d, output %q", code, complaints)
 	}
 }
@@ -48,7 +48,7 @@ func TestMustGatherLeavesAnArchiveOfAClusterThatIsAway(t *testing.T) {
 	code, out, complaints := runMustGather(t, "--dest", dir)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	archive := lines[len(lines)-1]
-	if code != service.ExitOK || !strings.HasSuffix(archive, ".tar.gz") {
+	if code != cli.ExitOK || !strings.HasSuffix(archive, ".tar.gz") {
 		t.Fatalf("code %d, output %q, %q", code, out, complaints)
 	}
 	if _, err := os.Stat(archive); err != nil {
@@ -63,12 +63,12 @@ func TestMustGatherLeavesAnArchiveOfAClusterThatIsAway(t *testing.T) {
 func TestMustGatherNamesWhatIsMissing(t *testing.T) {
 	t.Setenv("KUBECTL", "no-such-kubectl")
 	code, _, complaints := runMustGather(t, "--dest", t.TempDir())
-	if code != service.ExitFailed || !strings.Contains(complaints, "no-such-kubectl is missing: install it, or name one in KUBECTL") {
+	if code != cli.ExitFailed || !strings.Contains(complaints, "no-such-kubectl is missing: install it, or name one in KUBECTL") {
 		t.Errorf("without kubectl: code %d, output %q", code, complaints)
 	}
 	t.Setenv("PATH", t.TempDir())
 	code, _, complaints = runMustGather(t)
-	if code != service.ExitFailed || !strings.Contains(complaints, "needs bash, which is missing") {
+	if code != cli.ExitFailed || !strings.Contains(complaints, "needs bash, which is missing") {
 		t.Errorf("without bash: code %d, output %q", code, complaints)
 	}
 }

@@ -13,26 +13,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"kubernaut.ai/cmd/kubernaut/stack"
-	"kubernaut.ai/pkg/local/progress"
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/devstack/progress"
+	"kubernaut.ai/internal/httpserver"
 )
 
 // upFlags are the flags of kubernaut up.
 type upFlags struct {
 	stack     stack.Options
 	addresses string
-	log       service.LogFlags
+	log       cli.LogFlags
 }
 
 func upCommand() *cobra.Command {
-	f := &upFlags{log: service.LogFlags{Format: "console"}} // a person reads it, among the progress
+	f := &upFlags{log: cli.LogFlags{Format: "console"}} // a person reads it, among the progress
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run the whole platform on this machine until Ctrl-C",
 		Long: `Run the whole platform on this machine until Ctrl-C: PostgreSQL and a Kubernetes
 API server (both found on the machine or provided), DataStorage, SignalProcessing
 and the Gateway. Everything listens on loopback.`,
-		Args: service.NoArgs,
+		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c.Context(), f, c.OutOrStdout(), c.ErrOrStderr()) },
 	}
 	c.Flags().StringVar(&f.stack.DataDir, "data", "", "folder that keeps what the stack stores; temporary where empty")
@@ -40,7 +41,7 @@ and the Gateway. Everything listens on loopback.`,
 	c.Flags().StringVar(&f.stack.GatewayListen, "gateway-listen", "", "loopback host:port of the Gateway; a free port where empty")
 	c.Flags().StringVar(&f.stack.DataStorageListen, "datastorage-listen", "", "loopback host:port of DataStorage; a free port where empty")
 	f.log.AddTo(c.Flags())
-	service.Configure(c, "KUBERNAUT")
+	cli.Configure(c, "KUBERNAUT")
 	return c
 }
 
@@ -50,24 +51,24 @@ func (f *upFlags) prepare(stderr io.Writer) error {
 		if address == "" {
 			continue
 		}
-		loopback, err := service.ParseAddress(flag, address)
+		loopback, err := httpserver.ParseAddress(flag, address)
 		if err != nil {
 			return err //nolint:wrapcheck // names the flag
 		}
 		if !loopback {
-			return service.Usagef("--%s %s: kubernaut up asks nobody who they are and listens on loopback addresses only", flag, address)
+			return cli.Usagef("--%s %s: kubernaut up asks nobody who they are and listens on loopback addresses only", flag, address)
 		}
 	}
 	if f.stack.DataDir != "" {
 		absolute, err := filepath.Abs(f.stack.DataDir)
 		if err != nil {
-			return service.Usagef("--data %s: %w", f.stack.DataDir, err)
+			return cli.Usagef("--data %s: %w", f.stack.DataDir, err)
 		}
 		f.stack.DataDir = absolute
 	}
 	if f.addresses != "" {
 		if info, err := os.Stat(filepath.Dir(f.addresses)); err != nil || !info.IsDir() {
-			return service.Usagef("--addresses %s: its folder does not exist", f.addresses)
+			return cli.Usagef("--addresses %s: its folder does not exist", f.addresses)
 		}
 	}
 	log, err := f.log.New(stderr)

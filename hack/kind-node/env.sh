@@ -5,8 +5,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$here/../.." && pwd)
 
-# Kubernetes and etcd are the ones that pkg/local/controlplane compiles: one version, pinned in one place.
-go_constant() { sed -n "s/^\s*$1 *= \"\(.*\)\"/\1/p" "$repository/pkg/local/controlplane/compile.go"; }
+# Kubernetes and etcd are the ones that internal/devstack/controlplane compiles: one version, pinned in one place.
+go_constant() { sed -n "s/^\s*$1 *= \"\(.*\)\"/\1/p" "$repository/internal/devstack/controlplane/compile.go"; }
 K8S_VERSION=$(go_constant KubernetesVersion)
 ETCD_VERSION=$(go_constant EtcdVersion)
 KIND_VERSION=$(sed -n 's/^\s*sigs.k8s.io\/kind \(v[^ ]*\).*/\1/p' "$repository/tools/go.mod")
@@ -70,5 +70,5 @@ full_bounding_set() {
 
 # The tag of the built node image: another one whenever what it is made from is another.
 node_image() {
-	echo "kubernaut/kind-node:$K8S_VERSION-$(digest "$here"/{env,programs,base-image,node-image}.sh "$here"/src/{pause,kindnetd}/*.go "$here"/crictl/go.mod "$here"/network-policies.yaml "$repository/pkg/local/controlplane/build/kubernetes.mod.txt" <(echo "$KIND_VERSION"))"
+	echo "kubernaut/kind-node:$K8S_VERSION-$(digest "$here"/{env,programs,base-image,node-image}.sh "$here"/src/{pause,kindnetd}/*.go "$here"/crictl/go.mod "$here"/network-policies.yaml "$repository/internal/devstack/controlplane/build/kubernetes.mod.txt" <(echo "$KIND_VERSION"))"
 }

@@ -4,7 +4,7 @@
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
 
-build_dir=$repository/pkg/local/controlplane/build
+build_dir=$repository/internal/devstack/controlplane/build
 
 # wrapper NAME: a module that requires the program's, whose own has replace lines, which a main module alone may have.
 wrapper() {

@@ -1,3 +1,5 @@
+//go:build e2e
+
 package e2e_test
 
 import (
@@ -16,8 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/service/podflush"
-	"kubernaut.ai/pkg/service/trail"
+	"kubernaut.ai/pkg/audittrail"
+	"kubernaut.ai/pkg/audittrail/podflush"
 	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
 	"kubernaut.ai/test/testenv/cluster"
@@ -143,11 +145,11 @@ func (l *load) awaitClassified(ctx context.Context, names map[string]bool) {
 
 // trailOptions lead to a ready pod of DataStorage, which no proxy of a Service
 // stands before: that may still know a pod that is gone.
-func trailOptions(ctx context.Context) trail.Options {
+func trailOptions(ctx context.Context) audittrail.Options {
 	GinkgoHelper()
 	pods := podsOf(ctx, cluster.DataStorage.Name)
 	Expect(pods).NotTo(BeEmpty())
-	return trail.Options{DataStorageURL: forward(ctx, pods[0])[0], HTTP: &http.Client{}, Authorize: env.Tokens.Reader.Authorize}
+	return audittrail.Options{DataStorageURL: forward(ctx, pods[0])[0], HTTP: &http.Client{}, Authorize: env.Tokens.Reader.Authorize}
 }
 
 // kill kills the process of a pod with SIGKILL, and its pod with it.

@@ -1,3 +1,5 @@
+//go:build e2e
+
 package e2e_test
 
 import (
@@ -14,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/pkg/service/podflush"
+	"kubernaut.ai/pkg/audittrail/podflush"
 	"kubernaut.ai/test/testenv"
 	"kubernaut.ai/test/testenv/cluster"
 )

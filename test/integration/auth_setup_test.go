@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -24,8 +26,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"kubernaut.ai/pkg/service/auth"
-	"kubernaut.ai/pkg/service/tlsfiles"
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
 )

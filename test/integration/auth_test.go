@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -11,7 +13,7 @@ import (
 
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/service/trail"
+	"kubernaut.ai/pkg/audittrail"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
@@ -228,7 +230,7 @@ var _ = Describe("auth: a pipeline whose every call is checked, over TLS", func(
 		rr.Namespace, rr.Name = taken.RemediationRequestNamespace, taken.RemediationRequestName
 		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
 
-		trails, err := trail.NewReader(trail.Options{
+		trails, err := audittrail.NewReader(audittrail.Options{
 			DataStorageURL: store.URL, ManagementURLs: p.ManagementURLs, HTTP: trusting(files.Cert), Authorize: showing(reader.token(ctx, ownAudience)),
 		})
 		Expect(err).NotTo(HaveOccurred())

@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -17,7 +19,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"kubernaut.ai/api/datastorage"
-	"kubernaut.ai/pkg/service/auth"
+	"kubernaut.ai/internal/auth"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
 	"kubernaut.ai/test/alertmanager"
 )

@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -13,7 +15,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"kubernaut.ai/api/datastorage"
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/cli"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
 )
 
@@ -132,7 +134,7 @@ var _ = Describe("DataStorage start and stop", func() {
 	It("refuses a pool that the server has no room for", func(ctx SpecContext) {
 		_, err := env.NewDataStorage(ctx, func(o *datastorageapp.Options) { o.MaxConnections = 9999 })
 		Expect(err).To(MatchError(ContainSubstring("--database-max-connections 9999 is more than the server has room for")))
-		var usage *service.UsageError
+		var usage *cli.UsageError
 		Expect(errors.As(err, &usage)).To(BeTrue())
 	}, SpecTimeout(specTimeout))
 

@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -16,7 +18,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"k8s.io/utils/clock"
 
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/lifecycle"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
 )
 
@@ -103,7 +105,7 @@ var _ = Describe("DataStorage start beside its database", func() {
 			DatabaseURL: d.url, MaxConnections: 10, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0", StartupTimeout: time.Minute, Log: log,
 		})
 		Expect(err).NotTo(HaveOccurred())
-		running, err := service.Start(ctx, "DataStorage", a)
+		running, err := lifecycle.Start(ctx, "DataStorage", a)
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { Expect(running.Stop()).To(Succeed()) })
 		Expect(waited).To(BeClosed())

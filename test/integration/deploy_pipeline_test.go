@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -20,8 +22,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/service/auth"
-	"kubernaut.ai/pkg/service/trail"
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/pkg/audittrail"
 	datastorage "kubernaut.ai/services/datastorage/app"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
@@ -145,7 +147,7 @@ type deployed struct {
 
 	sender  string // a service account that may send signals
 	refused refusals
-	trail   *trail.Reader
+	trail   *audittrail.Reader
 }
 
 // deployPipeline returns it with a context that ends when the API server
@@ -181,7 +183,7 @@ func deployPipeline(ctx context.Context) (*deployed, context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(d.Stop()).To(Succeed()) })
 	reader := token(ctx, "must-gather", storageAudience)
-	d.trail, err = trail.NewReader(trail.Options{
+	d.trail, err = audittrail.NewReader(audittrail.Options{
 		DataStorageURL: storage.URL, ManagementURLs: d.ManagementURLs,
 		Authorize: func(_ context.Context, request *http.Request) error {
 			request.Header.Set("Authorization", "Bearer "+reader)

@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -19,9 +21,10 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/auth"
-	"kubernaut.ai/pkg/service/spool"
+	"kubernaut.ai/internal/auditclient/spool"
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/lifecycle"
 	datastorage "kubernaut.ai/services/datastorage/app"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
@@ -71,7 +74,7 @@ func (d deployment) start(name string) started {
 	w := d.workload(name)
 	c := &w.template.Spec.Containers[0]
 	Expect(c.Args[0]).To(Equal("serve"))
-	command := service.Serve(s.prefix, "", s.addFlags, func(*zap.Logger) (service.App, error) { return nil, errStarted })
+	command := cli.Serve(s.prefix, "", s.addFlags, func(*zap.Logger) (lifecycle.App, error) { return nil, errStarted })
 	d.run(w, c, s.prefix, command, c.Args[1:])
 	return s.started()
 }
@@ -81,7 +84,7 @@ func (d deployment) run(w *workload, c *corev1.Container, prefix string, command
 	setEnvironment(c, prefix, command.Flags())
 	var stderr bytes.Buffer
 	command.SetErr(&stderr)
-	service.Execute(GinkgoT().Context(), command, d.mount(w, c, args), &stderr)
+	cli.Execute(GinkgoT().Context(), command, d.mount(w, c, args), &stderr)
 	Expect(stderr.String()).To(HaveSuffix(": "+errStarted.Error()+"\n"), "%s/%s", w.name, c.Name)
 }
 
@@ -147,9 +150,9 @@ var _ = Describe("deployment: configuration", func() {
 		migrate := &w.template.Spec.InitContainers[0]
 		Expect(migrate.Args[:2]).To(Equal([]string{"migrate", "up"}))
 		var flags datastorage.MigrateFlags
-		command := &cobra.Command{Use: "up", Args: service.NoArgs, RunE: func(*cobra.Command, []string) error { return errStarted }}
+		command := &cobra.Command{Use: "up", Args: cli.NoArgs, RunE: func(*cobra.Command, []string) error { return errStarted }}
 		flags.AddTo(command.Flags())
-		service.Configure(command, "DATASTORAGE")
+		cli.Configure(command, "DATASTORAGE")
 		d.run(w, migrate, "DATASTORAGE", command, migrate.Args[2:])
 		Expect(flags.StartupTimeout).To(BeNumerically(">", time.Minute), "longer than a first start of PostgreSQL takes")
 	})

@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -8,8 +10,8 @@ import (
 	. "github.com/onsi/gomega"
 	"go.uber.org/zap"
 
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/trail"
+	"kubernaut.ai/internal/lifecycle"
+	"kubernaut.ai/pkg/audittrail"
 	gateway "kubernaut.ai/services/gateway/app"
 	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
@@ -66,7 +68,7 @@ func replica(ctx context.Context, change func(*gateway.Options)) (url, managemen
 	}
 	a, err := gateway.New(options)
 	Expect(err).NotTo(HaveOccurred())
-	running, err := service.Start(ctx, "Gateway", a)
+	running, err := lifecycle.Start(ctx, "Gateway", a)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(running.Stop()).To(Succeed()) })
 	return a.APIURL(), a.ManagementURL()
@@ -76,7 +78,7 @@ func replica(ctx context.Context, change func(*gateway.Options)) (url, managemen
 func trailOf(ctx context.Context, correlationID, managementURL string) testenv.Trail {
 	GinkgoHelper()
 	env.Track(correlationID)
-	reader, err := trail.NewReader(trail.Options{
+	reader, err := audittrail.NewReader(audittrail.Options{
 		DataStorageURL: env.DataStorage.URL, ManagementURLs: append([]string{managementURL}, env.ManagementURLs...),
 	})
 	Expect(err).NotTo(HaveOccurred())

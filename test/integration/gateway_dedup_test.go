@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -18,7 +20,6 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	gateway "kubernaut.ai/services/gateway/app"
-	"kubernaut.ai/services/gateway/occurrence"
 	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
 )
@@ -250,28 +251,25 @@ var _ = Describe("gateway: deduplication", func() {
 		Expect(audited(ctx, rr.Name).Of(signalDeduplicated)).To(HaveLen(6))
 	}, SpecTimeout(specTimeout))
 
-	It("loses no count to another writer of the status", func(ctx SpecContext) {
-		answer := post(ctx, env.GatewayURL, alertBody("firing", podAlert()))
-		rr := get(ctx, answer.Result)
-		// From here on nobody else writes the status.
-		Expect(testenv.WaitFor(ctx, env, rr, func(rr *v1alpha1.RemediationRequest) bool {
-			return rr.Status.Phase == v1alpha1.RemediationAwaitingApproval && rr.Status.Deduplication != nil
-		})).To(Succeed())
-		counted := occurrence.Request{NamespacedName: client.ObjectKeyFromObject(rr), UID: rr.UID}
-		// Each may be outrun by each write of the other, and gives up after eight.
-		const writers, writes = 2, 7
+	It("adds up the counts of replicas", func(ctx SpecContext) {
+		alert := podAlert()
+		first := post(ctx, env.GatewayURL, alertBody("firing", alert))
+		other, _ := replica(ctx, nil)
+		const duplicates = 7
 		var group sync.WaitGroup
-		for range writers {
+		for _, url := range []string{env.GatewayURL, other} {
 			group.Go(func() {
 				defer GinkgoRecover()
-				writer := occurrence.NewStatusWriter(env)
-				for range writes {
-					Expect(writer.Add(ctx, counted, 1, time.Now())).To(Succeed())
+				for range duplicates {
+					Expect(post(ctx, url, alertBody("firing", alert)).RemediationRequestName).To(Equal(first.RemediationRequestName))
 				}
 			})
 		}
 		group.Wait()
-		Expect(get(ctx, answer.Result).Status.Deduplication.OccurrenceCount).To(BeEquivalentTo(1 + writers*writes))
+		rr := get(ctx, first.Result)
+		Expect(testenv.WaitFor(ctx, env, rr, func(rr *v1alpha1.RemediationRequest) bool {
+			return rr.Status.Deduplication != nil && rr.Status.Deduplication.OccurrenceCount == 1+2*duplicates
+		})).To(Succeed())
 	}, SpecTimeout(specTimeout))
 
 	Describe("of a resolved signal", func() {

@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -15,7 +17,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"kubernaut.ai/pkg/local/postgres"
+	"kubernaut.ai/internal/devstack/postgres"
 )
 
 // keptData is the folder for the roles "write" and "read".

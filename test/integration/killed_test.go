@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -9,10 +11,10 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/spf13/cobra"
 
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/cli"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
-	"kubernaut.ai/test/kill"
+	"kubernaut.ai/test/chaos"
 	"kubernaut.ai/test/verdict"
 )
 
@@ -23,7 +25,7 @@ var programs = map[string]func() *cobra.Command{
 }
 
 // program is what a role's main does.
-func program(role string) int { return service.Main(programs[role]()) }
+func program(role string) int { return cli.Main(programs[role]()) }
 
 const (
 	// killSpecs is how many specs kill each service, with kills kills each.
@@ -34,11 +36,11 @@ const (
 // Make torture runs the same scenarios with the real binaries, on a larger scale.
 var _ = Describe("kill -9", func() {
 	for instance := range killSpecs {
-		DescribeTable("loses and doubles nothing that was seen", func(ctx SpecContext, role string, scenario func(context.Context, kill.Options) (verdict.Tally, error)) {
+		DescribeTable("loses and doubles nothing that was seen", func(ctx SpecContext, role string, scenario func(context.Context, chaos.Options) (verdict.Tally, error)) {
 			self, err := os.Executable()
 			Expect(err).NotTo(HaveOccurred())
-			tally, err := scenario(ctx, kill.Options{
-				Env: env, Program: kill.Program{Path: self, Env: []string{ownerRole + "=" + role}},
+			tally, err := scenario(ctx, chaos.Options{
+				Env: env, Program: chaos.Program{Path: self, Env: []string{ownerRole + "=" + role}},
 				Kills: kills, Seed: uint64(GinkgoRandomSeed()) + uint64(instance), Output: GinkgoWriter,
 			})
 			Expect(err).NotTo(HaveOccurred())
@@ -46,8 +48,8 @@ var _ = Describe("kill -9", func() {
 			Expect(tally.Err()).To(Succeed())
 			Expect(tally.Deeds).To(Equal(kills))
 		},
-			Entry(fmt.Sprintf("of the Gateway's answers (%d)", instance), "gateway", kill.Gateway, SpecTimeout(specTimeout)),
-			Entry(fmt.Sprintf("of SignalProcessing's statuses (%d)", instance), "signalprocessing", kill.SignalProcessing, SpecTimeout(specTimeout)),
+			Entry(fmt.Sprintf("of the Gateway's answers (%d)", instance), "gateway", chaos.Gateway, SpecTimeout(specTimeout)),
+			Entry(fmt.Sprintf("of SignalProcessing's statuses (%d)", instance), "signalprocessing", chaos.SignalProcessing, SpecTimeout(specTimeout)),
 		)
 	}
 })

@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -15,7 +17,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"kubernaut.ai/pkg/local/supervise"
+	"kubernaut.ai/internal/devstack/supervise"
 	"kubernaut.ai/test/testenv"
 )
 

@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -28,7 +30,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"kubernaut.ai/pkg/local/controlplane"
+	"kubernaut.ai/internal/devstack/controlplane"
 )
 
 const mustGather = "../../hack/must-gather.sh"

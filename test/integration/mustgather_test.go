@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -30,9 +32,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/local/controlplane"
-	"kubernaut.ai/pkg/service/auth"
-	"kubernaut.ai/pkg/service/podflush"
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/devstack/controlplane"
+	"kubernaut.ai/pkg/audittrail/podflush"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
 	"kubernaut.ai/test/testenv"
 )

@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -18,7 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"kubernaut.ai/pkg/service/podflush"
+	"kubernaut.ai/pkg/audittrail/podflush"
 	gateway "kubernaut.ai/services/gateway/app"
 	"kubernaut.ai/test/testenv"
 )

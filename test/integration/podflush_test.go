@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -16,8 +18,8 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/pkg/service/podflush"
-	"kubernaut.ai/pkg/service/trail"
+	"kubernaut.ai/pkg/audittrail"
+	"kubernaut.ai/pkg/audittrail/podflush"
 	gateway "kubernaut.ai/services/gateway/app"
 	"kubernaut.ai/test/testenv"
 )
@@ -32,7 +34,7 @@ var _ = Describe("flush of all pods through the API server", Label("flush"), fun
 			Workloads: []podflush.Workload{workload.Workload, processing.Workload},
 		})
 		Expect(err).NotTo(HaveOccurred())
-		reader, err := trail.NewReader(trail.Options{DataStorageURL: env.DataStorage.URL, Flushers: []trail.Flusher{flusher}})
+		reader, err := audittrail.NewReader(audittrail.Options{DataStorageURL: env.DataStorage.URL, Flushers: []audittrail.Flusher{flusher}})
 		Expect(err).NotTo(HaveOccurred())
 
 		By("sending an alert to each Gateway, and seeing both requests classified")

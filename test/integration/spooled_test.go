@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -13,8 +15,8 @@ import (
 	. "github.com/onsi/gomega"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/spool"
+	"kubernaut.ai/internal/auditclient/spool"
+	"kubernaut.ai/internal/lifecycle"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
 	"kubernaut.ai/test/testenv"
@@ -31,7 +33,7 @@ func awayURL() string {
 func newSpool() spool.Flags { return spool.Flags{Dir: filepath.Join(GinkgoT().TempDir(), "spool")} }
 
 // soleGateway starts a Gateway for the process's namespace that the spec stops.
-func soleGateway(ctx context.Context, change func(*gateway.Options)) (*gateway.App, *service.Running) {
+func soleGateway(ctx context.Context, change func(*gateway.Options)) (*gateway.App, *lifecycle.Running) {
 	GinkgoHelper()
 	options := gateway.Options{
 		DataStorageURL: env.DataStorage.URL, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0",
@@ -40,7 +42,7 @@ func soleGateway(ctx context.Context, change func(*gateway.Options)) (*gateway.A
 	change(&options)
 	a, err := gateway.New(options)
 	Expect(err).NotTo(HaveOccurred())
-	running, err := service.Start(ctx, "Gateway", a)
+	running, err := lifecycle.Start(ctx, "Gateway", a)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { _ = running.Stop() }) // the spec looks at what it says
 	return a, running

@@ -1,3 +1,5 @@
+//go:build integration
+
 package integration_test
 
 import (
@@ -10,7 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"kubernaut.ai/pkg/local/progress"
+	"kubernaut.ai/internal/devstack/progress"
 	"kubernaut.ai/test/testenv"
 	"kubernaut.ai/test/testenv/gather"
 )

@@ -13,9 +13,9 @@ import (
 	"syscall"
 	"time"
 
-	"kubernaut.ai/pkg/local/controlplane"
-	"kubernaut.ai/pkg/local/postgres"
-	"kubernaut.ai/pkg/local/progress"
+	"kubernaut.ai/internal/devstack/controlplane"
+	"kubernaut.ai/internal/devstack/postgres"
+	"kubernaut.ai/internal/devstack/progress"
 )
 
 func main() {

@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"kubernaut.ai/pkg/local/postgres"
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/devstack/postgres"
+	"kubernaut.ai/internal/lifecycle"
 	datastorage "kubernaut.ai/services/datastorage/app"
 )
 
@@ -26,8 +26,8 @@ type DataStorage struct {
 	// ManagementURL of probes, metrics and flush.
 	ManagementURL string
 
-	service  *service.Running // nil where another process runs it
-	database *Database        // likewise
+	service  *lifecycle.Running // nil where another process runs it
+	database *Database          // likewise
 }
 
 // Database is a database of one's own.
@@ -116,7 +116,7 @@ func (d *DataStorage) start(ctx context.Context, log *zap.Logger, change func(*d
 	if err != nil {
 		return fmt.Errorf("start DataStorage: %w", err)
 	}
-	if d.service, err = service.Start(ctx, "DataStorage", a); err != nil {
+	if d.service, err = lifecycle.Start(ctx, "DataStorage", a); err != nil {
 		return err
 	}
 	d.URL, d.ManagementURL = a.APIURL(), a.ManagementURL()

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/service/trail"
+	"kubernaut.ai/pkg/audittrail"
 )
 
 // mostDiagnosed bounds how many correlation ids a diagnosis describes.
@@ -141,7 +141,7 @@ func (e *Env) Diagnose(ctx context.Context) string {
 		Debts:   func(ctx context.Context) []Debt { return debts(ctx, e.ManagementURLs) },
 		Flushed: e.Pipeline.AuditTrail,
 		Stored: func(ctx context.Context, id string) (Trail, error) {
-			reader, err := trail.NewReader(trail.Options{DataStorageURL: e.DataStorage.URL})
+			reader, err := audittrail.NewReader(audittrail.Options{DataStorageURL: e.DataStorage.URL})
 			if err != nil {
 				return nil, err
 			}

@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/local/postgres"
-	"kubernaut.ai/pkg/service/kube"
+	"kubernaut.ai/internal/devstack/postgres"
+	"kubernaut.ai/internal/kube"
 )
 
 const anyPort = "127.0.0.1:0"

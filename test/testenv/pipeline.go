@@ -13,8 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/trail"
+	"kubernaut.ai/internal/lifecycle"
+	"kubernaut.ai/pkg/audittrail"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
 )
@@ -46,8 +46,8 @@ type Pipeline struct {
 	// DataStorage is where the services record.
 	DataStorage *DataStorage
 
-	trail    *trail.Reader
-	services []*service.Running
+	trail    *audittrail.Reader
+	services []*lifecycle.Running
 }
 
 // NewPipeline makes a namespace and starts a Gateway and a SignalProcessing
@@ -64,7 +64,7 @@ func (e *Env) NewPipeline(ctx context.Context, o PipelineOptions) (*Pipeline, er
 	if err := errors.Join(p.startGateway(ctx, e, &o), p.startSignalProcessing(ctx, e, &o)); err != nil {
 		return nil, errors.Join(err, p.Stop())
 	}
-	p.trail, err = trail.NewReader(trail.Options{DataStorageURL: o.DataStorage.URL, ManagementURLs: p.ManagementURLs})
+	p.trail, err = audittrail.NewReader(audittrail.Options{DataStorageURL: o.DataStorage.URL, ManagementURLs: p.ManagementURLs})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read trails: %w", err), p.Stop())
 	}
@@ -123,7 +123,7 @@ func (p *Pipeline) startGateway(ctx context.Context, e *Env, o *PipelineOptions)
 	if err != nil {
 		return fmt.Errorf("start Gateway: %w", err)
 	}
-	s, err := service.Start(ctx, "Gateway", a)
+	s, err := lifecycle.Start(ctx, "Gateway", a)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (p *Pipeline) startSignalProcessing(ctx context.Context, e *Env, o *Pipelin
 	if err != nil {
 		return fmt.Errorf("start SignalProcessing: %w", err)
 	}
-	s, err := service.Start(ctx, "SignalProcessing", a)
+	s, err := lifecycle.Start(ctx, "SignalProcessing", a)
 	if err != nil {
 		return err
 	}

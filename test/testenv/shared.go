@@ -9,9 +9,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"kubernaut.ai/pkg/local/controlplane"
-	"kubernaut.ai/pkg/local/postgres"
-	"kubernaut.ai/pkg/local/progress"
+	"kubernaut.ai/internal/devstack/controlplane"
+	"kubernaut.ai/internal/devstack/postgres"
+	"kubernaut.ai/internal/devstack/progress"
 	datastorage "kubernaut.ai/services/datastorage/app"
 )
 

@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"kubernaut.ai/pkg/service/podflush"
+	"kubernaut.ai/pkg/audittrail/podflush"
 )
 
 const (

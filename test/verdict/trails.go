@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/pkg/service/trail"
+	"kubernaut.ai/pkg/audittrail"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -17,13 +17,13 @@ const readers = 4
 
 // ReadTrails lets the flusher flush everything, and then queries each
 // correlation id once, at the tokens of the flush.
-func ReadTrails(ctx context.Context, flusher trail.Flusher, o trail.Options, correlationIDs []string) (map[string]testenv.Trail, error) {
+func ReadTrails(ctx context.Context, flusher audittrail.Flusher, o audittrail.Options, correlationIDs []string) (map[string]testenv.Trail, error) {
 	receipts, err := flusher.Flush(ctx, "")
 	if err != nil {
 		return nil, fmt.Errorf("flush: %w", err)
 	}
-	o.Flushers = []trail.Flusher{flushed(receipts)}
-	reader, err := trail.NewReader(o)
+	o.Flushers = []audittrail.Flusher{flushed(receipts)}
+	reader, err := audittrail.NewReader(o)
 	if err != nil {
 		return nil, fmt.Errorf("read trails: %w", err)
 	}
@@ -49,5 +49,5 @@ func ReadTrails(ctx context.Context, flusher trail.Flusher, o trail.Options, cor
 // flushed are the receipts of a flush that is over.
 type flushed []audit.Receipt
 
-// Flush implements trail.Flusher.
+// Flush implements audittrail.Flusher.
 func (f flushed) Flush(context.Context, string) ([]audit.Receipt, error) { return f, nil }

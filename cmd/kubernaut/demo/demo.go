@@ -23,8 +23,8 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/cmd/kubernaut/stack"
-	"kubernaut.ai/pkg/service/kube"
-	"kubernaut.ai/pkg/service/trail"
+	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/pkg/audittrail"
 )
 
 // alert is a webhook body as an unmodified Alertmanager v0.34.2 sent it.
@@ -62,7 +62,7 @@ func Run(ctx context.Context, at stack.Addresses, out io.Writer) error {
 	}
 	printRequest(out, request, processing)
 
-	reader, err := trail.NewReader(trail.Options{
+	reader, err := audittrail.NewReader(audittrail.Options{
 		DataStorageURL: at.DataStorage,
 		ManagementURLs: slices.Sorted(maps.Values(at.Management)),
 	})

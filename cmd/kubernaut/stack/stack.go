@@ -16,13 +16,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"kubernaut.ai/pkg/local/controlplane"
-	"kubernaut.ai/pkg/local/postgres"
-	"kubernaut.ai/pkg/local/progress"
-	"kubernaut.ai/pkg/local/supervise"
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/kube"
-	"kubernaut.ai/pkg/service/spool"
+	"kubernaut.ai/internal/auditclient/spool"
+	"kubernaut.ai/internal/devstack/controlplane"
+	"kubernaut.ai/internal/devstack/postgres"
+	"kubernaut.ai/internal/devstack/progress"
+	"kubernaut.ai/internal/devstack/supervise"
+	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/internal/lifecycle"
 	datastorage "kubernaut.ai/services/datastorage/app"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
@@ -229,8 +229,8 @@ func (s *Stack) spools(ctx context.Context) (string, error) {
 }
 
 // run starts a service and keeps an eye on it.
-func (s *Stack) run(ctx context.Context, name string, app service.App) error {
-	running, err := service.Start(ctx, name, app)
+func (s *Stack) run(ctx context.Context, name string, app lifecycle.App) error {
+	running, err := lifecycle.Start(ctx, name, app)
 	if err != nil {
 		return err //nolint:wrapcheck // names the service
 	}

@@ -14,10 +14,10 @@ import (
 	"go.uber.org/zap"
 	"k8s.io/client-go/rest"
 
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/httpserver"
+	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/auth"
-	"kubernaut.ai/pkg/service/kube"
 	"kubernaut.ai/services/datastorage/internal/consistency"
 	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
@@ -43,7 +43,7 @@ type App struct {
 	ready                 chan struct{}
 }
 
-// New checks the options; what is wrong with them is a *service.UsageError that
+// New checks the options; what is wrong with them is a *cli.UsageError that
 // names the flag. It does not go to the network.
 func New(o Options) (*App, error) {
 	o.complete()
@@ -91,8 +91,8 @@ func (a *App) Run(ctx context.Context) error {
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
-	a.apiURL = service.URL(s.api, a.tls)
-	a.managementURL = service.URL(s.management, nil)
+	a.apiURL = httpserver.URL(s.api, a.tls)
+	a.managementURL = httpserver.URL(s.management, nil)
 	return s.run(ctx, func() {
 		close(a.ready)
 		a.log.Info("serving", zap.String("api", a.apiURL), zap.String("management", a.managementURL))
@@ -184,8 +184,8 @@ func (a *App) newServing(pool *pgxpool.Pool) (*serving, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	s.managementHandler = (&service.Management{
-		Ready:   []service.Check{{Name: "database", Func: s.current}, {Name: "serving", Func: s.accepting}},
+	s.managementHandler = (&httpserver.Management{
+		Ready:   []httpserver.Check{{Name: "database", Func: s.current}, {Name: "serving", Func: s.accepting}},
 		Metrics: observed.Gatherer(),
 		Flush:   audit.FlushHandler(flusher{s.writer}),
 		Log:     a.log,

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/utils/clock"
 
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
@@ -74,7 +74,7 @@ type MigrateFlags struct {
 func (f *MigrateFlags) AddTo(flags *pflag.FlagSet) {
 	AddDatabaseFlag(flags, &f.DatabaseURL)
 	f.StartupTimeout = Defaults().StartupTimeout
-	flags.Var(service.PositiveDuration(&f.StartupTimeout), "startup-timeout", "time to wait for the database at start")
+	flags.Var(cli.PositiveDuration(&f.StartupTimeout), "startup-timeout", "time to wait for the database at start")
 }
 
 // AwaitDatabase returns when a database answers. It waits for one that is not

@@ -10,9 +10,10 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/auth"
-	"kubernaut.ai/pkg/service/tlsfiles"
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/httpserver"
+	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/services/datastorage/internal/database"
 )
 
@@ -96,11 +97,11 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	AddDatabaseFlag(flags, &o.DatabaseURL)
 	integer := func(value *int, fallback int, name, usage string) {
 		*value = fallback
-		flags.Var(service.PositiveInt(value), name, usage)
+		flags.Var(cli.PositiveInt(value), name, usage)
 	}
 	duration := func(value *time.Duration, fallback time.Duration, name, usage string) {
 		*value = fallback
-		flags.Var(service.PositiveDuration(value), name, usage)
+		flags.Var(cli.PositiveDuration(value), name, usage)
 	}
 	integer(&o.MaxConnections, d.MaxConnections, "database-max-connections", "connections to the database at most")
 	integer(&o.IdleConnections, d.IdleConnections, "database-idle-connections", "connections that stay open while nothing needs them")
@@ -157,16 +158,16 @@ func (o *Options) database() database.Config {
 	return database.Config{URL: o.DatabaseURL, MaxConnections: o.MaxConnections, IdleConnections: o.IdleConnections}
 }
 
-// validate returns a *service.UsageError that names the flag.
+// validate returns a *cli.UsageError that names the flag.
 func (o *Options) validate() error {
-	if _, err := service.ParseAddress("management-listen", o.ManagementListen); err != nil {
+	if _, err := httpserver.ParseAddress("management-listen", o.ManagementListen); err != nil {
 		return fmt.Errorf("management: %w", err)
 	}
-	if err := service.CheckProfilesAddress(o.PprofListen); err != nil {
+	if err := httpserver.CheckProfilesAddress(o.PprofListen); err != nil {
 		return fmt.Errorf("profiles: %w", err)
 	}
 	if o.Kubeconfig != "" && o.Auth.Mode != auth.ModeKubernetes {
-		return service.Usagef("--kubeconfig is given but --auth is %s: use --auth kubernetes", o.Auth.Mode)
+		return cli.Usagef("--kubeconfig is given but --auth is %s: use --auth kubernetes", o.Auth.Mode)
 	}
 	return o.validateNumbers()
 }
@@ -185,7 +186,7 @@ func (o *Options) validateNumbers() error {
 		{"queue-events", o.QueueEvents},
 	} {
 		if n.value < 1 || n.value > most {
-			return service.Usagef("--%s %d: want 1 to %d", n.flag, n.value, most)
+			return cli.Usagef("--%s %d: want 1 to %d", n.flag, n.value, most)
 		}
 	}
 	for _, d := range []struct {
@@ -195,11 +196,11 @@ func (o *Options) validateNumbers() error {
 		{"query-timeout", o.QueryTimeout}, {"standby-wait", o.StandbyWait}, {"startup-timeout", o.StartupTimeout}, {"grace", o.Grace},
 	} {
 		if d.value <= 0 {
-			return service.Usagef("--%s %s: want more than 0", d.flag, d.value)
+			return cli.Usagef("--%s %s: want more than 0", d.flag, d.value)
 		}
 	}
 	if o.Writers >= o.MaxConnections {
-		return service.Usagef("--writers %d: want less than --database-max-connections (%d), which queries need too", o.Writers, o.MaxConnections)
+		return cli.Usagef("--writers %d: want less than --database-max-connections (%d), which queries need too", o.Writers, o.MaxConnections)
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
 
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/auth"
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/services/datastorage/app"
 )
 
@@ -48,7 +48,7 @@ func TestUnusableOptionsNameTheirFlag(t *testing.T) {
 		o := app.Options{DatabaseURL: someDatabase}
 		change(&o)
 		_, err := app.New(o)
-		var usage *service.UsageError
+		var usage *cli.UsageError
 		if !errors.As(err, &usage) || !strings.Contains(err.Error(), flag) {
 			t.Errorf("%s: got %v", flag, err)
 		}

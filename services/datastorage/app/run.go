@@ -8,7 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/httpserver"
 )
 
 // partitionsEvery is how often room is made ahead; there is room for months.
@@ -27,7 +27,7 @@ func (s *serving) listen(ctx context.Context) (err error) {
 		if l.address == "" {
 			continue
 		}
-		if *l.listener, err = service.Listen(ctx, l.flag, l.address); err != nil {
+		if *l.listener, err = httpserver.Listen(ctx, l.flag, l.address); err != nil {
 			return errors.Join(err, s.closeListeners())
 		}
 	}
@@ -81,18 +81,18 @@ func (s *serving) run(ctx context.Context, ready func()) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	parts := []*part{
-		start(ctx, fail, (&service.Server{
+		start(ctx, fail, (&httpserver.Server{
 			Name: "api", Listener: s.api, Handler: s.apiHandler, TLS: s.app.tls, Grace: o.Grace, Log: s.app.log,
 		}).Run),
 		start(ctx, fail, s.writer.Run),
 		start(ctx, fail, s.partitions),
-		start(ctx, fail, (&service.Server{
+		start(ctx, fail, (&httpserver.Server{
 			Name: "management", Listener: s.management, Handler: s.managementHandler, Grace: time.Second, Log: s.app.log,
 		}).Run),
 	}
 	if s.pprof != nil {
-		parts = append(parts, start(ctx, fail, (&service.Server{
-			Name: "pprof", Listener: s.pprof, Handler: service.PprofHandler(), Grace: time.Second, Log: s.app.log,
+		parts = append(parts, start(ctx, fail, (&httpserver.Server{
+			Name: "pprof", Listener: s.pprof, Handler: httpserver.PprofHandler(), Grace: time.Second, Log: s.app.log,
 		}).Run))
 	}
 	ready()

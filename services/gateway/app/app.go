@@ -34,10 +34,10 @@ import (
 	"go.uber.org/zap"
 	"k8s.io/client-go/rest"
 
+	"kubernaut.ai/internal/auditclient/sink"
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/pkg/service/auth"
-	"kubernaut.ai/pkg/service/kube"
-	"kubernaut.ai/pkg/service/sink"
 )
 
 const userAgent = "kubernaut-gateway"
@@ -57,7 +57,7 @@ type App struct {
 }
 
 // New validates the options. It reads the files that they name and opens no
-// connection. Unusable options are a *service.UsageError that names the flag.
+// connection. Unusable options are a *cli.UsageError that names the flag.
 func New(o Options) (*App, error) {
 	o.complete()
 	if err := o.validate(); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
 
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/auth"
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/services/gateway/app"
 )
 
@@ -72,7 +72,7 @@ func TestUnusableOptionsNameTheFlag(t *testing.T) {
 			options := usable()
 			test.change(&options)
 			_, err := app.New(options)
-			var usage *service.UsageError
+			var usage *cli.UsageError
 			if !errors.As(err, &usage) || !strings.Contains(err.Error(), test.flag) {
 				t.Errorf("error %v, want a usage error that names %s", err, test.flag)
 			}
@@ -134,7 +134,7 @@ func TestASpoolThatCannotBeUsedIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = a.Run(t.Context())
-	var usage *service.UsageError
+	var usage *cli.UsageError
 	if !errors.As(err, &usage) || !strings.Contains(err.Error(), "--audit-spool") || !strings.Contains(err.Error(), options.Spool.Dir) {
 		t.Errorf("error %v, want a usage error that names the flag and the folder", err)
 	}

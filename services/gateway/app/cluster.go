@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/service/kube"
-	"kubernaut.ai/services/gateway/request"
+	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/services/gateway/internal/dedup"
 )
 
 const (
@@ -71,7 +71,7 @@ func (a *App) connect() (*cluster, error) {
 		Scheme:                      types,
 		Mapper:                      mapper,
 		DefaultNamespaces:           namespaces,
-		DefaultTransform:            request.Trim,
+		DefaultTransform:            dedup.Trim,
 		ReaderFailOnMissingInformer: true,
 		DefaultWatchErrorHandler: func(_ context.Context, _ *toolscache.Reflector, err error) {
 			c.noteWatchError(err)

@@ -13,11 +13,12 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/auth"
-	"kubernaut.ai/pkg/service/sink"
-	"kubernaut.ai/pkg/service/spool"
-	"kubernaut.ai/pkg/service/tlsfiles"
+	"kubernaut.ai/internal/auditclient/sink"
+	"kubernaut.ai/internal/auditclient/spool"
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/httpserver"
+	"kubernaut.ai/internal/httpserver/tlsfiles"
 )
 
 // Options of a Gateway. The zero value of a field stands for its default,
@@ -113,24 +114,24 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	o.TLS.AddTo(flags)
 	flags.StringVar(&o.Kubeconfig, "kubeconfig", "", "kubeconfig file; empty: the service account of the pod")
 	o.KubeQPS = d.KubeQPS
-	flags.Var(service.PositiveFloat32(&o.KubeQPS), "kube-qps", "requests to the API server a second, in the long run")
+	flags.Var(cli.PositiveFloat32(&o.KubeQPS), "kube-qps", "requests to the API server a second, in the long run")
 	o.KubeBurst = d.KubeBurst
-	flags.Var(service.PositiveInt(&o.KubeBurst), "kube-burst", "requests to the API server a second, for a moment")
+	flags.Var(cli.PositiveInt(&o.KubeBurst), "kube-burst", "requests to the API server a second, for a moment")
 	flags.StringVar(&o.Namespace, "namespace", d.Namespace, "the Gateway's own namespace")
 	flags.StringSliceVar(&o.WatchNamespaces, "watch-namespace", nil, "namespace that requests may live in, may be repeated; none: all")
 	flags.StringVar(&o.ClusterName, "cluster-name", "", "name of the cluster, for signals that do not name theirs")
 	o.CoolDown = d.CoolDown
-	flags.Var(service.PositiveDuration(&o.CoolDown), "cool-down", "how long after its end a request still takes signals")
+	flags.Var(cli.PositiveDuration(&o.CoolDown), "cool-down", "how long after its end a request still takes signals")
 	o.MaxBodyBytes = d.MaxBodyBytes
-	flags.Var(service.PositiveInt64(&o.MaxBodyBytes), "max-body-bytes", "size of the largest notification")
+	flags.Var(cli.PositiveInt64(&o.MaxBodyBytes), "max-body-bytes", "size of the largest notification")
 	o.MaxConcurrent = d.MaxConcurrent
-	flags.Var(service.PositiveInt(&o.MaxConcurrent), "max-concurrent", "notifications that are worked on at a time")
+	flags.Var(cli.PositiveInt(&o.MaxConcurrent), "max-concurrent", "notifications that are worked on at a time")
 	o.RequestTimeout = d.RequestTimeout
-	flags.Var(service.PositiveDuration(&o.RequestTimeout), "request-timeout", "time to work on one notification")
+	flags.Var(cli.PositiveDuration(&o.RequestTimeout), "request-timeout", "time to work on one notification")
 	o.StartupTimeout = d.StartupTimeout
-	flags.Var(service.PositiveDuration(&o.StartupTimeout), "startup-timeout", "time to wait for the API server at start")
+	flags.Var(cli.PositiveDuration(&o.StartupTimeout), "startup-timeout", "time to wait for the API server at start")
 	o.Grace = d.Grace
-	flags.Var(service.PositiveDuration(&o.Grace), "grace", "time for a graceful stop")
+	flags.Var(cli.PositiveDuration(&o.Grace), "grace", "time for a graceful stop")
 }
 
 // complete puts the defaults in the place of zero values.
@@ -156,12 +157,12 @@ func (o *Options) complete() {
 	}
 }
 
-// validate returns a *service.UsageError that names the flag.
+// validate returns a *cli.UsageError that names the flag.
 func (o *Options) validate() error {
-	if err := service.CheckProfilesAddress(o.PprofListen); err != nil {
+	if err := httpserver.CheckProfilesAddress(o.PprofListen); err != nil {
 		return fmt.Errorf("profiles: %w", err)
 	}
-	if _, err := service.ParseAddress("management-listen", o.ManagementListen); err != nil {
+	if _, err := httpserver.ParseAddress("management-listen", o.ManagementListen); err != nil {
 		return fmt.Errorf("management: %w", err)
 	}
 	if err := o.Spool.Check(); err != nil {
@@ -173,7 +174,7 @@ func (o *Options) validate() error {
 func (o *Options) validateNumbers() error {
 	for _, namespace := range slices.Concat([]string{o.Namespace}, o.WatchNamespaces) {
 		if complaints := validation.IsDNS1123Label(namespace); len(complaints) > 0 {
-			return service.Usagef("--namespace or --watch-namespace %q: %s", namespace, strings.Join(complaints, ", "))
+			return cli.Usagef("--namespace or --watch-namespace %q: %s", namespace, strings.Join(complaints, ", "))
 		}
 	}
 	for _, number := range []struct {
@@ -189,7 +190,7 @@ func (o *Options) validateNumbers() error {
 		{"grace", o.Grace > 0},
 	} {
 		if !number.positive {
-			return service.Usagef("--%s must be more than 0", number.flag)
+			return cli.Usagef("--%s must be more than 0", number.flag)
 		}
 	}
 	return nil

@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 
+	"kubernaut.ai/internal/auditclient/spool"
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/pkg/service/spool"
 )
 
 // Run takes signals until ctx ends. Then it finishes the requests under way,

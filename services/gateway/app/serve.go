@@ -12,12 +12,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/services/gateway/intake"
-	"kubernaut.ai/services/gateway/occurrence"
-	"kubernaut.ai/services/gateway/owner"
-	"kubernaut.ai/services/gateway/request"
+	"kubernaut.ai/services/gateway/internal/dedup"
+	"kubernaut.ai/services/gateway/internal/occurrence"
+	"kubernaut.ai/services/gateway/internal/target"
+	"kubernaut.ai/services/gateway/internal/webhook"
 )
 
 const sweepInterval = 6 * time.Hour
@@ -46,7 +46,7 @@ func (g *gateway) listen(ctx context.Context) error {
 		if port.address == "" {
 			continue
 		}
-		opened, err := service.Listen(ctx, port.flag, port.address)
+		opened, err := httpserver.Listen(ctx, port.flag, port.address)
 		if err != nil {
 			return err //nolint:wrapcheck // names the flag
 		}
@@ -59,8 +59,8 @@ func (g *gateway) listen(ctx context.Context) error {
 // there is to be one. Both answer before the Gateway is ready, and until its end.
 func (g *gateway) serveManagement(ctx context.Context) {
 	g.managementURL = "http://" + g.listeners.management.Addr().String()
-	handler := &service.Management{
-		Ready: []service.Check{
+	handler := &httpserver.Management{
+		Ready: []httpserver.Check{
 			{Name: "kubernetes", Func: g.cluster.reachable},
 			{Name: "cache", Func: g.synced},
 		},
@@ -68,9 +68,9 @@ func (g *gateway) serveManagement(ctx context.Context) {
 		Flush:   audit.FlushHandler(g.store),
 		Log:     g.log,
 	}
-	g.serve(ctx, &service.Server{Name: "management", Listener: g.listeners.management, Handler: handler.Handler(), Grace: g.share(1) / 2})
+	g.serve(ctx, &httpserver.Server{Name: "management", Listener: g.listeners.management, Handler: handler.Handler(), Grace: g.share(1) / 2})
 	if g.listeners.profiles != nil {
-		g.serve(ctx, &service.Server{Name: "profiles", Listener: g.listeners.profiles, Handler: service.PprofHandler(), Grace: g.share(1) / 2})
+		g.serve(ctx, &httpserver.Server{Name: "profiles", Listener: g.listeners.profiles, Handler: httpserver.PprofHandler(), Grace: g.share(1) / 2})
 	}
 }
 
@@ -84,7 +84,7 @@ func (g *gateway) synced(context.Context) error {
 }
 
 func (g *gateway) index(ctx context.Context) error {
-	if err := request.AddIndexes(ctx, g.cluster.requests); err != nil {
+	if err := dedup.AddIndexes(ctx, g.cluster.requests); err != nil {
 		return fmt.Errorf("kubernetes API server %s: %w (are the custom resource definitions installed?)", g.cluster.address, err)
 	}
 	return nil
@@ -102,7 +102,7 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 	if err := g.registry.Register(g.auth); err != nil {
 		return fmt.Errorf("register metrics of the callers: %w", err)
 	}
-	opener := request.NewOpener(request.Options{
+	opener := dedup.NewOpener(dedup.Options{
 		Cache:     g.cluster.requests,
 		Client:    g.cluster.client,
 		Clock:     g.options.Clock,
@@ -110,9 +110,9 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 		Watched:   g.options.WatchNamespaces,
 		CoolDown:  g.options.CoolDown,
 	})
-	handler, err := intake.New(intake.Options{
+	handler, err := webhook.New(webhook.Options{
 		Opener:        opener,
-		Owners:        owner.NewResolver(g.cluster.client, g.options.Clock),
+		Owners:        target.NewResolver(g.cluster.client, g.options.Clock),
 		Counter:       counter,
 		Recorder:      g.store,
 		Auth:          g.auth,
@@ -133,14 +133,14 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 		return nil
 	})
 	g.run(ctx, "counter", func(ctx context.Context) error { return counter.Run(ctx, g.countsGrace) })
-	g.apiURL = service.URL(g.listeners.api, g.tls)
-	g.serve(ctx, &service.Server{Name: "API", Listener: g.listeners.api, Handler: handler, TLS: g.tls, Grace: g.share(4)})
+	g.apiURL = httpserver.URL(g.listeners.api, g.tls)
+	g.serve(ctx, &httpserver.Server{Name: "API", Listener: g.listeners.api, Handler: handler, TLS: g.tls, Grace: g.share(4)})
 	return nil
 }
 
 // sweep deletes old registers, at the start and then now and then, until ctx
 // ends. What fails is tried again the next time.
-func (g *gateway) sweep(ctx context.Context, opener *request.Opener) {
+func (g *gateway) sweep(ctx context.Context, opener *dedup.Opener) {
 	for {
 		swept, err := opener.Sweep(ctx)
 		switch {
@@ -161,7 +161,7 @@ func (g *gateway) sweep(ctx context.Context, opener *request.Opener) {
 	}
 }
 
-func (g *gateway) serve(ctx context.Context, server *service.Server) {
+func (g *gateway) serve(ctx context.Context, server *httpserver.Server) {
 	server.Log = g.log
 	g.run(ctx, server.Name, server.Run)
 }

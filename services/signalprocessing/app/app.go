@@ -14,10 +14,11 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"kubernaut.ai/internal/auditclient/sink"
+	"kubernaut.ai/internal/auditclient/spool"
+	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/sink"
-	"kubernaut.ai/pkg/service/spool"
 )
 
 // App is one SignalProcessing service. Its methods are safe for concurrent
@@ -33,7 +34,7 @@ type App struct {
 }
 
 // New checks the options and makes an App. It uses no network. The error is a
-// *service.UsageError that names the flag.
+// *cli.UsageError that names the flag.
 func New(o Options) (*App, error) {
 	o.complete()
 	if err := o.validate(); err != nil {
@@ -153,10 +154,10 @@ func (a *App) share(tenths int) time.Duration {
 }
 
 func (o *Options) validate() error {
-	if _, err := service.ParseAddress("management-listen", o.ManagementListen); err != nil {
+	if _, err := httpserver.ParseAddress("management-listen", o.ManagementListen); err != nil {
 		return err //nolint:wrapcheck // names the flag
 	}
-	if err := service.CheckProfilesAddress(o.PprofListen); err != nil {
+	if err := httpserver.CheckProfilesAddress(o.PprofListen); err != nil {
 		return err //nolint:wrapcheck // names the flag
 	}
 	if err := o.Spool.Check(); err != nil {
@@ -164,7 +165,7 @@ func (o *Options) validate() error {
 	}
 	for _, namespace := range o.WatchNamespaces {
 		if complaints := validation.IsDNS1123Label(namespace); len(complaints) > 0 {
-			return service.Usagef("--watch-namespace %q: %s", namespace, strings.Join(complaints, ", "))
+			return cli.Usagef("--watch-namespace %q: %s", namespace, strings.Join(complaints, ", "))
 		}
 	}
 	for _, d := range []struct {
@@ -178,16 +179,16 @@ func (o *Options) validate() error {
 		{"grace", o.Grace},
 	} {
 		if d.value < 0 {
-			return service.Usagef("--%s %s: must be positive", d.flag, d.value)
+			return cli.Usagef("--%s %s: must be positive", d.flag, d.value)
 		}
 	}
 	switch {
 	case o.MaxRetryBackoff < o.RetryBackoff:
-		return service.Usagef("--max-retry-backoff %s: must not be below --retry-backoff %s", o.MaxRetryBackoff, o.RetryBackoff)
+		return cli.Usagef("--max-retry-backoff %s: must not be below --retry-backoff %s", o.MaxRetryBackoff, o.RetryBackoff)
 	case o.MaxAttempts < 0 || o.MaxAttempts > math.MaxInt32:
-		return service.Usagef("--max-attempts %d: must be between 1 and %d", o.MaxAttempts, math.MaxInt32)
+		return cli.Usagef("--max-attempts %d: must be between 1 and %d", o.MaxAttempts, math.MaxInt32)
 	case o.Concurrency < 0:
-		return service.Usagef("--concurrency %d: must be positive", o.Concurrency)
+		return cli.Usagef("--concurrency %d: must be positive", o.Concurrency)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
 
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/services/signalprocessing/app"
 )
 
@@ -63,7 +63,7 @@ func TestUnusableOptionsNameTheFlag(t *testing.T) {
 			o := options()
 			test.change(&o)
 			_, err := app.New(o)
-			if _, ok := errors.AsType[*service.UsageError](err); !ok {
+			if _, ok := errors.AsType[*cli.UsageError](err); !ok {
 				t.Fatalf("error = %v, want a usage error", err)
 			}
 			for _, part := range test.says {
@@ -144,7 +144,7 @@ func TestSpoolThatCannotBeUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := run(t, o)
-	if _, ok := errors.AsType[*service.UsageError](err); !ok || !strings.Contains(err.Error(), "--audit-spool") || !strings.Contains(err.Error(), o.Spool.Dir) {
+	if _, ok := errors.AsType[*cli.UsageError](err); !ok || !strings.Contains(err.Error(), "--audit-spool") || !strings.Contains(err.Error(), o.Spool.Dir) {
 		t.Errorf("error = %v, want a usage error that names the flag and the folder", err)
 	}
 }

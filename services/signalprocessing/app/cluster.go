@@ -19,13 +19,13 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/kube"
-	"kubernaut.ai/services/signalprocessing/classify"
-	"kubernaut.ai/services/signalprocessing/enrich"
-	"kubernaut.ai/services/signalprocessing/processing"
-	"kubernaut.ai/services/signalprocessing/request"
+	"kubernaut.ai/services/signalprocessing/internal/classify"
+	"kubernaut.ai/services/signalprocessing/internal/enrich"
+	"kubernaut.ai/services/signalprocessing/internal/processing"
+	"kubernaut.ai/services/signalprocessing/internal/remediationrequest"
 )
 
 const (
@@ -41,7 +41,7 @@ func (o *Options) restConfig() (*rest.Config, error) {
 	}
 	if o.LeaderElect && o.LeaderElectionNamespace == "" {
 		if _, err := os.Stat(kube.PodNamespaceFile); err != nil {
-			return nil, service.Usagef("--leader-elect outside of a pod needs --leader-election-namespace; a single replica can do with --leader-elect=false")
+			return nil, cli.Usagef("--leader-elect outside of a pod needs --leader-election-namespace; a single replica can do with --leader-elect=false")
 		}
 	}
 	return c, nil
@@ -56,7 +56,7 @@ func (a *App) checkAPIServer(ctx context.Context) error {
 	c.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
 	raw, err := rest.UnversionedRESTClientFor(c)
 	if err != nil {
-		return service.Usagef("--kubeconfig: %w", err)
+		return cli.Usagef("--kubeconfig: %w", err)
 	}
 	err = raw.Get().AbsPath("/apis/" + v1alpha1.GroupVersion.String()).MaxRetries(0).Do(ctx).Error()
 	switch {
@@ -138,7 +138,7 @@ func (a *App) register(ctx context.Context, m manager.Manager, store *audit.Stor
 	if err != nil {
 		return fmt.Errorf("processing: %w", err)
 	}
-	requests, err := request.New(request.Parts{
+	requests, err := remediationrequest.New(remediationrequest.Parts{
 		Live:        m.GetAPIReader(),
 		Cached:      m.GetCache(),
 		Writer:      m.GetClient(),

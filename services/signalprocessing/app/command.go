@@ -4,17 +4,18 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/kube"
+	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/internal/lifecycle"
 )
 
 // Command is the command line of the program. It configures the whole
 // process's Kubernetes logging.
 func Command() *cobra.Command {
-	root := service.Group(&cobra.Command{Use: "signalprocessing", Short: "Enriches and classifies the signals of RemediationRequests"})
+	root := cli.Group(&cobra.Command{Use: "signalprocessing", Short: "Enriches and classifies the signals of RemediationRequests"})
 	var options Options
-	root.AddCommand(service.Serve("SIGNALPROCESSING", "Run the controllers until SIGTERM or SIGINT", options.AddFlags,
-		func(log *zap.Logger) (service.App, error) {
+	root.AddCommand(cli.Serve("SIGNALPROCESSING", "Run the controllers until SIGTERM or SIGINT", options.AddFlags,
+		func(log *zap.Logger) (lifecycle.App, error) {
 			kube.LogTo(log)
 			options.Log = log
 			return New(options)

@@ -9,10 +9,10 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/sink"
-	"kubernaut.ai/pkg/service/spool"
-	"kubernaut.ai/services/signalprocessing/classify"
+	"kubernaut.ai/internal/auditclient/sink"
+	"kubernaut.ai/internal/auditclient/spool"
+	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/services/signalprocessing/internal/classify"
 )
 
 // The defaults of Options.
@@ -90,13 +90,13 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.WatchNamespaces, "watch-namespace", o.WatchNamespaces, "namespace to work in, may be repeated; none: all")
 	flags.BoolVar(&o.LeaderElect, "leader-elect", true, "let one replica work at a time")
 	flags.StringVar(&o.LeaderElectionNamespace, "leader-election-namespace", o.LeaderElectionNamespace, "namespace of the leader's lease; the pod's own where empty")
-	flags.Var(service.PositiveInt(&o.MaxAttempts), "max-attempts", "how often enrichment is tried before processing fails")
-	flags.Var(service.PositiveDuration(&o.RetryBackoff), "retry-backoff", "wait after the first failed attempt; it doubles with each")
-	flags.Var(service.PositiveDuration(&o.MaxRetryBackoff), "max-retry-backoff", "longest wait between attempts")
-	flags.Var(service.PositiveDuration(&o.PolicyDeadline), "policy-deadline", "how long one policy decision may take")
-	flags.Var(service.PositiveInt(&o.Concurrency), "concurrency", "how many resources of a kind are handled at the same time")
-	flags.Var(service.PositiveDuration(&o.StartupTimeout), "startup-timeout", "how long to wait for the API server at start")
-	flags.Var(service.PositiveDuration(&o.Grace), "grace", "time for a graceful stop")
+	flags.Var(cli.PositiveInt(&o.MaxAttempts), "max-attempts", "how often enrichment is tried before processing fails")
+	flags.Var(cli.PositiveDuration(&o.RetryBackoff), "retry-backoff", "wait after the first failed attempt; it doubles with each")
+	flags.Var(cli.PositiveDuration(&o.MaxRetryBackoff), "max-retry-backoff", "longest wait between attempts")
+	flags.Var(cli.PositiveDuration(&o.PolicyDeadline), "policy-deadline", "how long one policy decision may take")
+	flags.Var(cli.PositiveInt(&o.Concurrency), "concurrency", "how many resources of a kind are handled at the same time")
+	flags.Var(cli.PositiveDuration(&o.StartupTimeout), "startup-timeout", "how long to wait for the API server at start")
+	flags.Var(cli.PositiveDuration(&o.Grace), "grace", "time for a graceful stop")
 }
 
 // complete puts the defaults in the place of unset values.

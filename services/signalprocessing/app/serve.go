@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/pkg/service"
 )
 
 var errCachesNotSynced = errors.New("the caches are not filled yet")
@@ -24,13 +24,13 @@ type servers struct {
 }
 
 func (a *App) listen(ctx context.Context) (*servers, error) {
-	management, err := service.Listen(ctx, "management-listen", a.options.ManagementListen)
+	management, err := httpserver.Listen(ctx, "management-listen", a.options.ManagementListen)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	s := &servers{management: management}
 	if a.options.PprofListen != "" {
-		if s.pprof, err = service.Listen(ctx, "pprof-listen", a.options.PprofListen); err != nil {
+		if s.pprof, err = httpserver.Listen(ctx, "pprof-listen", a.options.PprofListen); err != nil {
 			s.close()
 			return nil, err //nolint:wrapcheck // names the flag
 		}
@@ -50,9 +50,9 @@ func (s *servers) close() {
 func (s *servers) run(ctx context.Context, management http.Handler, grace time.Duration, log *zap.Logger) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	all := []*service.Server{{Name: "management server", Listener: s.management, Handler: management, Grace: grace, Log: log}}
+	all := []*httpserver.Server{{Name: "management server", Listener: s.management, Handler: management, Grace: grace, Log: log}}
 	if s.pprof != nil {
-		all = append(all, &service.Server{Name: "pprof server", Listener: s.pprof, Handler: service.PprofHandler(), Grace: grace, Log: log})
+		all = append(all, &httpserver.Server{Name: "pprof server", Listener: s.pprof, Handler: httpserver.PprofHandler(), Grace: grace, Log: log})
 	}
 	results := make(chan error, len(all))
 	for _, server := range all {
@@ -72,8 +72,8 @@ func (s *servers) run(ctx context.Context, management http.Handler, grace time.D
 // management is the handler of the management port. controller-runtime keeps
 // its metrics (queues, API calls) in a registry of the process.
 func (a *App) management(store *audit.Store) http.Handler {
-	m := &service.Management{
-		Ready: []service.Check{{Name: "caches", Func: func(context.Context) error {
+	m := &httpserver.Management{
+		Ready: []httpserver.Check{{Name: "caches", Func: func(context.Context) error {
 			select {
 			case <-a.ready:
 				return nil

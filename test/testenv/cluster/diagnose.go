@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"kubernaut.ai/pkg/service/podflush"
-	"kubernaut.ai/pkg/service/trail"
+	"kubernaut.ai/pkg/audittrail"
+	"kubernaut.ai/pkg/audittrail/podflush"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -33,7 +33,7 @@ func (e *Env) Diagnose(ctx context.Context, began time.Time) string {
 func (e *Env) stored(ctx context.Context, correlationID string) (testenv.Trail, error) {
 	ctx, cancel := context.WithTimeout(ctx, storagePatience)
 	defer cancel()
-	reader, err := trail.NewReader(e.trailOptions(e.DataStorageURL))
+	reader, err := audittrail.NewReader(e.trailOptions(e.DataStorageURL))
 	if err != nil {
 		return nil, fmt.Errorf("read trails: %w", err)
 	}
@@ -48,7 +48,7 @@ func (e *Env) flushed(ctx context.Context, correlationID string) (testenv.Trail,
 	if err != nil {
 		return nil, fmt.Errorf("read trails: %w", err)
 	}
-	reader, err := trail.NewReader(e.trailOptions(e.DataStorageURL, flusher))
+	reader, err := audittrail.NewReader(e.trailOptions(e.DataStorageURL, flusher))
 	if err != nil {
 		return nil, fmt.Errorf("read trails: %w", err)
 	}

@@ -16,9 +16,9 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"kubernaut.ai/pkg/service/kube"
-	"kubernaut.ai/pkg/service/podflush"
-	"kubernaut.ai/pkg/service/trail"
+	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/pkg/audittrail"
+	"kubernaut.ai/pkg/audittrail/podflush"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -53,7 +53,7 @@ type Env struct {
 	Namespace string
 
 	suite  string // the suite's own namespace
-	trails *trail.Reader
+	trails *audittrail.Reader
 }
 
 // Join gives a process its Env; encoded is Shared.Encode's. The caller closes it.
@@ -67,7 +67,7 @@ func Join(ctx context.Context, encoded []byte) (*Env, error) {
 		return nil, err
 	}
 	e.Tokens, e.suite = s.Tokens, s.Namespace
-	if e.trails, err = trail.NewReader(e.trailOptions(e.DataStorageURL, e.Flusher)); err != nil {
+	if e.trails, err = audittrail.NewReader(e.trailOptions(e.DataStorageURL, e.Flusher)); err != nil {
 		return nil, fmt.Errorf("read trails: %w", err)
 	}
 	if e.Namespace, err = e.NewNamespace(ctx); err != nil {
@@ -142,7 +142,7 @@ func (e *Env) readTrail(ctx context.Context, correlationID string) (testenv.Trai
 	return readWith(ctx, e.trails, correlationID)
 }
 
-func readWith(ctx context.Context, reader *trail.Reader, correlationID string) (testenv.Trail, error) {
+func readWith(ctx context.Context, reader *audittrail.Reader, correlationID string) (testenv.Trail, error) {
 	events, err := reader.Read(ctx, correlationID)
 	if err != nil {
 		return nil, fmt.Errorf("audit trail: %w", err)
@@ -151,8 +151,8 @@ func readWith(ctx context.Context, reader *trail.Reader, correlationID string) (
 }
 
 // trailOptions are for readers of a DataStorage.
-func (e *Env) trailOptions(dataStorageURL string, flushers ...trail.Flusher) trail.Options {
-	return trail.Options{
+func (e *Env) trailOptions(dataStorageURL string, flushers ...audittrail.Flusher) audittrail.Options {
+	return audittrail.Options{
 		DataStorageURL: dataStorageURL, Flushers: flushers, HTTP: e.HTTP, Authorize: e.Tokens.Reader.Authorize,
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"kubernaut.ai/pkg/service/podflush"
+	"kubernaut.ai/pkg/audittrail/podflush"
 )
 
 // System is the namespace of the platform.

@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/remotecommand"
 
-	"kubernaut.ai/pkg/service/podflush"
+	"kubernaut.ai/pkg/audittrail/podflush"
 	"kubernaut.ai/test/testenv"
 )
 

@@ -12,24 +12,25 @@ import (
 	"go.uber.org/zap"
 	"k8s.io/utils/clock"
 
-	"kubernaut.ai/pkg/service"
-	"kubernaut.ai/pkg/service/kube"
+	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/services/datastorage/app"
 )
 
 const prefix = "DATASTORAGE"
 
-func main() { os.Exit(service.Main(root())) }
+func main() { os.Exit(cli.Main(root())) }
 
 func root() *cobra.Command {
-	c := service.Group(&cobra.Command{Use: "datastorage", Short: "The audit store: takes events, keeps them, answers queries"})
+	c := cli.Group(&cobra.Command{Use: "datastorage", Short: "The audit store: takes events, keeps them, answers queries"})
 	c.AddCommand(serve(), migrate())
 	return c
 }
 
 func serve() *cobra.Command {
 	var options app.Options
-	return service.Serve(prefix, "Serve the API until SIGTERM or SIGINT", options.AddFlags, func(log *zap.Logger) (service.App, error) {
+	return cli.Serve(prefix, "Serve the API until SIGTERM or SIGINT", options.AddFlags, func(log *zap.Logger) (lifecycle.App, error) {
 		kube.LogTo(log)
 		options.Log = log
 		return app.New(options)
@@ -37,14 +38,14 @@ func serve() *cobra.Command {
 }
 
 func migrate() *cobra.Command {
-	c := service.Group(&cobra.Command{Use: "migrate", Short: "Bring the database's schema up to date, or compare it with this program"})
+	c := cli.Group(&cobra.Command{Use: "migrate", Short: "Bring the database's schema up to date, or compare it with this program"})
 	c.AddCommand(migrateUp(), migrateStatus())
 	return c
 }
 
 func migrateUp() *cobra.Command {
 	var flags app.MigrateFlags
-	c := &cobra.Command{Use: "up", Short: "Apply what the database lacks", Args: service.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+	c := &cobra.Command{Use: "up", Short: "Apply what the database lacks", Args: cli.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		err := app.AwaitDatabase(c.Context(), flags.DatabaseURL, flags.StartupTimeout, clock.RealClock{}, func(reason error) {
 			c.PrintErrf("waiting up to %s for the database: %v\n", flags.StartupTimeout, reason)
 		})
@@ -65,13 +66,13 @@ func migrateUp() *cobra.Command {
 		return err //nolint:wrapcheck // names what failed
 	}}
 	flags.AddTo(c.Flags())
-	service.Configure(c, prefix)
+	cli.Configure(c, prefix)
 	return c
 }
 
 func migrateStatus() *cobra.Command {
 	var url string
-	c := &cobra.Command{Use: "status", Short: "Compare the database's schema with this program; fails when they differ", Args: service.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+	c := &cobra.Command{Use: "status", Short: "Compare the database's schema with this program; fails when they differ", Args: cli.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		status, err := app.ReadSchemaStatus(c.Context(), url)
 		if err != nil {
 			return err //nolint:wrapcheck // names what failed
@@ -80,6 +81,6 @@ func migrateStatus() *cobra.Command {
 		return errors.Join(err, status.Err)
 	}}
 	app.AddDatabaseFlag(c.Flags(), &url)
-	service.Configure(c, prefix)
+	cli.Configure(c, prefix)
 	return c
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/cli"
 )
 
 func TestUnusableCommandLines(t *testing.T) {
@@ -27,7 +27,7 @@ func TestUnusableCommandLines(t *testing.T) {
 		c := root()
 		c.SetOut(&stderr)
 		c.SetErr(&stderr)
-		if code := service.Execute(t.Context(), c, args, &stderr); code != service.ExitUsage {
+		if code := cli.Execute(t.Context(), c, args, &stderr); code != cli.ExitUsage {
 			t.Errorf("%v: exit code %d", args, code)
 		}
 		if !strings.Contains(stderr.String(), want) {
@@ -40,7 +40,7 @@ func TestUnreachableDatabaseFailsWithOneLine(t *testing.T) {
 	t.Parallel()
 	var stderr bytes.Buffer
 	args := []string{"migrate", "status", "--database-url", "postgres://alice:secret@127.0.0.1:1/audit?sslmode=disable"}
-	if code := service.Execute(t.Context(), root(), args, &stderr); code != service.ExitFailed {
+	if code := cli.Execute(t.Context(), root(), args, &stderr); code != cli.ExitFailed {
 		t.Errorf("exit code %d", code)
 	}
 	if text := stderr.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "unreachable") || strings.Contains(text, "secret") {
@@ -54,7 +54,7 @@ func TestMigrationSaysThatItWaitsForTheDatabase(t *testing.T) {
 	c := root()
 	c.SetErr(&stderr)
 	args := []string{"migrate", "up", "--startup-timeout", "10ms", "--database-url", "postgres://alice:secret@127.0.0.1:1/audit?sslmode=disable"}
-	if code := service.Execute(t.Context(), c, args, &stderr); code != service.ExitFailed {
+	if code := cli.Execute(t.Context(), c, args, &stderr); code != cli.ExitFailed {
 		t.Errorf("exit code %d", code)
 	}
 	said, failed, _ := strings.Cut(stderr.String(), "\n")

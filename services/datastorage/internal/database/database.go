@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/cli"
 )
 
 const (
@@ -46,9 +46,9 @@ func (c Config) Parse() (*pgxpool.Config, error) {
 	case err != nil:
 		return nil, err
 	case c.MaxConnections < minConnections || c.MaxConnections > maxConnections:
-		return nil, service.Usagef("--database-max-connections %d: want %d to %d", c.MaxConnections, minConnections, maxConnections)
+		return nil, cli.Usagef("--database-max-connections %d: want %d to %d", c.MaxConnections, minConnections, maxConnections)
 	case c.IdleConnections < 1 || c.IdleConnections > c.MaxConnections:
-		return nil, service.Usagef("--database-idle-connections %d: want 1 to --database-max-connections (%d)", c.IdleConnections, c.MaxConnections)
+		return nil, cli.Usagef("--database-idle-connections %d: want 1 to --database-max-connections (%d)", c.IdleConnections, c.MaxConnections)
 	}
 	config.MaxConns = int32(c.MaxConnections)
 	config.PingTimeout = pingTimeout
@@ -59,12 +59,12 @@ func (c Config) Parse() (*pgxpool.Config, error) {
 // ParseURL checks a database URL without going to the network; errors are as of Parse.
 func ParseURL(url string) (*pgxpool.Config, error) {
 	if url == "" {
-		return nil, service.Usagef("--database-url is required, %s", example)
+		return nil, cli.Usagef("--database-url is required, %s", example)
 	}
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// The cause may quote the URL, password and all.
-		return nil, service.Usagef("--database-url is not a usable PostgreSQL URL or key=value list, %s", example)
+		return nil, cli.Usagef("--database-url is not a usable PostgreSQL URL or key=value list, %s", example)
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
@@ -117,7 +117,7 @@ func check(ctx context.Context, pool *pgxpool.Pool) error {
 		return fmt.Errorf("read max_connections: %w", err)
 	}
 	if room := most - reserved; pool.Config().MaxConns > room {
-		return &service.UsageError{Err: fmt.Errorf(
+		return &cli.UsageError{Err: fmt.Errorf(
 			"--database-max-connections %d is more than the server has room for (max_connections %d, of which %d are reserved): lower it to %d or less, or raise the server's max_connections",
 			pool.Config().MaxConns, most, reserved, room)}
 	}
@@ -126,7 +126,7 @@ func check(ctx context.Context, pool *pgxpool.Pool) error {
 
 // Explain adds to a connection's error where it was going; it never shows the password.
 func Explain(config *pgx.ConnConfig, err error) error {
-	if _, ok := errors.AsType[*service.UsageError](err); ok {
+	if _, ok := errors.AsType[*cli.UsageError](err); ok {
 		return err
 	}
 	address := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))

@@ -5,7 +5,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"kubernaut.ai/pkg/service/auth"
+	"kubernaut.ai/internal/auth"
 )
 
 // The roles of the deployment.

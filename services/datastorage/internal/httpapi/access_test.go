@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"kubernaut.ai/pkg/service/auth"
+	"kubernaut.ai/internal/auth"
 )
 
 // forbidding knows everybody, permits nothing, and remembers what it was asked.

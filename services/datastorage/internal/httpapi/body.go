@@ -18,7 +18,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/semaphore"
 
-	"kubernaut.ai/pkg/service/problem"
+	"kubernaut.ai/internal/httpserver/problem"
 )
 
 // The media types of bodies.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"kubernaut.ai/pkg/service/problem"
+	"kubernaut.ai/internal/httpserver/problem"
 )
 
 func TestABodyThatDoesNotArriveHasItsStatus(t *testing.T) {

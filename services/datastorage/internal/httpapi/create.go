@@ -10,8 +10,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	api "kubernaut.ai/api/datastorage"
-	"kubernaut.ai/pkg/service/auth"
-	"kubernaut.ai/pkg/service/problem"
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/ingest"
 )

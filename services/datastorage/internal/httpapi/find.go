@@ -9,7 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	api "kubernaut.ai/api/datastorage"
-	"kubernaut.ai/pkg/service/problem"
+	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
 

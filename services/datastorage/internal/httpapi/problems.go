@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	api "kubernaut.ai/api/datastorage"
-	"kubernaut.ai/pkg/service/problem"
+	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/datastorage/internal/consistency"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/ingest"

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"testing"
 
-	"kubernaut.ai/pkg/service/problem"
+	"kubernaut.ai/internal/httpserver/problem"
 )
 
 func TestARequestThatEndedBeforeItsCommitIsNoErrorOfTheServers(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"go.uber.org/zap"
 	"k8s.io/utils/clock"
 
-	"kubernaut.ai/pkg/service/auth"
-	"kubernaut.ai/pkg/service/problem"
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/httpapi/routes"
 	"kubernaut.ai/services/datastorage/internal/ingest"

@@ -8,7 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"kubernaut.ai/pkg/service/problem"
+	"kubernaut.ai/internal/httpserver/problem"
 )
 
 func TestAFilterThatIsNotReadableNeverWidensAnAnswer(t *testing.T) {

@@ -4,8 +4,8 @@ package main
 import (
 	"os"
 
-	"kubernaut.ai/pkg/service"
+	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/services/gateway/app"
 )
 
-func main() { os.Exit(service.Main(app.Command())) }
+func main() { os.Exit(cli.Main(app.Command())) }

@@ -1,0 +1,140 @@
+package auth
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"go.uber.org/zap"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+
+	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/httpserver"
+	"kubernaut.ai/internal/kube"
+)
+
+// The modes of --auth.
+const (
+	ModeNone       = "none"
+	ModeTokenFile  = "token-file"
+	ModeKubernetes = "kubernetes"
+)
+
+// Flags are the authentication flags of a service.
+type Flags struct {
+	Mode          string
+	File          string
+	AllowInsecure bool
+	// Audiences and Namespace are for ModeKubernetes. Tokens must be for one of
+	// the audiences, the API server's own where there is none; permissions are
+	// those in the namespace, the pod's own where it is empty.
+	Audiences []string
+	Namespace string
+}
+
+// Server is what a gate needs to know of the server that it stands before.
+type Server struct {
+	// Flag is the name of the flag with the server's address.
+	Flag, Address string
+	// Config finds the API server; it is called for ModeKubernetes only.
+	Config func() (*rest.Config, error)
+	// Clock and Log are required.
+	Clock clock.PassiveClock
+	Log   *zap.Logger
+}
+
+// AddTo registers --auth and the flags that belong to its modes.
+func (f *Flags) AddTo(flags *pflag.FlagSet) {
+	flags.StringVar(&f.Mode, "auth", ModeNone, "who may call: none (everybody, on loopback addresses only), token-file (who is in --auth-token-file) "+
+		"or kubernetes (who shows a token that the API server knows, and has the permission in --auth-namespace)")
+	flags.StringVar(&f.File, "auth-token-file", "", "file with a caller's name and the hex SHA-256 of its token on each line, for --auth token-file")
+	flags.BoolVar(&f.AllowInsecure, "auth-none-beyond-loopback", false, "allow --auth none on an address that others can reach")
+	flags.StringSliceVar(&f.Audiences, "auth-audience", nil, "audience that tokens may be for, for --auth kubernetes, may be repeated; none: the API server's own")
+	flags.StringVar(&f.Namespace, "auth-namespace", "", "namespace in which callers need their permissions, for --auth kubernetes; empty: the pod's own")
+}
+
+// NewGate makes the gate of a server. Unusable flags are a cli.UsageError.
+func (f *Flags) NewGate(s Server) (*Gate, error) {
+	guard, err := f.guard(&s)
+	if err != nil {
+		return nil, err
+	}
+	return NewGate(guard, s.Log), nil
+}
+
+func (f *Flags) guard(s *Server) (Guard, error) {
+	loopback, err := httpserver.ParseAddress(s.Flag, s.Address)
+	if err != nil {
+		return nil, fmt.Errorf("authentication: %w", err)
+	}
+	if err := f.checkMode(); err != nil {
+		return nil, err
+	}
+	switch f.Mode {
+	case ModeTokenFile:
+		if f.File == "" {
+			return nil, cli.Usagef("--auth token-file needs --auth-token-file FILE")
+		}
+		a, err := NewTokenFile(f.File, s.Clock)
+		if err != nil {
+			return nil, &cli.UsageError{Err: err}
+		}
+		return a, nil
+	case ModeKubernetes:
+		return f.kubernetes(s)
+	default:
+		if !loopback && !f.AllowInsecure {
+			return nil, cli.Usagef("--auth none with --%s %s would let everybody in: listen on 127.0.0.1, use --auth kubernetes or token-file, or say --auth-none-beyond-loopback", s.Flag, s.Address)
+		}
+		return None{}, nil
+	}
+}
+
+// checkMode refuses flags of another mode: who gives one means that mode.
+func (f *Flags) checkMode() error {
+	if !slices.Contains([]string{ModeNone, ModeTokenFile, ModeKubernetes}, f.Mode) {
+		return cli.Usagef("--auth %q: want none, token-file or kubernetes", f.Mode)
+	}
+	for _, flag := range []struct {
+		name, mode string
+		given      bool
+	}{
+		{"auth-token-file", ModeTokenFile, f.File != ""},
+		{"auth-audience", ModeKubernetes, len(f.Audiences) > 0},
+		{"auth-namespace", ModeKubernetes, f.Namespace != ""},
+	} {
+		if flag.given && f.Mode != flag.mode {
+			return cli.Usagef("--%s is given but --auth is %s: use --auth %s", flag.name, f.Mode, flag.mode)
+		}
+	}
+	return nil
+}
+
+func (f *Flags) kubernetes(s *Server) (Guard, error) {
+	if slices.ContainsFunc(f.Audiences, func(audience string) bool { return strings.TrimSpace(audience) != audience || audience == "" }) {
+		return nil, cli.Usagef("--auth-audience %q: an audience is not empty and has no space around it", f.Audiences)
+	}
+	namespace := f.Namespace
+	if namespace == "" {
+		own, err := kube.PodNamespace(kube.PodNamespaceFile)
+		if err != nil {
+			return nil, cli.Usagef("--auth kubernetes needs --auth-namespace outside of a pod: %w", err)
+		}
+		namespace = own
+	}
+	if complaints := validation.IsDNS1123Label(namespace); len(complaints) > 0 {
+		return nil, cli.Usagef("--auth-namespace %q: %s", namespace, strings.Join(complaints, ", "))
+	}
+	config, err := s.Config()
+	if err != nil {
+		return nil, fmt.Errorf("authentication: %w", err)
+	}
+	guard, err := NewKubernetes(config, KubernetesOptions{Audiences: f.Audiences, Namespace: namespace, Clock: s.Clock, Log: s.Log})
+	if err != nil {
+		return nil, &cli.UsageError{Err: err}
+	}
+	return guard, nil
+}

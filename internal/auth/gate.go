@@ -1,0 +1,122 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"kubernaut.ai/internal/httpserver/problem"
+)
+
+// retryAfter is what clients are told to wait while nobody can be checked.
+const retryAfter = time.Second
+
+// The results of auth_requests_total.
+const (
+	resultAllowed         = "allowed"
+	resultUnauthenticated = "unauthenticated"
+	resultForbidden       = "forbidden"
+	resultUnavailable     = "unavailable"
+)
+
+// Gate lets the requests pass that its guard permits. It is a
+// prometheus.Collector of:
+//
+//	auth_requests_total{result}          allowed, unauthenticated, forbidden, unavailable
+//	auth_review_seconds{review,result}   what the API server was asked (token, access), for Kubernetes
+type Gate struct {
+	guard    Guard
+	log      *zap.Logger
+	requests *prometheus.CounterVec
+}
+
+// NewGate makes a gate. It logs refusals for those who debug.
+func NewGate(g Guard, log *zap.Logger) *Gate {
+	made := &Gate{guard: g, log: log, requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "auth_requests_total", Help: "Requests by what became of their check.",
+	}, []string{"result"})}
+	for _, result := range []string{resultAllowed, resultUnauthenticated, resultForbidden, resultUnavailable} {
+		made.requests.WithLabelValues(result)
+	}
+	return made
+}
+
+// Describe implements prometheus.Collector.
+func (g *Gate) Describe(to chan<- *prometheus.Desc) {
+	g.requests.Describe(to)
+	if more, ok := g.guard.(prometheus.Collector); ok {
+		more.Describe(to)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g *Gate) Collect(to chan<- prometheus.Metric) {
+	g.requests.Collect(to)
+	if more, ok := g.guard.(prometheus.Collector); ok {
+		more.Collect(to)
+	}
+}
+
+// Permit makes the middleware of a route that takes an action. A request passes
+// with its caller in the context; others are answered 401, 403 or 503. A route
+// whose action is not complete, or that has no gate, is an error: it would let
+// everybody in.
+func (g *Gate) Permit(action Action) (echo.MiddlewareFunc, error) {
+	if g == nil || g.guard == nil {
+		return nil, fmt.Errorf("no guard for action %q", action)
+	}
+	if !action.complete() {
+		return nil, fmt.Errorf("action %q needs a group, a resource, a verb and a role", action)
+	}
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			caller, err := g.guard.Authenticate(r)
+			if err == nil {
+				err = g.guard.Authorize(r.Context(), caller, action)
+			}
+			if err != nil {
+				g.log.Debug("request not permitted", zap.String("action", action.String()), zap.String("caller", caller.Name), zap.Error(err))
+				return g.refuse(c, err)
+			}
+			g.requests.WithLabelValues(resultAllowed).Inc()
+			c.SetRequest(r.WithContext(WithCaller(r.Context(), caller)))
+			return next(c)
+		}
+	}, nil
+}
+
+// refuse counts a refusal and turns it into what the client is told.
+func (g *Gate) refuse(c echo.Context, err error) error {
+	if e, ok := errors.AsType[*UnauthenticatedError](err); ok {
+		g.requests.WithLabelValues(resultUnauthenticated).Inc()
+		c.Response().Header().Set(echo.HeaderWWWAuthenticate, challenge(c.Request()))
+		p := problem.New(http.StatusUnauthorized, "%s", e.Detail)
+		p.Cause = err
+		return p
+	}
+	if e, ok := errors.AsType[*ForbiddenError](err); ok {
+		g.requests.WithLabelValues(resultForbidden).Inc()
+		p := problem.New(http.StatusForbidden, "%s", e.Detail())
+		p.Cause = err
+		return p
+	}
+	g.requests.WithLabelValues(resultUnavailable).Inc()
+	p := problem.Unavailable(retryAfter, err, "it cannot be checked now who calls and what they may do; send it again")
+	// The guard tells the log once that it cannot check: that may last for many requests.
+	p.Logged = errors.As(err, new(*UnavailableError))
+	return p
+}
+
+// challenge is the header of a 401 (RFC 6750, section 3).
+func challenge(r *http.Request) string {
+	if r.Header.Get(echo.HeaderAuthorization) == "" {
+		return `Bearer realm="kubernaut"`
+	}
+	return `Bearer realm="kubernaut", error="invalid_token"`
+}

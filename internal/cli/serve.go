@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.uber.org/zap"
+
+	"kubernaut.ai/internal/lifecycle"
+)
+
+// Serve makes the serve command of a service. It has the flags that addFlags
+// adds and those for logging, each also as an environment variable behind
+// prefix; it logs its configuration without secrets, makes the app and runs it
+// until it is told to end.
+func Serve(prefix, short string, addFlags func(*pflag.FlagSet), newApp func(log *zap.Logger) (lifecycle.App, error)) *cobra.Command {
+	var logs LogFlags
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: short,
+		Args:  NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := logs.New(c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			app, err := newApp(log)
+			if err != nil {
+				return err
+			}
+			log.Info("starting", zap.Any("configuration", Effective(c.Flags())))
+			return app.Run(c.Context())
+		},
+	}
+	addFlags(c.Flags())
+	logs.AddTo(c.Flags())
+	Configure(c, prefix)
+	return c
+}

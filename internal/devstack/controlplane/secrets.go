@@ -1,0 +1,94 @@
+package controlplane
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	certutil "k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/keyutil"
+
+	"kubernaut.ai/internal/devstack/supervise"
+)
+
+const (
+	loopback = "127.0.0.1"
+	admin    = "kubernaut-admin"
+)
+
+// secrets authenticate the API server to its clients, and the administrator to it.
+type secrets struct {
+	certificate []byte
+	token       string
+}
+
+// makeSecrets makes a certificate and a token for this run alone, and the key
+// that service account tokens are signed with where the data have none yet.
+func makeSecrets(data, run *supervise.Dir) (secrets, error) {
+	certificate, key, err := certutil.GenerateSelfSignedCertKey("localhost", []net.IP{net.ParseIP(loopback)}, nil)
+	if err != nil {
+		return secrets{}, fmt.Errorf("make certificate: %w", err)
+	}
+	token := rand.Text()
+	if err := errors.Join(
+		os.WriteFile(run.Join(certFile), certificate, 0o600),
+		os.WriteFile(run.Join(keyFile), key, 0o600),
+		os.WriteFile(run.Join(tokenFile), []byte(token+","+admin+","+admin+",system:masters\n"), 0o600),
+		keepServiceAccountKey(data.Join(serviceAccountFile)),
+	); err != nil {
+		return secrets{}, fmt.Errorf("keep secrets of the API server: %w", err)
+	}
+	return secrets{certificate: certificate, token: token}, nil
+}
+
+func keepServiceAccountKey(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("make service account key: %w", err)
+	}
+	encoded, err := keyutil.MarshalPrivateKeyToPEM(key)
+	if err != nil {
+		return fmt.Errorf("encode service account key: %w", err)
+	}
+	if err := os.WriteFile(path+".new", encoded, 0o600); err != nil {
+		return fmt.Errorf("write service account key: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("keep service account key: %w", err)
+	}
+	return nil
+}
+
+func (s secrets) config(port int) *rest.Config {
+	return &rest.Config{
+		Host:            "https://" + net.JoinHostPort(loopback, strconv.Itoa(port)),
+		BearerToken:     s.token,
+		TLSClientConfig: rest.TLSClientConfig{CAData: s.certificate},
+		QPS:             -1, // the API server's own limits are enough
+	}
+}
+
+// writeKubeconfig writes a file for kubectl that its owner alone can read.
+func writeKubeconfig(path string, config *rest.Config) error {
+	const name = "kubernaut"
+	file := clientcmdapi.NewConfig()
+	file.Clusters[name] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
+	file.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: config.BearerToken}
+	file.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
+	file.CurrentContext = name
+	if err := clientcmd.WriteToFile(*file, path); err != nil {
+		return fmt.Errorf("write kubeconfig: %w", err)
+	}
+	return nil
+}

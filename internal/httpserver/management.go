@@ -1,0 +1,81 @@
+package httpserver
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+)
+
+const readyTimeout = 5 * time.Second
+
+// Check is one thing that must hold for a service to be ready.
+type Check struct {
+	Name string
+	// Func returns nil when it holds; it must end with its context.
+	Func func(ctx context.Context) error
+}
+
+// Management is the handler of a management port: probes and metrics, without
+// authentication as Kubernetes expects, and the audit flush, whose answer
+// holds counts and ids but never event data.
+type Management struct {
+	Ready   []Check
+	Metrics prometheus.Gatherer
+	// Flush answers POST /audit/flush.
+	Flush http.Handler
+	// Log gets the reasons for not being ready; the answer names only the check.
+	Log *zap.Logger
+}
+
+// Handler returns the routes /healthz, /readyz, /metrics and /audit/flush.
+func (m *Management) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeStatus(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.HandleFunc("GET /readyz", m.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.Metrics, promhttp.HandlerOpts{}))
+	mux.Handle("/audit/flush", m.Flush)
+	return mux
+}
+
+func (m *Management) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	answer := map[string]string{"status": "ready"}
+	status := http.StatusOK
+	for _, check := range m.Ready {
+		answer[check.Name] = "ok"
+		if err := check.Func(ctx); err != nil {
+			m.Log.Debug("not ready", zap.String("check", check.Name), zap.Error(err))
+			answer[check.Name] = "failed"
+			answer["status"] = "not ready"
+			status = http.StatusServiceUnavailable
+		}
+	}
+	writeStatus(w, status, answer)
+}
+
+func writeStatus(w http.ResponseWriter, status int, answer map[string]string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// A client that went away is no concern of a probe.
+	_ = json.NewEncoder(w).Encode(answer) //nolint:errchkjson // see above
+}
+
+// PprofHandler serves net/http/pprof under /debug/pprof/; listen on loopback only.
+func PprofHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}

@@ -1,0 +1,226 @@
+package httpserver_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log" //nolint:depguard // seen to stay silent
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/httpserver"
+)
+
+// start runs a server on a free port and returns its URL and a function that
+// stops it and returns what Run returned.
+func start(t *testing.T, handler http.Handler, grace time.Duration) (url string, stop func() error) {
+	t.Helper()
+	listener, err := httpserver.Listen(t.Context(), "listen", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	server := &httpserver.Server{Name: "test", Listener: listener, Handler: handler, Grace: grace}
+	go func() { done <- server.Run(ctx) }()
+	return "http://" + listener.Addr().String(), func() error {
+		cancel()
+		return <-done
+	}
+}
+
+func request(t *testing.T, method, url string) (status int, body string, err error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(text), err
+}
+
+func TestServerLetsRequestsUnderWayFinish(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	url, stop := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-release
+		if r.Context().Err() != nil {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	}), time.Minute)
+	answered := make(chan int, 1)
+	go func() {
+		status, _, err := request(t, http.MethodGet, url)
+		if err != nil {
+			t.Errorf("request under way: %v", err)
+		}
+		answered <- status
+	}()
+	<-entered
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	close(release)
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("status %d", status)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("stop: %v", err)
+	}
+}
+
+func TestServerSaysWhenRequestsOutliveTheGracePeriod(t *testing.T) {
+	entered := make(chan struct{})
+	url, stop := start(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-r.Context().Done()
+	}), time.Millisecond)
+	go func() { _, _, _ = request(t, http.MethodGet, url) }()
+	<-entered
+	if err := stop(); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("stop returned %v, want it to wrap %v", err, context.DeadlineExceeded)
+	}
+}
+
+func TestServerStopsAlthoughAConnectionNeverAskedAnything(t *testing.T) {
+	url, stop := start(t, http.NotFoundHandler(), time.Millisecond)
+	var dialer net.Dialer
+	unused, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unused.Close() }()
+	// Connections are accepted in order: the first one has been, when the second is answered.
+	if status, _, err := request(t, http.MethodGet, url); err != nil || status != http.StatusNotFound {
+		t.Fatalf("status %d, error %v", status, err)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if _, err := unused.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("read from the unused connection: %v, want it closed", err)
+	}
+}
+
+func TestServerLogsTheTroubleOfConnectionsAsWarnings(t *testing.T) {
+	var unstructured strings.Builder
+	log.SetOutput(&unstructured)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
+	var logged []zapcore.Entry
+	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{}), zapcore.AddSync(io.Discard), zapcore.DebugLevel),
+		zap.Hooks(func(e zapcore.Entry) error {
+			logged = append(logged, e)
+			return nil
+		}))
+	// A server of httptest has a certificate to borrow.
+	borrowed := httptest.NewUnstartedServer(http.NotFoundHandler())
+	borrowed.StartTLS()
+	config := borrowed.TLS.Clone()
+	borrowed.Close()
+	for name, logger := range map[string]*zap.Logger{"a logger": logger, "none": nil} {
+		listener, err := httpserver.Listen(t.Context(), "listen", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		server := &httpserver.Server{Name: "test", Listener: listener, Handler: http.NotFoundHandler(), TLS: config, Grace: time.Minute, Log: logger}
+		go func() { done <- server.Run(ctx) }()
+		status, _, err := request(t, http.MethodGet, "http://"+listener.Addr().String())
+		if err != nil || status != http.StatusBadRequest {
+			t.Errorf("%s: plain HTTP to a TLS port: %d, %v, want 400", name, status, err)
+		}
+		stop()
+		// The connection is done with, and so with its complaint.
+		if err := <-done; err != nil {
+			t.Errorf("%s: stop: %v", name, err)
+		}
+	}
+	if len(logged) != 1 || logged[0].Level != zapcore.WarnLevel || !strings.Contains(logged[0].Message, "TLS handshake error") {
+		t.Errorf("logged %+v, want the one handshake, as a warning", logged)
+	}
+	if unstructured.Len() > 0 {
+		t.Errorf("written past the logger: %s", unstructured.String())
+	}
+}
+
+func TestListenNamesTheFlag(t *testing.T) {
+	taken, err := httpserver.Listen(t.Context(), "listen", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	_, err = httpserver.Listen(t.Context(), "management-listen", taken.Addr().String())
+	if err == nil || !strings.Contains(err.Error(), "--management-listen "+taken.Addr().String()) {
+		t.Errorf("error %v does not name flag and address", err)
+	}
+}
+
+func TestParseAddress(t *testing.T) {
+	for address, loopback := range map[string]bool{
+		"127.0.0.1:80": true, "localhost:80": true, "[::1]:0": true, "127.8.9.1:1": true,
+		":80": false, "0.0.0.0:80": false, "10.0.0.1:80": false, "example.org:80": false,
+	} {
+		if got, err := httpserver.ParseAddress("listen", address); err != nil || got != loopback {
+			t.Errorf("%s: loopback %t, error %v; want %t", address, got, err, loopback)
+		}
+	}
+	for _, address := range []string{"", "80", "127.0.0.1", "127.0.0.1:-1", "127.0.0.1:70000", "127.0.0.1:nosuchport"} {
+		_, err := httpserver.ParseAddress("listen", address)
+		var usage *cli.UsageError
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), "--listen") {
+			t.Errorf("%q: error %v, want a usage error that names --listen", address, err)
+		}
+	}
+}
+
+func TestManagement(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total", Help: "Counts nothing."})
+	registry.MustRegister(counter)
+	var down error
+	management := &httpserver.Management{
+		Ready:   []httpserver.Check{{Name: "database", Func: func(context.Context) error { return down }}},
+		Metrics: registry,
+		Flush:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }),
+		Log:     zap.NewNop(),
+	}
+	url, stop := start(t, management.Handler(), time.Minute)
+	defer func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	expect := func(method, path string, status int, contains string) {
+		t.Helper()
+		got, body, err := request(t, method, url+path)
+		if err != nil || got != status || !strings.Contains(body, contains) {
+			t.Errorf("%s %s: %d %q, error %v; want %d and %q", method, path, got, body, err, status, contains)
+		}
+	}
+	expect(http.MethodGet, "/healthz", http.StatusOK, "ok")
+	expect(http.MethodGet, "/readyz", http.StatusOK, `"database":"ok"`)
+	expect(http.MethodGet, "/metrics", http.StatusOK, "test_total 0")
+	expect(http.MethodPost, "/audit/flush", http.StatusAccepted, "")
+	expect(http.MethodGet, "/debug/pprof/", http.StatusNotFound, "")
+	down = errors.New("password of the database")
+	expect(http.MethodGet, "/readyz", http.StatusServiceUnavailable, `"database":"failed"`)
+	expect(http.MethodGet, "/healthz", http.StatusOK, "ok")
+	if _, body, _ := request(t, http.MethodGet, url+"/readyz"); strings.Contains(body, "password") {
+		t.Errorf("readiness shows the reason to everybody: %s", body)
+	}
+}

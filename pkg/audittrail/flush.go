@@ -1,0 +1,69 @@
+package audittrail
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"kubernaut.ai/pkg/audit"
+)
+
+// Flush asks each service, by the URL of its management port, to store what it
+// owes of a correlation id (of everything, where that is empty). It returns
+// the receipts in the order of the URLs, and an error that names each service
+// that could not prove it and why; each of these may be an *audit.FlushError.
+func Flush(ctx context.Context, client *http.Client, managementURLs []string, correlationID string) ([]audit.Receipt, error) {
+	receipts := make([]audit.Receipt, len(managementURLs))
+	errs := make([]error, len(managementURLs))
+	var all sync.WaitGroup
+	for i, base := range managementURLs {
+		all.Go(func() {
+			receipts[i], errs[i] = audit.RequestFlush(ctx, client, strings.TrimSuffix(base, "/")+"/audit/flush", correlationID)
+		})
+	}
+	all.Wait()
+	return receipts, errors.Join(errs...)
+}
+
+// Flusher makes services store what they owe of a correlation id (of
+// everything, where that is empty), and returns their receipts. A nil error
+// proves that all of them have. It must be safe for concurrent use.
+type Flusher interface {
+	Flush(ctx context.Context, correlationID string) ([]audit.Receipt, error)
+}
+
+// byURL flushes services whose management ports can be reached.
+type byURL struct {
+	client *http.Client
+	urls   []string
+}
+
+func (f byURL) Flush(ctx context.Context, correlationID string) ([]audit.Receipt, error) {
+	return Flush(ctx, f.client, f.urls, correlationID)
+}
+
+// flushAll asks all flushers at once.
+func flushAll(ctx context.Context, flushers []Flusher, correlationID string) ([]audit.Receipt, error) {
+	receipts := make([][]audit.Receipt, len(flushers))
+	errs := make([]error, len(flushers))
+	var all sync.WaitGroup
+	for i, f := range flushers {
+		all.Go(func() { receipts[i], errs[i] = f.Flush(ctx, correlationID) })
+	}
+	all.Wait()
+	return slices.Concat(receipts...), errors.Join(errs...)
+}
+
+// Tokens are the consistency tokens of receipts, each once.
+func Tokens(receipts []audit.Receipt) []string {
+	tokens := []string{}
+	for _, r := range receipts {
+		if r.ConsistencyToken != "" && !slices.Contains(tokens, r.ConsistencyToken) {
+			tokens = append(tokens, r.ConsistencyToken)
+		}
+	}
+	return tokens
+}

@@ -1,0 +1,94 @@
+package dedup_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/services/gateway/internal/dedup"
+)
+
+// slowReader takes a second for each read.
+type slowReader struct {
+	client.Reader
+
+	reads atomic.Int32
+	err   error
+}
+
+func (r *slowReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+	r.reads.Add(1)
+	object.SetName(key.Name)
+	object.SetCreationTimestamp(now())
+	select {
+	case <-time.After(time.Second):
+		return r.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestAStormSharesReadsAndSeesNothingOlderThanItsCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reader := &slowReader{}
+		get := dedup.NewLiveReads(reader)
+		key := types.NamespacedName{Namespace: "a", Name: "b"}
+		call := func() {
+			called := time.Now()
+			r, err := get(t.Context(), key)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			// The fake server stamps the time at which it looked.
+			if r.CreationTimestamp.Time.Before(called) {
+				t.Errorf("called at %v, saw the state of %v", called, r.CreationTimestamp)
+			}
+		}
+		go call()
+		synctest.Wait()
+		<-time.After(time.Millisecond)
+		for range 100 {
+			go call()
+		}
+		synctest.Wait()
+		if n := reader.reads.Load(); n != 1 {
+			t.Errorf("%d reads while the first one is under way, want 1", n)
+		}
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		if n := reader.reads.Load(); n != 2 {
+			t.Errorf("%d reads for 101 calls, want 2", n)
+		}
+	})
+}
+
+func TestACallerThatGoesAwayTakesNobodyWithIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		get := dedup.NewLiveReads(&slowReader{})
+		key := types.NamespacedName{Namespace: "a", Name: "b"}
+		ctx, cancel := context.WithCancel(t.Context())
+		first := make(chan error, 1)
+		second := make(chan error, 1)
+		go func() { _, err := get(ctx, key); first <- err }()
+		go func() { _, err := get(t.Context(), key); second <- err }()
+		synctest.Wait()
+		cancel()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Errorf("the first caller got %v", err)
+		}
+		if err := <-second; err != nil {
+			t.Errorf("the second caller got %v", err)
+		}
+		// The read that the first caller asked for goes on without it.
+		<-time.After(2 * time.Second)
+	})
+}

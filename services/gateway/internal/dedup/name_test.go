@@ -1,0 +1,38 @@
+package dedup_test
+
+import (
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"kubernaut.ai/services/gateway/internal/dedup"
+)
+
+func TestANameSaysItsFingerprintAndNeverComesBack(t *testing.T) {
+	t.Parallel()
+	fingerprint := strings.Repeat("0123456789abcdef", 4)
+	seen := map[string]bool{}
+	for _, uid := range []types.UID{"a", "b", "5b0c8a8e-6f52-4d3c-9a42-0c6a5f6f0c11"} {
+		for transitions := range int32(1000) {
+			name := dedup.Name(fingerprint, uid, transitions)
+			if seen[name] {
+				t.Fatalf("name %s comes back at lease %s, transition %d", name, uid, transitions)
+			}
+			seen[name] = true
+			if name != dedup.Name(fingerprint, uid, transitions) {
+				t.Fatalf("two replicas derive different names from lease %s, transition %d", uid, transitions)
+			}
+			if !strings.HasPrefix(name, "rr-0123456789ab-") || len(name) != len("rr-0123456789ab-")+10 {
+				t.Fatalf("name %s is not rr-<12 hex>-<10 hex>", name)
+			}
+			if complaints := validation.IsDNS1123Label(name); len(complaints) > 0 {
+				t.Fatalf("name %s: %v", name, complaints)
+			}
+		}
+	}
+	if got := dedup.RegisterName(fingerprint); got != "signal-"+fingerprint[:40] {
+		t.Errorf("register %s", got)
+	}
+}

@@ -1,0 +1,311 @@
+package signal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/services/gateway/internal/signal"
+)
+
+func received() time.Time { return time.Date(2026, 11, 23, 9, 36, 0, 123_456_789, time.UTC) }
+
+func body(tb testing.TB, name string) []byte {
+	tb.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return text
+}
+
+func parse(t *testing.T, text []byte) *signal.Notification {
+	t.Helper()
+	n, err := signal.ParseAlertmanager(text, received())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestRealBodiesAreUnderstood(t *testing.T) {
+	t.Parallel()
+	type want struct {
+		name, severity string
+		target         v1alpha1.TargetResource
+		cluster        string
+		resolved       bool
+	}
+	tests := map[string]struct {
+		truncated uint64
+		want      []want
+	}{
+		"one-firing.json": {want: []want{
+			{
+				"KubePodCrashLooping", "critical",
+				v1alpha1.TargetResource{Kind: "Pod", Name: "checkout-7d9c6b5c4-x2x9z", Namespace: "prod-payments"},
+				"prod-eu-1", false,
+			},
+		}},
+		"group-of-three.json": {want: []want{
+			{
+				"KubeDeploymentReplicasMismatch", "Sev2",
+				v1alpha1.TargetResource{Kind: "StatefulSet", Name: "cache", Namespace: "staging-web"},
+				"", false,
+			},
+			{
+				"KubeDeploymentReplicasMismatch", "warning",
+				v1alpha1.TargetResource{Kind: "Deployment", Name: "frontend", Namespace: "staging-web"},
+				"", false,
+			},
+			{
+				"KubeDeploymentReplicasMismatch", "warning",
+				v1alpha1.TargetResource{Kind: "Deployment", Name: "search", Namespace: "staging-web"},
+				"", false,
+			},
+		}},
+		"resolved-and-firing.json": {want: []want{
+			{
+				"KubePodCrashLooping", "critical",
+				v1alpha1.TargetResource{Kind: "Pod", Name: "checkout-7d9c6b5c4-x2x9z", Namespace: "prod-payments"},
+				"prod-eu-1", true,
+			},
+			{
+				"KubePodCrashLooping", "critical",
+				v1alpha1.TargetResource{Kind: "Pod", Name: "checkout-7d9c6b5c4-zz111", Namespace: "prod-payments"},
+				"", false,
+			},
+		}},
+		"truncated.json": {truncated: 1, want: []want{
+			{"KubeNodeUnreachable", "critical", v1alpha1.TargetResource{Kind: "Node", Name: "n1"}, "", false},
+			{"KubeNodeUnreachable", "critical", v1alpha1.TargetResource{Kind: "Node", Name: "n2"}, "", false},
+		}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := parse(t, body(t, name))
+			if n.Truncated != test.truncated {
+				t.Errorf("truncated %d, want %d", n.Truncated, test.truncated)
+			}
+			if len(n.Observations) != len(test.want) {
+				t.Fatalf("%d observations, want %d", len(n.Observations), len(test.want))
+			}
+			for i, w := range test.want {
+				o := n.Observations[i]
+				got := want{o.Spec.SignalName, o.Spec.Severity, o.Spec.TargetResource, o.Cluster, o.Resolved}
+				if got != w {
+					t.Errorf("observation %d: got %+v, want %+v", i, got, w)
+				}
+				if o.Resolved == o.ResolvedAt.IsZero() {
+					t.Errorf("observation %d: resolved %v but ends at %v", i, o.Resolved, o.ResolvedAt)
+				}
+			}
+		})
+	}
+}
+
+func TestTheSpecKeepsWhatTheAlertSaid(t *testing.T) {
+	t.Parallel()
+	spec := parse(t, body(t, "one-firing.json")).Observations[0].Spec
+	if got, want := spec.SignalSource, "http://alertmanager.example:9093"; got != want {
+		t.Errorf("source %q, want %q", got, want)
+	}
+	if got, want := spec.FiringTime.UTC(), time.Date(2026, 11, 23, 9, 35, 44, 394_726_000, time.UTC); !got.Equal(want) {
+		t.Errorf("firing time %v, want %v in microseconds", got, want)
+	}
+	if got, want := spec.ReceivedTime.UTC(), received().Truncate(time.Microsecond); !got.Equal(want) {
+		t.Errorf("received time %v, want %v", got, want)
+	}
+	if got, want := spec.Labels["container"], "checkout"; got != want {
+		t.Errorf("label container %q, want %q", got, want)
+	}
+	if spec.Annotations["runbook_url"] == "" {
+		t.Error("the runbook annotation is lost")
+	}
+	if !json.Valid([]byte(spec.OriginalPayload)) || !strings.Contains(spec.OriginalPayload, "31148f516686f4f6") {
+		t.Errorf("original payload %q", spec.OriginalPayload)
+	}
+	var provided map[string]any
+	if err := json.Unmarshal([]byte(spec.ProviderData), &provided); err != nil || provided["receiver"] != "one" {
+		t.Errorf("provider data %q: %v", spec.ProviderData, err)
+	}
+}
+
+const valid = `{"version":"4","alerts":[{"status":"firing","labels":{"alertname":"A"},"startsAt":"2026-11-23T09:35:44Z"}]}`
+
+func TestUnusableBodiesNameTheirFields(t *testing.T) {
+	t.Parallel()
+	only := func(alert string) string { return `{"version":"4","alerts":[` + alert + `]}` }
+	tests := map[string]struct {
+		body   string
+		fields []string
+	}{
+		"empty":                     {``, []string{"body"}},
+		"not json":                  {`alert!`, []string{"body"}},
+		"cut off":                   {valid[:40], []string{"body"}},
+		"not an object":             {`[]`, []string{"body"}},
+		"null":                      {`null`, []string{"alerts", "version"}},
+		"more after the document":   {valid + `{}`, []string{"body"}},
+		"older format":              {strings.Replace(valid, `"4"`, `"3"`, 1), []string{"version"}},
+		"version of a wrong type":   {strings.Replace(valid, `"4"`, `4`, 1), []string{"version"}},
+		"no alerts":                 {`{"version":"4","alerts":[]}`, []string{"alerts"}},
+		"alerts of a wrong type":    {`{"version":"4","alerts":"x"}`, []string{"alerts"}},
+		"negative truncated":        {strings.Replace(valid, `{`, `{"truncatedAlerts":-1,`, 1), []string{"truncatedAlerts"}},
+		"null alert":                {only(`null`), []string{"alerts[0].labels.alertname", "alerts[0].startsAt", "alerts[0].status"}},
+		"no labels":                 {only(`{"status":"firing","startsAt":"2026-11-23T09:35:44Z"}`), []string{"alerts[0].labels.alertname"}},
+		"blank alertname":           {strings.Replace(valid, `"A"`, `" "`, 1), []string{"alerts[0].labels.alertname"}},
+		"long alertname":            {strings.Replace(valid, `"A"`, `"`+strings.Repeat("A", 254)+`"`, 1), []string{"alerts[0].labels.alertname"}},
+		"alertname of a wrong type": {strings.Replace(valid, `"A"`, `1`, 1), []string{"alerts[0].labels"}},
+		"unknown status":            {strings.Replace(valid, `firing`, `pending`, 1), []string{"alerts[0].status"}},
+		"no start":                  {strings.Replace(valid, `,"startsAt":"2026-11-23T09:35:44Z"`, ``, 1), []string{"alerts[0].startsAt"}},
+		"start is no time":          {strings.Replace(valid, `2026-11-23T09:35:44Z`, `yesterday`, 1), []string{"alerts[0].startsAt"}},
+		"start before time":         {strings.Replace(valid, `2026-11-23`, `0001-01-01`, 1), []string{"alerts[0].startsAt"}},
+		"end is no time": {
+			only(`{"status":"resolved","labels":{"alertname":"A"},"startsAt":"2026-11-23T09:35:44Z","endsAt":"soon"}`),
+			[]string{"alerts[0].endsAt"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n, err := signal.ParseAlertmanager([]byte(test.body), received())
+			var invalid *signal.InvalidError
+			if !errors.As(err, &invalid) || n != nil {
+				t.Fatalf("got %v, %v; want an InvalidError and nothing else", n, err)
+			}
+			for _, field := range test.fields {
+				if invalid.Fields[field] == "" {
+					t.Errorf("field %s is not named in %v", field, invalid.Fields)
+				}
+			}
+			if len(invalid.Fields) != len(test.fields) {
+				t.Errorf("fields %v, want %v", invalid.Fields, test.fields)
+			}
+		})
+	}
+}
+
+func TestOneUnusableAlertDoesNotTakeTheOthersWithIt(t *testing.T) {
+	t.Parallel()
+	for bad, field := range map[string]string{`{"status":"firing"}`: "alerts[1].labels.alertname", `"alert"`: "alerts[1]"} {
+		n := parse(t, []byte(strings.Replace(valid, `"}]}`, `"},`+bad+`]}`, 1)))
+		if len(n.Observations) != 2 || n.Observations[0].Invalid != nil || n.Observations[0].Spec.SignalName != "A" {
+			t.Fatalf("observations %+v", n.Observations)
+		}
+		if invalid := n.Observations[1].Invalid; invalid == nil || invalid.Fields[field] == "" {
+			t.Errorf("%s: %v does not name %s", bad, invalid, field)
+		}
+	}
+}
+
+func TestABodyThatIsWrongEverywhereGetsABoundedAnswer(t *testing.T) {
+	t.Parallel()
+	text := `{"version":"4","alerts":[{}` + strings.Repeat(`,{}`, 10_000) + `]}`
+	_, err := signal.ParseAlertmanager([]byte(text), received())
+	var invalid *signal.InvalidError
+	if !errors.As(err, &invalid) {
+		t.Fatal(err)
+	}
+	if len(invalid.Fields) > 33 || invalid.Fields["..."] == "" {
+		t.Errorf("%d fields, the rest as %q", len(invalid.Fields), invalid.Fields["..."])
+	}
+}
+
+func TestUnknownFieldsAreIgnored(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(valid, `{"version"`, `{"invented":{"later":[1]},"version"`, 1)
+	text = strings.Replace(text, `"status"`, `"alsoInvented":true,"status"`, 1)
+	if n := parse(t, []byte(text)); len(n.Observations) != 1 {
+		t.Errorf("%d observations, want 1", len(n.Observations))
+	}
+}
+
+func TestWhatSourcesSendIsBounded(t *testing.T) {
+	t.Parallel()
+	labels := map[string]string{"alertname": "A", "zero": "a\x00b", "severity": strings.Repeat("é", 63)}
+	for i := range 500 {
+		labels["label_"+strings.Repeat("x", i)] = strings.Repeat("ü", i*20)
+	}
+	text, err := json.Marshal(map[string]any{
+		"version": "4", "groupKey": strings.Repeat("k", 40_000), "groupLabels": labels,
+		"alerts": []any{map[string]any{
+			"status": "firing", "labels": labels, "annotations": labels, "startsAt": "2026-11-23T09:35:44Z",
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkBounds(t, parse(t, text))
+}
+
+// checkBounds holds a notification against the schema of the resource.
+func checkBounds(t *testing.T, n *signal.Notification) {
+	t.Helper()
+	for _, o := range n.Observations {
+		if o.Invalid != nil {
+			continue // it has no spec
+		}
+		s := o.Spec
+		for what, text := range map[string]struct {
+			value       string
+			least, most int
+		}{
+			"signalName":      {s.SignalName, 1, 253},
+			"signalSource":    {s.SignalSource, 1, 253},
+			"severity":        {s.Severity, 0, 63},
+			"target.kind":     {s.TargetResource.Kind, 1, 63},
+			"target.name":     {s.TargetResource.Name, 1, 253},
+			"target.ns":       {s.TargetResource.Namespace, 0, 63},
+			"providerData":    {s.ProviderData, 0, 16384},
+			"originalPayload": {s.OriginalPayload, 0, 65536},
+		} {
+			if c := utf8.RuneCountInString(text.value); c < text.least || c > text.most || !utf8.ValidString(text.value) {
+				t.Errorf("%s has %d characters, want %d to %d of valid UTF-8", what, c, text.least, text.most)
+			}
+		}
+		for _, pairs := range []map[string]string{s.Labels, s.Annotations} {
+			if len(pairs) > 128 {
+				t.Errorf("%d labels or annotations", len(pairs))
+			}
+			for value := range maps.Values(pairs) {
+				if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
+					t.Errorf("value %q cannot be stored", value)
+				}
+			}
+		}
+		text, err := json.Marshal(s)
+		if err != nil || len(text) > 1<<20 {
+			t.Errorf("the spec takes %d bytes as JSON: %v", len(text), err)
+		}
+	}
+}
+
+func FuzzParseAlertmanager(f *testing.F) {
+	for _, name := range []string{"one-firing.json", "group-of-three.json", "resolved-and-firing.json", "truncated.json"} {
+		f.Add(body(f, name))
+	}
+	f.Add([]byte(valid))
+	f.Add([]byte(strings.Replace(valid, `"alerts":[`, `"alerts":[{},`, 1)))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		n, err := signal.ParseAlertmanager(text, received())
+		if err != nil {
+			var invalid *signal.InvalidError
+			if !errors.As(err, &invalid) || len(invalid.Fields) == 0 {
+				t.Fatalf("error %v names no field", err)
+			}
+			return
+		}
+		if len(n.Observations) == 0 {
+			t.Fatal("a notification without a signal was accepted")
+		}
+		checkBounds(t, n)
+	})
+}

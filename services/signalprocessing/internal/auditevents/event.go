@@ -1,0 +1,99 @@
+package auditevents
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audit"
+)
+
+// Category of every event of this service.
+const Category = "signalprocessing"
+
+// The types of the events.
+const (
+	TypePhaseTransition        = "signalprocessing.phase.transition"
+	TypeEnrichmentCompleted    = "signalprocessing.enrichment.completed"
+	TypeClassificationDecision = "signalprocessing.classification.decision"
+	TypeBusinessClassified     = "signalprocessing.business.classified"
+	TypeSignalProcessed        = "signalprocessing.signal.processed"
+	TypeErrorOccurred          = "signalprocessing.error.occurred"
+)
+
+const (
+	actorType    = "service"
+	actorID      = "signalprocessing"
+	resourceType = "SignalProcessing"
+)
+
+// Step is one step of one resource: what an event's id is derived from,
+// together with the event's content.
+type Step struct {
+	// Resource being processed.
+	Resource *v1alpha1.SignalProcessing
+	// Phase in which the step is made.
+	Phase v1alpha1.ProcessingPhase
+	// Attempt counts the failed attempts of the phase before this step.
+	Attempt int32
+}
+
+// StepOf is the next step of a resource, as its status tells.
+func StepOf(sp *v1alpha1.SignalProcessing) Step {
+	phase := sp.Status.Phase
+	if phase == "" {
+		phase = v1alpha1.ProcessingPending
+	}
+	return Step{Resource: sp, Phase: phase, Attempt: sp.Status.Attempt}
+}
+
+// content is everything of an event that its id stands for.
+type content struct {
+	Type         string          `json:"type"`
+	Action       string          `json:"action"`
+	Outcome      audit.Outcome   `json:"outcome"`
+	Severity     string          `json:"severity"`
+	ErrorCode    string          `json:"error_code"`
+	ErrorMessage string          `json:"error_message"`
+	Data         json.RawMessage `json:"data"`
+}
+
+// event makes the event of a step. took is how long the step's work lasted;
+// it is no part of the event's identity.
+func (s Step) event(c content, data any, took *time.Duration) (*audit.Event, error) {
+	encoded, err := json.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("encode data of %s: %w", c.Type, err)
+	}
+	c.Data = encoded
+	identity, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", c.Type, err)
+	}
+	digest := sha256.Sum256(identity)
+	sp := s.Resource
+	return &audit.Event{
+		ID: audit.DerivedID(sp.CreationTimestamp.Time,
+			string(sp.UID), strconv.FormatInt(sp.Generation, 10), string(s.Phase),
+			c.Type, strconv.FormatInt(int64(s.Attempt), 10), hex.EncodeToString(digest[:])),
+		Type:          c.Type,
+		Category:      Category,
+		Action:        c.Action,
+		Outcome:       c.Outcome,
+		CorrelationID: sp.Spec.RemediationRequestRef.Name,
+		Data:          encoded,
+		ActorType:     actorType,
+		ActorID:       actorID,
+		ResourceType:  resourceType,
+		ResourceID:    sp.Name,
+		Namespace:     sp.Namespace,
+		Severity:      c.Severity,
+		Duration:      took,
+		ErrorCode:     c.ErrorCode,
+		ErrorMessage:  c.ErrorMessage,
+	}, nil
+}

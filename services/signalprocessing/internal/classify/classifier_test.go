@@ -1,0 +1,307 @@
+package classify_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/services/signalprocessing/internal/classify"
+)
+
+// valid is a bundle that decides the same about everything.
+const valid = `package kubernaut
+severity.decision := {"value": "high", "source": "test", "confidence": 50}
+environment.decision := {"value": "staging", "source": "test", "confidence": 50}
+priority.decision := {"value": "P1", "source": "test", "confidence": 50}
+business.decision := {"unit": "u", "serviceOwner": "o", "criticality": "low", "sla": "1h"}
+`
+
+func newClassifier(t *testing.T, source string, o classify.Options) (*classify.Classifier, error) {
+	t.Helper()
+	bundle, err := classify.LoadBundle(fstest.MapFS{"p/policy.rego": {Data: []byte(source)}}, "p", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return classify.New(t.Context(), bundle, o)
+}
+
+func builtIn(t *testing.T) *classify.Classifier {
+	t.Helper()
+	bundle, err := classify.BuiltIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := classify.New(t.Context(), bundle, classify.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func signal(severity, namespace string, labels map[string]string) *v1alpha1.Signal {
+	return &v1alpha1.Signal{
+		SignalName: "KubePodCrashLooping", SignalType: v1alpha1.SignalTypeAlert, SignalSource: "alertmanager", Severity: severity, Labels: labels,
+		TargetResource: v1alpha1.TargetResource{Kind: "Pod", Name: "web-0", Namespace: namespace},
+	}
+}
+
+func TestSeverityOfWhatSourcesSay(t *testing.T) {
+	t.Parallel()
+	c := builtIn(t)
+	for want, words := range map[v1alpha1.Severity][]string{
+		v1alpha1.SeverityCritical: {"critical", "CRITICAL", "crit", "fatal", "emergency", "panic", "disaster", "page", "blocker", "Sev0", "Sev1", "sev-1", "SEV 1", "P0", "P1"},
+		v1alpha1.SeverityHigh:     {"high", "High", "error", "err", "major", "severe", "Sev2", "sev_2", "P2"},
+		v1alpha1.SeverityMedium:   {"medium", "moderate", "average", "warning", "Warning", "warn", "minor", "Sev3", "P3"},
+		v1alpha1.SeverityLow:      {"low", "info", "informational", "notice", "normal", "debug", "none", "Sev4", "Sev5", "P4", "P5"},
+		v1alpha1.SeverityUnknown:  {"", " ", "purple", "sev9", "critical-ish", "1"},
+	} {
+		for _, word := range words {
+			got, err := c.Classify(t.Context(), classify.NewInput(signal(word, "shop", nil), nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Severity.Value != want || got.PolicyError != "" {
+				t.Errorf("severity of %q = %+v %s, want %s", word, got.Severity, got.PolicyError, want)
+			}
+		}
+	}
+}
+
+func TestEnvironmentByBestEvidence(t *testing.T) {
+	t.Parallel()
+	c := builtIn(t)
+	for name, test := range map[string]struct {
+		namespace       string
+		namespaceLabels map[string]string
+		targetLabels    map[string]string
+		signalLabels    map[string]string
+		want            v1alpha1.Environment
+		source          string
+		confidence      int32
+	}{
+		"namespace label": {
+			"prod-shop",
+			map[string]string{"environment": "Staging"},
+			map[string]string{"env": "dev"},
+			map[string]string{"cluster": "prod"},
+			v1alpha1.EnvironmentStaging, "namespace-label", 95,
+		},
+		"target label": {
+			"prod-shop",
+			map[string]string{"environment": "blue"},
+			map[string]string{"env": "dev"},
+			map[string]string{"cluster": "prod"},
+			v1alpha1.EnvironmentDevelopment, "target-label", 85,
+		},
+		"namespace name": {"prod-shop", nil, nil, map[string]string{"cluster": "dev"}, v1alpha1.EnvironmentProduction, "namespace-name", 70},
+		"cluster":        {"shop", nil, nil, map[string]string{"cluster": "eu-test-1"}, v1alpha1.EnvironmentTest, "signal-cluster", 60},
+		"nothing":        {"shop", nil, nil, nil, v1alpha1.EnvironmentUnknown, "default", 0},
+		"no namespace":   {"", nil, map[string]string{"env": "live"}, nil, v1alpha1.EnvironmentProduction, "target-label", 85},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			found := &v1alpha1.EnrichedContext{NamespaceLabels: test.namespaceLabels, TargetLabels: test.targetLabels}
+			got, err := c.Classify(t.Context(), classify.NewInput(signal("info", test.namespace, test.signalLabels), found))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := v1alpha1.EnvironmentDecision{Value: test.want, Decision: v1alpha1.Decision{Source: test.source, ConfidencePercent: test.confidence}}
+			if got.Environment != want {
+				t.Errorf("environment = %+v, want %+v", got.Environment, want)
+			}
+		})
+	}
+}
+
+func TestNamespaceIsItsOwnNamespace(t *testing.T) {
+	t.Parallel()
+	s := signal("info", "", nil)
+	s.TargetResource = v1alpha1.TargetResource{Kind: "Namespace", Name: "shop-prod"}
+	got, err := builtIn(t).Classify(t.Context(), classify.NewInput(s, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Environment.Value != v1alpha1.EnvironmentProduction {
+		t.Errorf("environment = %+v", got.Environment)
+	}
+}
+
+func TestPriorityAndBusiness(t *testing.T) {
+	t.Parallel()
+	c := builtIn(t)
+	in := classify.NewInput(signal("critical", "prod-shop", nil), &v1alpha1.EnrichedContext{
+		NamespaceLabels:      map[string]string{"team": "checkout", "kubernaut.ai/criticality": "high"},
+		NamespaceAnnotations: map[string]string{"kubernaut.ai/business-unit": "Retail & Online", "kubernaut.ai/sla": "4h"},
+	})
+	classified, err := c.Classify(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Decided(&classified.Severity, &classified.Environment)
+	got, err := c.Categorize(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := v1alpha1.PriorityDecision{Value: v1alpha1.PriorityP0, Decision: v1alpha1.Decision{Source: "matrix", ConfidencePercent: 70}}
+	if got.Priority != want {
+		t.Errorf("priority = %+v, want %+v", got.Priority, want)
+	}
+	business := v1alpha1.Business{Unit: "Retail & Online", ServiceOwner: "checkout", Criticality: "high", SLA: "4h"}
+	if got.Business != business {
+		t.Errorf("business = %+v, want %+v", got.Business, business)
+	}
+	if got.InputSHA256 == classified.InputSHA256 {
+		t.Error("the decisions are part of the input, and its digest did not change")
+	}
+}
+
+func TestSameInputSameEvidence(t *testing.T) {
+	t.Parallel()
+	c := builtIn(t)
+	labels := map[string]string{"a": "1", "b": "2", "c": "3", "d": "4"}
+	first, err := c.Classify(t.Context(), classify.NewInput(signal("critical", "shop", labels), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		again, err := c.Classify(t.Context(), classify.NewInput(signal("critical", "shop", labels), nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again != first {
+			t.Fatalf("%+v, then %+v", first, again)
+		}
+	}
+	other, err := c.Classify(t.Context(), classify.NewInput(signal("critical", "shop", nil), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other.InputSHA256 == first.InputSHA256 {
+		t.Error("another input has the same digest")
+	}
+}
+
+func TestFailedPolicyDecidesTheDefault(t *testing.T) {
+	t.Parallel()
+	endless := `{"value": x, "source": "test", "confidence": 1} if { x := count([1 | some i in numbers.range(1, 100000); some j in numbers.range(1, 100000); i == j]) }`
+	for name, test := range map[string]struct{ replace, with, reason string }{
+		"off the scale":      {`"value": "high"`, `"value": "enormous"`, `value "enormous" is not on the scale`},
+		"confidence":         {`"test", "confidence": 50`, `"test", "confidence": 101`, "confidence 101 is not between 0 and 100"},
+		"no source":          {`"value": "high", "source": "test"`, `"value": "high"`, "source"},
+		"not an object":      {`{"value": "high", "source": "test", "confidence": 50}`, `["high"]`, "unusable answer"},
+		"undefined":          {`{"value": "high", "source": "test", "confidence": 50}`, `"x" if input.nothing`, "is undefined"},
+		"longer than it may": {`{"value": "high", "source": "test", "confidence": 50}`, endless, "took longer than"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			source := strings.Replace(valid, test.replace, test.with, 1)
+			if source == valid {
+				t.Fatal("nothing was replaced")
+			}
+			var o classify.Options
+			if test.with == endless {
+				o.Deadline = 20 * time.Millisecond
+			}
+			c, err := newClassifier(t, source, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.Classify(t.Context(), classify.NewInput(signal("info", "shop", nil), nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := v1alpha1.SeverityDecision{Value: v1alpha1.SeverityUnknown, Decision: v1alpha1.Decision{Source: classify.SourcePolicyError}}
+			if got.Severity != want {
+				t.Errorf("severity = %+v, want %+v", got.Severity, want)
+			}
+			if !strings.Contains(got.PolicyError, test.reason) {
+				t.Errorf("reason = %q, want it to say %q", got.PolicyError, test.reason)
+			}
+		})
+	}
+}
+
+func TestFailedCategorizationIsP3(t *testing.T) {
+	t.Parallel()
+	source := strings.NewReplacer(`"P1"`, `"P9"`, `"low"`, `"enormous"`).Replace(valid)
+	c, err := newClassifier(t, source, classify.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Categorize(t.Context(), classify.NewInput(signal("info", "shop", nil), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Priority.Value != v1alpha1.PriorityP3 || got.Priority.Source != classify.SourcePolicyError || got.Business != (v1alpha1.Business{Criticality: "unknown"}) {
+		t.Errorf("got %+v", got)
+	}
+	for _, part := range []string{`"P9"`, `"enormous"`} {
+		if !strings.Contains(got.PolicyError, part) {
+			t.Errorf("reason = %q, want it to name %s", got.PolicyError, part)
+		}
+	}
+}
+
+func TestEndedContextDecidesNothing(t *testing.T) {
+	t.Parallel()
+	c := builtIn(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Classify(ctx, classify.NewInput(signal("info", "shop", nil), nil)); !errors.Is(err, context.Canceled) {
+		t.Errorf("Classify: %v", err)
+	}
+	if _, err := c.Categorize(ctx, classify.NewInput(signal("info", "shop", nil), nil)); !errors.Is(err, context.Canceled) {
+		t.Errorf("Categorize: %v", err)
+	}
+}
+
+func TestUnusableBundleIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ source, reason string }{
+		"does not parse":     {"package kubernaut\nseverity.decision := {", "parse policies of test"},
+		"does not compile":   {valid + "x := y\n", "compile policies of test"},
+		"network":            {valid + `x := http.send({"method": "get", "url": "http://127.0.0.1"})`, "undefined function http.send"},
+		"clock":              {valid + `x := time.now_ns()`, "undefined function time.now_ns"},
+		"missing a decision": {strings.Replace(valid, "priority.decision", "priority.other", 1), "define no data.kubernaut.priority.decision"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := newClassifier(t, test.source, classify.Options{}); err == nil || !strings.Contains(err.Error(), test.reason) {
+				t.Errorf("error = %v, want it to say %q", err, test.reason)
+			}
+		})
+	}
+	if _, err := newClassifier(t, valid, classify.Options{Deadline: -1}); err == nil {
+		t.Error("a negative deadline was accepted")
+	}
+}
+
+func TestBundleDigest(t *testing.T) {
+	t.Parallel()
+	load := func(files fstest.MapFS) classify.Bundle {
+		t.Helper()
+		b, err := classify.LoadBundle(files, "p", "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	base := load(fstest.MapFS{"p/a.rego": {Data: []byte("package a")}})
+	tests := load(fstest.MapFS{"p/a.rego": {Data: []byte("package a")}, "p/a_test.rego": {Data: []byte("package a_test")}})
+	if base.SHA256 != tests.SHA256 {
+		t.Error("tests changed the digest")
+	}
+	if base.SHA256 == load(fstest.MapFS{"p/b.rego": {Data: []byte("package a")}}).SHA256 {
+		t.Error("a file's name did not change the digest")
+	}
+	if base.SHA256 == load(fstest.MapFS{"p/a.rego": {Data: []byte("package a\n")}}).SHA256 {
+		t.Error("a file's content did not change the digest")
+	}
+	if _, err := classify.LoadBundle(fstest.MapFS{}, "p", "test"); err == nil {
+		t.Error("a bundle without policies was accepted")
+	}
+}

@@ -1,0 +1,206 @@
+package processing
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/signalprocessing/internal/auditevents"
+	"kubernaut.ai/services/signalprocessing/internal/classify"
+	"kubernaut.ai/services/signalprocessing/internal/enrich"
+)
+
+// plan is a step that is decided and not yet made.
+type plan struct {
+	// events to record, in this order, before status is written.
+	events []*audit.Event
+	status v1alpha1.SignalProcessingStatus
+	// retryAfter is the wait before the next attempt; zero where the written
+	// status itself leads to the next step.
+	retryAfter time.Duration
+}
+
+// with adds an event to the plan.
+func (p *plan) with(e *audit.Event, err error) error {
+	if err != nil {
+		return fmt.Errorf("build audit event: %w", err)
+	}
+	p.events = append(p.events, e)
+	return nil
+}
+
+// to completes a plan that leads to another phase.
+func (p *plan) to(step auditevents.Step, next v1alpha1.ProcessingPhase, message string) (*plan, error) {
+	p.status.Phase = next
+	p.status.Attempt = 0
+	p.status.Message = limited(message)
+	if err := p.with(step.Transition(next)); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// plan decides the next step of a resource that is not settled.
+func (r *Reconciler) plan(ctx context.Context, sp *v1alpha1.SignalProcessing) (*plan, error) {
+	step := auditevents.StepOf(sp)
+	if sp.Status.Phase != "" && sp.Status.ObservedGeneration != sp.Generation {
+		return r.restart(step)
+	}
+	switch step.Phase {
+	case v1alpha1.ProcessingPending:
+		return r.start(step)
+	case v1alpha1.ProcessingEnriching:
+		return r.enrich(ctx, step)
+	case v1alpha1.ProcessingClassifying:
+		return r.classify(ctx, step)
+	case v1alpha1.ProcessingCategorizing:
+		return r.categorize(ctx, step)
+	case v1alpha1.ProcessingCompleted, v1alpha1.ProcessingFailed:
+	}
+	return nil, fmt.Errorf("phase %q has no next step", step.Phase)
+}
+
+// restart leads a new generation back to Pending, with nothing of the old one left.
+func (r *Reconciler) restart(step auditevents.Step) (*plan, error) {
+	generation := step.Resource.Generation
+	p := &plan{status: v1alpha1.SignalProcessingStatus{ObservedGeneration: generation}}
+	r.untouched(&p.status)
+	return p.to(step, v1alpha1.ProcessingPending, fmt.Sprintf("generation %d is to be processed", generation))
+}
+
+func (r *Reconciler) start(step auditevents.Step) (*plan, error) {
+	now := metav1.NewMicroTime(r.Clock.Now())
+	p := &plan{status: v1alpha1.SignalProcessingStatus{ObservedGeneration: step.Resource.Generation, StartedAt: &now}}
+	p.status.Conditions = step.Resource.Status.DeepCopy().Conditions
+	r.untouched(&p.status)
+	return p.to(step, v1alpha1.ProcessingEnriching, "asking the cluster about the target")
+}
+
+func (r *Reconciler) enrich(ctx context.Context, step auditevents.Step) (*plan, error) {
+	work, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
+	start := r.Clock.Now()
+	found, err := r.Enricher.Enrich(work, step.Resource.Spec.Signal.TargetResource)
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("enrich: %w", ctx.Err())
+	case err != nil:
+		return r.failed(step, err)
+	}
+	p := &plan{status: *step.Resource.Status.DeepCopy()}
+	p.status.Context = found
+	if err := p.with(step.Enriched(found, r.Clock.Since(start))); err != nil {
+		return nil, err
+	}
+	reason, message := "Enriched", "the target was found"
+	if found.Degraded {
+		reason, message = "Degraded", found.DegradedReason
+	}
+	r.condition(&p.status, v1alpha1.ConditionEnrichmentComplete, metav1.ConditionTrue, reason, message)
+	return p.to(step, v1alpha1.ProcessingClassifying, message)
+}
+
+// failed plans another attempt, or the end where there were enough.
+func (r *Reconciler) failed(step auditevents.Step, cause error) (*plan, error) {
+	code, stable := enrich.Describe(cause)
+	final := step.Attempt+1 >= r.options.MaxAttempts
+	p := &plan{status: *step.Resource.Status.DeepCopy()}
+	p.status.Attempt = step.Attempt + 1
+	p.status.Message = limited(fmt.Sprintf("attempt %d of %d: %v", step.Attempt+1, r.options.MaxAttempts, cause))
+	r.condition(&p.status, v1alpha1.ConditionEnrichmentComplete, metav1.ConditionFalse, reasonOf(code), p.status.Message)
+	if err := p.with(step.Failed(auditevents.Failure{Code: code, Message: stable, Final: final})); err != nil {
+		return nil, err
+	}
+	if !final {
+		p.retryAfter = r.backoff(step.Attempt)
+		return p, nil
+	}
+	message := p.status.Message
+	if err := r.end(p, step, v1alpha1.ProcessingFailed, message); err != nil {
+		return nil, err
+	}
+	attempts := p.status.Attempt
+	if _, err := p.to(step, v1alpha1.ProcessingFailed, message); err != nil {
+		return nil, err
+	}
+	p.status.Attempt = attempts
+	return p, nil
+}
+
+// backoff is the wait after the failed attempt with this index, from 0.
+func (r *Reconciler) backoff(attempt int32) time.Duration {
+	wait := r.options.FirstBackoff
+	for range attempt {
+		if wait *= 2; wait >= r.options.MaxBackoff {
+			return r.options.MaxBackoff
+		}
+	}
+	return wait
+}
+
+func (r *Reconciler) classify(ctx context.Context, step auditevents.Step) (*plan, error) {
+	sp := step.Resource
+	start := r.Clock.Now()
+	decided, err := r.Classifier.Classify(ctx, classify.NewInput(&sp.Spec.Signal, sp.Status.Context))
+	if err != nil {
+		return nil, fmt.Errorf("classify: %w", err)
+	}
+	p := &plan{status: *sp.Status.DeepCopy()}
+	policy := r.Classifier.Policy()
+	p.status.Severity, p.status.Environment, p.status.Policy = &decided.Severity, &decided.Environment, &policy
+	if err := p.with(step.Classified(decided.Severity, decided.Environment, evidence(policy, decided.Evidence), r.Clock.Since(start))); err != nil {
+		return nil, err
+	}
+	message := fmt.Sprintf("severity %s (%s), environment %s (%s)",
+		decided.Severity.Value, decided.Severity.Source, decided.Environment.Value, decided.Environment.Source)
+	r.decision(&p.status, v1alpha1.ConditionClassificationComplete, "Classified", message, decided.PolicyError)
+	return p.to(step, v1alpha1.ProcessingCategorizing, message)
+}
+
+func (r *Reconciler) categorize(ctx context.Context, step auditevents.Step) (*plan, error) {
+	sp := step.Resource
+	in := classify.NewInput(&sp.Spec.Signal, sp.Status.Context)
+	in.Decided(sp.Status.Severity, sp.Status.Environment)
+	start := r.Clock.Now()
+	decided, err := r.Classifier.Categorize(ctx, in)
+	if err != nil {
+		return nil, fmt.Errorf("categorize: %w", err)
+	}
+	p := &plan{status: *sp.Status.DeepCopy()}
+	policy := r.Classifier.Policy()
+	p.status.Priority, p.status.Business, p.status.Policy = &decided.Priority, &decided.Business, &policy
+	if err := p.with(step.Categorized(decided.Priority, decided.Business, evidence(policy, decided.Evidence), r.Clock.Since(start))); err != nil {
+		return nil, err
+	}
+	message := "priority " + string(decided.Priority.Value)
+	r.decision(&p.status, v1alpha1.ConditionCategorizationComplete, "Categorized", message, decided.PolicyError)
+	if err := r.end(p, step, v1alpha1.ProcessingCompleted, "classified with "+message); err != nil {
+		return nil, err
+	}
+	return p.to(step, v1alpha1.ProcessingCompleted, p.status.Message)
+}
+
+// end completes the status of a last step and adds the event that processing is over.
+func (r *Reconciler) end(p *plan, step auditevents.Step, phase v1alpha1.ProcessingPhase, message string) error {
+	now := metav1.NewMicroTime(r.Clock.Now())
+	p.status.Phase, p.status.CompletedAt, p.status.Message = phase, &now, limited(message)
+	ready := metav1.ConditionTrue
+	if phase == v1alpha1.ProcessingFailed {
+		ready = metav1.ConditionFalse
+	}
+	r.condition(&p.status, v1alpha1.ConditionReady, ready, string(phase), message)
+	var took time.Duration
+	if p.status.StartedAt != nil {
+		// Another leader's clock may have been ahead of this one's.
+		took = max(now.Sub(p.status.StartedAt.Time), 0)
+	}
+	return p.with(step.Processed(&p.status, took))
+}
+
+func evidence(policy v1alpha1.Policy, e classify.Evidence) auditevents.Evidence {
+	return auditevents.Evidence{Policy: policy, InputSHA256: e.InputSHA256, PolicyError: e.PolicyError}
+}

@@ -1,0 +1,95 @@
+package remediationrequest
+
+import (
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kubernaut.ai/api/v1alpha1"
+)
+
+// ConditionProcessed is true when the request's signal is classified, false
+// when that failed, and unknown before.
+const ConditionProcessed = "SignalProcessed"
+
+// ours tells whether the request is in a phase that signal processing leads.
+func ours(phase v1alpha1.RemediationPhase) bool {
+	switch phase {
+	case "", v1alpha1.RemediationPending, v1alpha1.RemediationProcessing, v1alpha1.RemediationAwaitingApproval:
+		return true
+	case v1alpha1.RemediationApproved, v1alpha1.RemediationRejected, v1alpha1.RemediationExecuting,
+		v1alpha1.RemediationCompleted, v1alpha1.RemediationFailed, v1alpha1.RemediationTimedOut, v1alpha1.RemediationSkipped:
+	}
+	return false
+}
+
+// mirrored is the part of a request's status that follows from its
+// SignalProcessing: the fields that this service owns, and no others.
+func mirrored(rr *v1alpha1.RemediationRequest, sp *v1alpha1.SignalProcessing, now metav1.Time) *v1alpha1.RemediationRequestStatus {
+	status := &v1alpha1.RemediationRequestStatus{
+		ObservedGeneration:  rr.Generation,
+		SignalProcessingRef: sp.Name,
+		Message:             sp.Status.Message,
+	}
+	condition := metav1.Condition{
+		Type:               ConditionProcessed,
+		Status:             metav1.ConditionUnknown,
+		ObservedGeneration: rr.Generation,
+		LastTransitionTime: now,
+		Reason:             "InProgress",
+	}
+	switch sp.Status.Phase {
+	case "", v1alpha1.ProcessingPending:
+		status.Phase = v1alpha1.RemediationPending
+		status.Message = "waiting for signal processing"
+	case v1alpha1.ProcessingEnriching, v1alpha1.ProcessingClassifying, v1alpha1.ProcessingCategorizing:
+		status.Phase = v1alpha1.RemediationProcessing
+	case v1alpha1.ProcessingCompleted:
+		status.Phase = v1alpha1.RemediationAwaitingApproval
+		condition.Status, condition.Reason = metav1.ConditionTrue, "Classified"
+	case v1alpha1.ProcessingFailed:
+		status.Phase = v1alpha1.RemediationFailed
+		status.CompletedAt = sp.Status.CompletedAt
+		status.Message = limited("signal processing failed: " + sp.Status.Message)
+		condition.Status, condition.Reason = metav1.ConditionFalse, "ProcessingFailed"
+	}
+	if sp.Status.Severity != nil {
+		status.Severity = sp.Status.Severity.Value
+	}
+	if sp.Status.Environment != nil {
+		status.Environment = sp.Status.Environment.Value
+	}
+	if sp.Status.Priority != nil {
+		status.Priority = sp.Status.Priority.Value
+	}
+	condition.Message = status.Message
+	// Only the condition of our own is applied; it keeps its time while its status stays.
+	if before := meta.FindStatusCondition(rr.Status.Conditions, ConditionProcessed); before != nil {
+		status.Conditions = []metav1.Condition{*before.DeepCopy()}
+	}
+	meta.SetStatusCondition(&status.Conditions, condition)
+	return status
+}
+
+// maxMessage is the length of a message in characters.
+const maxMessage = 1024
+
+func limited(message string) string {
+	text := []rune(message)
+	return string(text[:min(len(text), maxMessage)])
+}
+
+// shows tells whether a request's status has the mirrored part of another.
+func shows(status, part *v1alpha1.RemediationRequestStatus) bool {
+	before := meta.FindStatusCondition(status.Conditions, ConditionProcessed)
+	after := meta.FindStatusCondition(part.Conditions, ConditionProcessed)
+	return status.Phase == part.Phase &&
+		status.Message == part.Message &&
+		status.ObservedGeneration == part.ObservedGeneration &&
+		status.SignalProcessingRef == part.SignalProcessingRef &&
+		status.Severity == part.Severity &&
+		status.Environment == part.Environment &&
+		status.Priority == part.Priority &&
+		status.CompletedAt.Equal(part.CompletedAt) &&
+		equality.Semantic.DeepEqual(before, after)
+}

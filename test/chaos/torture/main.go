@@ -1,0 +1,171 @@
+// Command torture kills the platform's programs again and again under load, and
+// prints a line a scenario:
+//
+//	torture <name> kills <n> accepted <n> lost 0 doubled 0
+//
+// It exits with 1 if anything was lost or doubled. Its arguments are the names of
+// scenarios, all of them where there are none. SCALE=full makes thousands of
+// kills of hundreds. The programs that it kills lie beside its own binary.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"kubernaut.ai/internal/devstack/progress"
+	"kubernaut.ai/test/chaos"
+	"kubernaut.ai/test/testenv"
+	"kubernaut.ai/test/verdict"
+)
+
+// patience bounds a scenario of any scale, and a stop.
+const (
+	patience     = 2 * time.Hour
+	stopPatience = 30 * time.Second
+)
+
+// scenario is one way to torture one program.
+type scenario struct {
+	name, program string
+	run           func(context.Context, chaos.Options) (verdict.Tally, error)
+	// kills by default and at full scale.
+	kills, fullKills int
+}
+
+var scenarios = []scenario{
+	{"audit-spool", "recorder", chaos.Spool, 500, 2400},
+	{"gateway", "gateway", chaos.Gateway, 20, 200},
+	{"signalprocessing", "signalprocessing", chaos.SignalProcessing, 20, 200},
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := torture(ctx, os.Args[1:], progress.To(os.Stderr))
+	stop()
+	if err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "torture:", err)
+		os.Exit(1)
+	}
+}
+
+func torture(ctx context.Context, names []string, report progress.Func) (err error) {
+	chosen, err := choose(names)
+	if err != nil {
+		return err
+	}
+	full, err := fullScale()
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the programs: %w", err)
+	}
+	shared, err := testenv.Start(ctx, testenv.Options{Progress: report})
+	if err != nil {
+		return fmt.Errorf("provide servers: %w", err)
+	}
+	defer func() { err = errors.Join(err, stopShared(ctx, shared)) }()
+	encoded, err := shared.Encode()
+	if err != nil {
+		return fmt.Errorf("provide servers: %w", err)
+	}
+	env, err := testenv.Join(ctx, encoded, zap.NewNop())
+	if err != nil {
+		return fmt.Errorf("provide servers: %w", err)
+	}
+	defer func() { err = errors.Join(err, env.Close()) }()
+
+	seed, err := chooseSeed()
+	if err != nil {
+		return err
+	}
+	report.Sayf("SEED=%d", seed)
+	var failures []error
+	for _, s := range chosen {
+		o := chaos.Options{
+			Env: env, Program: chaos.Program{Path: filepath.Join(filepath.Dir(self), s.program)},
+			Kills: s.kills, Seed: seed, Progress: report,
+		}
+		if full {
+			o.Kills = s.fullKills
+		}
+		failures = append(failures, s.torture(ctx, o))
+	}
+	return errors.Join(failures...)
+}
+
+// torture runs the scenario and prints its line.
+func (s *scenario) torture(ctx context.Context, o chaos.Options) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tally, err := s.run(ctx, o)
+	if err != nil {
+		return fmt.Errorf("%s: after %d kills: %w", s.name, tally.Deeds, err)
+	}
+	_, _ = fmt.Fprintln(os.Stdout, tally.Line("torture "+s.name, "kills"))
+	if err := tally.Err(); err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	return nil
+}
+
+func choose(names []string) ([]scenario, error) {
+	if len(names) == 0 {
+		return scenarios, nil
+	}
+	var chosen []scenario
+	for _, name := range names {
+		at := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
+		if at < 0 {
+			return nil, fmt.Errorf("unknown scenario %q", name)
+		}
+		chosen = append(chosen, scenarios[at])
+	}
+	return chosen, nil
+}
+
+// fullScale reads SCALE.
+func fullScale() (bool, error) {
+	switch scale := os.Getenv("SCALE"); scale {
+	case "", "small":
+		return false, nil
+	case "full":
+		return true, nil
+	default:
+		return false, fmt.Errorf("SCALE=%s: want small or full", scale)
+	}
+}
+
+// chooseSeed reads SEED, or makes one.
+func chooseSeed() (uint64, error) {
+	text := os.Getenv("SEED")
+	if text == "" {
+		return rand.Uint64(), nil
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("SEED=%s: want a whole number", text)
+	}
+	return seed, nil
+}
+
+func stopShared(ctx context.Context, shared *testenv.Shared) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
+	defer cancel()
+	if err := shared.Stop(ctx); err != nil {
+		return fmt.Errorf("stop the servers: %w", err)
+	}
+	return nil
+}
