@@ -163,7 +163,7 @@ fmt: $(BIN)/golangci-lint ## format the Go code
 generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API types, client and server
 	cd api && ../$(BIN)/controller-gen object paths=./v1alpha1 crd:crdVersions=v1 output:crd:dir=crds
 	cd api/datastorage && ../../$(BIN)/oapi-codegen -config codegen.yaml openapi.yaml
-	cd pkg/audit/internal/wire && ../../../../$(BIN)/oapi-codegen -config codegen.yaml ../../../../api/datastorage/openapi.yaml
+	cd pkg/audit/wire && ../../../$(BIN)/oapi-codegen -config codegen.yaml ../../../api/datastorage/openapi.yaml
 	cd services/datastorage/internal/httpapi/routes && ../../../../../$(BIN)/oapi-codegen -config codegen.yaml ../../../../../api/datastorage/openapi.yaml
 
 .PHONY: tidy

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # The state before, so that it works on a tree with uncommitted changes too.
 before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
-generated=(api pkg/audit/internal/wire services/datastorage/internal/httpapi)
+generated=(api pkg/audit/wire services/datastorage/internal/httpapi)
 for dir in "${generated[@]}"; do
 	mkdir -p "$before/$dir"
 	cp -r "$dir/." "$before/$dir/"

@@ -188,10 +188,10 @@ type EventPage struct {
 
 // ItemProblem defines model for ItemProblem.
 type ItemProblem struct {
-	Code        ItemProblemCode    `json:"code"`
-	Detail      string             `json:"detail"`
-	EventId     *uuid.UUID         `json:"event_id,omitempty"`
-	FieldErrors *map[string]string `json:"field_errors,omitempty"`
+	Code        ItemProblemCode   `json:"code"`
+	Detail      string            `json:"detail"`
+	EventId     *uuid.UUID        `json:"event_id,omitempty"`
+	FieldErrors map[string]string `json:"field_errors,omitempty"`
 
 	// Index Position in the batch
 	Index int `json:"index"`
@@ -216,16 +216,16 @@ type Pagination struct {
 
 // Problem defines model for Problem.
 type Problem struct {
-	Detail *string `json:"detail,omitempty"`
+	Detail string `json:"detail,omitempty"`
 
 	// FieldErrors Field to reason.
-	FieldErrors *map[string]string `json:"field_errors,omitempty"`
-	Instance    *string            `json:"instance,omitempty"`
+	FieldErrors map[string]string `json:"field_errors,omitempty"`
+	Instance    string            `json:"instance,omitempty"`
 
 	// Items The offending events of a batch.
-	Items  *[]ItemProblem `json:"items,omitempty"`
-	Status int            `json:"status"`
-	Title  string         `json:"title"`
+	Items  []ItemProblem `json:"items,omitempty"`
+	Status int           `json:"status"`
+	Title  string        `json:"title"`
 
 	// Type https://kubernaut.ai/problems/<slug>
 	Type string `json:"type"`

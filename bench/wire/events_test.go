@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/httpsink"
 )
 
 // signalData is what the Gateway writes about a signal, 1 KiB; six arguments differ from one to the next.
@@ -60,7 +61,7 @@ func linesOf(tb testing.TB, batch []audit.Event) []byte {
 		_ = r.Body.Close()
 		return &http.Response{StatusCode: http.StatusServiceUnavailable, Body: http.NoBody, Request: r}, nil
 	})}
-	sink, err := audit.NewHTTPSink("http://captured.invalid", audit.WithHTTPClient(client), audit.WithCompression(audit.CompressionNone))
+	sink, err := httpsink.New("http://captured.invalid", httpsink.WithHTTPClient(client), httpsink.WithCompression(httpsink.CompressionNone))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -4,15 +4,15 @@ import (
 	"fmt"
 	"testing"
 
-	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/httpsink"
 )
 
 // BenchmarkSink writes through the client as it is: encoded, sent, committed, acknowledged.
 func BenchmarkSink(b *testing.B) {
 	for _, n := range sizes {
-		for _, compression := range []audit.Compression{audit.CompressionNone, audit.CompressionGzip, audit.CompressionZstd} {
+		for _, compression := range []httpsink.Compression{httpsink.CompressionNone, httpsink.CompressionGzip, httpsink.CompressionZstd} {
 			b.Run(fmt.Sprintf("%v/%d", compression, n), func(b *testing.B) {
-				sink, err := audit.NewHTTPSink(dataStorage, audit.WithCompression(compression))
+				sink, err := httpsink.New(dataStorage, httpsink.WithCompression(compression))
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -44,7 +44,7 @@ func (b *backlog) take(events, bytes int, next uint64) {
 // wantsLoad says whether events should be read back: there are too few waiting
 // for a full batch, and the largest event would fit. Called with the lock.
 func (s *Store) wantsLoad() bool {
-	return s.backlog.events > 0 && s.waiting < s.goal && s.fits(maxFootprint)
+	return s.backlog.events > 0 && s.waiting < s.goal && s.fits(MaxFootprint)
 }
 
 // load reads events back from the spool. Only the dispatcher calls it.
@@ -227,7 +227,7 @@ const clockSetBack = 5*time.Minute - 10*time.Second
 // continueStamps makes this life's stamps later than those of the last one,
 // also when the clock was set back in between.
 func (s *Store) continueStamps(newest uint64) {
-	kept, _, err := s.spool.Read(newest, 1, maxFootprint)
+	kept, _, err := s.spool.Read(newest, 1, MaxFootprint)
 	if err != nil {
 		return // the dispatcher will meet and report it
 	}

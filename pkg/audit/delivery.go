@@ -126,7 +126,7 @@ func (s *Store) write(ctx context.Context, part []*item) (Ack, error) {
 	}
 	s.metrics.wrote(len(part), s.clock.Since(started))
 	if err != nil {
-		span.SetStatus(codes.Error, sinkState(err))
+		span.SetStatus(codes.Error, SinkState(err))
 		if !errors.Is(err, ErrRefused) && errors.Is(context.Cause(within), errTooSlow) {
 			err = &slowError{err}
 		}

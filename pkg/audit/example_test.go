@@ -16,7 +16,7 @@ import (
 // Record what happened; once Flush returned nil, it is stored.
 func Example() {
 	ctx := context.Background()
-	sink := audittest.NewMemorySink() // in a service: audit.NewHTTPSink(datastorageURL)
+	sink := audittest.NewMemorySink() // in a service: httpsink.New(datastorageURL)
 	store, err := audit.New(sink)
 	if err != nil {
 		fmt.Println(err)

@@ -15,6 +15,7 @@ import (
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/audittest"
+	"kubernaut.ai/pkg/audit/httpsink"
 	"kubernaut.ai/pkg/audit/spool"
 )
 
@@ -52,7 +53,7 @@ func liveAndClose(t *testing.T, sinkName, dir string, withSpool bool, patience t
 	if sinkName == "http" {
 		server := httptest.NewServer(storing(memory))
 		defer server.Close()
-		overHTTP, err := audit.NewHTTPSink(server.URL)
+		overHTTP, err := httpsink.New(server.URL)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,8 +31,8 @@ const (
 	DefaultInFlight       = 4
 )
 
-// maxInFlight bounds WithInFlight: each batch in flight takes a connection.
-const maxInFlight = 64
+// MaxInFlight is the largest number of batches in flight (see WithInFlight); each takes a connection.
+const MaxInFlight = 64
 
 // FullPolicy says what Record does when the store owes as much as it may.
 type FullPolicy int
@@ -185,8 +185,8 @@ func WithBounds(events, bytes int) Option {
 		if events < 1 {
 			return fmt.Errorf("bound of %d events: must be positive", events)
 		}
-		if bytes < maxFootprint {
-			return fmt.Errorf("bound of %d bytes: must be at least %d, the size of the largest event", bytes, maxFootprint)
+		if bytes < MaxFootprint {
+			return fmt.Errorf("bound of %d bytes: must be at least %d, the size of the largest event", bytes, MaxFootprint)
 		}
 		o.maxEvents, o.maxBytes = events, bytes
 		return nil
@@ -272,8 +272,8 @@ func WithDurability(durability Durability, eventTypes ...string) Option {
 // are never in two of them: a later one is not stored before an earlier one.
 func WithInFlight(batches int) Option {
 	return func(o *config) error {
-		if batches < 1 || batches > maxInFlight {
-			return fmt.Errorf("%d batches in flight: must be 1 to %d", batches, maxInFlight)
+		if batches < 1 || batches > MaxInFlight {
+			return fmt.Errorf("%d batches in flight: must be 1 to %d", batches, MaxInFlight)
 		}
 		o.inFlight = batches
 		return nil
@@ -354,9 +354,9 @@ func newConfig(options []Option) (config, error) {
 
 // within cuts the batch size to what the sink and the bounds allow.
 func (o *config) within(limits Limits) error {
-	if limits.Events < 0 || limits.Bytes < 0 || limits.Bytes > 0 && limits.Bytes < maxFootprint {
+	if limits.Events < 0 || limits.Bytes < 0 || limits.Bytes > 0 && limits.Bytes < MaxFootprint {
 		return fmt.Errorf("audit store: sink limits of %d events and %d bytes: must hold an event of %d bytes",
-			limits.Events, limits.Bytes, maxFootprint)
+			limits.Events, limits.Bytes, MaxFootprint)
 	}
 	o.batchEvents = min(o.batchEvents, o.maxEvents)
 	o.batchBytes = min(o.batchBytes, o.maxBytes)

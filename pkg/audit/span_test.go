@@ -32,7 +32,7 @@ func TestF12_EachBatchWriteHasASpan(t *testing.T) {
 	flush(t, store)
 
 	want := []string{
-		"audit.write client audit.batch.events=2 Error: the sink answers 503 Service Unavailable",
+		"audit.write client audit.batch.events=2 Error: the sink responds with 503 Service Unavailable",
 		"audit.write client audit.batch.events=2 audit.batch.duplicates=0 Unset:",
 	}
 	if got := tracer.ended(); strings.Join(got, "\n") != strings.Join(want, "\n") {

@@ -12,15 +12,15 @@ import (
 
 	"github.com/google/uuid"
 
-	"kubernaut.ai/pkg/audit/internal/strictjson"
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // MaxDataBytes is the size of the largest Event.Data, in bytes, both as it is
 // and in the canonical form in which DataStorage keeps it.
-const MaxDataBytes = strictjson.MaxBytes
+const MaxDataBytes = wire.MaxBytes
 
-// maxFootprint is the footprint of the largest valid event, rounded up.
-const maxFootprint = MaxDataBytes + 64<<10
+// MaxFootprint is the footprint of the largest valid event, rounded up. A sink whose limits are below it cannot be used.
+const MaxFootprint = MaxDataBytes + 64<<10
 
 // maxDuration is the longest Event.Duration.
 const maxDuration = 1e12 * time.Millisecond
@@ -166,7 +166,7 @@ func (v *validator) data(field string, data json.RawMessage, eventType string) {
 		v.fail(field, "is required")
 		return
 	}
-	inner, err := strictjson.Check(data, "event_type")
+	inner, err := wire.Check(data, "event_type")
 	switch {
 	case err != nil:
 		v.fail(field, err.Error())

@@ -12,7 +12,7 @@ import (
 // signalEvent is an event as the Gateway records it, with data of about that size.
 func signalEvent(tb testing.TB, size string) *audit.Event {
 	tb.Helper()
-	data, err := os.ReadFile("internal/strictjson/testdata/" + size + ".json")
+	data, err := os.ReadFile("wire/testdata/" + size + ".json")
 	if err != nil {
 		tb.Fatal(err)
 	}

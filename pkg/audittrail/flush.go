@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/flushhttp"
 )
 
 // Flush asks each service, by the URL of its management port, to store what it
@@ -21,7 +22,7 @@ func Flush(ctx context.Context, client *http.Client, managementURLs []string, co
 	var all sync.WaitGroup
 	for i, base := range managementURLs {
 		all.Go(func() {
-			receipts[i], errs[i] = audit.RequestFlush(ctx, client, strings.TrimSuffix(base, "/")+"/audit/flush", correlationID)
+			receipts[i], errs[i] = flushhttp.Request(ctx, client, strings.TrimSuffix(base, "/")+"/audit/flush", correlationID)
 		})
 	}
 	all.Wait()

@@ -83,7 +83,7 @@ var _ = Describe("who calls", func() {
 					continue
 				}
 				problem := decoded[datastorage.Problem](answer, http.StatusForbidden)
-				Expect(*problem.Detail).To(SatisfyAll(
+				Expect(problem.Detail).To(SatisfyAll(
 					ContainSubstring(c.verb), ContainSubstring(c.resource), ContainSubstring(cluster.System)), "what is missing")
 			}
 		}, SpecTimeout(specTimeout))

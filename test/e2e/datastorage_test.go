@@ -54,8 +54,8 @@ var _ = Describe("DataStorage", func() {
 
 	DescribeTable("refuses and names", func(ctx SpecContext, parameter string, reason string, parameters ...string) {
 		problem := decoded[datastorage.Problem](reader().find(ctx, parameters...), http.StatusBadRequest)
-		Expect(*problem.FieldErrors).To(HaveLen(1))
-		Expect(*problem.FieldErrors).To(HaveKeyWithValue(parameter, ContainSubstring(reason)))
+		Expect(problem.FieldErrors).To(HaveLen(1))
+		Expect(problem.FieldErrors).To(HaveKeyWithValue(parameter, ContainSubstring(reason)))
 	},
 		Entry("an unknown parameter", "corelation_id", "not a known", "corelation_id", "x", SpecTimeout(specTimeout)),
 		Entry("an empty parameter", "correlation_id", "must not be empty", "correlation_id", "", SpecTimeout(specTimeout)),
@@ -152,8 +152,8 @@ var _ = Describe("DataStorage", func() {
 		By("sending another content under one of the ids")
 		batch[0].EventData = json.RawMessage(`{"n":"another"}`)
 		problem := decoded[datastorage.Problem](writer().call(ctx, http.MethodPost, storeBatch, contentJSON(), encode(batch)), http.StatusConflict)
-		Expect(*problem.Items).To(HaveLen(1))
-		Expect((*problem.Items)[0].Index).To(BeZero())
+		Expect(problem.Items).To(HaveLen(1))
+		Expect(problem.Items[0].Index).To(BeZero())
 	}, SpecTimeout(specTimeout))
 
 	It("reads one event by its id, and knows no other", func(ctx SpecContext) {
@@ -163,7 +163,7 @@ var _ = Describe("DataStorage", func() {
 		Expect(decoded[datastorage.StoredEvent](reader().call(ctx, http.MethodGet, path, nil, nil), http.StatusOK).CorrelationId).To(Equal(id))
 		path = storeEvents + "/" + sentIDs(anEvent(id, nil))[0]
 		problem := decoded[datastorage.Problem](reader().call(ctx, http.MethodGet, path, nil, nil), http.StatusNotFound)
-		Expect(strings.ToLower(*problem.Detail)).To(ContainSubstring("there is no event"))
+		Expect(strings.ToLower(problem.Detail)).To(ContainSubstring("there is no event"))
 	}, SpecTimeout(specTimeout))
 })
 

@@ -94,8 +94,8 @@ var _ = Describe("DataStorage ingest", func() {
 			answer := storeCall(ctx, base, http.MethodPost, path, header, body())
 			problem := decoded[datastorage.Problem](answer, code)
 			Expect(problem.Type).To(Equal("https://kubernaut.ai/problems/" + slug))
-			Expect(*problem.Detail).To(ContainSubstring(detail))
-			Expect(*problem.Instance).To(Equal(path))
+			Expect(problem.Detail).To(ContainSubstring(detail))
+			Expect(problem.Instance).To(Equal(path))
 		},
 		Entry("an unparsable body", 400, "validation-error", "line 2, column 1", storeBatch, alertmanager.JSON(), text("[{},\n}]")),
 		Entry("an empty body", 400, "validation-error", "empty", storeBatch, alertmanager.JSON(), text("")),
@@ -125,8 +125,8 @@ var _ = Describe("DataStorage ingest", func() {
 	DescribeTable("names the field of an event that is refused", func(ctx SpecContext, field string, value any, reason string) {
 		event := anEvent(id, fields{field: value})
 		problem := decoded[datastorage.Problem](storeJSON(ctx, base, storeEvents, event), http.StatusBadRequest)
-		Expect(*problem.FieldErrors).To(HaveLen(1))
-		Expect(*problem.FieldErrors).To(HaveKeyWithValue(field, ContainSubstring(reason)))
+		Expect(problem.FieldErrors).To(HaveLen(1))
+		Expect(problem.FieldErrors).To(HaveKeyWithValue(field, ContainSubstring(reason)))
 		Expect(storedOf(ctx, base, id)).To(BeEmpty())
 	},
 		Entry("unknown", "colour", "red", "not a known field"),
@@ -140,9 +140,9 @@ var _ = Describe("DataStorage ingest", func() {
 	It("refuses event data beyond its limit", func(ctx SpecContext) {
 		large := anEvent(id, fields{"event_data": fields{"k": string(bytes.Repeat([]byte("x"), 1<<20))}})
 		problem := decoded[datastorage.Problem](storeJSON(ctx, base, storeBatch, []fields{anEvent(id, nil), large}), http.StatusRequestEntityTooLarge)
-		Expect(*problem.Items).To(HaveLen(1))
-		Expect((*problem.Items)[0].Index).To(Equal(1))
-		Expect((*problem.Items)[0].Code).To(Equal(datastorage.ItemProblemCode("too_large")))
+		Expect(problem.Items).To(HaveLen(1))
+		Expect(problem.Items[0].Index).To(Equal(1))
+		Expect(problem.Items[0].Code).To(Equal(datastorage.ItemProblemCode("too_large")))
 	}, SpecTimeout(specTimeout))
 
 	It("stores nothing of a batch with invalid events, and names each of them", func(ctx SpecContext) {
@@ -150,14 +150,14 @@ var _ = Describe("DataStorage ingest", func() {
 		events[1]["event_outcome"] = "maybe"
 		events[3]["colour"] = "red"
 		problem := decoded[datastorage.Problem](storeJSON(ctx, base, storeBatch, events), http.StatusBadRequest)
-		Expect(*problem.Items).To(HaveLen(2))
+		Expect(problem.Items).To(HaveLen(2))
 		for i, index := range []int{1, 3} {
-			item := (*problem.Items)[i]
+			item := problem.Items[i]
 			Expect(item.Index).To(Equal(index))
 			Expect(item.EventId.String()).To(Equal(events[index]["event_id"]))
 			Expect(item.Code).To(Equal(datastorage.ItemProblemCode("invalid")))
 		}
-		Expect((*(*problem.Items)[1].FieldErrors)).To(HaveKey("colour"))
+		Expect(problem.Items[1].FieldErrors).To(HaveKey("colour"))
 		Expect(storedOf(ctx, base, id)).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 
@@ -208,8 +208,8 @@ var _ = Describe("DataStorage ingest", func() {
 		other := anEvent(id, fields{"event_id": first["event_id"], "event_outcome": "failure"})
 
 		problem := decoded[datastorage.Problem](storeJSON(ctx, base, storeBatch, []fields{anEvent(id, nil), other}), http.StatusConflict)
-		Expect((*problem.Items)[0].Index).To(Equal(1))
-		Expect((*problem.Items)[0].Code).To(Equal(datastorage.ItemProblemCode("conflict")))
+		Expect(problem.Items[0].Index).To(Equal(1))
+		Expect(problem.Items[0].Code).To(Equal(datastorage.ItemProblemCode("conflict")))
 		decoded[datastorage.Problem](storeJSON(ctx, base, storeEvents, other), http.StatusConflict)
 		stored := storedOf(ctx, base, id)
 		Expect(idsOf(stored)).To(Equal(wireIDs(first)))
@@ -218,7 +218,7 @@ var _ = Describe("DataStorage ingest", func() {
 		within := anEvent(id, nil)
 		contradicting := anEvent(id, fields{"event_id": within["event_id"], "severity": "low"})
 		problem = decoded[datastorage.Problem](storeJSON(ctx, base, storeBatch, []fields{within, contradicting}), http.StatusConflict)
-		Expect((*problem.Items)[0].Index).To(Equal(1))
+		Expect(problem.Items[0].Index).To(Equal(1))
 	}, SpecTimeout(specTimeout))
 
 	It("stores each event once when many clients send the same batch at once", func(ctx SpecContext) {
@@ -297,9 +297,9 @@ var _ = Describe("DataStorage ingest", func() {
 		group.Wait()
 		Expect(errs).To(HaveEach(BeNil()))
 		problem := decoded[datastorage.Problem](answers[0], http.StatusBadRequest)
-		Expect(*problem.Items).To(HaveLen(1))
-		Expect((*problem.Items)[0].Index).To(Equal(1))
-		Expect((*problem.Items)[0].Detail).To(ContainSubstring("no_cursed_events"))
+		Expect(problem.Items).To(HaveLen(1))
+		Expect(problem.Items[0].Index).To(Equal(1))
+		Expect(problem.Items[0].Detail).To(ContainSubstring("no_cursed_events"))
 		decoded[datastorage.BatchCreated](answers[1], http.StatusCreated)
 		Expect(decoded[datastorage.BatchResults](answers[2], http.StatusMultiStatus).Rejected).To(Equal(1))
 		Expect(idsOf(storedOf(ctx, own.URL, id))).To(ConsistOf(wireIDs(append(good, lenient[:2]...)...)))
@@ -324,7 +324,7 @@ var _ = Describe("DataStorage ingest", func() {
 		}
 		refused := <-answers
 		problem := decoded[datastorage.Problem](refused, http.StatusServiceUnavailable)
-		Expect(*problem.Detail).To(ContainSubstring("waiting to be stored"))
+		Expect(problem.Detail).To(ContainSubstring("waiting to be stored"))
 		Expect(refused.header.Get("Retry-After")).To(Equal("1"))
 		Expect(tx.Rollback(ctx)).To(Succeed())
 		created := 0

@@ -165,7 +165,7 @@ var _ = Describe("DataStorage start and stop", func() {
 		execute(ctx, conn, `ALTER TABLE audit_events RENAME TO away`)
 		answer := storeJSON(ctx, own.URL, storeBatch, events)
 		problem := decoded[datastorage.Problem](answer, http.StatusServiceUnavailable)
-		Expect(*problem.Detail).To(ContainSubstring("send the request again"))
+		Expect(problem.Detail).To(ContainSubstring("send the request again"))
 		Expect(answer.header.Get("Retry-After")).To(Equal("1"))
 		decoded[datastorage.Problem](storeFind(ctx, own.URL, "correlation_id", id), http.StatusServiceUnavailable)
 		execute(ctx, conn, `ALTER TABLE away RENAME TO audit_events`)

@@ -15,7 +15,7 @@ import (
 
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/httpserver/tlsfiles"
-	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/httpsink"
 )
 
 // maxToken bounds what is read of a token file, in bytes.
@@ -46,25 +46,25 @@ func AddFlags(flags *pflag.FlagSet, address, tokenFile, caFile *string) {
 // New makes a sink that writes to DataStorage. Unusable values are a
 // cli.UsageError that names the flag; the files are read, no connection is
 // made.
-func New(o Options) (*audit.HTTPSink, error) {
+func New(o Options) (*httpsink.Sink, error) {
 	if o.URL == "" {
 		return nil, cli.Usagef("--datastorage-url is required: the address of DataStorage, as in http://127.0.0.1:8080")
 	}
-	options := []audit.HTTPSinkOption{audit.WithUserAgent(o.UserAgent)}
+	options := []httpsink.Option{httpsink.WithUserAgent(o.UserAgent)}
 	if o.TokenFile != "" {
 		if _, err := readToken(o.TokenFile); err != nil {
 			return nil, cli.Usagef("--datastorage-token-file: %w", err)
 		}
-		options = append(options, audit.WithTokenSource(func(context.Context) (string, error) { return readToken(o.TokenFile) }))
+		options = append(options, httpsink.WithTokenSource(func(context.Context) (string, error) { return readToken(o.TokenFile) }))
 	}
 	if o.CAFile != "" {
 		config, err := trust(o.URL, o.CAFile)
 		if err != nil {
 			return nil, err
 		}
-		options = append(options, audit.WithTLSConfig(config))
+		options = append(options, httpsink.WithTLSConfig(config))
 	}
-	made, err := audit.NewHTTPSink(o.URL, options...)
+	made, err := httpsink.New(o.URL, options...)
 	if err != nil {
 		return nil, cli.Usagef("--datastorage-url: %w", err)
 	}

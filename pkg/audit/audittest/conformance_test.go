@@ -14,7 +14,8 @@ import (
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/audittest"
-	"kubernaut.ai/pkg/audit/internal/wire"
+	"kubernaut.ai/pkg/audit/httpsink"
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 func TestMemorySinkConforms(t *testing.T) {
@@ -42,7 +43,7 @@ func TestHTTPSinkConforms(t *testing.T) {
 		memory := audittest.NewMemorySink()
 		server := httptest.NewServer(batchServer(memory))
 		t.Cleanup(server.Close)
-		sink, err := audit.NewHTTPSink(server.URL)
+		sink, err := httpsink.New(server.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,16 +107,16 @@ func batchServer(memory *audittest.MemorySink) http.Handler {
 // fromWire reads an event as DataStorage does.
 func fromWire(w *wire.AuditEvent) audit.Event {
 	e := audit.Event{
-		ID: valueOf(w.EventId), Version: w.Version, Type: w.EventType, Timestamp: w.EventTimestamp,
+		ID: valueOf(w.EventID), Version: w.Version, Type: w.EventType, Timestamp: w.EventTimestamp,
 		Category: w.EventCategory, Action: w.EventAction, Outcome: audit.Outcome(w.EventOutcome),
-		CorrelationID: w.CorrelationId, Data: w.EventData,
-		ActorType: valueOf(w.ActorType), ActorID: valueOf(w.ActorId), ActorIP: valueOf(w.ActorIp),
-		ResourceType: valueOf(w.ResourceType), ResourceID: valueOf(w.ResourceId),
-		Namespace: valueOf(w.Namespace), ClusterID: valueOf(w.ClusterId),
+		CorrelationID: w.CorrelationID, Data: w.EventData,
+		ActorType: valueOf(w.ActorType), ActorID: valueOf(w.ActorID), ActorIP: valueOf(w.ActorIP),
+		ResourceType: valueOf(w.ResourceType), ResourceID: valueOf(w.ResourceID),
+		Namespace: valueOf(w.Namespace), ClusterID: valueOf(w.ClusterID),
 		Severity: valueOf(w.Severity), ErrorCode: valueOf(w.ErrorCode), ErrorMessage: valueOf(w.ErrorMessage),
-		ParentID: valueOf(w.ParentEventId), RetentionDays: valueOf(w.RetentionDays), Sensitive: valueOf(w.IsSensitive),
+		ParentID: valueOf(w.ParentEventID), RetentionDays: valueOf(w.RetentionDays), Sensitive: valueOf(w.IsSensitive),
 		Producer: audit.Producer{
-			ID: valueOf(w.ProducerId), Epoch: valueOf(w.ProducerEpoch), Sequence: uint64(valueOf(w.ProducerSeq)),
+			ID: valueOf(w.ProducerID), Epoch: valueOf(w.ProducerEpoch), Sequence: uint64(valueOf(w.ProducerSeq)),
 		},
 	}
 	if w.DurationMs != nil {

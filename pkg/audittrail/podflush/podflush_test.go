@@ -170,7 +170,7 @@ func TestEveryOtherAnswerIsAnErrorThatNamesThePod(t *testing.T) {
 				w.WriteHeader(http.StatusTemporaryRedirect)
 			},
 			holds: func(err error) bool { return err != nil },
-			want:  "answered 307 Temporary Redirect",
+			want:  "response 307 Temporary Redirect",
 		},
 		"it talks without end": {
 			answer: func(w http.ResponseWriter) { _, _ = io.WriteString(w, strings.Repeat(" ", 5<<20)) },

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/flushhttp"
 )
 
 // maxAnswerBytes is more than the names of all events that an answer can have.
@@ -53,7 +54,7 @@ func (f *Flusher) post(ctx context.Context, pod *corev1.Pod, correlationID strin
 	if err := refusal(body); err != nil {
 		return audit.Receipt{}, err
 	}
-	return audit.ReadFlushAnswer(response.StatusCode, body) //nolint:wrapcheck // the caller names the pod
+	return flushhttp.ParseResponse(response.StatusCode, body) //nolint:wrapcheck // the caller names the pod
 }
 
 // refusal is the API server's own answer, where it did not pass the request on

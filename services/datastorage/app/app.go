@@ -17,7 +17,7 @@ import (
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/kube"
-	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/flushhttp"
 	"kubernaut.ai/services/datastorage/internal/consistency"
 	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
@@ -187,7 +187,7 @@ func (a *App) newServing(pool *pgxpool.Pool) (*serving, error) {
 	s.managementHandler = (&httpserver.Management{
 		Ready:   []httpserver.Check{{Name: "database", Func: s.current}, {Name: "serving", Func: s.accepting}},
 		Metrics: observed.Gatherer(),
-		Flush:   audit.FlushHandler(flusher{s.writer}),
+		Flush:   flushhttp.Handler(flusher{s.writer}),
 		Log:     a.log,
 	}).Handler()
 	return s, nil

@@ -12,7 +12,7 @@ import (
 // before the call is answered. DataStorage owes no other events.
 type flusher struct{ writer *ingest.Writer }
 
-// Flush implements audit.Flusher.
+// Flush implements flushhttp.Flusher.
 func (f flusher) Flush(ctx context.Context) (audit.Receipt, error) {
 	flushed, err := f.writer.Flush(ctx)
 	receipt := audit.Receipt{Barrier: flushed.Barrier, Events: flushed.Events, ConsistencyToken: flushed.Token}
@@ -27,7 +27,7 @@ func (f flusher) Flush(ctx context.Context) (audit.Receipt, error) {
 	}
 }
 
-// FlushFor implements audit.Flusher. Requests are few and short: telling them
+// FlushFor implements flushhttp.Flusher. Requests are few and short: telling them
 // apart by correlation id would gain nothing.
 func (f flusher) FlushFor(ctx context.Context, _ string) (audit.Receipt, error) {
 	return f.Flush(ctx)

@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/flushhttp"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/ingest"
 )
@@ -19,7 +19,7 @@ import (
 func askFlush(ctx context.Context, t *testing.T, w *ingest.Writer, query string) (status int, body map[string]any) {
 	t.Helper()
 	recorder := httptest.NewRecorder()
-	audit.FlushHandler(flusher{w}).ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodPost, "/audit/flush"+query, http.NoBody))
+	flushhttp.Handler(flusher{w}).ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodPost, "/audit/flush"+query, http.NoBody))
 	if err := json.Unmarshal(recorder.Body.Bytes(), &body); err != nil {
 		t.Fatalf("answer %q: %v", recorder.Body, err)
 	}
@@ -41,7 +41,7 @@ func TestFlushSaysWhatIsStillOwed(t *testing.T) {
 		synctest.Wait()
 		status, body := askFlush(t.Context(), t, writer, "?timeout=1s")
 		if status != http.StatusGatewayTimeout || body["pending"] != 3.0 || body["events"] != 3.0 || body["barrier"] != 3.0 ||
-			body["detail"] != "3 of 3 events are still owed; the sink has not answered yet" {
+			body["detail"] != "3 of 3 events are still pending; the sink has not responded yet" {
 			t.Errorf("answered %d %v", status, body)
 		}
 		cancel()

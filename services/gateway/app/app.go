@@ -37,7 +37,7 @@ import (
 	"kubernaut.ai/internal/auditclient/sink"
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/kube"
-	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/httpsink"
 )
 
 const userAgent = "kubernaut-gateway"
@@ -48,7 +48,7 @@ type App struct {
 	log     *zap.Logger
 	auth    *auth.Gate
 	tls     *tls.Config // nil for plain HTTP
-	sink    *audit.HTTPSink
+	sink    *httpsink.Sink
 	rest    *rest.Config
 
 	ready         chan struct{}

@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"kubernaut.ai/internal/httpserver"
-	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/flushhttp"
 	"kubernaut.ai/services/gateway/internal/dedup"
 	"kubernaut.ai/services/gateway/internal/occurrence"
 	"kubernaut.ai/services/gateway/internal/target"
@@ -65,7 +65,7 @@ func (g *gateway) serveManagement(ctx context.Context) {
 			{Name: "cache", Func: g.synced},
 		},
 		Metrics: g.registry,
-		Flush:   audit.FlushHandler(g.store),
+		Flush:   flushhttp.Handler(g.store),
 		Log:     g.log,
 	}
 	g.serve(ctx, &httpserver.Server{Name: "management", Listener: g.listeners.management, Handler: handler.Handler(), Grace: g.share(1) / 2})

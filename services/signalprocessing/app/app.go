@@ -19,6 +19,7 @@ import (
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/httpsink"
 )
 
 // App is one SignalProcessing service. Its methods are safe for concurrent
@@ -26,7 +27,7 @@ import (
 type App struct {
 	options  Options
 	rest     *rest.Config
-	sink     *audit.HTTPSink
+	sink     *httpsink.Sink
 	registry *prometheus.Registry
 
 	ready         chan struct{}

@@ -13,6 +13,7 @@ import (
 
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/flushhttp"
 )
 
 var errCachesNotSynced = errors.New("the caches are not filled yet")
@@ -82,7 +83,7 @@ func (a *App) management(store *audit.Store) http.Handler {
 			}
 		}}},
 		Metrics: prometheus.Gatherers{a.registry, metrics.Registry},
-		Flush:   audit.FlushHandler(store),
+		Flush:   flushhttp.Handler(store),
 		Log:     a.options.Log,
 	}
 	return m.Handler()

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/httpsink"
 	"kubernaut.ai/pkg/audit/spool"
 )
 
@@ -34,7 +35,7 @@ func main() {
 }
 
 func run(url, dir, kind string, segment int64, flush bool) error {
-	sink, err := audit.NewHTTPSink(url)
+	sink, err := httpsink.New(url)
 	if err != nil {
 		return err
 	}

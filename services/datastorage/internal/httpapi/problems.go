@@ -90,7 +90,7 @@ func itemProblem(r event.Refusal) api.ItemProblem {
 		item.EventId = &r.ID
 	}
 	if len(r.Fields) > 0 {
-		item.FieldErrors = &r.Fields
+		item.FieldErrors = r.Fields
 	}
 	return item
 }

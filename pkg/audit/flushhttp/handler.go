@@ -1,0 +1,175 @@
+// Package flushhttp serves POST /audit/flush, which flushes an audit store from outside of its process, and calls it.
+package flushhttp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/wire"
+)
+
+const (
+	// DefaultTimeout bounds a flush whose request names no timeout.
+	DefaultTimeout = 30 * time.Second
+	// MaxTimeout is the longest timeout that a request may name.
+	MaxTimeout = 5 * time.Minute
+)
+
+// The parameters of a request.
+const (
+	ParameterCorrelationID = "correlation_id"
+	ParameterTimeout       = "timeout"
+)
+
+// flushProblem is the problem document of a flush that did not prove that everything is stored. It has counts and
+// references of events, never their data, and no reasons, which may quote it.
+type flushProblem struct {
+	wire.Problem
+
+	Barrier         uint64            `json:"barrier,omitempty"`
+	Events          int               `json:"events,omitempty"`
+	Stored          int               `json:"stored,omitempty"`
+	Pending         int               `json:"pending,omitempty"`
+	Spooled         int               `json:"spooled,omitempty"`
+	Sink            string            `json:"sink,omitempty"`
+	PendingEvents   []audit.Reference `json:"pending_events,omitempty"`
+	Rejected        []rejectedEvent   `json:"rejected,omitempty"`
+	RejectedUnnamed int               `json:"rejected_unnamed,omitempty"`
+	Lost            []audit.Reference `json:"lost,omitempty"`
+	LostUnnamed     int               `json:"lost_unnamed,omitempty"`
+}
+
+type rejectedEvent struct {
+	audit.Reference
+
+	Code string `json:"code"`
+}
+
+// Flusher proves that what it accepted is stored. A *audit.Store is one.
+type Flusher interface {
+	// Flush and FlushFor return what those of Store do. An error may also wrap an *audit.SinkError: the storage does
+	// not respond, so nothing is known.
+	Flush(ctx context.Context) (audit.Receipt, error)
+	FlushFor(ctx context.Context, correlationID string) (audit.Receipt, error)
+}
+
+// Handler serves POST /audit/flush: it flushes everything, or with ?correlation_id= the events of one correlation id,
+// within the request's context and ?timeout=, a Go duration of at most MaxTimeout (DefaultTimeout if missing).
+//
+// It responds with 200 and the Receipt as JSON, 504 and the pending events, 409 and the rejected and lost events, or
+// 503 if nothing is known. It neither accepts nor returns event data.
+func Handler(f Flusher) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			writeProblem(w, &flushProblem{Problem: wire.NewProblem(http.StatusMethodNotAllowed, "use POST to flush")})
+			return
+		}
+		correlationID, timeout, err := parameters(r)
+		if err != nil {
+			writeProblem(w, &flushProblem{Problem: wire.ValidationProblem(nil, err.Error())})
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
+		defer cancel()
+		var receipt audit.Receipt
+		if correlationID == "" {
+			receipt, err = f.Flush(ctx)
+		} else {
+			receipt, err = f.FlushFor(ctx, correlationID)
+		}
+		if err != nil {
+			writeProblem(w, problemOf(receipt, err))
+			return
+		}
+		writeJSON(w, http.StatusOK, "application/json", receipt)
+	})
+}
+
+func parameters(r *http.Request) (correlationID string, timeout time.Duration, err error) {
+	timeout = DefaultTimeout
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return "", 0, fmt.Errorf("parameters %q: %w", r.URL.RawQuery, err)
+	}
+	for name, values := range query {
+		if len(values) != 1 || values[0] == "" {
+			return "", 0, fmt.Errorf("parameter %q: must have one value", name)
+		}
+		switch name {
+		case ParameterCorrelationID:
+			correlationID = values[0]
+		case ParameterTimeout:
+			timeout, err = time.ParseDuration(values[0])
+			if err != nil || timeout <= 0 || timeout > MaxTimeout {
+				return "", 0, fmt.Errorf("parameter %q: must be a duration like 10s, of at most %v", name, MaxTimeout)
+			}
+		default:
+			// A misspelled correlation_id must not turn into a flush of something else.
+			return "", 0, fmt.Errorf("parameter %q: unknown, use %s or %s", name, ParameterCorrelationID, ParameterTimeout)
+		}
+	}
+	return correlationID, timeout, nil
+}
+
+// problemOf tells a flush that ran out of time from one that has failures to report.
+func problemOf(receipt audit.Receipt, err error) *flushProblem {
+	var flush *audit.FlushError
+	var sink *audit.SinkError
+	switch {
+	case errors.As(err, &flush):
+	case errors.As(err, &sink):
+		return &flushProblem{Problem: wire.NewProblem(http.StatusServiceUnavailable, "the storage for events does not respond")}
+	default:
+		return &flushProblem{Problem: wire.NewProblem(http.StatusInternalServerError, "the flush failed")}
+	}
+	p := &flushProblem{
+		Barrier: receipt.Barrier, Events: flush.Events, Stored: flush.Stored,
+		Pending: flush.Pending, Spooled: flush.Spooled, PendingEvents: flush.PendingEvents,
+		RejectedUnnamed: flush.RejectedUnnamed, Lost: flush.Lost, LostUnnamed: flush.LostUnnamed,
+	}
+	for _, r := range flush.Rejected {
+		p.Rejected = append(p.Rejected, rejectedEvent{Reference: r.Reference, Code: r.Code})
+	}
+	if flush.Pending > 0 {
+		p.Sink = audit.SinkState(flush.SinkError)
+		p.Problem = wire.Problem{
+			Type: wire.ProblemTypeBase + "flush-pending", Title: "Events are still pending", Status: http.StatusGatewayTimeout,
+			Detail: fmt.Sprintf("%d of %d events are still pending; %s", flush.Pending, flush.Events, p.Sink),
+		}
+		return p
+	}
+	p.Problem = wire.Problem{
+		Type: wire.ProblemTypeBase + "flush-incomplete", Title: "Events were not stored", Status: http.StatusConflict,
+		Detail: fmt.Sprintf("%d rejected and %d lost events are not acknowledged",
+			len(flush.Rejected)+flush.RejectedUnnamed, len(flush.Lost)+flush.LostUnnamed),
+	}
+	return p
+}
+
+func writeProblem(w http.ResponseWriter, p *flushProblem) {
+	if p.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	writeJSON(w, p.Status, wire.ProblemMediaType, p)
+}
+
+func writeJSON(w http.ResponseWriter, status int, contentType string, document any) {
+	encoded, err := json.Marshal(document)
+	if err != nil { // unreachable: the documents consist of numbers and texts
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(encoded)))
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(encoded) // fails only if the client is gone
+}
