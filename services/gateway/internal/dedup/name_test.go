@@ -32,6 +32,10 @@ func TestANameSaysItsFingerprintAndNeverComesBack(t *testing.T) {
 			}
 		}
 	}
+	// The form is a promise: replicas of different versions derive the same name.
+	if got, want := dedup.Name(fingerprint, "5b0c8a8e-6f52-4d3c-9a42-0c6a5f6f0c11", 7), "rr-0123456789ab-a5ce452fa1"; got != want {
+		t.Errorf("name %s, want %s", got, want)
+	}
 	if got := dedup.RegisterName(fingerprint); got != "signal-"+fingerprint[:40] {
 		t.Errorf("register %s", got)
 	}
