@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
+
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // delivery is a batch in flight.
@@ -248,7 +249,7 @@ func (s *Store) refused(ctx context.Context, d *delivery, work [][]*item, refusa
 		offenders = append(offenders, it)
 		event := it.event.clone()
 		rejected = append(rejected, Quarantined{
-			Rejection: Rejection{Reference: event.reference(), Code: cut(r.Code), Reason: cut(r.Reason)}, Event: &event,
+			Rejection: Rejection{Reference: event.reference(), Code: wire.Truncate(r.Code, maxReason), Reason: wire.Truncate(r.Reason, maxReason)}, Event: &event,
 		})
 	}
 	s.mu.Unlock()
@@ -306,18 +307,6 @@ func (d *delivery) isBroken(err error) bool {
 
 // maxReason bounds what a sink says about an event, in bytes: it is kept as long as the event.
 const maxReason = 4 << 10
-
-// cut shortens a text to maxReason, at the end of a character.
-func cut(text string) string {
-	if len(text) <= maxReason {
-		return text
-	}
-	end := maxReason
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end]
-}
 
 // refusalsByIndex says what is wrong with which event, nil where the refusal does not.
 func refusalsByIndex(part []*item, refusal error) map[int]Refusal {

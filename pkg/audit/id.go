@@ -1,12 +1,13 @@
 package audit
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
+
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // DerivedID makes an id from what an event means, so that recording the same
@@ -18,16 +19,7 @@ import (
 // at must be the same whenever the step is repeated, like the creation time of
 // the resource, and never the time of recording. A time before 1970 counts as 1970.
 func DerivedID(at time.Time, parts ...string) uuid.UUID {
-	hash := sha256.New()
-	var length [8]byte
-	for _, part := range parts {
-		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-		hash.Write(length[:])
-		hash.Write([]byte(part))
-	}
-	var sum [sha256.Size]byte
-	hash.Sum(sum[:0])
-
+	sum := wire.NewDigest(parts...).Sum()
 	var id uuid.UUID
 	copy(id[6:], sum[:])
 	putMilliseconds(&id, at)

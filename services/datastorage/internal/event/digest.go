@@ -2,8 +2,8 @@ package event
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
-	"hash"
+
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // Digest is a SHA-256.
@@ -19,41 +19,19 @@ const digestDomain = "kubernaut.ai/audit-event/content/v1"
 // changed default does not turn replays into conflicts; the actor is taken as
 // it was sent too.
 func digest(e *Event, sentActorID string, requestedRetention int32) Digest {
-	d := digester{sha256.New()}
-	d.text(digestDomain)
-	d.text(e.RecordedBy)
-	d.text(e.ID.String())
-	for _, field := range []string{
+	d := wire.NewDigest(
+		digestDomain, e.RecordedBy, e.ID.String(),
 		e.Version, e.Type, e.Category, e.Action, string(e.Outcome), e.CorrelationID,
 		e.ActorType, sentActorID, e.ActorIP,
 		e.ResourceType, e.ResourceID, e.Namespace, e.ClusterID,
 		e.Severity, e.ErrorCode, e.ErrorMessage, e.ParentID.String(),
-	} {
-		d.text(field)
-	}
-	d.number(uint64(requestedRetention)) //nolint:gosec // never negative
+	)
+	d.Number(uint64(requestedRetention)) //nolint:gosec // never negative
 	sensitive := uint64(0)
 	if e.Sensitive {
 		sensitive = 1
 	}
-	d.number(sensitive)
-	d.text(string(e.Data))
-	var out Digest
-	d.Sum(out[:0])
-	return out
-}
-
-// digester writes each part behind its length, so that parts cannot run into
-// each other.
-type digester struct{ hash.Hash }
-
-func (d digester) text(s string) {
-	d.number(uint64(len(s)))
-	_, _ = d.Write([]byte(s)) // a hash never fails
-}
-
-func (d digester) number(n uint64) {
-	var eight [8]byte
-	binary.BigEndian.PutUint64(eight[:], n)
-	_, _ = d.Write(eight[:])
+	d.Number(sensitive)
+	d.Text(string(e.Data))
+	return d.Sum()
 }

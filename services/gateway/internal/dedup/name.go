@@ -1,11 +1,11 @@
 package dedup
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 const (
@@ -18,14 +18,10 @@ const (
 // derive the same one, and it never comes back: the transitions of a Lease
 // only grow, and a Lease that was deleted and made again has another UID.
 func name(fingerprint string, register types.UID, transitions int32) string {
-	hash := sha256.New()
-	var number [8]byte
-	binary.BigEndian.PutUint64(number[:], uint64(len(register)))
-	hash.Write(number[:])
-	hash.Write([]byte(register))
-	binary.BigEndian.PutUint64(number[:], uint64(transitions)) //nolint:gosec // validated by the API server: not negative
-	hash.Write(number[:])
-	return "rr-" + fingerprint[:fingerprintInName] + "-" + hex.EncodeToString(hash.Sum(nil))[:hashInName]
+	digest := wire.NewDigest(string(register))
+	digest.Number(uint64(transitions)) //nolint:gosec // validated by the API server: not negative
+	sum := digest.Sum()
+	return "rr-" + fingerprint[:fingerprintInName] + "-" + hex.EncodeToString(sum[:])[:hashInName]
 }
 
 // registerName is the name of a fingerprint's Lease.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // The bounds of a request's spec, in bytes. The counts of the resource's
@@ -25,14 +27,7 @@ const (
 func Clean(text string, limit int) string {
 	text = strings.ToValidUTF8(text, string(utf8.RuneError))
 	text = strings.ReplaceAll(text, "\x00", string(utf8.RuneError))
-	if len(text) <= limit {
-		return text
-	}
-	end := limit
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end]
+	return wire.Truncate(text, limit)
 }
 
 // bounded copies pairs within the bounds. Which pairs stay depends on the

@@ -12,6 +12,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // The limits of the resource's fields.
@@ -112,8 +113,7 @@ func reason(errs ...error) string {
 	if err == nil {
 		return ""
 	}
-	text := []rune(err.Error())
-	return string(text[:min(len(text), maxReason)])
+	return wire.TruncateCharacters(err.Error(), maxReason)
 }
 
 const criticalityUnknown = v1alpha1.Criticality("unknown")

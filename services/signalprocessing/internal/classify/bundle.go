@@ -1,9 +1,7 @@
 package classify
 
 import (
-	"crypto/sha256"
 	"embed"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // OriginBuiltIn is the origin of the policies that the program carries.
@@ -66,21 +66,15 @@ func LoadBundle(fsys fs.FS, dir, origin string) (Bundle, error) {
 	return b, nil
 }
 
-// digest hashes names and contents in the order of the names, each behind its
-// length, so that no two sets of modules share a digest.
+// digest hashes names and contents in the order of the names.
 func digest(modules map[string]string) string {
-	hash := sha256.New()
-	var length [8]byte
-	add := func(text string) {
-		binary.BigEndian.PutUint64(length[:], uint64(len(text)))
-		hash.Write(length[:])
-		hash.Write([]byte(text))
-	}
+	d := wire.NewDigest()
 	for _, name := range sortedNames(modules) {
-		add(name)
-		add(modules[name])
+		d.Text(name)
+		d.Text(modules[name])
 	}
-	return hex.EncodeToString(hash.Sum(nil))
+	sum := d.Sum()
+	return hex.EncodeToString(sum[:])
 }
 
 func sortedNames(modules map[string]string) []string {

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // maxMessage is the length of a message in characters.
@@ -20,7 +21,7 @@ func (r *Reconciler) condition(status *v1alpha1.SignalProcessingStatus, name str
 		ObservedGeneration: status.ObservedGeneration,
 		LastTransitionTime: metav1.NewTime(r.Clock.Now()),
 		Reason:             reason,
-		Message:            limited(message),
+		Message:            wire.TruncateCharacters(message, maxMessage),
 	})
 }
 
@@ -46,9 +47,4 @@ func (r *Reconciler) decision(status *v1alpha1.SignalProcessingStatus, name, rea
 // reasonOf makes a condition's reason of an error's code: Forbidden of forbidden.
 func reasonOf(code string) string {
 	return strings.ToUpper(code[:1]) + code[1:]
-}
-
-func limited(message string) string {
-	text := []rune(message)
-	return string(text[:min(len(text), maxMessage)])
 }

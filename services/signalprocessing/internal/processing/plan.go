@@ -9,6 +9,7 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/signalprocessing/internal/auditevents"
 	"kubernaut.ai/services/signalprocessing/internal/classify"
 	"kubernaut.ai/services/signalprocessing/internal/enrich"
@@ -37,7 +38,7 @@ func (p *plan) with(e *audit.Event, err error) error {
 func (p *plan) to(step auditevents.Step, next v1alpha1.ProcessingPhase, message string) (*plan, error) {
 	p.status.Phase = next
 	p.status.Attempt = 0
-	p.status.Message = limited(message)
+	p.status.Message = wire.TruncateCharacters(message, maxMessage)
 	if err := p.with(step.Transition(next)); err != nil {
 		return nil, err
 	}
@@ -110,7 +111,7 @@ func (r *Reconciler) failed(step auditevents.Step, cause error) (*plan, error) {
 	final := step.Attempt+1 >= r.options.MaxAttempts
 	p := &plan{status: *step.Resource.Status.DeepCopy()}
 	p.status.Attempt = step.Attempt + 1
-	p.status.Message = limited(fmt.Sprintf("attempt %d of %d: %v", step.Attempt+1, r.options.MaxAttempts, cause))
+	p.status.Message = wire.TruncateCharacters(fmt.Sprintf("attempt %d of %d: %v", step.Attempt+1, r.options.MaxAttempts, cause), maxMessage)
 	r.condition(&p.status, v1alpha1.ConditionEnrichmentComplete, metav1.ConditionFalse, reasonOf(code), p.status.Message)
 	if err := p.with(step.Failed(auditevents.Failure{Code: code, Message: stable, Final: final})); err != nil {
 		return nil, err
@@ -187,7 +188,7 @@ func (r *Reconciler) categorize(ctx context.Context, step auditevents.Step) (*pl
 // end completes the status of a last step and adds the event that processing is over.
 func (r *Reconciler) end(p *plan, step auditevents.Step, phase v1alpha1.ProcessingPhase, message string) error {
 	now := metav1.NewMicroTime(r.Clock.Now())
-	p.status.Phase, p.status.CompletedAt, p.status.Message = phase, &now, limited(message)
+	p.status.Phase, p.status.CompletedAt, p.status.Message = phase, &now, wire.TruncateCharacters(message, maxMessage)
 	ready := metav1.ConditionTrue
 	if phase == v1alpha1.ProcessingFailed {
 		ready = metav1.ConditionFalse

@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // ConditionProcessed is true when the request's signal is classified, false
@@ -50,7 +51,7 @@ func mirrored(rr *v1alpha1.RemediationRequest, sp *v1alpha1.SignalProcessing, no
 	case v1alpha1.ProcessingFailed:
 		status.Phase = v1alpha1.RemediationFailed
 		status.CompletedAt = sp.Status.CompletedAt
-		status.Message = limited("signal processing failed: " + sp.Status.Message)
+		status.Message = wire.TruncateCharacters("signal processing failed: "+sp.Status.Message, maxMessage)
 		condition.Status, condition.Reason = metav1.ConditionFalse, "ProcessingFailed"
 	}
 	if sp.Status.Severity != nil {
@@ -73,11 +74,6 @@ func mirrored(rr *v1alpha1.RemediationRequest, sp *v1alpha1.SignalProcessing, no
 
 // maxMessage is the length of a message in characters.
 const maxMessage = 1024
-
-func limited(message string) string {
-	text := []rune(message)
-	return string(text[:min(len(text), maxMessage)])
-}
 
 // shows tells whether a request's status has the mirrored part of another.
 func shows(status, part *v1alpha1.RemediationRequestStatus) bool {
