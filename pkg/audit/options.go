@@ -16,6 +16,8 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 	"k8s.io/utils/clock"
+
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // Defaults of the options.
@@ -258,7 +260,7 @@ func WithDurability(durability Durability, eventTypes ...string) Option {
 			o.durabilityOf = make(map[string]Durability)
 		}
 		for _, eventType := range eventTypes {
-			if !dotted(eventType) {
+			if !wire.IsType(eventType) {
 				return fmt.Errorf("durability %v of event type %q: must be dotted lower case, as in gateway.signal.received", durability, eventType)
 			}
 			o.durabilityOf[eventType] = durability

@@ -36,10 +36,10 @@ func appendBatch(b []byte, batch []audit.Event) ([]byte, error) {
 // unwritable says why an event has no wire form, "" where it has one.
 func unwritable(e *audit.Event) string {
 	if year := e.Timestamp.UTC().Year(); year < 0 || year > 9999 {
-		return fmt.Sprintf("event_timestamp of the year %d", year)
+		return fmt.Sprintf(wire.FieldTimestamp+" is of the year %d", year)
 	}
-	if _, err := wire.Check(e.Data, ""); err != nil {
-		return "event_data " + err.Error()
+	if err := wire.CheckData(e.Data, e.Type); err != nil {
+		return wire.FieldData + " " + err.Error()
 	}
 	return ""
 }

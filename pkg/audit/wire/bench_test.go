@@ -22,11 +22,20 @@ func sample(tb testing.TB, name string) []byte {
 func BenchmarkCheck(b *testing.B) {
 	for _, size := range []string{"200B", "1KiB", "16KiB"} {
 		data := sample(b, size)
-		b.Run("strict/"+size, func(b *testing.B) {
+		b.Run("check/"+size, func(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := wire.Check(data, "event_type"); err != nil {
+				if err := wire.CheckData(data, "a.b"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("canonical/"+size, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := wire.CanonicalData(data, "a.b", wire.MaxDataBytes); err != nil {
 					b.Fatal(err)
 				}
 			}

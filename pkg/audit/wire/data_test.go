@@ -36,7 +36,7 @@ func filled(size int, piece string) string {
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	const most = wire.MaxBytes
+	const most = wire.MaxDataBytes
 	for _, test := range []struct {
 		name, text string
 		want       error
@@ -107,7 +107,7 @@ func TestCheck(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := wire.Check([]byte(test.text), "a"); !errors.Is(err, test.want) {
+			if err := wire.CheckData([]byte(test.text), "a.b"); !errors.Is(err, test.want) {
 				t.Errorf("check: %v, want %v", err, test.want)
 			}
 		})
@@ -122,35 +122,35 @@ func TestCheckCountsTheCanonicalForm(t *testing.T) {
 	} {
 		// The line feeds take 6 bytes each, so that the text as it stands is never too large.
 		const rest = len(`{"a":[,""]}`) + 60
-		fill := strings.Repeat(`\n`, 10) + strings.Repeat("x", wire.MaxBytes-rest-size)
-		if _, err := wire.Check(fmt.Appendf(nil, `{"a":[%s,"%s"]}`, value, fill), "a"); err != nil {
+		fill := strings.Repeat(`\n`, 10) + strings.Repeat("x", wire.MaxDataBytes-rest-size)
+		if err := wire.CheckData(fmt.Appendf(nil, `{"a":[%s,"%s"]}`, value, fill), ""); err != nil {
 			t.Errorf("%q: %v, want it to take %d bytes", value, err, size)
 		}
-		if _, err := wire.Check(fmt.Appendf(nil, `{"a":[%s,"%sx"]}`, value, fill), "a"); err == nil {
+		if err := wire.CheckData(fmt.Appendf(nil, `{"a":[%s,"%sx"]}`, value, fill), ""); err == nil {
 			t.Errorf("%q takes less than %d bytes", value, size)
 		}
 	}
 }
 
-func TestCheckFindsAMember(t *testing.T) {
+func TestCheckComparesTheInnerType(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		text string
 		want bool
 	}{
-		{`{"type":"x.y"}`, true},
-		{`{"b":{"type":"other"}, "type" : "x.y" , "c":1}`, true},
-		{`{"t\u0079pe":"x\u002ey"}`, true},
-		{`{"type":"x.z"}`, false},
-		{`{"type":"\\x.y"}`, false},
-		{`{"type":{"x.y":1}}`, false},
-		{`{"type":null}`, false},
-		{`{"b":{"type":"x.y"}}`, false},
-		{`{}`, false},
+		{`{"event_type":"x.y"}`, true},
+		{`{"b":{"event_type":"other"}, "event_type" : "x.y" , "c":1}`, true},
+		{`{"event_t\u0079pe":"x\u002ey"}`, true},
+		{`{"event_type":"x.z"}`, false},
+		{`{"event_type":"\\x.y"}`, false},
+		{`{"event_type":{"x.y":1}}`, false},
+		{`{"event_type":null}`, false},
+		{`{"b":{"event_type":"x.z"}}`, true},
+		{`{}`, true},
 	} {
-		member, err := wire.Check([]byte(test.text), "type")
-		if err != nil || member.Is("x.y") != test.want {
-			t.Errorf("%s: %s, %v, want x.y: %t", test.text, member, err, test.want)
+		err := wire.CheckData([]byte(test.text), "x.y")
+		if (err == nil) != test.want || err != nil && !errors.Is(err, wire.ErrInnerType) {
+			t.Errorf("%s: %v, want x.y: %t", test.text, err, test.want)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func TestCheckFindsAMember(t *testing.T) {
 func TestCheckMakesNoGarbage(t *testing.T) {
 	data := sample(t, "1KiB")
 	check := func() {
-		if _, err := wire.Check(data, "event_type"); err != nil {
+		if err := wire.CheckData(data, "a.b"); err != nil {
 			t.Error(err)
 		}
 	}
@@ -177,7 +177,7 @@ func FuzzCheck(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, err := wire.Check(data, "a")
+		err := wire.CheckData(data, "a.b")
 		object := json.Valid(data) && bytes.TrimLeft(data, " \t\r\n")[0] == '{'
 		switch {
 		case err == nil && (!object || !utf8.Valid(data)):

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"encoding/json"
 	"slices"
 )
 
@@ -27,10 +26,9 @@ func (s *scanner) nameOf(begin, end int, escaped bool) name {
 		end--
 		return name{sum: sum(s.data, begin, end), start: int32(begin), end: int32(end)} //nolint:gosec // MaxBytes at most
 	}
-	var text string
-	_ = json.Unmarshal(s.data[begin:end], &text) // a string that was checked
+	quoted := s.data[begin+1 : end-1]
 	begin = len(s.unescaped)
-	s.unescaped = append(s.unescaped, text...)
+	s.unescaped = appendUnescaped(s.unescaped, quoted)
 	end = len(s.unescaped)
 	n := name{sum: sum(s.unescaped, begin, end)}
 	n.start, n.end = int32(len(s.data)+begin), int32(len(s.data)+end) //nolint:gosec // twice MaxBytes at most

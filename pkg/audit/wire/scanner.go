@@ -8,12 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// scanner goes over data once. Its methods return false where they fail.
+// scanner passes over a JSON text once. Its methods return false if they fail.
 type scanner struct {
 	data  []byte
 	at    int
 	depth int
-	// growth is how many bytes the canonical form takes more than what was read.
+	// maxDepth bounds nested objects and arrays.
+	maxDepth int
+	// rules are checked, not the syntax alone: distinct names, no NUL, no unpaired surrogate, the range of numbers.
+	rules bool
+	// growth is how many bytes longer the canonical form is than the text read so far. It is right with rules only.
 	growth int
 	// high has the highest bit of a byte set where a string may not be ASCII.
 	high uint64
@@ -24,15 +28,23 @@ type scanner struct {
 
 	// wanted is a name in the outermost object, found its value.
 	wanted string
-	found  Member
-	// err says why a method returned false, where it is not the syntax.
-	err error
+	found  []byte
+	// err says why a method returned false, nil for wrong syntax, and errAt where.
+	err   error
+	errAt int
 }
 
-// scanners are used again, for the sake of what they keep of names.
+// scanners are reused for their buffers of names.
 var scanners = sync.Pool{New: func() any { return new(scanner) }}
 
-// release gives s back, without what belongs to the caller, or is large.
+// scan returns a scanner of a text for release.
+func scan(text []byte, maxDepth int, rules bool) *scanner {
+	s := scanners.Get().(*scanner) //nolint:forcetypeassert // the pool holds nothing else
+	s.data, s.maxDepth, s.rules = text, maxDepth, rules
+	return s
+}
+
+// release gives s back, without references to the caller's text, unless its buffers have become large.
 func (s *scanner) release() {
 	const many = 1024
 	if cap(s.names) > many || cap(s.unescaped) > many {
@@ -42,10 +54,13 @@ func (s *scanner) release() {
 	scanners.Put(s)
 }
 
-func (s *scanner) fail(err error) bool {
-	s.err = err
+func (s *scanner) fail(at int, err error) bool {
+	s.err, s.errAt = err, at
 	return false
 }
+
+// end expects nothing but white space to follow.
+func (s *scanner) end() bool { return s.peek() == 0 && s.at == len(s.data) }
 
 // peek passes white space and returns the byte behind it, 0 at the end.
 func (s *scanner) peek() byte {
@@ -97,8 +112,8 @@ func (s *scanner) literal(want string) bool {
 }
 
 func (s *scanner) object() bool {
-	if s.depth++; s.depth > MaxDepth {
-		return s.fail(ErrDepth)
+	if s.depth++; s.depth > s.maxDepth {
+		return s.fail(s.at, ErrDepth)
 	}
 	first := len(s.names)
 	s.at++
@@ -121,7 +136,7 @@ func (s *scanner) object() bool {
 			s.at++
 			s.depth--
 			if !s.areDistinct(first) {
-				return s.fail(ErrTwice)
+				return s.fail(s.at-1, ErrTwice)
 			}
 			s.names = s.names[:first]
 			return true
@@ -138,15 +153,19 @@ func (s *scanner) member(first int, seen *uint64) bool {
 	if !ok {
 		return false
 	}
-	n := s.nameOf(begin, s.at, escaped)
-	if !s.isNew(n, first, seen) {
-		return s.fail(ErrTwice)
+	wanted := false
+	if s.rules {
+		n := s.nameOf(begin, s.at, escaped)
+		if !s.isNew(n, first, seen) {
+			return s.fail(s.at, ErrTwice)
+		}
+		wanted = s.depth == 1 && string(s.spelled(n)) == s.wanted
 	}
 	if s.peek() != ':' {
 		return false
 	}
 	s.at++
-	if s.depth > 1 || string(s.spelled(n)) != s.wanted {
+	if !wanted {
 		return s.value()
 	}
 	s.peek()
@@ -157,8 +176,8 @@ func (s *scanner) member(first int, seen *uint64) bool {
 }
 
 func (s *scanner) array() bool {
-	if s.depth++; s.depth > MaxDepth {
-		return s.fail(ErrDepth)
+	if s.depth++; s.depth > s.maxDepth {
+		return s.fail(s.at, ErrDepth)
 	}
 	s.at++
 	if s.peek() == ']' {
@@ -265,8 +284,10 @@ func (s *scanner) unicode(i int) int {
 	switch {
 	case r < 0:
 		return 0
+	case !s.rules:
+		return single
 	case r == 0:
-		s.fail(ErrNUL)
+		s.fail(i, ErrNUL)
 		return 0
 	case r < ' ':
 		return single
@@ -281,7 +302,7 @@ func (s *scanner) unicode(i int) int {
 		s.growth -= pair - 4
 		return pair
 	}
-	s.fail(ErrSurrogate)
+	s.fail(i, ErrSurrogate)
 	return 0
 }
 

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"time"
 
 	"github.com/google/uuid"
 	"k8s.io/utils/clock"
 
-	"kubernaut.ai/services/datastorage/internal/strictjson"
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // Limits bound what a decoder takes.
@@ -20,15 +19,13 @@ type Limits struct {
 	Events int
 	// DataBytes of one event's data, in its canonical form.
 	DataBytes int
-	// Depth of nested objects and arrays in one event.
-	Depth int
 	// Ahead is how far in the future an event's time may lie.
 	Ahead time.Duration
 }
 
 // DefaultLimits are the limits that the API's documentation names.
 func DefaultLimits() Limits {
-	return Limits{Events: 10_000, DataBytes: 1 << 20, Depth: 64, Ahead: 5 * time.Minute}
+	return Limits{Events: 10_000, DataBytes: wire.MaxDataBytes, Ahead: 5 * time.Minute}
 }
 
 // Decoder turns request bodies into valid events. It is safe for concurrent use.
@@ -54,13 +51,15 @@ type Batch struct {
 
 // One decodes a body that holds one event. A body that is not one is a *BodyError.
 func (d *Decoder) One(body []byte, caller string) (Batch, error) {
-	if err := strictjson.Check(body, d.limits.Depth); err != nil {
-		return Batch{}, bodyErrorf("the body is not usable JSON: %v", err)
-	}
-	if strictjson.Kind(body) != '{' {
-		return Batch{}, bodyErrorf("the body must be one event, a JSON object")
-	}
 	b := d.batch(caller)
+	var rule *wire.RuleError
+	var syntax *wire.SyntaxError
+	switch err := wire.Members(body, func(_, _ []byte) error { return nil }); {
+	case errors.As(err, &rule) && errors.Is(rule, wire.ErrSyntax):
+		return Batch{}, bodyErrorf("the body must be one event, a JSON object")
+	case errors.As(err, &syntax):
+		return Batch{}, bodyErrorf("the body is not usable JSON: %v", syntax)
+	}
 	b.add(body, wireNames)
 	return b.done(false)
 }
@@ -75,7 +74,7 @@ func (d *Decoder) CloudEvents(body []byte, caller string) (Batch, error) {
 	return d.array(body, caller, cloudEventNames)
 }
 
-// Lines decodes a body of application/x-ndjson: an event a line. Empty lines are left out.
+// Lines decodes a body of application/x-ndjson: one event per line. Empty lines are ignored.
 func (d *Decoder) Lines(body []byte, caller string) (Batch, error) {
 	b := d.batch(caller)
 	number := 0
@@ -87,39 +86,33 @@ func (d *Decoder) Lines(body []byte, caller string) (Batch, error) {
 		if len(b.Events) == d.limits.Events {
 			return b.done(true)
 		}
-		if err := strictjson.Check(line, d.limits.Depth); err != nil {
-			if syntax, ok := errors.AsType[*strictjson.SyntaxError](err); ok {
-				syntax.Line = number
-			}
-			b.refuse(Refusal{Code: CodeInvalid, Detail: "not usable JSON: " + err.Error()})
-			continue
+		if syntax := b.add(line, wireNames); syntax != nil {
+			syntax.Line = number
+			b.refuse(Refusal{Code: CodeInvalid, Detail: "is not usable JSON: " + syntax.Error()})
 		}
-		b.add(line, wireNames)
 	}
 	return b.done(false)
 }
 
 func (d *Decoder) array(body []byte, caller string, names naming) (Batch, error) {
-	// The depth is each event's own matter, so that one that is too deep can be named.
-	if err := strictjson.Check(body, math.MaxInt); err != nil {
-		return Batch{}, bodyErrorf("the body is not usable JSON: %v", err)
-	}
-	if strictjson.Kind(body) != '[' {
-		return Batch{}, bodyErrorf("the body must be a JSON array of events")
-	}
 	b := d.batch(caller)
 	full := false
-	strictjson.Elements(body, func(value []byte) bool {
+	err := wire.Elements(body, func(value []byte) bool {
 		if full = len(b.Events) == d.limits.Events; full {
 			return false
 		}
-		if strictjson.IsDeeper(value, d.limits.Depth) {
-			b.refuse(Refusal{Code: CodeInvalid, Detail: fmt.Sprintf("nested more than %d deep", d.limits.Depth)})
-		} else {
-			b.add(value, names)
+		// The syntax is known to be right, except that each event may be too deep.
+		if syntax := b.add(value, names); syntax != nil {
+			b.refuse(Refusal{Code: CodeInvalid, Detail: "is " + syntax.Reason})
 		}
 		return true
 	})
+	switch {
+	case errors.Is(err, wire.ErrNotArray):
+		return Batch{}, bodyErrorf("the body must be a JSON array of events")
+	case err != nil:
+		return Batch{}, bodyErrorf("the body is not usable JSON: %v", err)
+	}
 	return b.done(full)
 }
 
@@ -157,22 +150,21 @@ func (b *batchDecoder) refuse(r Refusal) {
 	b.Refusals = append(b.Refusals, r)
 }
 
-// add decodes one event from text that was checked.
-func (b *batchDecoder) add(text []byte, names naming) {
-	if strictjson.Kind(text) != '{' {
-		b.refuse(Refusal{Code: CodeInvalid, Detail: "an event must be a JSON object"})
-		return
-	}
+// add decodes one event, or returns why its text is not JSON.
+func (b *batchDecoder) add(text []byte, names naming) *wire.SyntaxError {
 	r := reader{names: names, limits: b.decoder.limits, now: b.now, event: &Event{RecordedBy: b.caller}}
-	r.read(text)
+	if syntax := r.read(text); syntax != nil {
+		return syntax
+	}
 	e := r.event
 	if len(r.fields) > 0 {
-		b.refuse(Refusal{ID: e.ID, Code: r.code(), Detail: summary(r.fields), Fields: r.fields})
-		return
+		b.refuse(Refusal{ID: e.ID, Code: r.code(), Detail: wire.FieldText(r.fields, maxNamedFields), Fields: r.fields})
+		return nil
 	}
 	if e.ID == uuid.Nil && b.err == nil {
 		e.ID, b.err = newID(b.now, b.decoder.random)
 	}
 	e.Digest = digest(e, r.sentActorID, r.sentRetention)
 	b.Events = append(b.Events, e)
+	return nil
 }

@@ -9,27 +9,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"kubernaut.ai/pkg/audit/wire"
 )
-
-// Outcome tells how the audited action ended.
-type Outcome string
-
-// The outcomes of an action.
-const (
-	OutcomeSuccess Outcome = "success"
-	OutcomeFailure Outcome = "failure"
-	OutcomePending Outcome = "pending"
-)
-
-// Valid reports whether the outcome is one of the three.
-func (o Outcome) Valid() bool {
-	switch o {
-	case OutcomeSuccess, OutcomeFailure, OutcomePending:
-		return true
-	default:
-		return false
-	}
-}
 
 // Event is a valid event. Optional text is empty where it is missing, other
 // optional fields are nil or zero. It is not changed after it was made.
@@ -42,9 +24,9 @@ type Event struct {
 	Timestamp     time.Time
 	Category      string
 	Action        string
-	Outcome       Outcome
+	Outcome       wire.EventOutcome
 	CorrelationID string
-	// Data is a JSON object in the canonical form of strictjson.
+	// Data is a JSON object in the canonical form of wire.CanonicalData.
 	Data []byte
 
 	ActorType, ActorID, ActorIP                    string
@@ -87,15 +69,11 @@ func IDTime(id uuid.UUID) (time.Time, bool) {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(eight[:]))).UTC(), true //nolint:gosec // 48 bits fit
 }
 
-// newID makes a version 7 id (RFC 9562, section 5.7).
+// newID makes a version 7 id of a time.
 func newID(now time.Time, random io.Reader) (uuid.UUID, error) {
-	id, err := uuid.NewRandomFromReader(random)
-	if err != nil {
+	var b [8]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
 		return uuid.Nil, fmt.Errorf("make an event id: %w", err)
 	}
-	var eight [8]byte
-	binary.BigEndian.PutUint64(eight[:], uint64(now.UnixMilli()))
-	copy(id[:6], eight[2:])
-	id[6] = id[6]&0x0f | 0x70
-	return id, nil
+	return wire.NewID(now, binary.BigEndian.Uint64(b[:])), nil
 }

@@ -4,47 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/netip"
-	"regexp"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
-	"kubernaut.ai/services/datastorage/internal/strictjson"
-)
-
-// The longest texts, in characters.
-const (
-	maxVersion       = 20
-	maxType          = 100
-	maxShort         = 50
-	maxKind          = 100
-	maxID            = 255
-	maxNamespace     = 253
-	maxErrorMessage  = 4096
-	maxRetentionDays = 36_500
-	maxDurationMs    = 1e12
-	uuidLength       = 36
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // maxUnknown bounds the unknown fields of an event that a refusal names, so that
 // an answer does not become many times as large as the request.
 const maxUnknown = 20
 
+var errTooManyUnknown = fmt.Errorf("has more than %d unknown fields", maxUnknown)
+
 // defaultRetentionDays is seven years, the longest of the usual duties to keep records.
 const defaultRetentionDays = 2555
-
-// The words that say what is wrong with a field.
-const (
-	reasonRequired = "is required"
-	reasonUnknown  = "is not a known field"
-	reasonObject   = "must be a JSON object"
-)
-
-var typePattern = regexp.MustCompile(`^[a-z0-9_-]+(\.[a-z0-9_-]+)+$`)
 
 // reader fills an event from the members of one JSON object and notes
 // everything that is wrong with it.
@@ -80,70 +55,76 @@ func (r *reader) refusef(field, format string, args ...any) {
 	}
 }
 
-func (r *reader) read(object []byte) {
+// read returns a *wire.SyntaxError if the text is not JSON; everything else that is wrong with it is in fields.
+func (r *reader) read(object []byte) *wire.SyntaxError {
 	r.values = make(map[string][]byte, len(r.names.fields))
 	unknown := 0
-	err := strictjson.Members(object, func(name string, value []byte) error {
-		field, known := r.names.fields[name]
+	err := wire.Members(object, func(name, value []byte) error {
+		field, known := r.names.fields[string(name)]
 		switch {
 		case !known && unknown == maxUnknown:
-			return fmt.Errorf("it has more than %d unknown fields", maxUnknown)
+			return errTooManyUnknown
 		case !known:
 			unknown++
-			r.refusef(strictjson.Shorten(name), reasonUnknown)
-		case !strictjson.IsNull(value):
+			r.refusef(wire.Quotable(string(name)), wire.ReasonUnknown)
+		case !wire.IsNull(value):
 			r.values[field] = value
 		}
 		return nil
 	})
-	if err != nil {
-		r.refusef("event", "is not usable: %v", err)
-		return
+	var syntax *wire.SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		return syntax
+	case err != nil:
+		r.refusef("event", "%v", err)
+		return nil
 	}
 	e := r.event
-	e.ID = r.id("event_id")
+	e.ID = r.id(wire.FieldID)
 	if r.names.cloud {
 		r.cloud()
 	}
-	e.Version = r.text("version", maxVersion, true)
-	e.Type = r.text("event_type", maxType, true)
-	if e.Type != "" && !typePattern.MatchString(e.Type) {
-		r.refusef("event_type", "must be dotted lower case words, as in gateway.signal.received")
+	e.Version = r.text(&wire.FieldVersion)
+	e.Type = r.text(&wire.FieldType)
+	if e.Type != "" && !wire.IsType(e.Type) {
+		r.refusef(wire.FieldType.Name, wire.ReasonType)
 	}
 	e.Timestamp = r.timestamp()
-	e.Category = r.text("event_category", maxShort, true)
-	e.Action = r.text("event_action", maxShort, true)
-	e.Outcome = Outcome(r.text("event_outcome", maxShort, true))
+	e.Category = r.text(&wire.FieldCategory)
+	e.Action = r.text(&wire.FieldAction)
+	e.Outcome = wire.EventOutcome(r.text(&wire.FieldOutcome))
 	if e.Outcome != "" && !e.Outcome.Valid() {
-		r.refusef("event_outcome", "must be success, failure or pending")
+		r.refusef(wire.FieldOutcome.Name, wire.ReasonOutcome)
 	}
-	e.CorrelationID = r.text("correlation_id", maxID, true)
+	e.CorrelationID = r.text(&wire.FieldCorrelationID)
 	r.actor()
 	r.resource()
-	e.Severity = r.text("severity", maxShort, false)
+	e.Severity = r.text(&wire.FieldSeverity)
 	e.DurationMicros = r.duration()
-	e.ErrorCode = r.text("error_code", maxKind, false)
-	e.ErrorMessage = r.text("error_message", maxErrorMessage, false)
-	e.ParentID = r.id("parent_event_id")
+	e.ErrorCode = r.text(&wire.FieldErrorCode)
+	e.ErrorMessage = r.text(&wire.FieldErrorMessage)
+	e.ParentID = r.id(wire.FieldParentID)
 	r.retention()
-	e.Sensitive = r.boolean("is_sensitive")
-	e.ProducerID = r.text("producer_id", maxID, false)
-	e.ProducerEpoch = r.integer("producer_epoch", math.MaxInt64)
-	e.ProducerSeq = r.integer("producer_seq", math.MaxInt64)
+	e.Sensitive = r.boolean(wire.FieldSensitive)
+	e.ProducerID = r.text(&wire.FieldProducerID)
+	e.ProducerEpoch = r.integer(wire.FieldProducerEpoch)
+	e.ProducerSeq = r.integer(wire.FieldProducerSeq)
 	e.Data = r.data()
+	return nil
 }
 
 func (r *reader) actor() {
 	e := r.event
-	e.ActorType = r.text("actor_type", maxShort, false)
-	r.sentActorID = r.text("actor_id", maxID, false)
+	e.ActorType = r.text(&wire.FieldActorType)
+	r.sentActorID = r.text(&wire.FieldActorID)
 	if e.ActorID = r.sentActorID; e.ActorID == "" {
 		e.ActorID = e.RecordedBy
 	}
-	if ip := r.text("actor_ip", maxShort, false); ip != "" {
-		address, err := netip.ParseAddr(ip)
-		if err != nil || address.Zone() != "" {
-			r.refusef("actor_ip", "must be an IPv4 or IPv6 address")
+	if ip := r.text(&wire.FieldActorIP); ip != "" {
+		address, ok := wire.ParseAddress(ip)
+		if !ok {
+			r.refusef(wire.FieldActorIP.Name, wire.ReasonAddress)
 		}
 		e.ActorIP = address.String()
 	}
@@ -151,113 +132,109 @@ func (r *reader) actor() {
 
 func (r *reader) resource() {
 	e := r.event
-	e.ResourceType = r.text("resource_type", maxKind, false)
-	e.ResourceID = r.text("resource_id", maxID, false)
-	e.Namespace = r.text("namespace", maxNamespace, false)
-	e.ClusterID = r.text("cluster_id", maxID, false)
-	older := r.text("cluster_name", maxID, false)
+	e.ResourceType = r.text(&wire.FieldResourceType)
+	e.ResourceID = r.text(&wire.FieldResourceID)
+	e.Namespace = r.text(&wire.FieldNamespace)
+	e.ClusterID = r.text(&wire.FieldClusterID)
+	older := r.text(&wire.FieldClusterName)
 	switch {
 	case e.ClusterID == "":
 		e.ClusterID = older
 	case older != "" && older != e.ClusterID:
-		r.refusef("cluster_name", "is the older name of cluster_id and contradicts it")
+		r.refusef(wire.FieldClusterName.Name, "is the older name of cluster_id and contradicts it")
 	}
 }
 
-// text returns a string field, or "" after it noted what is wrong.
-func (r *reader) text(field string, most int, required bool) string {
-	value, given := r.values[field]
+// text returns a text field, or "" after it noted what is wrong.
+func (r *reader) text(field *wire.TextField) string {
+	value, given := r.values[field.Name]
 	if !given {
-		if required {
-			r.refusef(field, reasonRequired)
+		if field.Required {
+			r.refusef(field.Name, wire.ReasonRequired)
 		}
 		return ""
 	}
-	text, err := strictjson.Text(value)
-	switch {
-	case errors.Is(err, strictjson.ErrNotText):
-		r.refusef(field, "must be a string")
-	case err != nil:
-		r.refusef(field, "%v", err)
-	case text == "" && required:
-		r.refusef(field, reasonRequired)
-	case utf8.RuneCountInString(text) > most:
-		r.refusef(field, "must be at most %d characters", most)
-	default:
-		return text
+	text, err := wire.Text(value)
+	if err != nil {
+		r.refusef(field.Name, "%v", err)
+		return ""
 	}
-	return ""
+	if reason := field.Check(text); reason != "" {
+		r.refusef(field.Name, "%s", reason)
+		return ""
+	}
+	return text
 }
 
 func (r *reader) id(field string) uuid.UUID {
-	text := r.text(field, uuidLength, false)
-	if text == "" {
-		if _, given := r.values[field]; given {
-			r.refusef(field, "must be a UUID")
-		}
+	const length = 36
+	if _, given := r.values[field]; !given {
 		return uuid.Nil
 	}
+	text := r.text(&wire.TextField{Name: field, Most: length, Required: true})
 	id, err := uuid.Parse(text)
-	if err != nil || len(text) != uuidLength || id == uuid.Nil {
-		r.refusef(field, "must be a UUID, as in 0190163d-8694-739b-aea5-966c26f8ad91, and not the nil one")
+	if err != nil || len(text) != length || id == uuid.Nil {
+		r.refusef(field, "must be a UUID, for instance 0190163d-8694-739b-aea5-966c26f8ad91, and not the nil one")
 		return uuid.Nil
 	}
 	return id
 }
 
 func (r *reader) timestamp() time.Time {
-	text := r.text("event_timestamp", maxShort, true)
+	const longest = 50
+	text := r.text(&wire.TextField{Name: wire.FieldTimestamp, Most: longest, Required: true})
 	if text == "" {
 		return time.Time{}
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		r.refusef("event_timestamp", "must be an RFC 3339 time, as in 2026-01-02T15:04:05.123456Z")
+		r.refusef(wire.FieldTimestamp, "must be an RFC 3339 time, for instance 2026-01-02T15:04:05.123456Z")
 		return time.Time{}
 	}
 	t = t.UTC().Truncate(time.Microsecond)
 	if t.Year() < 1 {
-		r.refusef("event_timestamp", "must not lie before the year 1")
+		r.refusef(wire.FieldTimestamp, "must not be before the year 1")
 	}
 	if t.After(r.now.Add(r.limits.Ahead)) {
-		r.refusef("event_timestamp", "lies more than %s in the future: check the clock of the sender", r.limits.Ahead)
+		r.refusef(wire.FieldTimestamp, "is more than %s in the future: check the clock of the sender", r.limits.Ahead)
 	}
 	return t
 }
 
 // scalar returns the literal of a number or boolean; CloudEvents may carry it as text.
 func (r *reader) scalar(field string) (string, bool) {
+	const longest = 50
 	value, given := r.values[field]
 	if !given {
 		return "", false
 	}
-	if r.names.cloud && strictjson.Kind(value) == '"' {
-		return r.text(field, maxShort, false), true
+	if r.names.cloud && wire.Kind(value) == '"' {
+		return r.text(&wire.TextField{Name: field, Most: longest}), true
 	}
-	return strings.TrimSpace(string(value)), true
+	return string(value), true
 }
 
-func (r *reader) integer(field string, most int64) *int64 {
+func (r *reader) integer(field string) *int64 {
 	literal, given := r.scalar(field)
 	if !given {
 		return nil
 	}
 	n, err := strconv.ParseInt(literal, 10, 64)
-	if err != nil || n < 0 || n > most {
-		r.refusef(field, "must be a whole number from 0 to %d", most)
+	if err != nil || n < 0 {
+		r.refusef(field, "must be a whole number from 0 to %d", int64(math.MaxInt64))
 		return nil
 	}
 	return &n
 }
 
 func (r *reader) duration() *int64 {
-	literal, given := r.scalar("duration_ms")
+	literal, given := r.scalar(wire.FieldDuration)
 	if !given {
 		return nil
 	}
 	ms, err := strconv.ParseFloat(literal, 64)
-	if err != nil || !(ms >= 0 && ms <= maxDurationMs) {
-		r.refusef("duration_ms", "must be a number of milliseconds from 0 to %g", float64(maxDurationMs))
+	if err != nil || !(ms >= 0 && ms <= wire.MaxDurationMilliseconds) {
+		r.refusef(wire.FieldDuration, wire.ReasonDuration)
 		return nil
 	}
 	const microsPerMilli = 1000
@@ -266,16 +243,18 @@ func (r *reader) duration() *int64 {
 }
 
 func (r *reader) retention() {
-	days := r.integer("retention_days", maxRetentionDays)
-	switch {
-	case days == nil:
-		r.event.RetentionDays = defaultRetentionDays
-	case *days == 0:
-		r.refusef("retention_days", "must be from 1 to %d", maxRetentionDays)
-	default:
-		r.sentRetention = int32(*days) //nolint:gosec // bounded above
-		r.event.RetentionDays = r.sentRetention
+	r.event.RetentionDays = defaultRetentionDays
+	literal, given := r.scalar(wire.FieldRetention)
+	if !given {
+		return
 	}
+	days, err := strconv.ParseInt(literal, 10, 32)
+	if err != nil || days < 1 || days > wire.MaxRetentionDays {
+		r.refusef(wire.FieldRetention, wire.ReasonRetention)
+		return
+	}
+	r.sentRetention = int32(days)
+	r.event.RetentionDays = r.sentRetention
 }
 
 func (r *reader) boolean(field string) bool {
@@ -287,44 +266,16 @@ func (r *reader) boolean(field string) bool {
 }
 
 func (r *reader) data() []byte {
-	const field = "event_data"
-	value, given := r.values[field]
+	value, given := r.values[wire.FieldData]
 	if !given {
-		r.refusef(field, reasonRequired)
+		r.refusef(wire.FieldData, wire.ReasonRequired)
 		return nil
 	}
-	if strictjson.Kind(value) != '{' {
-		r.refusef(field, reasonObject)
-		return nil
-	}
-	data, err := strictjson.Canonical(value, r.limits.DataBytes)
+	data, err := wire.CanonicalData(value, r.event.Type, r.limits.DataBytes)
 	if err != nil {
-		r.tooLarge = errors.Is(err, strictjson.ErrTooLarge)
-		if r.tooLarge {
-			r.refusef(field, "is larger than %d bytes", r.limits.DataBytes)
-		} else {
-			r.refusef(field, "is not usable: %v", err)
-		}
+		r.tooLarge = errors.Is(err, wire.ErrCanonical)
+		r.refusef(wire.FieldData, "%v", err)
 		return nil
 	}
-	r.innerType(data)
 	return data
-}
-
-// innerType holds the event_type that older clients repeat in their data
-// against the event's own.
-func (r *reader) innerType(data []byte) {
-	const field = "event_type"
-	err := strictjson.Members(data, func(name string, value []byte) error {
-		if name != field {
-			return nil
-		}
-		if inner, err := strictjson.Text(value); err != nil || inner != r.event.Type {
-			r.refusef("event_data", "holds an event_type that contradicts the event's own")
-		}
-		return nil
-	})
-	if err != nil {
-		r.refusef("event_data", "is not usable: %v", err)
-	}
 }

@@ -2,8 +2,6 @@ package event
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 )
@@ -36,6 +34,9 @@ func Conflict(index int, id uuid.UUID) Refusal {
 	return Refusal{Index: index, ID: id, Code: CodeConflict, Detail: detail, Fields: map[string]string{"event_id": detail}}
 }
 
+// maxNamedFields bounds the fields that the detail of a refusal names.
+const maxNamedFields = 3
+
 // BodyError refuses a whole body, before any event of it was looked at.
 type BodyError struct {
 	// TooLarge: more bytes or events than are taken in one request.
@@ -47,23 +48,4 @@ func (e *BodyError) Error() string { return e.Detail }
 
 func bodyErrorf(format string, args ...any) error {
 	return &BodyError{Detail: fmt.Sprintf(format, args...)}
-}
-
-// summary tells in one sentence what is wrong with the fields.
-func summary(fields map[string]string) string {
-	names := make([]string, 0, len(fields))
-	for name := range fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	const most = 3
-	shown := names[:min(len(names), most)]
-	parts := make([]string, 0, most+1)
-	for _, name := range shown {
-		parts = append(parts, name+" "+fields[name])
-	}
-	if more := len(names) - len(shown); more > 0 {
-		parts = append(parts, fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(parts, "; ")
 }

@@ -18,11 +18,11 @@ import (
 
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/httpapi/routes"
 	"kubernaut.ai/services/datastorage/internal/ingest"
 	"kubernaut.ai/services/datastorage/internal/query"
-	"kubernaut.ai/services/datastorage/internal/strictjson"
 )
 
 // retryAfter is what clients are told to wait while something passes.
@@ -173,7 +173,7 @@ func checkedQuery(query string, known parameters) error {
 func badParameters(fields map[string]string) error {
 	reasons := make([]string, 0, len(fields))
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		reasons = append(reasons, strictjson.Shorten(name)+" "+fields[name])
+		reasons = append(reasons, wire.Quotable(name)+" "+fields[name])
 	}
 	return problem.Validation(fields, "unusable parameters (see /openapi.json): %s", strings.Join(reasons, "; "))
 }

@@ -31,8 +31,8 @@ var (
 	errCursorMismatch = errors.New("belongs to another query: keep the filters and the order, or start without a cursor")
 )
 
-// wire is the fixed layout of a cursor, big endian.
-type wire struct {
+// layout is the fixed form of a cursor, big endian.
+type layout struct {
 	Version      uint8
 	Flags        uint8
 	Query        [8]byte
@@ -47,7 +47,7 @@ const (
 )
 
 func (c cursor) encode() (string, error) {
-	w := wire{Version: cursorVersion, Query: c.query, At: c.at.UnixMicro(), ID: c.id}
+	w := layout{Version: cursorVersion, Query: c.query, At: c.at.UnixMicro(), ID: c.id}
 	if c.span.since != nil {
 		w.Flags |= flagSince
 		w.Since = c.span.since.UnixMicro()
@@ -65,7 +65,7 @@ func (c cursor) encode() (string, error) {
 
 func decodeCursor(text string, query [8]byte) (cursor, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	var w wire
+	var w layout
 	if err != nil || len(raw) != binary.Size(w) {
 		return cursor{}, errCursor
 	}

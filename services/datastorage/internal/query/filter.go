@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // Order of a page, by (event_timestamp, event_id).
@@ -114,7 +114,7 @@ func (p Params) filter(bad *ParamError) *conditions {
 		checkText(bad, e.column, e.value, e.most)
 		c.add(e.column+" = %s", e.value)
 	}
-	if p.EventOutcome != "" && !event.Outcome(p.EventOutcome).Valid() {
+	if p.EventOutcome != "" && !wire.EventOutcome(p.EventOutcome).Valid() {
 		bad.refusef("event_outcome", "must be success, failure or pending")
 	}
 	p.eventType(c, bad)

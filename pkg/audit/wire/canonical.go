@@ -1,0 +1,228 @@
+package wire
+
+import (
+	"bytes"
+	"slices"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// canonical returns the canonical form, of a known size, of a text that was checked.
+func canonical(text []byte, size int) []byte {
+	c := canonicalizer{text: text, out: make([]byte, 0, size)}
+	c.value()
+	return c.out
+}
+
+// canonicalizer reads text at i and appends to out. The text was checked, so nothing can fail.
+type canonicalizer struct {
+	text []byte
+	i    int
+	out  []byte
+	// members of the objects that are open, the innermost one's last.
+	members []member
+	// scratch is space for a string without its escapes, and for members that are sorted.
+	scratch []byte
+}
+
+// member is a member of an object in out.
+type member struct {
+	name       []byte
+	start, end int
+}
+
+// peek passes white space and returns the byte behind it.
+func (c *canonicalizer) peek() byte {
+	for {
+		switch b := c.text[c.i]; b {
+		case ' ', '\t', '\n', '\r':
+			c.i++
+		default:
+			return b
+		}
+	}
+}
+
+func (c *canonicalizer) value() {
+	switch c.peek() {
+	case '{':
+		c.object()
+	case '[':
+		c.array()
+	case '"':
+		c.string()
+	case 't', 'n':
+		c.take(len("true"))
+	case 'f':
+		c.take(len("false"))
+	default:
+		c.number()
+	}
+}
+
+// take copies the next bytes.
+func (c *canonicalizer) take(n int) {
+	c.out = append(c.out, c.text[c.i:c.i+n]...)
+	c.i += n
+}
+
+// unquote passes a string and returns its text: a part of the input, or appended to space if it has escapes.
+func (c *canonicalizer) unquote(space []byte) (text []byte, escaped bool) {
+	end := stringEnd(c.text, c.i)
+	quoted := c.text[c.i+1 : end-1]
+	c.i = end
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return quoted, false
+	}
+	return appendUnescaped(space, quoted), true
+}
+
+func (c *canonicalizer) quote(text []byte, escaped bool) {
+	c.out = append(c.out, '"')
+	if escaped {
+		c.out = appendEscaped(c.out, text)
+	} else {
+		c.out = append(c.out, text...)
+	}
+	c.out = append(c.out, '"')
+}
+
+func (c *canonicalizer) string() {
+	text, escaped := c.unquote(c.scratch[:0])
+	c.quote(text, escaped)
+	if escaped {
+		c.scratch = text
+	}
+}
+
+func (c *canonicalizer) object() {
+	begin, first := len(c.out), len(c.members)
+	c.out = append(c.out, '{')
+	c.i++
+	sorted := true
+	for c.peek() != '}' {
+		if len(c.members) > first {
+			c.i++ // the comma
+			c.out = append(c.out, ',')
+			c.peek()
+		}
+		m := member{start: len(c.out)}
+		name, escaped := c.unquote(nil)
+		c.quote(name, escaped)
+		if n := len(c.members); n > first {
+			sorted = sorted && bytes.Compare(c.members[n-1].name, name) < 0
+		}
+		c.peek()
+		c.i++ // the colon
+		c.out = append(c.out, ':')
+		c.value()
+		m.name, m.end = name, len(c.out)
+		c.members = append(c.members, m)
+	}
+	c.i++
+	if !sorted {
+		c.sort(begin, c.members[first:])
+	}
+	c.members = c.members[:first]
+	c.out = append(c.out, '}')
+}
+
+// sort writes the members of the object that begins at begin again, in the order of their names.
+func (c *canonicalizer) sort(begin int, members []member) {
+	slices.SortFunc(members, func(a, b member) int { return bytes.Compare(a.name, b.name) })
+	c.scratch = append(c.scratch[:0], c.out[begin:]...)
+	c.out = append(c.out[:begin], '{')
+	for n, m := range members {
+		if n > 0 {
+			c.out = append(c.out, ',')
+		}
+		c.out = append(c.out, c.scratch[m.start-begin:m.end-begin]...)
+	}
+}
+
+func (c *canonicalizer) array() {
+	c.out = append(c.out, '[')
+	c.i++
+	for n := 0; c.peek() != ']'; n++ {
+		if n > 0 {
+			c.i++ // the comma
+			c.out = append(c.out, ',')
+		}
+		c.value()
+	}
+	c.i++
+	c.out = append(c.out, ']')
+}
+
+func (c *canonicalizer) number() {
+	begin, plain := c.i, true
+	for ; c.i < len(c.text); c.i++ {
+		switch b := c.text[c.i]; {
+		case isDigit(b), b == '-' && c.i == begin:
+			continue
+		case b == '.', b == 'e', b == 'E', b == '+', b == '-':
+			plain = false
+			continue
+		}
+		break
+	}
+	literal := c.text[begin:c.i]
+	if plain && string(literal) != "-0" {
+		c.out = append(c.out, literal...)
+		return
+	}
+	n, _ := parseNumber(literal)
+	c.out = n.append(c.out)
+}
+
+// appendEscaped appends a text with as few escapes as JSON allows.
+func appendEscaped(out, text []byte) []byte {
+	const hex = "0123456789abcdef"
+	for _, b := range text {
+		switch {
+		case b == '"' || b == '\\':
+			out = append(out, '\\', b)
+		case b >= ' ':
+			out = append(out, b)
+		default:
+			out = append(out, '\\', 'u', '0', '0', hex[b>>4], hex[b&0xf])
+		}
+	}
+	return out
+}
+
+// appendUnescaped appends the text of a string that was checked, given what stands between its quotes.
+func appendUnescaped(out, quoted []byte) []byte {
+	for {
+		i := bytes.IndexByte(quoted, '\\')
+		if i < 0 {
+			return append(out, quoted...)
+		}
+		out = append(out, quoted[:i]...)
+		const short, single, pair = 2, 6, 12
+		size := short
+		switch c := quoted[i+1]; c {
+		case 'b':
+			out = append(out, '\b')
+		case 'f':
+			out = append(out, '\f')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		case 'u':
+			size = single
+			r := hex4(quoted, i)
+			if utf16.IsSurrogate(r) {
+				size = pair
+				r = utf16.DecodeRune(r, hex4(quoted, i+single))
+			}
+			out = utf8.AppendRune(out, r)
+		default:
+			out = append(out, c)
+		}
+		quoted = quoted[i+size:]
+	}
+}
