@@ -46,7 +46,7 @@ var RealBodies = []string{"one-firing.json", "group-of-three.json", "resolved-an
 // Real is a body that an unmodified Alertmanager has sent. It is read relative
 // to a suite's folder, where suites run.
 func Real(name string) ([]byte, error) {
-	body, err := os.ReadFile(filepath.Join("..", "..", "services", "gateway", "internal", "signal", "testdata", name))
+	body, err := os.ReadFile(filepath.Join("..", "..", "services", "gateway", "internal", "alertmanager", "testdata", name))
 	if err != nil {
 		return nil, fmt.Errorf("read a real body: %w", err)
 	}

@@ -9,17 +9,24 @@ import (
 	"kubernaut.ai/pkg/audit/wire"
 )
 
-// The bounds of a request's spec, in bytes. The counts of the resource's
-// schema are characters, which are never more than bytes. Together they keep
-// the spec, escaped as JSON, below the size that an audit event can carry.
+// The bounds of a request's spec, in bytes. The resource's schema counts
+// characters, of which there are never more than bytes. Together they keep the
+// spec, escaped as JSON, below the size that an audit event can carry.
 const (
-	maxName         = 253
-	maxSeverity     = 63
-	maxPairs        = 128
-	maxValue        = 4 << 10
-	maxMap          = 32 << 10
-	maxProviderData = 16 << 10
-	maxPayload      = 64 << 10
+	// MaxName bounds names of alerts, sources and clusters, and the keys of labels.
+	MaxName = 253
+	// MaxSeverity bounds the severity.
+	MaxSeverity = 63
+	// MaxPairs bounds the number of labels, and of annotations.
+	MaxPairs = 128
+	// MaxValue bounds the value of one label or annotation.
+	MaxValue = 4 << 10
+	// MaxMap bounds the keys and values of all labels together, and of all annotations.
+	MaxMap = 32 << 10
+	// MaxProviderData bounds the fields that only one kind of source sends.
+	MaxProviderData = 16 << 10
+	// MaxPayload bounds the signal as it arrived.
+	MaxPayload = 64 << 10
 )
 
 // Clean makes text storable: valid UTF-8 without NUL, which JSON columns of
@@ -30,24 +37,24 @@ func Clean(text string, limit int) string {
 	return wire.Truncate(text, limit)
 }
 
-// bounded copies pairs within the bounds. Which pairs stay depends on the
-// pairs alone: those whose keys sort first.
-func bounded(pairs map[string]string) map[string]string {
+// Bounded copies labels or annotations within the bounds. Which pairs remain
+// depends on the pairs alone: those whose keys sort first.
+func Bounded(pairs map[string]string) map[string]string {
 	if len(pairs) == 0 {
 		return nil
 	}
-	kept := make(map[string]string, min(len(pairs), maxPairs))
+	bounded := make(map[string]string, min(len(pairs), MaxPairs))
 	size := 0
 	for _, key := range slices.Sorted(maps.Keys(pairs)) {
-		k, v := Clean(key, maxName), Clean(pairs[key], maxValue)
-		if size+len(k)+len(v) > maxMap {
+		k, v := Clean(key, MaxName), Clean(pairs[key], MaxValue)
+		if size+len(k)+len(v) > MaxMap {
 			continue
 		}
 		size += len(k) + len(v)
-		kept[k] = v
-		if len(kept) == maxPairs {
+		bounded[k] = v
+		if len(bounded) == MaxPairs {
 			break
 		}
 	}
-	return kept
+	return bounded
 }

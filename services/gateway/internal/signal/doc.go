@@ -1,7 +1,9 @@
-// Package signal understands what the sources of the Gateway send.
+// Package signal is the vocabulary that the parts of the Gateway share: the
+// [Notification] that a source delivers, its [Observation]s, their
+// [Fingerprint], and the bounds of what a source may send.
 //
-// A source's body becomes a [Notification]: its signals as the specs of
-// remediation requests, checked and bounded. Nothing here talks to a cluster,
-// so that every intake (a webhook, an event, a CloudEvent) is a pure function
-// from bytes to a notification.
+// Each source has an adapter: a package with one function from the bytes of a
+// body to a Notification, such as package alertmanager. Adapters check and
+// bound what they read and never talk to a cluster, so they can be fuzzed.
+// Package target tells which object a signal is about.
 package signal

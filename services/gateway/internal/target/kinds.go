@@ -4,8 +4,8 @@ import "k8s.io/apimachinery/pkg/runtime/schema"
 
 const nodeKind = "Node"
 
-// kindOf tells the group and version of the namespaced kinds that signals
-// speak of. The owners above them bring theirs in the reference.
+// kindOf returns the group and version of the namespaced kinds that labels can
+// name. Owner references bring their own group and version.
 func kindOf(kind string) (schema.GroupVersionKind, bool) {
 	switch kind {
 	case "Pod", "PersistentVolumeClaim":

@@ -1,10 +1,3 @@
-// Package target finds the object that stands behind a signal's target: the
-// Deployment of a pod, the CronJob of a job. Signals about the pods of one
-// workload are one problem.
-//
-// It needs the permission to get the kinds that [Resolver] looks up. A kind
-// that may not be read, or that the cluster does not know, ends the way up:
-// its name is known from the reference that led to it.
 package target
 
 import (
@@ -24,37 +17,37 @@ import (
 )
 
 const (
-	// maxDepth bounds the way up, against references that go in a circle.
+	// maxDepth bounds the length of the owner chain, in case references form a cycle.
 	maxDepth = 10
-	// maxCached bounds the memory, in targets.
+	// maxCached bounds the cache, in targets.
 	maxCached = 10_000
-	// cacheFor is how long an owner is remembered. The controller of an object
-	// hardly ever changes, and an owner that is remembered still folds the
-	// signals about a pod that is gone.
+	// cacheFor is how long an owner is cached. The controller of an object
+	// hardly ever changes, and a cached owner still identifies signals about a
+	// pod that is gone.
 	cacheFor = 10 * time.Minute
 )
 
-// Resolver finds top owners. It is safe for concurrent use.
+// Resolver looks up top owners. It is safe for concurrent use.
 type Resolver struct {
 	reader client.Reader
 	owners *cache.LRUExpireCache
 }
 
-// NewResolver makes a resolver that reads from the API server.
+// NewResolver returns a resolver that reads from the API server.
 func NewResolver(reader client.Reader, c clock.PassiveClock) *Resolver {
 	return &Resolver{reader: reader, owners: cache.NewLRUExpireCacheWithClock(maxCached, c)}
 }
 
 // Top returns the top controlling owner of a target. A target that does not
-// exist, or is of a kind that this package does not know, is its own owner.
-// An error means that the API server could not tell now.
+// exist, or whose kind this package does not know, is its own owner. An error
+// means that the API server did not answer; trying again may help.
 func (r *Resolver) Top(ctx context.Context, target v1alpha1.TargetResource) (v1alpha1.TargetResource, error) {
 	kind, known := kindOf(target.Kind)
 	if !known || target.Namespace == "" {
 		return target, nil
 	}
-	if remembered, ok := r.owners.Get(target); ok {
-		if top, ok := remembered.(v1alpha1.TargetResource); ok {
+	if cached, ok := r.owners.Get(target); ok {
+		if top, ok := cached.(v1alpha1.TargetResource); ok {
 			return top, nil
 		}
 	}
@@ -70,7 +63,7 @@ func (r *Resolver) Top(ctx context.Context, target v1alpha1.TargetResource) (v1a
 		}
 		found = true
 		controller := metav1.GetControllerOf(object)
-		// The Node that controls a static pod is its place, not its workload.
+		// A static pod is controlled by its Node, which is not a workload.
 		if controller == nil || controller.Kind == nodeKind {
 			break
 		}
@@ -83,7 +76,7 @@ func (r *Resolver) Top(ctx context.Context, target v1alpha1.TargetResource) (v1a
 	return top, nil
 }
 
-// get returns nil for an object that does not exist or cannot be looked at.
+// get returns nil for an object that does not exist or that we are not allowed to read.
 func (r *Resolver) get(ctx context.Context, kind schema.GroupVersionKind, t v1alpha1.TargetResource) (*metav1.PartialObjectMetadata, error) {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(kind)
@@ -92,7 +85,7 @@ func (r *Resolver) get(ctx context.Context, kind schema.GroupVersionKind, t v1al
 	case err == nil:
 		return object, nil
 	case apierrors.IsNotFound(err), apierrors.IsForbidden(err), meta.IsNoMatchError(err):
-		return nil, nil //nolint:nilnil // there is nothing to look at, and that is no failure
+		return nil, nil //nolint:nilnil // nothing to read, which is not a failure
 	default:
 		return nil, fmt.Errorf("get %s %s: %w", kind.Kind, t.Name, err)
 	}

@@ -68,13 +68,13 @@ func TestTopOwners(t *testing.T) {
 			pod("p"),
 			v1alpha1.TargetResource{Kind: "Deployment", Name: "d", Namespace: "a"},
 		},
-		"of a pod without one":      {objects{controllers: map[string]*metav1.OwnerReference{"Pod p": nil}}, pod("p"), pod("p")},
-		"of a pod that is gone":     {objects{}, pod("p"), pod("p")},
-		"of a pod nobody may see":   {objects{errs: map[string]error{"Pod p": forbidden}}, pod("p"), pod("p")},
-		"of a static pod on a node": {objects{controllers: map[string]*metav1.OwnerReference{"Pod p": controlledBy("v1", "Node", "n")}}, pod("p"), pod("p")},
-		"of a node":                 {objects{}, v1alpha1.TargetResource{Kind: "Node", Name: "n"}, v1alpha1.TargetResource{Kind: "Node", Name: "n"}},
-		"of what has no namespace":  {objects{}, v1alpha1.TargetResource{Kind: "Pod", Name: "p"}, v1alpha1.TargetResource{Kind: "Pod", Name: "p"}},
-		"of an owner nobody may see": {
+		"of a pod without one":       {objects{controllers: map[string]*metav1.OwnerReference{"Pod p": nil}}, pod("p"), pod("p")},
+		"of a pod that is gone":      {objects{}, pod("p"), pod("p")},
+		"of a forbidden pod":         {objects{errs: map[string]error{"Pod p": forbidden}}, pod("p"), pod("p")},
+		"of a static pod on a node":  {objects{controllers: map[string]*metav1.OwnerReference{"Pod p": controlledBy("v1", "Node", "n")}}, pod("p"), pod("p")},
+		"of a node":                  {objects{}, v1alpha1.TargetResource{Kind: "Node", Name: "n"}, v1alpha1.TargetResource{Kind: "Node", Name: "n"}},
+		"of a pod without namespace": {objects{}, v1alpha1.TargetResource{Kind: "Pod", Name: "p"}, v1alpha1.TargetResource{Kind: "Pod", Name: "p"}},
+		"of a forbidden owner": {
 			objects{
 				controllers: map[string]*metav1.OwnerReference{"Pod p": controlledBy("apps/v1", "ReplicaSet", "r")},
 				errs:        map[string]error{"ReplicaSet r": forbidden},
@@ -82,7 +82,7 @@ func TestTopOwners(t *testing.T) {
 			pod("p"),
 			v1alpha1.TargetResource{Kind: "ReplicaSet", Name: "r", Namespace: "a"},
 		},
-		"of a kind that the cluster does not know": {
+		"of a kind that the cluster does not serve": {
 			objects{
 				controllers: map[string]*metav1.OwnerReference{"Pod p": controlledBy("argoproj.io/v1", "Rollout", "r")},
 				errs:        map[string]error{"Rollout r": unknown},
@@ -103,7 +103,7 @@ func TestTopOwners(t *testing.T) {
 	}
 }
 
-func TestReferencesInACircleEnd(t *testing.T) {
+func TestCyclicOwnerReferencesAreBounded(t *testing.T) {
 	t.Parallel()
 	o := &objects{controllers: map[string]*metav1.OwnerReference{"Pod p": controlledBy("v1", "Pod", "p")}}
 	r := target.NewResolver(o, clocktesting.NewFakePassiveClock(time.Now()))
@@ -115,16 +115,16 @@ func TestReferencesInACircleEnd(t *testing.T) {
 	}
 }
 
-func TestAnOwnerIsRememberedForTenMinutesAndAFailureIsNot(t *testing.T) {
+func TestOwnersAreCachedForTenMinutesAndFailuresAreNot(t *testing.T) {
 	t.Parallel()
 	clock := clocktesting.NewFakePassiveClock(time.Now())
 	o := &objects{
 		controllers: map[string]*metav1.OwnerReference{"Pod p": nil},
-		errs:        map[string]error{"Pod p": errors.New("away")},
+		errs:        map[string]error{"Pod p": errors.New("unavailable")},
 	}
 	r := target.NewResolver(o, clock)
 	if _, err := r.Top(t.Context(), pod("p")); err == nil {
-		t.Error("an API server that is away told an owner")
+		t.Error("got an owner while the API server was unavailable")
 	}
 	o.errs = nil
 	for _, step := range []struct {

@@ -1,8 +1,8 @@
-// Package webhook is the Gateway's HTTP API: it takes what sources send and
-// answers once every signal of it has its request and its audit events.
+// Package webhook is the Gateway's HTTP API. It receives notifications, and
+// responds once each of their signals has a request and its audit events.
 //
-// A body is accepted as a whole or not at all: where a signal fails for a
-// reason that passes, the answer is 503 with Retry-After, and the sender's
-// retry finds what the first attempt has done. Only what can never succeed is
-// refused with a 4xx, because Alertmanager drops a notification on it.
+// If a signal fails for a reason that may pass, the response to the whole body
+// is 503 with Retry-After; the sender's retry finds the requests that the first
+// attempt created. Only signals that can never be accepted are rejected with a
+// 4xx, because Alertmanager drops a notification that gets one.
 package webhook

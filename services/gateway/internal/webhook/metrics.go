@@ -11,9 +11,9 @@ import (
 
 // metrics of the API:
 //
-//	gateway_signals_total{source,status}    signals by what became of them
-//	gateway_requests_in_flight              requests that are worked on
-//	gateway_request_seconds{path,code}      time to answer a request
+//	gateway_signals_total{source,status}    signals by outcome
+//	gateway_requests_in_flight              HTTP requests in flight
+//	gateway_request_seconds{path,code}      time to respond
 type metrics struct {
 	signals  *prometheus.CounterVec
 	inFlight prometheus.Gauge
@@ -23,24 +23,24 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		signals: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gateway_signals_total", Help: "Signals by their source and what became of them.",
+			Name: "gateway_signals_total", Help: "Signals by source and outcome.",
 		}, []string{"source", "status"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gateway_requests_in_flight", Help: "Requests that are worked on.",
+			Name: "gateway_requests_in_flight", Help: "HTTP requests in flight.",
 		}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "gateway_request_seconds", Help: "Time to answer a request, in seconds.", Buckets: prometheus.DefBuckets,
+			Name: "gateway_request_seconds", Help: "Time to respond to an HTTP request, in seconds.", Buckets: prometheus.DefBuckets,
 		}, []string{"path", "code"}),
 	}
 	if err := errors.Join(r.Register(m.signals), r.Register(m.inFlight), r.Register(m.seconds)); err != nil {
-		return nil, fmt.Errorf("register metrics of the intake: %w", err)
+		return nil, fmt.Errorf("register metrics of the webhook: %w", err)
 	}
 	return m, nil
 }
 
-// answered counts an answer. What is not a route of the API counts as other,
-// so that clients cannot make series.
-func (m *metrics) answered(path string, status int, took time.Duration) {
+// responded counts a response. All paths that are not routes count as "other",
+// so that clients cannot create series.
+func (m *metrics) responded(path string, status int, took time.Duration) {
 	if path != PathPrometheus {
 		path = "other"
 	}

@@ -6,23 +6,23 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// status tells what became of a signal.
+// status is the outcome of a signal.
 type status string
 
 const (
-	// statusCreated: the signal is the first of a new request.
+	// statusCreated: the signal created a request.
 	statusCreated status = "created"
-	// statusDuplicate: the signal folded into a request that was there.
+	// statusDuplicate: the signal was added to an existing request.
 	statusDuplicate status = "duplicate"
-	// statusResolved: the end of the problem is recorded on its request.
+	// statusResolved: the end of the problem was recorded on its request.
 	statusResolved status = "resolved"
-	// statusIgnored: the end of a problem that never had a request.
+	// statusIgnored: the problem that ended has no request.
 	statusIgnored status = "ignored"
 	// statusRejected: the signal can never become a request.
 	statusRejected status = "rejected"
 )
 
-// result is the answer about one signal.
+// result is the response about one signal.
 type result struct {
 	Status                      status `json:"status"`
 	Fingerprint                 string `json:"fingerprint,omitempty"`
@@ -30,7 +30,7 @@ type result struct {
 	RemediationRequestName      string `json:"remediationRequestName,omitempty"`
 	RemediationRequestNamespace string `json:"remediationRequestNamespace,omitempty"`
 	Message                     string `json:"message"`
-	// FieldErrors says what is wrong with a signal that cannot be understood.
+	// FieldErrors names the invalid fields of an unusable signal.
 	FieldErrors map[string]string `json:"field_errors,omitempty"`
 }
 
@@ -45,7 +45,7 @@ func newResult(s status, fingerprint string, request types.NamespacedName, messa
 	}
 }
 
-// code is the answer's status when there is no other signal.
+// code is the HTTP status of the response if there is no other signal.
 func (r result) code() int {
 	switch r.Status {
 	case statusCreated:
@@ -58,13 +58,13 @@ func (r result) code() int {
 	return http.StatusInternalServerError
 }
 
-// request is the key of the signal's request; zero where it has none.
+// request is the key of the signal's request; zero if it has none.
 func (r result) request() types.NamespacedName {
 	return types.NamespacedName{Namespace: r.RemediationRequestNamespace, Name: r.RemediationRequestName}
 }
 
-// answer is the body about several signals, in the order in which they came.
-type answer struct {
+// response is the response about several signals, in the order of the body.
+type response struct {
 	Results []result `json:"results"`
 	Summary summary  `json:"summary"`
 }
@@ -79,7 +79,7 @@ type summary struct {
 	Rejected   int `json:"rejected"`
 }
 
-func summarize(results []result) answer {
+func summarize(results []result) response {
 	s := summary{Total: len(results)}
 	for _, r := range results {
 		switch r.Status {
@@ -95,5 +95,5 @@ func summarize(results []result) answer {
 			s.Rejected++
 		}
 	}
-	return answer{Results: results, Summary: s}
+	return response{Results: results, Summary: s}
 }

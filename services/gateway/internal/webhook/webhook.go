@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
@@ -22,7 +23,7 @@ import (
 	"kubernaut.ai/services/gateway/internal/occurrence"
 )
 
-// PathPrometheus takes Alertmanager's webhook.
+// PathPrometheus is the path of Alertmanager's webhook.
 const PathPrometheus = "/api/v1/signals/prometheus"
 
 const (
@@ -30,13 +31,13 @@ const (
 	retryFailure  = 5 * time.Second
 )
 
-// Opener opens the request of a firing signal and finds that of a resolved one.
+// Opener opens the request of a firing signal and finds the request of a resolved one.
 type Opener interface {
 	Open(ctx context.Context, s dedup.Signal, t dedup.Trail) (dedup.Result, error)
 	Current(ctx context.Context, spec *v1alpha1.RemediationRequestSpec) (types.NamespacedName, error)
 }
 
-// Owners finds the top owner of a target.
+// Owners looks up the top owner of a target.
 type Owners interface {
 	Top(ctx context.Context, target v1alpha1.TargetResource) (v1alpha1.TargetResource, error)
 }
@@ -46,86 +47,86 @@ type Counter interface {
 	Add(ctx context.Context, r occurrence.Request, duplicates int64, seen time.Time) error
 }
 
-// Options of the API; all fields are required unless they say otherwise.
+// Options of the API. All fields are required unless stated otherwise.
 type Options struct {
 	Opener   Opener
 	Owners   Owners
 	Counter  Counter
 	Recorder auditevents.Recorder
 	Auth     *auth.Gate
-	// Cluster that the Gateway works for; may be empty.
+	// Cluster is the name of the Gateway's cluster; may be empty.
 	Cluster string
-	// MaxBodyBytes is the size of the largest body.
+	// MaxBodyBytes bounds the size of a body.
 	MaxBodyBytes int64
-	// MaxConcurrent is how many requests are worked on at a time; one more is answered 503.
+	// MaxConcurrent bounds the requests in flight; any more are rejected with 503.
 	MaxConcurrent int
-	// Timeout bounds the work on one request.
+	// Timeout bounds the time to process one request.
 	Timeout time.Duration
-	// NewID makes the id of a request that brings none.
+	// NewID generates the id of a request that has none.
 	NewID      func() string
 	Clock      clock.PassiveClock
 	Log        *zap.Logger
 	Registerer prometheus.Registerer
 }
 
-// intake is the API.
-type intake struct {
+// api is the handler of the API.
+type api struct {
 	Options
 
-	metrics *metrics
-	places  chan struct{} // one element for each request that is worked on
+	metrics  *metrics
+	inFlight *semaphore.Weighted
 }
 
-// New makes the handler of the API.
+// New returns the handler of the API.
 func New(o Options) (http.Handler, error) {
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
 		return nil, err
 	}
-	i := &intake{Options: o, metrics: m, places: make(chan struct{}, o.MaxConcurrent)}
+	a := &api{Options: o, metrics: m, inFlight: semaphore.NewWeighted(int64(o.MaxConcurrent))}
 	e := echo.New()
 	e.HideBanner = true
 	e.HTTPErrorHandler = problem.ErrorHandler(o.Log)
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.Use(
-		i.identify,
-		i.measure,
-		middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: i.recovered}),
+		a.identify,
+		a.measure,
+		middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: a.recovered}),
 	)
-	if err := i.route(e); err != nil {
+	if err := a.route(e); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
-// createSignals is what senders need the permission for.
+// createSignals is the permission that senders need.
 var createSignals = auth.Action{Group: "gateway.kubernaut.ai", Resource: "signals", Verb: "create", Role: "signal-sender"}
 
-// route registers the routes; one that names no action is an error.
-func (i *intake) route(e *echo.Echo) error {
+// route registers the routes. A route without an action is an error.
+func (a *api) route(e *echo.Echo) error {
 	for _, route := range []struct {
 		path    string
 		action  auth.Action
 		handler echo.HandlerFunc
 	}{
-		{PathPrometheus, createSignals, i.alertmanager},
+		{PathPrometheus, createSignals, a.handleAlertmanager},
 	} {
-		permitted, err := i.Auth.Permit(route.action)
+		permitted, err := a.Auth.Permit(route.action)
 		if err != nil {
 			return fmt.Errorf("route %s: %w", route.path, err)
 		}
-		e.POST(route.path, route.handler, permitted, i.limit)
+		e.POST(route.path, route.handler, permitted, a.limit)
 	}
 	return nil
 }
 
-// identify gives the request its id, which is the correlation id of what is
-// recorded about the request itself.
-func (i *intake) identify(next echo.HandlerFunc) echo.HandlerFunc {
+// identify assigns the request id, which is the correlation id of events about
+// the HTTP request itself.
+func (a *api) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id := c.Request().Header.Get(echo.HeaderXRequestID)
 		if !usableID(id) {
-			id = i.NewID()
+			id = a.NewID()
 		}
 		c.Response().Header().Set(echo.HeaderXRequestID, id)
 		return next(c)
@@ -146,56 +147,54 @@ func usableID(id string) bool {
 	return true
 }
 
-// measure counts the answers. It writes errors itself, so that it sees their status.
-func (i *intake) measure(next echo.HandlerFunc) echo.HandlerFunc {
+// measure counts the responses. It writes errors itself, so that it sees their status.
+func (a *api) measure(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		start := i.Clock.Now()
+		start := a.Clock.Now()
 		if err := next(c); err != nil {
 			c.Error(err)
 		}
-		i.metrics.answered(c.Path(), c.Response().Status, i.Clock.Since(start))
+		a.metrics.responded(c.Path(), c.Response().Status, a.Clock.Since(start))
 		return nil
 	}
 }
 
-// recovered turns a panic into an error: the log has its stack, the client its request id.
-func (i *intake) recovered(c echo.Context, err error, stack []byte) error {
-	i.Log.Error("panic in a request", zap.String("path", c.Path()), zap.Error(err), zap.ByteString("stack", stack))
+// recovered logs a panic with its stack; the client gets an error with the request id.
+func (a *api) recovered(c echo.Context, err error, stack []byte) error {
+	a.Log.Error("panic while processing a request", zap.String("path", c.Path()), zap.Error(err), zap.ByteString("stack", stack))
 	return err
 }
 
-// limit bounds the requests under way and the time that one may take.
-func (i *intake) limit(next echo.HandlerFunc) echo.HandlerFunc {
+// limit bounds the requests in flight and the time that each may take.
+func (a *api) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		select {
-		case i.places <- struct{}{}:
-			defer func() { <-i.places }()
-		default:
-			return problem.Unavailable(retryOverload, nil, "too many requests are under way; send it again")
+		if !a.inFlight.TryAcquire(1) {
+			return problem.Unavailable(retryOverload, nil, "too many requests in flight; try again")
 		}
-		i.metrics.inFlight.Inc()
-		defer i.metrics.inFlight.Dec()
-		ctx, cancel := context.WithTimeout(c.Request().Context(), i.Timeout)
+		defer a.inFlight.Release(1)
+		a.metrics.inFlight.Inc()
+		defer a.metrics.inFlight.Dec()
+		ctx, cancel := context.WithTimeout(c.Request().Context(), a.Timeout)
 		defer cancel()
 		c.SetRequest(c.Request().WithContext(ctx))
 		return next(c)
 	}
 }
 
-// address is the client's IP address. The zone of a link-local one means
-// nothing to others, and the trail does not take it.
+// address returns the client's IP address without the zone of a link-local
+// one, which means nothing to other hosts and is not valid in an event.
 func address(c echo.Context) string {
 	ip, _, _ := strings.Cut(c.RealIP(), "%")
 	return ip
 }
 
-// trail makes the audit trail of a request.
-func (i *intake) trail(c echo.Context, source string) *auditevents.Trail {
-	return auditevents.New(i.Recorder, auditevents.Origin{
+// trail returns the audit trail of a request.
+func (a *api) trail(c echo.Context, source string) *auditevents.Trail {
+	return auditevents.New(a.Recorder, auditevents.Origin{
 		RequestID: c.Response().Header().Get(echo.HeaderXRequestID),
 		Caller:    auth.CallerFrom(c.Request().Context()).Name,
 		Address:   address(c),
 		Source:    source,
-		Cluster:   i.Cluster,
+		Cluster:   a.Cluster,
 	})
 }

@@ -1,4 +1,4 @@
-package signal_test
+package alertmanager_test
 
 import (
 	"encoding/json"
@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/services/gateway/internal/alertmanager"
 	"kubernaut.ai/services/gateway/internal/signal"
 )
 
@@ -28,7 +29,7 @@ func body(tb testing.TB, name string) []byte {
 
 func parse(t *testing.T, text []byte) *signal.Notification {
 	t.Helper()
-	n, err := signal.ParseAlertmanager(text, received())
+	n, err := alertmanager.Parse(text, received())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +177,7 @@ func TestUnusableBodiesNameTheirFields(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n, err := signal.ParseAlertmanager([]byte(test.body), received())
+			n, err := alertmanager.Parse([]byte(test.body), received())
 			var invalid *signal.InvalidError
 			if !errors.As(err, &invalid) || n != nil {
 				t.Fatalf("got %v, %v; want an InvalidError and nothing else", n, err)
@@ -209,7 +210,7 @@ func TestOneUnusableAlertDoesNotTakeTheOthersWithIt(t *testing.T) {
 func TestABodyThatIsWrongEverywhereGetsABoundedAnswer(t *testing.T) {
 	t.Parallel()
 	text := `{"version":"4","alerts":[{}` + strings.Repeat(`,{}`, 10_000) + `]}`
-	_, err := signal.ParseAlertmanager([]byte(text), received())
+	_, err := alertmanager.Parse([]byte(text), received())
 	var invalid *signal.InvalidError
 	if !errors.As(err, &invalid) {
 		t.Fatal(err)
@@ -288,14 +289,14 @@ func checkBounds(t *testing.T, n *signal.Notification) {
 	}
 }
 
-func FuzzParseAlertmanager(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, name := range []string{"one-firing.json", "group-of-three.json", "resolved-and-firing.json", "truncated.json"} {
 		f.Add(body(f, name))
 	}
 	f.Add([]byte(valid))
 	f.Add([]byte(strings.Replace(valid, `"alerts":[`, `"alerts":[{},`, 1)))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		n, err := signal.ParseAlertmanager(text, received())
+		n, err := alertmanager.Parse(text, received())
 		if err != nil {
 			var invalid *signal.InvalidError
 			if !errors.As(err, &invalid) || len(invalid.Fields) == 0 {

@@ -29,7 +29,7 @@ import (
 	"kubernaut.ai/services/gateway/internal/webhook"
 )
 
-// cluster plays the parts behind the API. Its functions are set by each test.
+// cluster fakes the dependencies of the API. Each test sets its functions.
 type cluster struct {
 	open    func(ctx context.Context, s dedup.Signal) (dedup.Result, error)
 	current func() (types.NamespacedName, error)
@@ -116,13 +116,13 @@ func message(alerts ...string) string {
 	return `{"version":"4","receiver":"r","alerts":[` + strings.Join(alerts, ",") + `]}`
 }
 
-// answered is an answer without its body.
-type answered struct {
+// response is a response without its body.
+type response struct {
 	code   int
 	header http.Header
 }
 
-func (b *bundle) call(t *testing.T, method, path, contentType, body string) (answered, map[string]any) {
+func (b *bundle) call(t *testing.T, method, path, contentType, body string) (response, map[string]any) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", contentType)
@@ -131,12 +131,12 @@ func (b *bundle) call(t *testing.T, method, path, contentType, body string) (ans
 	b.handler.ServeHTTP(w, r)
 	answer := map[string]any{}
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
-		t.Fatalf("answer %q is no JSON: %v", w.Body, err)
+		t.Fatalf("response %q is not JSON: %v", w.Body, err)
 	}
-	return answered{w.Code, w.Header()}, answer
+	return response{w.Code, w.Header()}, answer
 }
 
-func (b *bundle) post(t *testing.T, body string) (answered, map[string]any) {
+func (b *bundle) post(t *testing.T, body string) (response, map[string]any) {
 	t.Helper()
 	return b.call(t, http.MethodPost, webhook.PathPrometheus, "application/json", body)
 }
@@ -152,7 +152,7 @@ func (b *bundle) expectEvents(t *testing.T, want ...string) {
 	}
 }
 
-func TestAnswersAboutOneAlert(t *testing.T) {
+func TestResponsesAboutOneAlert(t *testing.T) {
 	t.Parallel()
 	t.Run("created", func(t *testing.T) {
 		t.Parallel()
@@ -200,7 +200,7 @@ func TestAnswersAboutOneAlert(t *testing.T) {
 		}
 		b.expectEvents(t, "gateway.signal.resolved rr-1")
 	})
-	t.Run("resolved, never seen", func(t *testing.T) {
+	t.Run("resolved, without a request", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		b.open = nil
@@ -212,7 +212,7 @@ func TestAnswersAboutOneAlert(t *testing.T) {
 	})
 }
 
-func TestSeveralAlertsAreAnsweredOneByOne(t *testing.T) {
+func TestSeveralAlertsGetOneResultEach(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	create := b.open
@@ -253,7 +253,7 @@ func TestSeveralAlertsAreAnsweredOneByOne(t *testing.T) {
 		"gateway.crd.failed given-id", "gateway.signal.rejected given-id", "gateway.signal.rejected given-id")
 }
 
-func TestRefusalsAreProblemsAndOnTheTrail(t *testing.T) {
+func TestRejectionsAreProblemsAndAudited(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		method, path, contentType, body string
@@ -298,7 +298,7 @@ func TestRefusalsAreProblemsAndOnTheTrail(t *testing.T) {
 	}
 }
 
-func TestWhatPassesIsAnsweredWithRetryAfter(t *testing.T) {
+func TestTransientFailuresGetRetryAfter(t *testing.T) {
 	t.Parallel()
 	full := func(*audit.Event) error { return audit.ErrFull }
 	inDoubt := func(*audit.Event) error { return audit.ErrInDoubt }
@@ -308,7 +308,7 @@ func TestWhatPassesIsAnsweredWithRetryAfter(t *testing.T) {
 		body   string
 		events []string
 	}{
-		"API server away": {
+		"API server unavailable": {
 			func(b *bundle) {
 				b.open = func(context.Context, dedup.Signal) (dedup.Result, error) {
 					return dedup.Result{}, &dedup.Error{Request: types.NamespacedName{Namespace: "ns", Name: "rr-1"}, Err: away}
@@ -317,7 +317,7 @@ func TestWhatPassesIsAnsweredWithRetryAfter(t *testing.T) {
 			message(alert("firing", "A")),
 			[]string{"gateway.crd.failed rr-1"},
 		},
-		"API server away for a resolved one": {
+		"API server unavailable for a resolved alert": {
 			func(b *bundle) {
 				b.current = func() (types.NamespacedName, error) { return types.NamespacedName{}, away }
 			},
@@ -346,7 +346,7 @@ func TestWhatPassesIsAnsweredWithRetryAfter(t *testing.T) {
 			message(alert("resolved", "A")),
 			[]string{"gateway.signal.resolved given-id"},
 		},
-		"audit store full for a refusal": {
+		"audit store full for a rejection": {
 			func(b *bundle) { b.record = full }, "alert!",
 			[]string{"gateway.signal.rejected given-id"},
 		},
@@ -367,14 +367,14 @@ func TestWhatPassesIsAnsweredWithRetryAfter(t *testing.T) {
 				t.Errorf("%d, Retry-After %q: %v", response.code, response.header.Get("Retry-After"), answer)
 			}
 			if strings.Contains(answer["detail"].(string), "refused") {
-				t.Errorf("the answer shows the inside: %v", answer)
+				t.Errorf("the response exposes an internal error: %v", answer)
 			}
 			b.expectEvents(t, test.events...)
 		})
 	}
 }
 
-func TestTooManyRequestsAreTurnedAway(t *testing.T) {
+func TestTooManyRequestsAreRejected(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	create := b.open
@@ -401,7 +401,7 @@ func TestTooManyRequestsAreTurnedAway(t *testing.T) {
 	group.Wait()
 }
 
-// doorkeeper answers with its errors, and remembers what it was asked.
+// doorkeeper returns its errors, and remembers the action it was asked for.
 type doorkeeper struct {
 	unknown, forbidden error
 	asked              auth.Action
@@ -451,7 +451,7 @@ func TestCallersNeedThePermissionToCreateSignals(t *testing.T) {
 	}
 }
 
-func TestAnAPIWithoutAGateIsRefused(t *testing.T) {
+func TestAnAPIWithoutAuthenticationIsRejected(t *testing.T) {
 	t.Parallel()
 	o := setup(t).options
 	o.Auth, o.Registerer = nil, prometheus.NewRegistry()
@@ -476,7 +476,7 @@ func TestARequestWithoutAUsableIDGetsOne(t *testing.T) {
 	}
 }
 
-func TestALinkLocalSenderIsTaken(t *testing.T) {
+func TestALinkLocalSenderIsAccepted(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.open = func(_ context.Context, s dedup.Signal) (dedup.Result, error) {
@@ -494,12 +494,12 @@ func TestALinkLocalSenderIsTaken(t *testing.T) {
 	}
 }
 
-// brokenBody fails as a connection does whose read deadline has passed.
+// brokenBody fails like a connection whose read deadline has passed.
 type brokenBody struct{}
 
 func (brokenBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
 
-func TestABodyThatDoesNotArriveIsSentAgain(t *testing.T) {
+func TestAnIncompleteBodyGetsRetryAfter(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, webhook.PathPrometheus, brokenBody{})
@@ -512,10 +512,10 @@ func TestABodyThatDoesNotArriveIsSentAgain(t *testing.T) {
 	b.expectEvents(t)
 }
 
-func TestADenialByAnAdmissionWebhookPasses(t *testing.T) {
+func TestADenialByAnAdmissionWebhookIsTransient(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	// The API server's answer where the webhook gives neither code nor reason.
+	// The API server's response if the webhook gives neither code nor reason.
 	denied := &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusBadRequest,
 		Message: `admission webhook "policy.example.com" denied the request: label team is required`,

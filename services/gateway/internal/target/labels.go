@@ -1,4 +1,4 @@
-package signal
+package target
 
 import (
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -6,7 +6,7 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// KindUnknown is the kind of a target that a signal does not tell.
+// KindUnknown is the kind of a target that no label names.
 const KindUnknown = "Unknown"
 
 // candidate is a label that can name a target.
@@ -16,8 +16,8 @@ type candidate struct {
 }
 
 // candidates lists the labels of kube-state-metrics and the kubelet that name
-// an object, the most telling first. The label "job" is not among them: it is
-// the scrape job, a Kubernetes Job is "job_name".
+// an object, the most specific first. The label "job" is not among them: it is
+// the scrape job; a Kubernetes Job is "job_name".
 func candidates() []candidate {
 	return []candidate{
 		{label: "pod", kind: "Pod"},
@@ -34,10 +34,10 @@ func candidates() []candidate {
 	}
 }
 
-// target finds the object that labels speak of. A value that cannot be the
-// name of an object names none. Where no label tells, the target is Unknown
-// and bears the signal's name.
-func target(labels map[string]string, signalName string) v1alpha1.TargetResource {
+// FromLabels returns the object that a signal's labels name. Values that are
+// not valid object names are ignored. If no label names an object, the target
+// has kind [KindUnknown] and the signal's name.
+func FromLabels(labels map[string]string, signalName string) v1alpha1.TargetResource {
 	namespace := labels["namespace"]
 	if len(validation.IsDNS1123Label(namespace)) > 0 {
 		namespace = ""
