@@ -12,20 +12,20 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// opening is one signal on its way to its request.
-type opening struct {
+// attempt is one call of Open.
+type attempt struct {
 	*Opener
 
 	signal Signal
 	trail  Trail
 
-	// received is the name under which the signal is on the trail already.
+	// received is the request under which the signal has been recorded already.
 	received types.NamespacedName
-	// proposed is the open request that the cache knows, confirmed; nil where it knows none.
+	// proposed is the open request that the cache knows, confirmed by a read; nil if there is none.
 	proposed *v1alpha1.RemediationRequest
 }
 
-func (a *opening) open(ctx context.Context) (Result, error) {
+func (a *attempt) run(ctx context.Context) (Result, error) {
 	result, err := a.quick(ctx)
 	if err != nil || result.Request != nil {
 		return result, err
@@ -39,10 +39,9 @@ func (a *opening) open(ctx context.Context) (Result, error) {
 	return Result{}, ErrContended
 }
 
-// quick folds the signal into an open request that the cache proposes and
-// whose creation this replica has seen to the end. The result is empty when
-// there is none.
-func (a *opening) quick(ctx context.Context) (Result, error) {
+// quick adds the signal to an open request that the cache knows and whose
+// creation this replica has recorded. It returns no result if there is none.
+func (a *attempt) quick(ctx context.Context) (Result, error) {
 	proposed, err := propose(ctx, a.cache, byFingerprint, a.signal.Spec.SignalFingerprint)
 	if err != nil || proposed == nil {
 		return Result{}, err
@@ -50,96 +49,96 @@ func (a *opening) quick(ctx context.Context) (Result, error) {
 	if a.proposed, err = a.confirm(ctx, proposed); err != nil || a.proposed == nil {
 		return Result{}, err
 	}
-	if _, ok := a.known.Get(a.proposed.UID); !ok {
+	if _, ok := a.recorded.Get(a.proposed.UID); !ok {
 		return Result{}, nil
 	}
-	return a.fold(ctx, a.proposed)
+	return a.deduplicate(ctx, a.proposed)
 }
 
-// round goes through the register once. An empty result means that somebody
-// else was faster, or that the register has moved on to its next name.
-func (a *opening) round(ctx context.Context) (Result, error) {
-	r, err := a.register(ctx)
+// round reads the lease record and takes one step. It returns no result if
+// another replica came first, or if the record has moved to its next name.
+func (a *attempt) round(ctx context.Context) (Result, error) {
+	r, err := a.leaseRecord(ctx)
 	if err != nil || r.lease == nil {
 		return Result{}, err
 	}
-	request, err := a.live.get(ctx, r.key())
+	request, err := a.live.get(ctx, r.request())
 	switch {
 	case err == nil:
-		return a.meet(ctx, r, request)
+		return a.join(ctx, r, request)
 	case !apierrors.IsNotFound(err):
-		return Result{}, fmt.Errorf("look at the request of the signal: %w", err)
+		return Result{}, fmt.Errorf("read the signal's request: %w", err)
 	case a.proposed != nil:
-		// Somebody made this request by hand: it takes the signal all the same.
-		a.known.Add(a.proposed.UID, nil)
-		return a.fold(ctx, a.proposed)
+		// Somebody created this request by hand: it takes the signal all the same.
+		a.recorded.Add(a.proposed.UID, nil)
+		return a.deduplicate(ctx, a.proposed)
 	case r.bound() != "":
 		return Result{}, a.advance(ctx, r)
-	case a.age(r) > freshRegister:
-		return Result{}, yield(a.registers.renew(ctx, r))
+	case r.age(a.clock) > renewAfter:
+		return Result{}, ignoreOutpaced(a.leases.renew(ctx, r))
 	default:
 		return a.create(ctx, r)
 	}
 }
 
-// register reads the fingerprint's register, or makes it. The zero register
-// means that somebody else has just made it.
-func (a *opening) register(ctx context.Context) (register, error) {
+// leaseRecord reads the record of the fingerprint, or creates it. It returns
+// the zero record if another replica has just created it.
+func (a *attempt) leaseRecord(ctx context.Context) (leaseRecord, error) {
 	fingerprint := a.signal.Spec.SignalFingerprint
-	r, found, err := a.registers.find(ctx, fingerprint)
+	r, found, err := a.leases.find(ctx, fingerprint)
 	if err != nil || found {
 		return r, err
 	}
-	namespace, err := a.home(ctx, a.signal)
+	namespace, err := a.requestNamespace(ctx, a.signal)
 	if err != nil {
-		return register{}, err
+		return leaseRecord{}, err
 	}
-	r, err = a.registers.create(ctx, fingerprint, namespace)
+	r, err = a.leases.create(ctx, fingerprint, namespace)
 	if apierrors.IsAlreadyExists(err) {
-		return register{}, nil
+		return leaseRecord{}, nil
 	}
 	return r, err
 }
 
-// meet folds the signal into the request that the register stands at, or
-// moves the register on where that one takes no more signals.
-func (a *opening) meet(ctx context.Context, r register, request *v1alpha1.RemediationRequest) (Result, error) {
-	if uid := r.bound(); (uid != "" && uid != request.UID) || !a.takes(request) {
+// join adds the signal to the record's current request, or moves the record on
+// if that request takes no more signals.
+func (a *attempt) join(ctx context.Context, r leaseRecord, request *v1alpha1.RemediationRequest) (Result, error) {
+	if uid := r.bound(); (uid != "" && uid != request.UID) || !a.takesSignals(request) {
 		return Result{}, a.advance(ctx, r)
 	}
-	if done, err := a.settle(ctx, r, request); err != nil || !done {
+	if done, err := a.confirmCreation(ctx, r, request); err != nil || !done {
 		return Result{}, err
 	}
-	return a.fold(ctx, request)
+	return a.deduplicate(ctx, request)
 }
 
-// settle binds a request to its name and records its creation. Whoever meets
-// an unsettled request does it: its creator may have died. It reports false
-// when the register was changed meanwhile.
-func (a *opening) settle(ctx context.Context, r register, request *v1alpha1.RemediationRequest) (bool, error) {
+// confirmCreation binds a request to its name and records its creation. Every
+// attempt that finds an unbound request does so, because its creator may have
+// died. It returns false if the record changed meanwhile.
+func (a *attempt) confirmCreation(ctx context.Context, r leaseRecord, request *v1alpha1.RemediationRequest) (bool, error) {
 	if r.bound() == "" {
-		if err := a.registers.bind(ctx, r, request.UID); err != nil {
-			return false, yield(err)
+		if err := a.leases.bind(ctx, r, request.UID); err != nil {
+			return false, ignoreOutpaced(err)
 		}
 	}
-	if _, ok := a.known.Get(request.UID); !ok {
+	if _, ok := a.recorded.Get(request.UID); !ok {
 		if err := a.trail.Created(ctx, request); err != nil {
 			return false, fmt.Errorf("record creation of %s: %w", request.Name, err)
 		}
-		a.known.Add(request.UID, nil)
+		a.recorded.Add(request.UID, nil)
 	}
 	return true, nil
 }
 
-func (a *opening) fold(ctx context.Context, request *v1alpha1.RemediationRequest) (Result, error) {
-	if err := a.receive(ctx, client.ObjectKeyFromObject(request)); err != nil {
+func (a *attempt) deduplicate(ctx context.Context, request *v1alpha1.RemediationRequest) (Result, error) {
+	if err := a.recordReceived(ctx, client.ObjectKeyFromObject(request)); err != nil {
 		return Result{}, err
 	}
 	return Result{Request: request}, nil
 }
 
-// receive puts the signal on the trail, once under each name.
-func (a *opening) receive(ctx context.Context, key types.NamespacedName) error {
+// recordReceived records the signal, once under each request.
+func (a *attempt) recordReceived(ctx context.Context, key types.NamespacedName) error {
 	if a.received == key {
 		return nil
 	}
@@ -150,10 +149,10 @@ func (a *opening) receive(ctx context.Context, key types.NamespacedName) error {
 	return nil
 }
 
-// create makes the request that the register stands at.
-func (a *opening) create(ctx context.Context, r register) (Result, error) {
-	key := r.key()
-	if err := a.receive(ctx, key); err != nil {
+// create creates the record's current request.
+func (a *attempt) create(ctx context.Context, r leaseRecord) (Result, error) {
+	key := r.request()
+	if err := a.recordReceived(ctx, key); err != nil {
 		return Result{}, err
 	}
 	request := &v1alpha1.RemediationRequest{
@@ -177,15 +176,15 @@ func (a *opening) create(ctx context.Context, r register) (Result, error) {
 	return Result{}, fmt.Errorf("create request %s: %w", key, err)
 }
 
-// own binds the request that was just created. If its name was bound before,
-// to an object that came and went between the two reads of this replica, the
-// new object would bear a used name: it is taken back.
-func (a *opening) own(ctx context.Context, r register, request *v1alpha1.RemediationRequest) (Result, error) {
+// own binds the request that this attempt has created. If its name already
+// belongs to another object, which existed between two calls of this attempt,
+// the new object has a used name and is deleted.
+func (a *attempt) own(ctx context.Context, r leaseRecord, request *v1alpha1.RemediationRequest) (Result, error) {
 	for range maxRounds {
 		if uid := r.bound(); uid != "" && uid != request.UID {
 			return Result{}, a.takeBack(ctx, request)
 		}
-		done, err := a.settle(ctx, r, request)
+		done, err := a.confirmCreation(ctx, r, request)
 		if err != nil {
 			return Result{}, err
 		}
@@ -193,37 +192,29 @@ func (a *opening) own(ctx context.Context, r register, request *v1alpha1.Remedia
 			return Result{Request: request, Created: true}, nil
 		}
 		var found bool
-		if r, found, err = a.registers.find(ctx, request.Spec.SignalFingerprint); err != nil {
+		if r, found, err = a.leases.find(ctx, request.Spec.SignalFingerprint); err != nil {
 			return Result{}, err
 		}
-		if !found || r.key().Name != request.Name {
+		if !found || r.request().Name != request.Name {
 			return Result{}, a.takeBack(ctx, request)
 		}
 	}
 	return Result{}, ErrContended
 }
 
-func (a *opening) takeBack(ctx context.Context, request *v1alpha1.RemediationRequest) error {
+func (a *attempt) takeBack(ctx context.Context, request *v1alpha1.RemediationRequest) error {
 	err := a.client.Delete(ctx, request, client.Preconditions{UID: &request.UID})
-	if err != nil && !outrun(err) {
-		return fmt.Errorf("take back request %s, whose name was used before: %w", request.Name, err)
+	if err != nil && !outpaced(err) {
+		return fmt.Errorf("delete request %s, whose name was used before: %w", request.Name, err)
 	}
 	return nil
 }
 
-// advance moves the register on to its next name.
-func (a *opening) advance(ctx context.Context, r register) error {
-	namespace, err := a.home(ctx, a.signal)
+// advance moves the record to its next name.
+func (a *attempt) advance(ctx context.Context, r leaseRecord) error {
+	namespace, err := a.requestNamespace(ctx, a.signal)
 	if err != nil {
 		return err
 	}
-	return yield(a.registers.advance(ctx, r, namespace))
-}
-
-// yield lets the next round decide when somebody else was faster.
-func yield(err error) error {
-	if outrun(err) {
-		return nil
-	}
-	return err
+	return ignoreOutpaced(a.leases.advance(ctx, r, namespace))
 }

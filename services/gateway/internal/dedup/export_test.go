@@ -9,16 +9,18 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// What the tests of this package look at from outside.
+// Internals that the tests need.
 
-func Name(fingerprint string, register types.UID, transitions int32) string {
-	return name(fingerprint, register, transitions)
+func Name(fingerprint string, lease types.UID, transitions int32) string {
+	return name(fingerprint, lease, transitions)
 }
 
-func RegisterName(fingerprint string) string { return registerName(fingerprint) }
+func LeaseName(fingerprint string) string { return leaseName(fingerprint) }
 
 func NewLiveReads(reader client.Reader) func(context.Context, types.NamespacedName) (*v1alpha1.RemediationRequest, error) {
 	return newLiveReads(reader).get
 }
 
-func (o *Opener) Takes(request *v1alpha1.RemediationRequest) bool { return o.takes(request) }
+func (o *Opener) TakesSignals(request *v1alpha1.RemediationRequest) bool {
+	return o.takesSignals(request)
+}

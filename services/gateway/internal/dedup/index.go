@@ -11,17 +11,16 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// The indexes of the informer cache. Both hold open requests alone.
+// The indexes of the informer cache. They contain open requests only.
 const (
 	byFingerprint = "open.signalFingerprint"
 	byTarget      = "open.target"
 )
 
-// clusterLabel tells signals about namesakes in several clusters apart.
+// clusterLabel distinguishes signals about objects of the same name in several clusters.
 const clusterLabel = "cluster"
 
-// AddIndexes makes the indexes that an Opener looks requests up by. Call it
-// before the cache starts.
+// AddIndexes adds the indexes that an Opener uses. Call it before the cache starts.
 func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	indexes := map[string]func(*v1alpha1.RemediationRequest) string{
 		byFingerprint: func(r *v1alpha1.RemediationRequest) string { return r.Spec.SignalFingerprint },
@@ -42,8 +41,8 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
-// Trim drops what the cache of requests does not need, so that its memory
-// does not depend on what sources send.
+// Trim removes the fields that the cache of requests does not need, so that its
+// memory does not depend on what sources send.
 func Trim(object any) (any, error) {
 	if request, ok := object.(*v1alpha1.RemediationRequest); ok {
 		request.ManagedFields = nil
@@ -66,15 +65,15 @@ func open(request *v1alpha1.RemediationRequest) bool {
 	return request.DeletionTimestamp.IsZero() && !request.Status.Phase.Terminal()
 }
 
-// propose returns the open request that the cache knows under an index, the
-// oldest where there are several; nil where it knows none.
+// propose returns the oldest open request that the cache has under a value of
+// an index; nil if there is none.
 func propose(ctx context.Context, cache client.Reader, index, value string) (*v1alpha1.RemediationRequest, error) {
 	var list v1alpha1.RemediationRequestList
 	if err := cache.List(ctx, &list, client.MatchingFields{index: value}); err != nil {
 		return nil, fmt.Errorf("look up open requests: %w", err)
 	}
 	if len(list.Items) == 0 {
-		return nil, nil //nolint:nilnil // the cache knows none, and that is no failure
+		return nil, nil //nolint:nilnil // no open request, which is not a failure
 	}
 	oldest := slices.MinFunc(list.Items, func(a, b v1alpha1.RemediationRequest) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))

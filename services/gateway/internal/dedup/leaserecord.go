@@ -3,6 +3,7 @@ package dedup
 import (
 	"context"
 	"fmt"
+	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// What a register's Lease carries besides its own fields.
+// Labels and annotations of a fingerprint's Lease.
 const (
 	managedByLabel        = "app.kubernetes.io/managed-by"
 	managedByGateway      = "kubernaut-gateway"
@@ -21,108 +22,116 @@ const (
 	uidAnnotation         = "kubernaut.ai/request-uid"
 )
 
-// register is what a fingerprint's Lease said when it was read.
-type register struct{ lease *coordinationv1.Lease }
+// leaseRecord is the state of a fingerprint as its Lease had it when it was
+// read. The zero leaseRecord stands for none.
+type leaseRecord struct{ lease *coordinationv1.Lease }
 
-// valid reports whether the annotations are there that a register needs.
-func (r register) valid() bool {
-	return len(r.lease.Annotations[fingerprintAnnotation]) > fingerprintInReg && r.lease.Annotations[namespaceAnnotation] != ""
+// valid reports whether the required annotations are present.
+func (r leaseRecord) valid() bool {
+	return len(r.lease.Annotations[fingerprintAnnotation]) > fingerprintInLease && r.lease.Annotations[namespaceAnnotation] != ""
 }
 
-// key names the request that the register stands at.
-func (r register) key() types.NamespacedName {
-	var transitions int32
-	if r.lease.Spec.LeaseTransitions != nil {
-		transitions = *r.lease.Spec.LeaseTransitions
-	}
+// request is the key of the record's current request, which may not exist yet or any more.
+func (r leaseRecord) request() types.NamespacedName {
 	return types.NamespacedName{
 		Namespace: r.lease.Annotations[namespaceAnnotation],
-		Name:      name(r.lease.Annotations[fingerprintAnnotation], r.lease.UID, transitions),
+		Name:      name(r.lease.Annotations[fingerprintAnnotation], r.lease.UID, r.transitions()),
 	}
 }
 
-// bound returns the UID of the request that has taken the register's name;
-// empty while none has.
-func (r register) bound() types.UID {
-	if r.lease.Spec.HolderIdentity == nil || *r.lease.Spec.HolderIdentity != r.key().Name {
+func (r leaseRecord) transitions() int32 {
+	if r.lease.Spec.LeaseTransitions == nil {
+		return 0
+	}
+	return *r.lease.Spec.LeaseTransitions
+}
+
+// bound returns the UID of the object that owns the current name; empty if none does.
+func (r leaseRecord) bound() types.UID {
+	if r.lease.Spec.HolderIdentity == nil || *r.lease.Spec.HolderIdentity != r.request().Name {
 		return ""
 	}
 	return types.UID(r.lease.Annotations[uidAnnotation])
 }
 
-// registers reads and changes the Leases. Every change is conditional on the
+// age is the time since the last change of the record.
+func (r leaseRecord) age(c clock.PassiveClock) time.Duration {
+	if r.lease.Spec.RenewTime == nil {
+		return 0
+	}
+	return c.Since(r.lease.Spec.RenewTime.Time)
+}
+
+// leaseRecords reads and writes the Leases. Every write is conditional on the
 // resource version that was read: a Conflict or NotFound error means that
-// somebody else was faster, and that the register must be read again.
-type registers struct {
+// another replica changed the Lease first, and that it must be read again.
+type leaseRecords struct {
 	client    client.Client
 	namespace string
 	clock     clock.PassiveClock
 }
 
-// find returns the register of a fingerprint, or false when there is none.
-func (s *registers) find(ctx context.Context, fingerprint string) (register, bool, error) {
+// find returns the record of a fingerprint, or false if there is none.
+func (s *leaseRecords) find(ctx context.Context, fingerprint string) (leaseRecord, bool, error) {
 	lease := &coordinationv1.Lease{}
-	err := s.client.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: registerName(fingerprint)}, lease)
+	err := s.client.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: leaseName(fingerprint)}, lease)
 	switch {
 	case apierrors.IsNotFound(err):
-		return register{}, false, nil
+		return leaseRecord{}, false, nil
 	case err != nil:
-		return register{}, false, fmt.Errorf("read lease %s/%s: %w", s.namespace, registerName(fingerprint), err)
-	case !(register{lease}).valid() || lease.Annotations[fingerprintAnnotation] != fingerprint:
-		return register{}, false, fmt.Errorf("lease %s/%s is not a register of fingerprint %s: its annotations were changed; delete it",
+		return leaseRecord{}, false, fmt.Errorf("read lease %s/%s: %w", s.namespace, leaseName(fingerprint), err)
+	case !(leaseRecord{lease}).valid() || lease.Annotations[fingerprintAnnotation] != fingerprint:
+		return leaseRecord{}, false, fmt.Errorf("annotations of lease %s/%s do not match fingerprint %s: delete the lease",
 			s.namespace, lease.Name, fingerprint)
 	}
-	return register{lease}, true, nil
+	return leaseRecord{lease}, true, nil
 }
 
-// create makes the register of a fingerprint. An AlreadyExists error means
-// that somebody else did.
-func (s *registers) create(ctx context.Context, fingerprint, requestNamespace string) (register, error) {
+// create creates the record of a fingerprint. An AlreadyExists error means that
+// another replica did.
+func (s *leaseRecords) create(ctx context.Context, fingerprint, requestNamespace string) (leaseRecord, error) {
 	now := metav1.NewMicroTime(s.clock.Now())
 	lease := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:   s.namespace,
-			Name:        registerName(fingerprint),
+			Name:        leaseName(fingerprint),
 			Labels:      map[string]string{managedByLabel: managedByGateway},
 			Annotations: map[string]string{fingerprintAnnotation: fingerprint, namespaceAnnotation: requestNamespace},
 		},
 		Spec: coordinationv1.LeaseSpec{LeaseTransitions: new(int32), AcquireTime: &now, RenewTime: &now},
 	}
 	if err := s.client.Create(ctx, lease); err != nil {
-		return register{}, fmt.Errorf("create lease %s/%s: %w", s.namespace, lease.Name, err)
+		return leaseRecord{}, fmt.Errorf("create lease %s/%s: %w", s.namespace, lease.Name, err)
 	}
-	return register{lease}, nil
+	return leaseRecord{lease}, nil
 }
 
-// bind writes down which object has taken the register's name.
-func (s *registers) bind(ctx context.Context, r register, uid types.UID) error {
-	holder := r.key().Name
+// bind gives the current name to an object.
+func (s *leaseRecords) bind(ctx context.Context, r leaseRecord, uid types.UID) error {
+	holder := r.request().Name
 	return s.update(ctx, r, func(lease *coordinationv1.Lease) {
 		lease.Spec.HolderIdentity = &holder
 		lease.Annotations[uidAnnotation] = string(uid)
 	})
 }
 
-// advance moves the register on to its next name.
-func (s *registers) advance(ctx context.Context, r register, requestNamespace string) error {
+// advance moves the record to its next name.
+func (s *leaseRecords) advance(ctx context.Context, r leaseRecord, requestNamespace string) error {
 	return s.update(ctx, r, func(lease *coordinationv1.Lease) {
-		next := int32(1)
-		if lease.Spec.LeaseTransitions != nil {
-			next += *lease.Spec.LeaseTransitions
-		}
+		next := r.transitions() + 1
 		lease.Spec.LeaseTransitions = &next
 		lease.Annotations[namespaceAnnotation] = requestNamespace
 	})
 }
 
-// renew marks the register as used.
-func (s *registers) renew(ctx context.Context, r register) error {
+// renew sets the time of the last change.
+func (s *leaseRecords) renew(ctx context.Context, r leaseRecord) error {
 	return s.update(ctx, r, func(*coordinationv1.Lease) {})
 }
 
-// update writes a changed copy. The latest holder stays: it names the request
-// that a late "resolved" speaks of.
-func (s *registers) update(ctx context.Context, r register, change func(*coordinationv1.Lease)) error {
+// update writes a changed copy. The holder remains until the next bind: a late
+// "resolved" signal belongs to its request.
+func (s *leaseRecords) update(ctx context.Context, r leaseRecord, change func(*coordinationv1.Lease)) error {
 	lease := r.lease.DeepCopy()
 	change(lease)
 	now := metav1.NewMicroTime(s.clock.Now())
@@ -133,7 +142,15 @@ func (s *registers) update(ctx context.Context, r register, change func(*coordin
 	return nil
 }
 
-// outrun reports whether a change failed because somebody else was faster.
-func outrun(err error) bool {
+// outpaced reports whether a write failed because another one came first.
+func outpaced(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsAlreadyExists(err)
+}
+
+// ignoreOutpaced drops such an error: the next round reads the new state.
+func ignoreOutpaced(err error) error {
+	if outpaced(err) {
+		return nil
+	}
+	return err
 }

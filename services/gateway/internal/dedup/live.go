@@ -14,15 +14,16 @@ import (
 
 const readTimeout = 5 * time.Second
 
-// liveReads reads requests from the API server. Callers that come while a read
-// of the same request is under way share the next one, which begins after they
-// came: each sees a state no older than its call, and a storm of duplicates
-// costs one read at a time.
+// liveReads reads requests from the API server. Callers that arrive during a
+// read of the same request share the next read, which begins after they
+// arrived: each gets a state no older than its call, and a storm of duplicates
+// causes one read after the other. This is not singleflight, whose callers join
+// a read that has already begun.
 type liveReads struct {
 	reader client.Reader
 
 	mu      sync.Mutex
-	running map[types.NamespacedName]*read // guarded by mu: under way, closed to newcomers
+	running map[types.NamespacedName]*read // guarded by mu: in progress, closed to newcomers
 	waiting map[types.NamespacedName]*read // guarded by mu: begins when the running one ends
 }
 
@@ -41,14 +42,14 @@ func newLiveReads(reader client.Reader) *liveReads {
 	}
 }
 
-// get returns the request as it is now. It is shared: callers must not change it.
+// get returns the current request. It is shared: callers must not change it.
 func (l *liveReads) get(ctx context.Context, key types.NamespacedName) (*v1alpha1.RemediationRequest, error) {
 	l.mu.Lock()
 	r, ok := l.waiting[key]
 	if !ok {
 		r = &read{done: make(chan struct{})}
 		l.waiting[key] = r
-		// The read serves others too: it does not end with its first caller.
+		// The read serves other callers, too: it must not end with the first one.
 		go l.run(context.WithoutCancel(ctx), key, l.running[key], r)
 	}
 	l.mu.Unlock()

@@ -34,7 +34,7 @@ func (r *slowReader) Get(ctx context.Context, key client.ObjectKey, object clien
 	}
 }
 
-func TestAStormSharesReadsAndSeesNothingOlderThanItsCalls(t *testing.T) {
+func TestConcurrentCallsShareReadsThatBeginAfterThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reader := &slowReader{}
@@ -47,7 +47,7 @@ func TestAStormSharesReadsAndSeesNothingOlderThanItsCalls(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			// The fake server stamps the time at which it looked.
+			// The fake server returns the time of its read as the creation timestamp.
 			if r.CreationTimestamp.Time.Before(called) {
 				t.Errorf("called at %v, saw the state of %v", called, r.CreationTimestamp)
 			}
@@ -70,7 +70,7 @@ func TestAStormSharesReadsAndSeesNothingOlderThanItsCalls(t *testing.T) {
 	})
 }
 
-func TestACallerThatGoesAwayTakesNobodyWithIt(t *testing.T) {
+func TestACancelledCallDoesNotCancelTheSharedRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		get := dedup.NewLiveReads(&slowReader{})

@@ -10,7 +10,7 @@ import (
 	"kubernaut.ai/services/gateway/internal/dedup"
 )
 
-func TestANameSaysItsFingerprintAndNeverComesBack(t *testing.T) {
+func TestNamesContainTheFingerprintAndNeverRepeat(t *testing.T) {
 	t.Parallel()
 	fingerprint := strings.Repeat("0123456789abcdef", 4)
 	seen := map[string]bool{}
@@ -18,7 +18,7 @@ func TestANameSaysItsFingerprintAndNeverComesBack(t *testing.T) {
 		for transitions := range int32(1000) {
 			name := dedup.Name(fingerprint, uid, transitions)
 			if seen[name] {
-				t.Fatalf("name %s comes back at lease %s, transition %d", name, uid, transitions)
+				t.Fatalf("name %s repeats at lease %s, transition %d", name, uid, transitions)
 			}
 			seen[name] = true
 			if name != dedup.Name(fingerprint, uid, transitions) {
@@ -27,8 +27,8 @@ func TestANameSaysItsFingerprintAndNeverComesBack(t *testing.T) {
 			if !strings.HasPrefix(name, "rr-0123456789ab-") || len(name) != len("rr-0123456789ab-")+10 {
 				t.Fatalf("name %s is not rr-<12 hex>-<10 hex>", name)
 			}
-			if complaints := validation.IsDNS1123Label(name); len(complaints) > 0 {
-				t.Fatalf("name %s: %v", name, complaints)
+			if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
+				t.Fatalf("name %s: %v", name, problems)
 			}
 		}
 	}
@@ -36,7 +36,7 @@ func TestANameSaysItsFingerprintAndNeverComesBack(t *testing.T) {
 	if got, want := dedup.Name(fingerprint, "5b0c8a8e-6f52-4d3c-9a42-0c6a5f6f0c11", 7), "rr-0123456789ab-a5ce452fa1"; got != want {
 		t.Errorf("name %s, want %s", got, want)
 	}
-	if got := dedup.RegisterName(fingerprint); got != "signal-"+fingerprint[:40] {
-		t.Errorf("register %s", got)
+	if got := dedup.LeaseName(fingerprint); got != "signal-"+fingerprint[:40] {
+		t.Errorf("lease name %s", got)
 	}
 }

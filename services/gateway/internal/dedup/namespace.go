@@ -10,9 +10,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// home finds the namespace where a signal's request lives: the target's, if it
-// is there to stay and the Gateway looks after it, else the Gateway's own.
-func (o *Opener) home(ctx context.Context, s Signal) (string, error) {
+// requestNamespace returns the namespace for a signal's request: the target's
+// if it exists, is not being deleted, and the Gateway watches it, else the
+// Gateway's own.
+func (o *Opener) requestNamespace(ctx context.Context, s Signal) (string, error) {
 	namespace := s.Spec.TargetResource.Namespace
 	if s.Foreign || namespace == "" || !o.watches(namespace) {
 		return o.namespace, nil
@@ -36,8 +37,8 @@ func (o *Opener) watches(namespace string) bool {
 	return len(o.watched) == 0 || o.watched.Has(namespace)
 }
 
-// namespaceGone reports whether a creation failed because its namespace is
-// not there, or about to go.
+// namespaceGone reports whether a creation failed because its namespace does
+// not exist or is being deleted.
 func namespaceGone(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }

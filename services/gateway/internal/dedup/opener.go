@@ -17,20 +17,20 @@ import (
 )
 
 const (
-	// maxKnown bounds the memory of requests whose creation this replica has
-	// recorded; one that falls out is recorded again, which is the same event.
-	maxKnown = 10_000
-	// maxRounds bounds how often a signal starts over because another replica
-	// was faster. Each time one of them got ahead, so it is rarely more than two.
+	// maxRecorded bounds the memory of requests whose creation this replica has
+	// recorded. One that is evicted is recorded again, with the same event id.
+	maxRecorded = 10_000
+	// maxRounds bounds how often an attempt starts over because another replica
+	// came first. Each time, that one made progress, so more than two are rare.
 	maxRounds = 16
 )
 
-// ErrContended means that other replicas were faster again and again. It passes.
+// ErrContended means that other replicas came first in every round. It is transient.
 var ErrContended = errors.New("other replicas kept changing the request of this signal")
 
-// Error is a signal that did not get its request. Unwrap tells why.
+// Error means that a signal got no request. Unwrap returns the cause.
 type Error struct {
-	// Request is the name under which the signal is on the trail; zero where it is not.
+	// Request is the request under which the signal was recorded; zero if it was not.
 	Request types.NamespacedName
 	Err     error
 }
@@ -41,13 +41,13 @@ func (e *Error) Error() string { return "open request: " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Trail records what happens to a signal, before it is answered. An error
-// means that the event was not accepted; then the signal is not either.
+// Trail records the audit events of a signal. An error means that the event was
+// not accepted; then the signal is not accepted either.
 type Trail interface {
-	// Received is called before a request is created or a duplicate is folded.
+	// Received is called before the signal creates a request or is added to one.
 	Received(ctx context.Context, request types.NamespacedName, spec *v1alpha1.RemediationRequestSpec) error
 	// Created is called for a request that exists, at least once by each
-	// replica that meets it; what it records must depend on the request's
+	// replica that adds a signal to it. The event must depend on the request's
 	// identity and spec only.
 	Created(ctx context.Context, request *v1alpha1.RemediationRequest) error
 }
@@ -55,7 +55,7 @@ type Trail interface {
 // Signal is a firing signal whose fingerprint is known.
 type Signal struct {
 	Spec *v1alpha1.RemediationRequestSpec
-	// Foreign marks a target in another cluster: its namespace is not one of this cluster.
+	// Foreign marks a target in another cluster, whose namespaces are unknown here.
 	Foreign bool
 }
 
@@ -63,11 +63,11 @@ type Signal struct {
 type Result struct {
 	// Request is shared: it must not be changed.
 	Request *v1alpha1.RemediationRequest
-	// Created tells that this signal is the request's first one; else it is a duplicate.
+	// Created is true if this signal created the request, and false for a duplicate.
 	Created bool
 }
 
-// Options of an Opener; all fields are required unless they say otherwise.
+// Options of an Opener. All fields are required unless stated otherwise.
 type Options struct {
 	// Cache is the informer cache, with the indexes of AddIndexes.
 	Cache client.Reader
@@ -76,14 +76,14 @@ type Options struct {
 	Clock  clock.PassiveClock
 	// Namespace is the Gateway's own.
 	Namespace string
-	// Watched are the namespaces that requests may live in; all when empty.
+	// Watched are the namespaces in which requests may be created; empty means all.
 	Watched []string
-	// CoolDown is how long after its end a request still takes signals.
+	// CoolDown is how long a finished request still takes signals.
 	CoolDown time.Duration
 }
 
-// Opener opens requests. It is safe for concurrent use, also by other
-// processes: replicas agree through the API server.
+// Opener opens requests. It is safe for concurrent use; replicas coordinate
+// through the API server.
 type Opener struct {
 	cache     client.Reader
 	client    client.Client
@@ -92,12 +92,12 @@ type Opener struct {
 	watched   sets.Set[string]
 	coolDown  time.Duration
 
-	registers *registers
-	live      *liveReads
-	known     *lru.Cache // UIDs of requests that are bound to their name and recorded
+	leases   *leaseRecords
+	live     *liveReads
+	recorded *lru.Cache // UIDs of requests that are bound to their name and whose creation is recorded
 }
 
-// NewOpener makes an Opener.
+// NewOpener returns an Opener.
 func NewOpener(o Options) *Opener {
 	return &Opener{
 		cache:     o.Cache,
@@ -106,28 +106,28 @@ func NewOpener(o Options) *Opener {
 		namespace: o.Namespace,
 		watched:   sets.New(o.Watched...),
 		coolDown:  o.CoolDown,
-		registers: &registers{client: o.Client, namespace: o.Namespace, clock: o.Clock},
+		leases:    &leaseRecords{client: o.Client, namespace: o.Namespace, clock: o.Clock},
 		live:      newLiveReads(o.Client),
-		known:     lru.New(maxKnown),
+		recorded:  lru.New(maxRecorded),
 	}
 }
 
-// Open returns the request of a signal, and creates it if there is none that
-// takes the signal. When it returns without an error, the request exists and
-// its creation is on the trail. The error is an *Error; calling again is safe.
+// Open returns the request of a signal, and creates one if no existing request
+// takes the signal. If it returns no error, the request exists and its creation
+// is recorded. The error is an *Error; calling again is safe.
 func (o *Opener) Open(ctx context.Context, s Signal, trail Trail) (Result, error) {
-	a := &opening{Opener: o, signal: s, trail: trail}
-	result, err := a.open(ctx)
+	a := &attempt{Opener: o, signal: s, trail: trail}
+	result, err := a.run(ctx)
 	if err != nil {
 		return Result{}, &Error{Request: a.received, Err: err}
 	}
 	return result, nil
 }
 
-// Current finds the request that a resolved signal speaks of: the open one of
-// its fingerprint; else the open one that began with the same target, whose
-// owner nobody can tell any more once the target is gone; else the latest one
-// of the fingerprint, which may be finished or deleted. The zero key means
+// Current returns the request that a resolved signal belongs to: the open one of
+// its fingerprint; else the open one with the same target, because the owner of
+// a target that is gone is unknown, and with it the fingerprint; else the latest
+// one of the fingerprint, which may be finished or deleted. The zero key means
 // that there never was one.
 func (o *Opener) Current(ctx context.Context, spec *v1alpha1.RemediationRequestSpec) (types.NamespacedName, error) {
 	lookups := []struct{ index, value string }{
@@ -150,15 +150,15 @@ func (o *Opener) Current(ctx context.Context, spec *v1alpha1.RemediationRequestS
 			return client.ObjectKeyFromObject(request), nil
 		}
 	}
-	r, found, err := o.registers.find(ctx, spec.SignalFingerprint)
+	r, found, err := o.leases.find(ctx, spec.SignalFingerprint)
 	if err != nil || !found || r.lease.Spec.HolderIdentity == nil {
 		return types.NamespacedName{}, err
 	}
 	return types.NamespacedName{Namespace: r.lease.Annotations[namespaceAnnotation], Name: *r.lease.Spec.HolderIdentity}, nil
 }
 
-// takes reports whether a request still takes signals.
-func (o *Opener) takes(request *v1alpha1.RemediationRequest) bool {
+// takesSignals reports whether a request still takes signals.
+func (o *Opener) takesSignals(request *v1alpha1.RemediationRequest) bool {
 	if !request.DeletionTimestamp.IsZero() {
 		return false
 	}
@@ -172,17 +172,17 @@ func (o *Opener) takes(request *v1alpha1.RemediationRequest) bool {
 	return o.clock.Now().Before(end.Add(o.coolDown))
 }
 
-// confirm reads a request that the cache proposes. It returns nil when the
-// request is not open any more, or another object has its name.
+// confirm reads a request that the cache proposes. It returns nil if the request
+// is not open any more, or if another object has its name.
 func (o *Opener) confirm(ctx context.Context, proposed *v1alpha1.RemediationRequest) (*v1alpha1.RemediationRequest, error) {
 	request, err := o.live.get(ctx, client.ObjectKeyFromObject(proposed))
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, nil //nolint:nilnil // the cache lagged behind
+		return nil, nil //nolint:nilnil // the cache lags behind
 	case err != nil:
 		return nil, fmt.Errorf("confirm open request: %w", err)
 	case request.UID != proposed.UID || !open(request):
-		return nil, nil //nolint:nilnil // the cache lagged behind
+		return nil, nil //nolint:nilnil // the cache lags behind
 	default:
 		return request, nil
 	}

@@ -13,7 +13,7 @@ import (
 
 func now() metav1.Time { return metav1.NewTime(time.Now()) }
 
-func TestARequestTakesSignalsUntilItsCoolDownIsOver(t *testing.T) {
+func TestRequestsTakeSignalsUntilTheCoolDownEnds(t *testing.T) {
 	t.Parallel()
 	const coolDown = 5 * time.Minute
 	end := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
@@ -26,15 +26,15 @@ func TestARequestTakesSignalsUntilItsCoolDownIsOver(t *testing.T) {
 		at        time.Time
 		want      bool
 	}{
-		"no status yet":                   {at: end.Add(time.Hour), want: true},
-		"awaiting approval":               {phase: v1alpha1.RemediationAwaitingApproval, at: end.Add(time.Hour), want: true},
-		"a microsecond before the end":    {phase: v1alpha1.RemediationCompleted, completed: &completed, at: end.Add(coolDown - 1), want: true},
-		"cooled down":                     {phase: v1alpha1.RemediationCompleted, completed: &completed, at: end.Add(coolDown), want: false},
-		"failed, in its cool-down":        {phase: v1alpha1.RemediationFailed, completed: &completed, at: end, want: true},
-		"finished, nobody knows when":     {phase: v1alpha1.RemediationSkipped, at: end, want: false},
-		"open but being deleted":          {deleted: &created, at: end, want: false},
-		"rejected, long ago":              {phase: v1alpha1.RemediationRejected, completed: &completed, at: end.Add(time.Hour), want: false},
-		"timed out, a microsecond before": {phase: v1alpha1.RemediationTimedOut, completed: &completed, at: end.Add(coolDown - 1), want: true},
+		"no status yet":                  {at: end.Add(time.Hour), want: true},
+		"awaiting approval":              {phase: v1alpha1.RemediationAwaitingApproval, at: end.Add(time.Hour), want: true},
+		"a nanosecond before the end":    {phase: v1alpha1.RemediationCompleted, completed: &completed, at: end.Add(coolDown - 1), want: true},
+		"cooled down":                    {phase: v1alpha1.RemediationCompleted, completed: &completed, at: end.Add(coolDown), want: false},
+		"failed, in its cool-down":       {phase: v1alpha1.RemediationFailed, completed: &completed, at: end, want: true},
+		"finished at an unknown time":    {phase: v1alpha1.RemediationSkipped, at: end, want: false},
+		"open but being deleted":         {deleted: &created, at: end, want: false},
+		"rejected, long ago":             {phase: v1alpha1.RemediationRejected, completed: &completed, at: end.Add(time.Hour), want: false},
+		"timed out, a nanosecond before": {phase: v1alpha1.RemediationTimedOut, completed: &completed, at: end.Add(coolDown - 1), want: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestARequestTakesSignalsUntilItsCoolDownIsOver(t *testing.T) {
 				ObjectMeta: metav1.ObjectMeta{CreationTimestamp: created, DeletionTimestamp: test.deleted},
 				Status:     v1alpha1.RemediationRequestStatus{Phase: test.phase, CompletedAt: test.completed},
 			}
-			if got := opener.Takes(r); got != test.want {
+			if got := opener.TakesSignals(r); got != test.want {
 				t.Errorf("takes signals: %v, want %v", got, test.want)
 			}
 		})

@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// keepRegister is how long a register outlives its last change when its
-	// request is gone. A register that is made again gives other names.
-	keepRegister = 30 * 24 * time.Hour
-	// freshRegister is how old a register may be for a request to be created
-	// under it; an older one is renewed first, so that nobody sweeps it meanwhile.
-	freshRegister = keepRegister / 2
-	sweepPage     = 500
+	// sweepAfter is how long a Lease is kept after its last change if its
+	// request is gone. A Lease that is created again gives other names.
+	sweepAfter = 30 * 24 * time.Hour
+	// renewAfter is the age at which a Lease is renewed before a request is
+	// created under it, so that it is not swept meanwhile.
+	renewAfter = sweepAfter / 2
+	sweepPage  = 500
 )
 
-// Sweep deletes the registers of problems that have not come back for a month
-// and whose request is gone, and returns how many. Any replica may do it at
-// any time: a register that is in use is left alone.
+// Sweep deletes the Leases of problems that have not come back for a month and
+// whose request is gone, and returns how many. Any replica may do so at any
+// time: Leases that are in use are not deleted.
 func (o *Opener) Sweep(ctx context.Context) (int, error) {
 	swept := 0
 	var page coordinationv1.LeaseList
@@ -32,10 +32,10 @@ func (o *Opener) Sweep(ctx context.Context) (int, error) {
 		err := o.client.List(ctx, &page, client.InNamespace(o.namespace), client.MatchingLabels{managedByLabel: managedByGateway},
 			client.Limit(sweepPage), client.Continue(page.Continue))
 		if err != nil {
-			return swept, fmt.Errorf("list registers in %s: %w", o.namespace, err)
+			return swept, fmt.Errorf("list leases in %s: %w", o.namespace, err)
 		}
 		for i := range page.Items {
-			done, err := o.sweep(ctx, register{&page.Items[i]})
+			done, err := o.sweep(ctx, leaseRecord{&page.Items[i]})
 			if err != nil {
 				return swept, err
 			}
@@ -49,31 +49,23 @@ func (o *Opener) Sweep(ctx context.Context) (int, error) {
 	}
 }
 
-func (o *Opener) sweep(ctx context.Context, r register) (bool, error) {
-	if !r.valid() || o.age(r) < keepRegister {
+func (o *Opener) sweep(ctx context.Context, r leaseRecord) (bool, error) {
+	if !r.valid() || r.age(o.clock) < sweepAfter {
 		return false, nil
 	}
-	err := o.client.Get(ctx, r.key(), &v1alpha1.RemediationRequest{})
+	err := o.client.Get(ctx, r.request(), &v1alpha1.RemediationRequest{})
 	if err == nil {
 		return false, nil
 	}
 	if !apierrors.IsNotFound(err) {
-		return false, fmt.Errorf("read request %s: %w", r.key(), err)
+		return false, fmt.Errorf("read request %s: %w", r.request(), err)
 	}
 	err = o.client.Delete(ctx, r.lease, client.Preconditions{UID: &r.lease.UID, ResourceVersion: &r.lease.ResourceVersion})
-	if outrun(err) {
+	if outpaced(err) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("delete register %s: %w", r.lease.Name, err)
+		return false, fmt.Errorf("delete lease %s: %w", r.lease.Name, err)
 	}
 	return true, nil
-}
-
-// age is the time since the register's last change.
-func (o *Opener) age(r register) time.Duration {
-	if r.lease.Spec.RenewTime == nil {
-		return 0
-	}
-	return o.clock.Since(r.lease.Spec.RenewTime.Time)
 }
