@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"kubernaut.ai/internal/httpserver"
@@ -92,12 +91,12 @@ func (g *gateway) index(ctx context.Context) error {
 
 // serveAPI starts the counter and serves the API.
 func (g *gateway) serveAPI(ctx context.Context) error {
-	counter := occurrence.NewCounter(occurrence.NewStatusWriter(g.cluster.client), g.options.Clock, g.log, occurrence.DefaultCapacity)
-	pending := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "gateway_counts_pending", Help: "Requests whose latest occurrences are not in their status yet.",
-	}, func() float64 { return float64(counter.Pending()) })
-	if err := g.registry.Register(pending); err != nil {
-		return fmt.Errorf("register metrics of the counter: %w", err)
+	counter, err := occurrence.NewCounter(occurrence.Options{
+		Writer: occurrence.NewStatusWriter(g.cluster.client), Clock: g.options.Clock, Log: g.log,
+		Capacity: occurrence.DefaultCapacity, Registerer: g.registry,
+	})
+	if err != nil {
+		return fmt.Errorf("occurrence counter: %w", err)
 	}
 	if err := g.registry.Register(g.auth); err != nil {
 		return fmt.Errorf("register metrics of the callers: %w", err)
@@ -138,8 +137,8 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 	return nil
 }
 
-// sweep deletes old registers, at the start and then now and then, until ctx
-// ends. What fails is tried again the next time.
+// sweep deletes old leases at the start and then every sweepInterval, until ctx
+// ends. A failed sweep is repeated at the next interval.
 func (g *gateway) sweep(ctx context.Context, opener *dedup.Opener) {
 	for {
 		swept, err := opener.Sweep(ctx)
@@ -147,9 +146,9 @@ func (g *gateway) sweep(ctx context.Context, opener *dedup.Opener) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			g.log.Warn("old registers not swept", zap.Error(err))
+			g.log.Warn("could not delete old leases", zap.Error(err))
 		case swept > 0:
-			g.log.Info("old registers swept", zap.Int("registers", swept))
+			g.log.Info("deleted old leases", zap.Int("leases", swept))
 		}
 		timer := g.options.Clock.NewTimer(sweepInterval)
 		select {

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
@@ -23,16 +27,22 @@ type write struct {
 	at         time.Duration
 }
 
-// server keeps the writes; it fails while err is set.
+// server remembers the writes. It fails while err is set, and hangs for the
+// requests in stuck.
 type server struct {
 	start time.Time
 
 	mu     sync.Mutex
-	err    error   // guarded by mu
-	writes []write // guarded by mu
+	err    error           // guarded by mu
+	writes []write         // guarded by mu
+	stuck  map[string]bool // guarded by mu
 }
 
-func (s *server) Add(_ context.Context, r occurrence.Request, duplicates int64, _ time.Time) error {
+func (s *server) Add(ctx context.Context, r occurrence.Request, duplicates int64, _ time.Time) error {
+	if s.isStuck(r.Name) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
@@ -40,6 +50,21 @@ func (s *server) Add(_ context.Context, r occurrence.Request, duplicates int64, 
 	}
 	s.writes = append(s.writes, write{r.Name, duplicates, time.Since(s.start)})
 	return nil
+}
+
+func (s *server) isStuck(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stuck[name]
+}
+
+func (s *server) hang(names ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stuck = map[string]bool{}
+	for _, name := range names {
+		s.stuck[name] = true
+	}
 }
 
 func (s *server) fail(err error) {
@@ -62,6 +87,8 @@ func (s *server) expect(t *testing.T, want ...write) {
 type bundle struct {
 	server  *server
 	counter *occurrence.Counter
+	metrics *prometheus.Registry
+	logs    *observer.ObservedLogs
 	// stop ends Run and returns its error.
 	stop func() error
 }
@@ -71,13 +98,20 @@ type bundle struct {
 func setup(t *testing.T, capacity int) *bundle {
 	t.Helper()
 	s := &server{start: time.Now()}
-	counter := occurrence.NewCounter(s, clock.RealClock{}, zap.NewNop(), capacity)
+	metrics := prometheus.NewRegistry()
+	core, logs := observer.New(zap.DebugLevel)
+	counter, err := occurrence.NewCounter(occurrence.Options{
+		Writer: s, Clock: clock.RealClock{}, Log: zap.New(core), Capacity: capacity, Registerer: metrics,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- counter.Run(ctx, func() time.Duration { return time.Minute }) }()
 	stop := sync.OnceValue(func() error { cancel(); return <-ended })
 	t.Cleanup(func() { _ = stop() })
-	return &bundle{server: s, counter: counter, stop: stop}
+	return &bundle{server: s, counter: counter, metrics: metrics, logs: logs, stop: stop}
 }
 
 func (b *bundle) add(t *testing.T, name string, duplicates int64) {
@@ -123,11 +157,11 @@ func TestRequestsDoNotWaitForEachOther(t *testing.T) {
 	})
 }
 
-func TestWhatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
+func TestFailedWritesAreRepeatedLoggedOnceAndCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, 10)
-		b.server.fail(errors.New("away"))
+		b.server.fail(errors.New("unavailable"))
 		b.add(t, "r", 1)
 		synctest.Wait()
 		b.add(t, "r", 1)
@@ -142,7 +176,95 @@ func TestWhatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 		if n := b.counter.Pending(); n != 0 {
 			t.Errorf("%d requests wait for a write, want none", n)
 		}
+		var messages []string
+		for _, entry := range b.logs.All() {
+			messages = append(messages, entry.Level.String()+" "+entry.Message)
+		}
+		want := []string{
+			"warn occurrence counts cannot be written; trying again every second",
+			"info occurrence counts are written again",
+		}
+		if !slices.Equal(messages, want) {
+			t.Errorf("logged %q, want %q", messages, want)
+		}
+		if cause := b.logs.All()[0].ContextMap()["error"]; cause != "unavailable" {
+			t.Errorf("the warning has the cause %v", cause)
+		}
+		const failures = `
+# HELP gateway_count_write_failures_total Writes of occurrence counts to the status of requests that failed.
+# TYPE gateway_count_write_failures_total counter
+gateway_count_write_failures_total 2
+`
+		if err := testutil.GatherAndCompare(b.metrics, strings.NewReader(failures), "gateway_count_write_failures_total"); err != nil {
+			t.Error(err)
+		}
 	})
+}
+
+func TestRequestsThatFailTogetherAreLoggedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, 10)
+		b.server.fail(errors.New("unavailable"))
+		for _, name := range []string{"r", "s", "t"} {
+			b.add(t, name, 1)
+		}
+		<-time.After(time.Minute)
+		if n := b.logs.Len(); n != 1 {
+			t.Errorf("%d log entries during the outage, want 1", n)
+		}
+		b.server.fail(nil)
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		if n := b.logs.Len(); n != 2 {
+			t.Errorf("%d log entries after the outage, want 2", n)
+		}
+	})
+}
+
+func TestAStuckWriteDoesNotHoldUpTheOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, 10)
+		b.server.hang("r")
+		b.add(t, "r", 1)
+		synctest.Wait()
+		b.add(t, "s", 1)
+		b.server.expect(t, write{"s", 1, 0})
+		if n := b.counter.Pending(); n != 1 {
+			t.Errorf("%d requests wait for a write, want 1", n)
+		}
+		b.add(t, "r", 1) // while the write hangs, nobody begins another one
+		<-time.After(4 * time.Second)
+		b.server.hang()
+		<-time.After(2 * time.Second)
+		b.server.expect(t, write{"r", 2, 6 * time.Second})
+	})
+}
+
+func TestAStopWaitsForAWriteInProgressWithinItsGrace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, 10)
+		b.server.hang("r")
+		b.add(t, "r", 1)
+		synctest.Wait()
+		begun := time.Now()
+		if err := b.stop(); err == nil {
+			t.Error("a lost count is not an error")
+		}
+		if took := time.Since(begun); took > time.Minute {
+			t.Errorf("stopped after %v, the grace period is a minute", took)
+		}
+	})
+}
+
+func TestACounterWithoutCapacityIsRejected(t *testing.T) {
+	t.Parallel()
+	_, err := occurrence.NewCounter(occurrence.Options{Clock: clock.RealClock{}, Registerer: prometheus.NewRegistry()})
+	if err == nil || !strings.Contains(err.Error(), "capacity") {
+		t.Errorf("error %v, want one about the capacity", err)
+	}
 }
 
 func TestAFullCounterWritesBeforeItReturns(t *testing.T) {
@@ -153,10 +275,10 @@ func TestAFullCounterWritesBeforeItReturns(t *testing.T) {
 		b.server.expect(t, write{"r", 1, 0})
 		b.add(t, "s", 1)
 		b.server.expect(t, write{"s", 1, 0})
-		b.server.fail(errors.New("away"))
+		b.server.fail(errors.New("unavailable"))
 		r := occurrence.Request{NamespacedName: types.NamespacedName{Name: "s"}, UID: "s"}
 		if err := b.counter.Add(t.Context(), r, 1, time.Now()); err == nil {
-			t.Error("a count that is neither kept nor written was accepted")
+			t.Error("a count that is neither collected nor written was accepted")
 		}
 		b.server.fail(nil)
 		<-time.After(time.Second)
@@ -166,7 +288,7 @@ func TestAFullCounterWritesBeforeItReturns(t *testing.T) {
 	})
 }
 
-func TestAStopWritesWhatIsOwedOrSaysWhatIsLost(t *testing.T) {
+func TestAStopWritesWhatIsPendingOrReportsTheLoss(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, 10)
@@ -179,11 +301,11 @@ func TestAStopWritesWhatIsOwedOrSaysWhatIsLost(t *testing.T) {
 		b.server.expect(t, write{"r", 3, 0})
 
 		c := setup(t, 10)
-		c.server.fail(errors.New("away"))
+		c.server.fail(errors.New("unavailable"))
 		c.add(t, "r", 1)
 		synctest.Wait()
 		if err := c.stop(); err == nil {
-			t.Error("a lost count is no error")
+			t.Error("a lost count is not an error")
 		}
 	})
 }

@@ -12,22 +12,22 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// maxConflicts bounds how often one write starts over because others wrote
+// maxConflicts bounds how often one write is repeated because others changed
 // the status meanwhile; the counter tries again later.
 const maxConflicts = 8
 
 // StatusWriter adds occurrences to status.deduplication. Each write is
 // conditional on the version that it read, so that the counts of replicas add
-// up; it touches nothing else of the status.
+// up. It changes no other field of the status.
 type StatusWriter struct {
 	client client.Client
 }
 
-// NewStatusWriter makes a writer; the client must not read from a cache.
+// NewStatusWriter returns a writer. The client must not read from a cache.
 func NewStatusWriter(c client.Client) *StatusWriter { return &StatusWriter{client: c} }
 
 // Add adds duplicates to the request's count, which begins at 1 for the signal
-// in its spec.
+// in the request's spec.
 func (w *StatusWriter) Add(ctx context.Context, r Request, duplicates int64, lastSeen time.Time) error {
 	var err error
 	for range maxConflicts {
@@ -59,7 +59,7 @@ func (w *StatusWriter) add(ctx context.Context, r Request, duplicates int64, las
 	return nil
 }
 
-// count changes the request's status and reports whether there was anything to change.
+// count updates the request's status and reports whether anything changed.
 func count(request *v1alpha1.RemediationRequest, duplicates int64, lastSeen time.Time) bool {
 	seen := metav1.NewMicroTime(lastSeen.UTC().Truncate(time.Microsecond))
 	d := request.Status.Deduplication

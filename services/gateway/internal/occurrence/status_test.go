@@ -15,9 +15,9 @@ import (
 	"kubernaut.ai/services/gateway/internal/occurrence"
 )
 
-// Another writer changes the status between each of the first reads and the
-// write that follows it: every conditional write conflicts until it stops.
-func TestNoCountIsLostToAnotherWriterOfTheStatus(t *testing.T) {
+// Another writer changes the status after each of the first reads, so that the
+// conditional writes that follow them conflict.
+func TestCountsAreNotLostToOtherWritersOfTheStatus(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
