@@ -21,8 +21,8 @@ type attempt struct {
 
 	// received is the request under which the signal has been recorded already.
 	received types.NamespacedName
-	// proposed is the open request that the cache knows, confirmed by a read; nil if there is none.
-	proposed *v1alpha1.RemediationRequest
+	// proposed are the open requests of the fingerprint that the cache had when the attempt began.
+	proposed []v1alpha1.RemediationRequest
 }
 
 func (a *attempt) run(ctx context.Context) (Result, error) {
@@ -39,20 +39,22 @@ func (a *attempt) run(ctx context.Context) (Result, error) {
 	return Result{}, ErrContended
 }
 
-// quick adds the signal to an open request that the cache knows and whose
-// creation this replica has recorded. It returns no result if there is none.
+// quick adds the signal to the only open request that the cache has, if this
+// replica has recorded its creation. It returns no result if there is none.
 func (a *attempt) quick(ctx context.Context) (Result, error) {
-	proposed, err := propose(ctx, a.cache, byFingerprint, a.signal.Spec.SignalFingerprint)
-	if err != nil || proposed == nil {
+	var err error
+	a.proposed, err = proposals(ctx, a.cache, byFingerprint, a.signal.Spec.SignalFingerprint)
+	if err != nil || len(a.proposed) != 1 {
 		return Result{}, err
 	}
-	if a.proposed, err = a.confirm(ctx, proposed); err != nil || a.proposed == nil {
-		return Result{}, err
-	}
-	if _, ok := a.recorded.Get(a.proposed.UID); !ok {
+	if _, ok := a.recorded.Get(a.proposed[0].UID); !ok {
 		return Result{}, nil
 	}
-	return a.deduplicate(ctx, a.proposed)
+	request, err := a.confirm(ctx, &a.proposed[0])
+	if err != nil || request == nil {
+		return Result{}, err
+	}
+	return a.deduplicate(ctx, request)
 }
 
 // round reads the lease record and takes one step. It returns no result if
@@ -62,17 +64,22 @@ func (a *attempt) round(ctx context.Context) (Result, error) {
 	if err != nil || r.lease == nil {
 		return Result{}, err
 	}
+	if err := a.takeBackLate(ctx, r); err != nil {
+		return Result{}, err
+	}
 	request, err := a.live.get(ctx, r.request())
 	switch {
 	case err == nil:
 		return a.join(ctx, r, request)
 	case !apierrors.IsNotFound(err):
 		return Result{}, fmt.Errorf("read the signal's request: %w", err)
-	case a.proposed != nil:
-		// Somebody created this request by hand: it takes the signal all the same.
-		a.recorded.Add(a.proposed.UID, nil)
-		return a.deduplicate(ctx, a.proposed)
+	}
+	if result, err := a.adopt(ctx, r); err != nil || result.Request != nil {
+		return result, err
+	}
+	switch {
 	case r.bound() != "":
+		// The current request was deleted.
 		return Result{}, a.advance(ctx, r)
 	case r.age(a.clock) > renewAfter:
 		return Result{}, ignoreOutpaced(a.leases.renew(ctx, r))
@@ -121,13 +128,22 @@ func (a *attempt) confirmCreation(ctx context.Context, r leaseRecord, request *v
 			return false, ignoreOutpaced(err)
 		}
 	}
-	if _, ok := a.recorded.Get(request.UID); !ok {
-		if err := a.trail.Created(ctx, request); err != nil {
-			return false, fmt.Errorf("record creation of %s: %w", request.Name, err)
-		}
-		a.recorded.Add(request.UID, nil)
+	if err := a.recordCreated(ctx, request); err != nil {
+		return false, err
 	}
 	return true, nil
+}
+
+// recordCreated records the creation of a request, once by each replica.
+func (a *attempt) recordCreated(ctx context.Context, request *v1alpha1.RemediationRequest) error {
+	if _, ok := a.recorded.Get(request.UID); ok {
+		return nil
+	}
+	if err := a.trail.Created(ctx, request); err != nil {
+		return fmt.Errorf("record creation of %s: %w", request.Name, err)
+	}
+	a.recorded.Add(request.UID, nil)
+	return nil
 }
 
 func (a *attempt) deduplicate(ctx context.Context, request *v1alpha1.RemediationRequest) (Result, error) {
@@ -176,9 +192,8 @@ func (a *attempt) create(ctx context.Context, r leaseRecord) (Result, error) {
 	return Result{}, fmt.Errorf("create request %s: %w", key, err)
 }
 
-// own binds the request that this attempt has created. If its name already
-// belongs to another object, which existed between two calls of this attempt,
-// the new object has a used name and is deleted.
+// own binds the request that this attempt has created. If the record has moved
+// on, or its name belongs to another object, the request was created late.
 func (a *attempt) own(ctx context.Context, r leaseRecord, request *v1alpha1.RemediationRequest) (Result, error) {
 	for range maxRounds {
 		if uid := r.bound(); uid != "" && uid != request.UID {
@@ -200,14 +215,6 @@ func (a *attempt) own(ctx context.Context, r leaseRecord, request *v1alpha1.Reme
 		}
 	}
 	return Result{}, ErrContended
-}
-
-func (a *attempt) takeBack(ctx context.Context, request *v1alpha1.RemediationRequest) error {
-	err := a.client.Delete(ctx, request, client.Preconditions{UID: &request.UID})
-	if err != nil && !outpaced(err) {
-		return fmt.Errorf("delete request %s, whose name was used before: %w", request.Name, err)
-	}
-	return nil
 }
 
 // advance moves the record to its next name.

@@ -65,18 +65,15 @@ func open(request *v1alpha1.RemediationRequest) bool {
 	return request.DeletionTimestamp.IsZero() && !request.Status.Phase.Terminal()
 }
 
-// propose returns the oldest open request that the cache has under a value of
-// an index; nil if there is none.
-func propose(ctx context.Context, cache client.Reader, index, value string) (*v1alpha1.RemediationRequest, error) {
+// proposals returns the open requests that the cache has under a value of an
+// index, the oldest first.
+func proposals(ctx context.Context, cache client.Reader, index, value string) ([]v1alpha1.RemediationRequest, error) {
 	var list v1alpha1.RemediationRequestList
 	if err := cache.List(ctx, &list, client.MatchingFields{index: value}); err != nil {
 		return nil, fmt.Errorf("look up open requests: %w", err)
 	}
-	if len(list.Items) == 0 {
-		return nil, nil //nolint:nilnil // no open request, which is not a failure
-	}
-	oldest := slices.MinFunc(list.Items, func(a, b v1alpha1.RemediationRequest) int {
+	slices.SortFunc(list.Items, func(a, b v1alpha1.RemediationRequest) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
-	return &oldest, nil
+	return list.Items, nil
 }

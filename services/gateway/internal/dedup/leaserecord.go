@@ -15,11 +15,12 @@ import (
 
 // Labels and annotations of a fingerprint's Lease.
 const (
-	managedByLabel        = "app.kubernetes.io/managed-by"
-	managedByGateway      = "kubernaut-gateway"
-	fingerprintAnnotation = "kubernaut.ai/signal-fingerprint"
-	namespaceAnnotation   = "kubernaut.ai/request-namespace"
-	uidAnnotation         = "kubernaut.ai/request-uid"
+	managedByLabel            = "app.kubernetes.io/managed-by"
+	managedByGateway          = "kubernaut-gateway"
+	fingerprintAnnotation     = "kubernaut.ai/signal-fingerprint"
+	namespaceAnnotation       = "kubernaut.ai/request-namespace"
+	holderNamespaceAnnotation = "kubernaut.ai/holder-namespace"
+	uidAnnotation             = "kubernaut.ai/request-uid"
 )
 
 // leaseRecord is the state of a fingerprint as its Lease had it when it was
@@ -39,6 +40,16 @@ func (r leaseRecord) request() types.NamespacedName {
 	}
 }
 
+// passed reports whether a name is an earlier one of the record.
+func (r leaseRecord) passed(requestName string) bool {
+	for earlier := range r.transitions() {
+		if requestName == name(r.lease.Annotations[fingerprintAnnotation], r.lease.UID, earlier) {
+			return true
+		}
+	}
+	return false
+}
+
 func (r leaseRecord) transitions() int32 {
 	if r.lease.Spec.LeaseTransitions == nil {
 		return 0
@@ -52,6 +63,14 @@ func (r leaseRecord) bound() types.UID {
 		return ""
 	}
 	return types.UID(r.lease.Annotations[uidAnnotation])
+}
+
+// latest is the key of the latest request that was bound; zero if none was.
+func (r leaseRecord) latest() types.NamespacedName {
+	if r.lease.Spec.HolderIdentity == nil {
+		return types.NamespacedName{}
+	}
+	return types.NamespacedName{Namespace: r.lease.Annotations[holderNamespaceAnnotation], Name: *r.lease.Spec.HolderIdentity}
 }
 
 // age is the time since the last change of the record.
@@ -108,9 +127,10 @@ func (s *leaseRecords) create(ctx context.Context, fingerprint, requestNamespace
 
 // bind gives the current name to an object.
 func (s *leaseRecords) bind(ctx context.Context, r leaseRecord, uid types.UID) error {
-	holder := r.request().Name
+	holder := r.request()
 	return s.update(ctx, r, func(lease *coordinationv1.Lease) {
-		lease.Spec.HolderIdentity = &holder
+		lease.Spec.HolderIdentity = &holder.Name
+		lease.Annotations[holderNamespaceAnnotation] = holder.Namespace
 		lease.Annotations[uidAnnotation] = string(uid)
 	})
 }

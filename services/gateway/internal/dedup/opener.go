@@ -135,14 +135,14 @@ func (o *Opener) Current(ctx context.Context, spec *v1alpha1.RemediationRequestS
 		{byTarget, targetKey(spec)},
 	}
 	for _, l := range lookups {
-		proposed, err := propose(ctx, o.cache, l.index, l.value)
+		proposed, err := proposals(ctx, o.cache, l.index, l.value)
 		if err != nil {
 			return types.NamespacedName{}, err
 		}
-		if proposed == nil {
+		if len(proposed) == 0 {
 			continue
 		}
-		request, err := o.confirm(ctx, proposed)
+		request, err := o.confirm(ctx, &proposed[0])
 		if err != nil {
 			return types.NamespacedName{}, err
 		}
@@ -151,10 +151,10 @@ func (o *Opener) Current(ctx context.Context, spec *v1alpha1.RemediationRequestS
 		}
 	}
 	r, found, err := o.leases.find(ctx, spec.SignalFingerprint)
-	if err != nil || !found || r.lease.Spec.HolderIdentity == nil {
+	if err != nil || !found {
 		return types.NamespacedName{}, err
 	}
-	return types.NamespacedName{Namespace: r.lease.Annotations[namespaceAnnotation], Name: *r.lease.Spec.HolderIdentity}, nil
+	return r.latest(), nil
 }
 
 // takesSignals reports whether a request still takes signals.
