@@ -6,9 +6,8 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// signalData is the event_data of an event about one signal. What the
-// request's own spec keeps, the payload and what the provider added, is in the
-// event of its creation.
+// signalData is the event_data of an event about one signal. The payload and the
+// provider's data of the first signal are in the event of the request's creation.
 type signalData struct {
 	RequestID      string                  `json:"request_id"`
 	Source         string                  `json:"source"`
@@ -31,7 +30,7 @@ type resolvedData struct {
 	Ignored      bool      `json:"ignored,omitempty"`
 }
 
-// createdData holds the whole spec, so that a request can be rebuilt from its trail.
+// createdData holds the whole spec, so that a request can be restored from its trail.
 type createdData struct {
 	Name        string                          `json:"name"`
 	Namespace   string                          `json:"namespace"`

@@ -1,9 +1,9 @@
-// Package auditevents writes the Gateway's audit events: what happened to each
-// signal, under the name of its request.
+// Package auditevents records the Gateway's audit events: what happened to each
+// signal, with the name of its request as correlation id.
 //
-// An event is recorded before the answer that shows it. All its content comes
-// from the signal and the request; [Trail.Created] depends on nothing but the
-// request, so that each replica that meets the request records the same event.
+// An event is recorded before the response that reports it. Its content comes
+// from the signal and the request. [Trail.Created] depends on nothing but the
+// request, so that all replicas record the same event about it.
 package auditevents
 
 import (
@@ -50,31 +50,31 @@ type Recorder interface {
 	Record(ctx context.Context, e *audit.Event) error
 }
 
-// Origin is the call that brought a signal.
+// Origin describes the HTTP request that delivered a signal.
 type Origin struct {
-	// RequestID is the X-Request-ID of the call: 1-255 characters.
+	// RequestID is the X-Request-ID: 1-255 characters.
 	RequestID string
-	// Caller is the authenticated client; empty where authentication is off.
+	// Caller is the authenticated client; empty if authentication is off.
 	Caller string
 	// Address is the client's IP address; may be empty.
 	Address string
 	// Source is the kind of sender, for example alertmanager.
 	Source string
-	// Cluster that the Gateway works for, where a signal names none; may be empty.
+	// Cluster is the name of the Gateway's cluster, for signals that name none; may be empty.
 	Cluster string
 }
 
-// Trail records the events of one call. It is safe for concurrent use.
+// Trail records the events of one HTTP request. It is safe for concurrent use.
 type Trail struct {
 	recorder Recorder
 	origin   Origin
 }
 
-// New makes the trail of a call.
+// New returns the trail of an HTTP request.
 func New(r Recorder, o Origin) *Trail { return &Trail{recorder: r, origin: o} }
 
-// Received records that a firing signal arrived, under the request that it is
-// going to be part of.
+// Received records that a firing signal arrived, under the request that it will
+// create or be added to.
 func (t *Trail) Received(ctx context.Context, request types.NamespacedName, spec *v1alpha1.RemediationRequestSpec) error {
 	return t.record(ctx, t.signal(SignalReceived, "received", request, spec), t.signalData(spec))
 }
@@ -92,8 +92,8 @@ func (t *Trail) Created(ctx context.Context, request *v1alpha1.RemediationReques
 		ResourceType:  requestKind,
 		ResourceID:    request.Name,
 		Namespace:     request.Namespace,
-		// Not what this replica is told: replicas, and the same one after a
-		// restart with other flags, record the same event.
+		// Not the cluster of this replica's flags: other replicas, and this one
+		// after a restart with other flags, must record the same event.
 		ClusterID: labelledCluster(&request.Spec),
 	}, createdData{
 		Name: request.Name, Namespace: request.Namespace, UID: string(request.UID),
@@ -101,14 +101,13 @@ func (t *Trail) Created(ctx context.Context, request *v1alpha1.RemediationReques
 	})
 }
 
-// Deduplicated records that a firing signal folded into an existing request.
+// Deduplicated records that a firing signal was added to an existing request.
 func (t *Trail) Deduplicated(ctx context.Context, request types.NamespacedName, spec *v1alpha1.RemediationRequestSpec) error {
 	return t.record(ctx, t.signal(SignalDeduplicated, "deduplicated", request, spec), t.signalData(spec))
 }
 
-// Resolved records that the source says that the problem is over. With the
-// zero request there is nothing that it could belong to: it is recorded under
-// the id of the call, as ignored.
+// Resolved records that the source reports the end of the problem. Without a
+// request, the signal is recorded as ignored, under the id of the HTTP request.
 func (t *Trail) Resolved(ctx context.Context, request types.NamespacedName, spec *v1alpha1.RemediationRequestSpec, at time.Time) error {
 	e := t.signal(SignalResolved, "resolved", request, spec)
 	data := resolvedData{signalData: t.signalData(spec), ResolvedTime: at}
@@ -121,8 +120,8 @@ func (t *Trail) Resolved(ctx context.Context, request types.NamespacedName, spec
 	return t.record(ctx, e, data)
 }
 
-// Truncated records that the sender left signals out of the body that a
-// request's signal came in: nobody can say which.
+// Truncated records that the sender left signals out of the body that delivered
+// a request's signal. Which ones is unknown.
 func (t *Trail) Truncated(ctx context.Context, request types.NamespacedName, left uint64, group, receiver string) error {
 	return t.record(ctx, &audit.Event{
 		Type:          SignalTruncated,
@@ -139,8 +138,8 @@ func (t *Trail) Truncated(ctx context.Context, request types.NamespacedName, lef
 	}, truncatedData{RequestID: t.origin.RequestID, Source: t.origin.Source, TruncatedAlerts: left, Group: group, Receiver: receiver})
 }
 
-// Rejected records that a body or one of its signals was refused for good.
-// fields says which parts are wrong and why; it may be empty.
+// Rejected records that a body or one of its signals was rejected permanently.
+// fields maps the invalid fields to what is wrong with them; it may be empty.
 func (t *Trail) Rejected(ctx context.Context, code, reason string, fields map[string]string) error {
 	return t.record(ctx, &audit.Event{
 		Type:          SignalRejected,
@@ -155,9 +154,9 @@ func (t *Trail) Rejected(ctx context.Context, code, reason string, fields map[st
 	}, rejectedData{RequestID: t.origin.RequestID, Source: t.origin.Source, FieldErrors: fields})
 }
 
-// Failed records that the API server did not create a request. Without a name
-// it is recorded under the id of the call. It takes its own short time: the
-// call's may be over, and that may be the very failure.
+// Failed records that no request was created. Without a name it is recorded
+// under the id of the HTTP request. It has its own short timeout, because the
+// deadline of the HTTP request may have passed; that may be the failure.
 func (t *Trail) Failed(ctx context.Context, request types.NamespacedName, spec *v1alpha1.RemediationRequestSpec, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTimeout)
 	defer cancel()
@@ -172,7 +171,7 @@ func (t *Trail) Failed(ctx context.Context, request types.NamespacedName, spec *
 	return t.record(ctx, e, t.signalData(spec))
 }
 
-// signal is the event about a signal that belongs to a request.
+// signal returns an event about a signal that belongs to a request.
 func (t *Trail) signal(eventType, action string, request types.NamespacedName, spec *v1alpha1.RemediationRequestSpec) *audit.Event {
 	return &audit.Event{
 		Type:          eventType,
@@ -190,7 +189,7 @@ func (t *Trail) signal(eventType, action string, request types.NamespacedName, s
 	}
 }
 
-// cluster is the one that the signal names, else the one that the Gateway works for.
+// cluster is the one that the signal names, else the Gateway's.
 func (t *Trail) cluster(spec *v1alpha1.RemediationRequestSpec) string {
 	if cluster := labelledCluster(spec); cluster != "" {
 		return cluster
@@ -198,12 +197,12 @@ func (t *Trail) cluster(spec *v1alpha1.RemediationRequestSpec) string {
 	return t.origin.Cluster
 }
 
-// labelledCluster is the cluster that the signal names; empty where it names none.
+// labelledCluster is the cluster that the signal names; empty if it names none.
 func labelledCluster(spec *v1alpha1.RemediationRequestSpec) string {
 	return signal.Clean(spec.Labels["cluster"], maxIdentity)
 }
 
-// actor is the authenticated client, or the kind of sender where nobody is authenticated.
+// actor is the authenticated client, or the kind of sender if authentication is off.
 func (t *Trail) actor() string {
 	if t.origin.Caller != "" {
 		return signal.Clean(t.origin.Caller, maxIdentity)
@@ -224,7 +223,7 @@ func (t *Trail) record(ctx context.Context, e *audit.Event, data any) error {
 	return nil
 }
 
-// code is the reason of an API server's refusal, in its own words.
+// code is the API server's reason for an error.
 func code(err error) string {
 	if reason := apierrors.ReasonForError(err); reason != "" {
 		return string(reason)

@@ -16,7 +16,7 @@ import (
 	"kubernaut.ai/services/gateway/internal/auditevents"
 )
 
-// recorder keeps valid events.
+// recorder remembers valid events.
 type recorder []audit.Event
 
 func (r *recorder) Record(_ context.Context, e *audit.Event) error {
@@ -43,7 +43,7 @@ func request() *v1alpha1.RemediationRequest {
 
 func key() types.NamespacedName { return types.NamespacedName{Namespace: "prod", Name: "rr-1"} }
 
-func TestEveryEventIsValidAndSaysWhatItIsAbout(t *testing.T) {
+func TestEventsAreValidAndNameTheirSubject(t *testing.T) {
 	t.Parallel()
 	none := types.NamespacedName{}
 	spec := &request().Spec
@@ -89,7 +89,7 @@ func TestEveryEventIsValidAndSaysWhatItIsAbout(t *testing.T) {
 		},
 		"failed": {
 			func(ctx context.Context, t *auditevents.Trail) error {
-				return t.Failed(ctx, key(), spec, errors.New("away"))
+				return t.Failed(ctx, key(), spec, errors.New("unavailable"))
 			},
 			"gateway.crd.failed", "rr-1", audit.OutcomeFailure,
 		},
@@ -119,9 +119,9 @@ func TestEveryEventIsValidAndSaysWhatItIsAbout(t *testing.T) {
 	}
 }
 
-// Two replicas that meet one request must record one event: DataStorage
-// refuses an id that comes again with another content.
-func TestTheCreationIsTheSameEventWhoeverRecordsIt(t *testing.T) {
+// Replicas that record the creation of one request must record one event:
+// DataStorage rejects an id that is sent again with other content.
+func TestReplicasRecordTheSameCreation(t *testing.T) {
 	t.Parallel()
 	var r recorder
 	origins := []auditevents.Origin{
@@ -160,12 +160,12 @@ func TestTheCreationIsTheSameEventWhoeverRecordsIt(t *testing.T) {
 	}
 }
 
-func TestAFailureIsRecordedAlthoughTheCallIsOver(t *testing.T) {
+func TestFailuresAreRecordedAfterTheDeadline(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	check := checkContext{}
-	if err := auditevents.New(check, auditevents.Origin{RequestID: "call-1"}).Failed(ctx, key(), &request().Spec, errors.New("away")); err != nil {
+	if err := auditevents.New(check, auditevents.Origin{RequestID: "call-1"}).Failed(ctx, key(), &request().Spec, errors.New("unavailable")); err != nil {
 		t.Error(err)
 	}
 }
@@ -175,7 +175,7 @@ type checkContext struct{}
 
 func (checkContext) Record(ctx context.Context, _ *audit.Event) error { return ctx.Err() }
 
-func TestTheCreationDoesNotDependOnTheReplicasCluster(t *testing.T) {
+func TestTheCreationDoesNotDependOnTheClusterFlag(t *testing.T) {
 	t.Parallel()
 	r := request()
 	r.Spec.Labels = nil
