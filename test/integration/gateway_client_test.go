@@ -33,7 +33,7 @@ func post(ctx context.Context, url string, body []byte) alertmanager.Answer {
 	return call(ctx, url, http.MethodPost, alertmanager.Path, alertmanager.JSON(), body)
 }
 
-// realBody is a body that an unmodified Alertmanager has sent.
+// realBody is a body that an unmodified Alertmanager sent.
 func realBody(name string) []byte {
 	GinkgoHelper()
 	body, err := alertmanager.Real(name)
@@ -41,7 +41,7 @@ func realBody(name string) []byte {
 	return body
 }
 
-// alertBody is the webhook's body about alerts with these labels.
+// alertBody is a body of the webhook about alerts with these labels.
 func alertBody(status string, labels ...map[string]string) []byte {
 	GinkgoHelper()
 	body, err := alertmanager.Body(status, labels...)
@@ -49,14 +49,14 @@ func alertBody(status string, labels ...map[string]string) []byte {
 	return body
 }
 
-// podAlert is the labels of a random alert about a pod of the process's namespace.
+// podAlert returns the labels of a random alert about a pod of the process's namespace.
 func podAlert() map[string]string {
 	name := env.CorrelationID()
 	return map[string]string{"alertname": "Alert-" + name, "namespace": env.Namespace, "pod": name, "severity": "warning"}
 }
 
-// replica starts another Gateway for the namespace of the process's own. It
-// returns its addresses; the spec's end stops it.
+// replica starts another Gateway for the process's namespace, returns its
+// addresses, and stops it at the end of the spec.
 func replica(ctx context.Context, change func(*gateway.Options)) (url, managementURL string) {
 	GinkgoHelper()
 	options := gateway.Options{
@@ -74,7 +74,7 @@ func replica(ctx context.Context, change func(*gateway.Options)) (url, managemen
 	return a.APIURL(), a.ManagementURL()
 }
 
-// trailOf flushes the process's services and a replica, and queries once.
+// trailOf flushes the process's services and a replica, and then queries once.
 func trailOf(ctx context.Context, correlationID, managementURL string) testenv.Trail {
 	GinkgoHelper()
 	env.Track(correlationID)
@@ -87,7 +87,7 @@ func trailOf(ctx context.Context, correlationID, managementURL string) testenv.T
 	return events
 }
 
-// audited flushes the process's services and queries once.
+// audited flushes the process's services and then queries once.
 func audited(ctx context.Context, correlationID string) testenv.Trail {
 	GinkgoHelper()
 	events, err := env.AuditTrail(ctx, correlationID)

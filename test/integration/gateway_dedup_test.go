@@ -40,7 +40,7 @@ var _ = Describe("gateway: deduplication", func() {
 		return rr
 	}
 
-	// finish ends a request once nobody else writes its phase.
+	// finish ends a request as soon as nobody else writes its phase.
 	finish := func(ctx SpecContext, rr *v1alpha1.RemediationRequest, ago time.Duration) {
 		GinkgoHelper()
 		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
@@ -50,7 +50,7 @@ var _ = Describe("gateway: deduplication", func() {
 		Expect(env.Status().Patch(ctx, rr, client.MergeFrom(before))).To(Succeed())
 	}
 
-	// workload makes a Deployment with a ReplicaSet and pods, and returns an
+	// workload creates a Deployment with a ReplicaSet and pods, and returns an
 	// alert about each pod.
 	workload := func(ctx SpecContext, pods int) []map[string]string {
 		GinkgoHelper()
@@ -89,7 +89,7 @@ var _ = Describe("gateway: deduplication", func() {
 		return alerts
 	}
 
-	// storm sends each alert once, all at the same moment, to the Gateways in turn.
+	// storm sends each alert once, all at the same time, to the Gateways in turn.
 	storm := func(ctx SpecContext, alerts []map[string]string, urls ...string) []alertmanager.Answer {
 		GinkgoHelper()
 		bodies := make([][]byte, len(alerts))
@@ -111,7 +111,7 @@ var _ = Describe("gateway: deduplication", func() {
 		return answers
 	}
 
-	It("makes one request of the first signals that two Gateways take at the same moment", func(ctx SpecContext) {
+	It("creates one request for first signals that two Gateways receive at the same time", func(ctx SpecContext) {
 		const signals = 40
 		url, managementURL := replica(ctx, nil)
 		alerts := workload(ctx, 10)
@@ -142,14 +142,14 @@ var _ = Describe("gateway: deduplication", func() {
 		Expect(rr.Status.Deduplication.FirstSeenAt).To(Equal(rr.Spec.ReceivedTime))
 	}, SpecTimeout(specTimeout))
 
-	It("makes one successor, too, when the request was deleted in between", func(ctx SpecContext) {
+	It("creates one successor when the request was deleted in between", func(ctx SpecContext) {
 		url, managementURL := replica(ctx, nil)
 		alerts := workload(ctx, 8)
 		names := map[string]bool{}
 		for range 4 {
 			answers := storm(ctx, alerts, env.GatewayURL, url)
 			name := answers[0].RemediationRequestName
-			Expect(names).NotTo(HaveKey(name), "a name never comes back")
+			Expect(names).NotTo(HaveKey(name), "names never repeat")
 			names[name] = true
 			for _, a := range answers {
 				Expect(a.RemediationRequestName).To(Equal(name))
@@ -172,7 +172,7 @@ var _ = Describe("gateway: deduplication", func() {
 		Expect(names).To(HaveLen(3))
 	}, SpecTimeout(specTimeout))
 
-	It("folds signals about different pods of one Deployment", func(ctx SpecContext) {
+	It("deduplicates signals about different pods of one Deployment", func(ctx SpecContext) {
 		alerts := workload(ctx, 2)
 		first := post(ctx, env.GatewayURL, alertBody("firing", alerts[0]))
 		Expect(first.Code).To(Equal(http.StatusCreated))
@@ -197,7 +197,7 @@ var _ = Describe("gateway: deduplication", func() {
 		Expect(names).To(HaveLen(4))
 	}, SpecTimeout(specTimeout))
 
-	It("takes signals for a request in its cool-down", func(ctx SpecContext) {
+	It("adds signals to a request in its cool-down", func(ctx SpecContext) {
 		alert := podAlert()
 		first := post(ctx, env.GatewayURL, alertBody("firing", alert))
 		finish(ctx, get(ctx, first.Result), time.Minute)
@@ -206,7 +206,7 @@ var _ = Describe("gateway: deduplication", func() {
 		Expect(second.RemediationRequestName).To(Equal(first.RemediationRequestName))
 	}, SpecTimeout(specTimeout))
 
-	It("makes one successor of a request that has cooled down", func(ctx SpecContext) {
+	It("creates one successor of a request whose cool-down is over", func(ctx SpecContext) {
 		alerts := workload(ctx, 6)
 		first := post(ctx, env.GatewayURL, alertBody("firing", alerts[0]))
 		Expect(first.Code).To(Equal(http.StatusCreated))
@@ -221,7 +221,7 @@ var _ = Describe("gateway: deduplication", func() {
 		Expect(requestsOf(ctx, first.Fingerprint)).To(HaveLen(2))
 	}, SpecTimeout(specTimeout))
 
-	It("folds into an open request that somebody made by hand", func(ctx SpecContext) {
+	It("adds signals to an open request that was created by hand", func(ctx SpecContext) {
 		alert := podAlert()
 		first := post(ctx, env.GatewayURL, alertBody("firing", alert))
 		rr := get(ctx, first.Result)
@@ -230,7 +230,7 @@ var _ = Describe("gateway: deduplication", func() {
 		}
 		Expect(env.Create(ctx, byHand)).To(Succeed())
 		Expect(env.Delete(ctx, rr)).To(Succeed())
-		// A Gateway that starts now has seen what there is.
+		// The cache of a Gateway that starts now is complete.
 		url, _ := replica(ctx, nil)
 		second := post(ctx, url, alertBody("firing", alert))
 		Expect(second.Code).To(Equal(http.StatusOK))
@@ -273,7 +273,7 @@ var _ = Describe("gateway: deduplication", func() {
 	}, SpecTimeout(specTimeout))
 
 	Describe("of a resolved signal", func() {
-		It("never makes a request", func(ctx SpecContext) {
+		It("never creates a request", func(ctx SpecContext) {
 			alert := podAlert()
 			answer := post(ctx, env.GatewayURL, alertBody("resolved", alert))
 			Expect(answer.Code).To(Equal(http.StatusOK))
@@ -292,7 +292,7 @@ var _ = Describe("gateway: deduplication", func() {
 			Expect(audited(ctx, first.RemediationRequestName).Of(signalResolved)).To(HaveLen(1))
 		}, SpecTimeout(specTimeout))
 
-		It("records it on the latest request when that one is gone", func(ctx SpecContext) {
+		It("records it on the latest request if that one is gone", func(ctx SpecContext) {
 			alert := podAlert()
 			first := post(ctx, env.GatewayURL, alertBody("firing", alert))
 			Expect(env.Delete(ctx, get(ctx, first.Result))).To(Succeed())
@@ -303,12 +303,12 @@ var _ = Describe("gateway: deduplication", func() {
 			Expect(audited(ctx, first.RemediationRequestName).Of(signalResolved)).To(HaveLen(1))
 		}, SpecTimeout(specTimeout))
 
-		It("finds the request although the pod, and with it its owner, is gone", func(ctx SpecContext) {
+		It("finds the request if the pod is gone, and its owner is unknown", func(ctx SpecContext) {
 			alerts := workload(ctx, 1)
 			first := post(ctx, env.GatewayURL, alertBody("firing", alerts[0]))
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: alerts[0]["pod"]}}
 			Expect(env.Delete(ctx, pod, client.GracePeriodSeconds(0))).To(Succeed())
-			// A Gateway that starts now cannot remember the owner.
+			// A Gateway that starts now has not cached the owner.
 			url, managementURL := replica(ctx, nil)
 			answer := post(ctx, url, alertBody("resolved", alerts[0]))
 			Expect(answer.Status).To(Equal("resolved"))
@@ -317,11 +317,11 @@ var _ = Describe("gateway: deduplication", func() {
 		}, SpecTimeout(specTimeout))
 	})
 
-	It("forgets a problem that has not come back for a month, and never its names", func(ctx SpecContext) {
+	It("deletes the Lease of a problem that has not come back for a month, and repeats no name", func(ctx SpecContext) {
 		alert := podAlert()
 		first := post(ctx, env.GatewayURL, alertBody("firing", alert))
 		kept := post(ctx, env.GatewayURL, alertBody("firing", podAlert()))
-		registers := make([]*coordinationv1.Lease, 0, 2)
+		leases := make([]*coordinationv1.Lease, 0, 2)
 		for _, r := range []alertmanager.Result{first.Result, kept.Result} {
 			lease := &coordinationv1.Lease{}
 			Expect(env.Get(ctx, client.ObjectKey{Namespace: env.Namespace, Name: "signal-" + r.Fingerprint[:40]}, lease)).To(Succeed())
@@ -329,18 +329,18 @@ var _ = Describe("gateway: deduplication", func() {
 			old := metav1.NewMicroTime(time.Now().AddDate(0, 0, -31))
 			lease.Spec.RenewTime = &old
 			Expect(env.Patch(ctx, lease, client.MergeFrom(before))).To(Succeed())
-			registers = append(registers, lease)
+			leases = append(leases, lease)
 		}
 		Expect(env.Delete(ctx, get(ctx, first.Result))).To(Succeed())
-		leases, err := env.Watch(ctx, &coordinationv1.LeaseList{}, client.InNamespace(env.Namespace),
-			&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: registers[1].ResourceVersion}})
+		changes, err := env.Watch(ctx, &coordinationv1.LeaseList{}, client.InNamespace(env.Namespace),
+			&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: leases[1].ResourceVersion}})
 		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(leases.Stop)
+		DeferCleanup(changes.Stop)
 
 		replica(ctx, nil) // sweeps when it starts
-		Eventually(ctx, leases.ResultChan()).Should(Receive(SatisfyAll(
-			HaveField("Type", watch.Deleted), HaveField("Object.ObjectMeta.Name", registers[0].Name))))
-		Expect(env.Get(ctx, client.ObjectKeyFromObject(registers[1]), registers[1])).To(Succeed(), "its request is there")
+		Eventually(ctx, changes.ResultChan()).Should(Receive(SatisfyAll(
+			HaveField("Type", watch.Deleted), HaveField("Object.ObjectMeta.Name", leases[0].Name))))
+		Expect(env.Get(ctx, client.ObjectKeyFromObject(leases[1]), leases[1])).To(Succeed(), "its request is there")
 		again := post(ctx, env.GatewayURL, alertBody("firing", alert))
 		Expect(again.Code).To(Equal(http.StatusCreated))
 		Expect(again.RemediationRequestName).NotTo(Equal(first.RemediationRequestName))

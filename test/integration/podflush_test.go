@@ -241,7 +241,7 @@ var _ = Describe("flush of all pods: a pod that proves nothing", Label("flush"),
 		url, managementURL := replica(ctx, func(o *gateway.Options) { o.DataStorageURL = storageURL })
 		workload, err := env.NewWorkload(ctx, podflush.StatefulSet, env.ManagementURLs[0], managementURL)
 		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(cable.mend) // before the Gateway is stopped
+		DeferCleanup(cable.restore) // before the Gateway is stopped
 		cable.cut()
 		answer := post(ctx, url, alertBody("firing", podAlert()))
 		Expect(answer.Code).To(Equal(http.StatusCreated))
@@ -254,7 +254,7 @@ var _ = Describe("flush of all pods: a pod that proves nothing", Label("flush"),
 		Expect(owed.Pending).To(Equal(2), "the signal and its request")
 		Expect(owed.PendingEvents).To(HaveLen(2))
 
-		cable.mend()
+		cable.restore()
 		patient, _ := flusherOf(workload, nil)
 		receipts, err := patient.FlushPods(ctx, answer.RemediationRequestName)
 		Expect(err).NotTo(HaveOccurred())

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -38,8 +39,8 @@ const (
 var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 	var p *testenv.Pipeline
 
-	// The bodies are the same in every run: each spec takes them in a
-	// namespace where nobody has seen them.
+	// The bodies are the same in every run, so each spec sends them to a
+	// Gateway of its own namespace.
 	BeforeEach(func(ctx SpecContext) {
 		var err error
 		p, err = env.NewPipeline(ctx, testenv.PipelineOptions{})
@@ -62,7 +63,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		return rr
 	}
 
-	It("takes one firing alert", func(ctx SpecContext) {
+	It("accepts one firing alert", func(ctx SpecContext) {
 		answer := post(ctx, p.GatewayURL, realBody("one-firing.json"))
 		Expect(answer.Code).To(Equal(http.StatusCreated))
 		Expect(answer.Status).To(Equal("created"))
@@ -70,7 +71,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		Expect(answer.RemediationRequestName).To(MatchRegexp(`^rr-%s-[0-9a-f]{10}$`, answer.Fingerprint[:12]))
 
 		rr := stored(ctx, answer.Result)
-		Expect(rr.Namespace).To(Equal(p.Namespace), "the Gateway does not look after the target's namespace")
+		Expect(rr.Namespace).To(Equal(p.Namespace), "the Gateway does not watch the target's namespace")
 		Expect(rr.Spec.SignalName).To(Equal("KubePodCrashLooping"))
 		Expect(rr.Spec.Severity).To(Equal("critical"))
 		Expect(rr.Spec.TargetResource).To(Equal(v1alpha1.TargetResource{
@@ -92,7 +93,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 			testenv.Data("spec.labels.cluster", Equal("prod-eu-1"))))
 	}, SpecTimeout(specTimeout))
 
-	It("takes every alert of a group", func(ctx SpecContext) {
+	It("accepts every alert of a group", func(ctx SpecContext) {
 		answer := post(ctx, p.GatewayURL, realBody("group-of-three.json"))
 		Expect(answer.Code).To(Equal(http.StatusMultiStatus))
 		Expect(answer.Summary).To(Equal(map[string]int{
@@ -136,7 +137,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("folds the same notification into the same requests", func(ctx SpecContext) {
+	It("deduplicates the same notification", func(ctx SpecContext) {
 		first := post(ctx, p.GatewayURL, realBody("group-of-three.json"))
 		again := post(ctx, p.GatewayURL, realBody("group-of-three.json"))
 		Expect(again.Code).To(Equal(http.StatusMultiStatus))
@@ -149,8 +150,8 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 	}, SpecTimeout(specTimeout))
 })
 
-var _ = Describe("gateway: answers", func() {
-	DescribeTable("what can never be accepted is refused, with a reason and on the trail",
+var _ = Describe("gateway: responses", func() {
+	DescribeTable("a body that can never be accepted is rejected with a reason and audited",
 		func(ctx SpecContext, contentType string, body func() []byte, code int, field string) {
 			header := http.Header{}
 			if contentType != "" {
@@ -187,7 +188,7 @@ var _ = Describe("gateway: answers", func() {
 		}, http.StatusRequestEntityTooLarge, ""),
 	)
 
-	It("takes the others of a body of which one alert is not usable", func(ctx SpecContext) {
+	It("accepts the other alerts of a body with an invalid one", func(ctx SpecContext) {
 		good := podAlert()
 		answer := post(ctx, env.GatewayURL, alertBody("firing", good, map[string]string{"pod": "p"}))
 		Expect(answer.Code).To(Equal(http.StatusMultiStatus))
@@ -202,12 +203,12 @@ var _ = Describe("gateway: answers", func() {
 		Expect(audited(ctx, answer.RequestID)).To(testenv.HaveAudited(signalRejected, testenv.Outcome(datastorage.Failure)))
 	}, SpecTimeout(specTimeout))
 
-	It("ignores fields that it does not know", func(ctx SpecContext) {
+	It("ignores unknown fields", func(ctx SpecContext) {
 		body := bytes.Replace(alertBody("firing", podAlert()), []byte(`{`), []byte(`{"later":{"invented":[1]},`), 1)
 		Expect(post(ctx, env.GatewayURL, body).Code).To(Equal(http.StatusCreated))
 	}, SpecTimeout(specTimeout))
 
-	It("answers unknown routes and methods with problems", func(ctx SpecContext) {
+	It("returns problem details for unknown routes and methods", func(ctx SpecContext) {
 		answer := call(ctx, env.GatewayURL, http.MethodPost, "/api/v1/signals/smoke", alertmanager.JSON(), nil)
 		Expect(answer.Code).To(Equal(http.StatusNotFound))
 		Expect(answer.Header.Get("Content-Type")).To(Equal("application/problem+json"))
@@ -216,7 +217,7 @@ var _ = Describe("gateway: answers", func() {
 		Expect(answer.Header.Get("Allow")).To(ContainSubstring(http.MethodPost))
 	}, SpecTimeout(specTimeout))
 
-	It("lets in who shows a known token", func(ctx SpecContext) {
+	It("accepts callers with a known token only", func(ctx SpecContext) {
 		token := env.CorrelationID()
 		hash := sha256.Sum256([]byte(token))
 		file := filepath.Join(GinkgoT().TempDir(), "tokens")
@@ -236,13 +237,57 @@ var _ = Describe("gateway: answers", func() {
 			testenv.HaveAudited(signalReceived, HaveField("ActorId", HaveValue(Equal("alertmanager")))))
 	}, SpecTimeout(specTimeout))
 
-	It("keeps what sources send within bounds", func(ctx SpecContext) {
-		labels := podAlert()
-		for i := range 300 {
-			labels[fmt.Sprintf("label_%03d", i)] = strings.Repeat("é\u0000<", i)
+	Describe("to signals that exceed the bounds of a request", func() {
+		const maxPairs, maxValue, maxMap = 128, 4 << 10, 32 << 10
+
+		// accepted sends an alert and returns the stored request, after it has
+		// compared its labels with those of the event of its creation.
+		accepted := func(ctx SpecContext, labels map[string]string) *v1alpha1.RemediationRequest {
+			GinkgoHelper()
+			answer := post(ctx, env.GatewayURL, alertBody("firing", labels))
+			Expect(answer.Code).To(Equal(http.StatusCreated))
+			rr := &v1alpha1.RemediationRequest{}
+			key := client.ObjectKey{Namespace: answer.RemediationRequestNamespace, Name: answer.RemediationRequestName}
+			Expect(env.Get(ctx, key, rr)).To(Succeed())
+			events := audited(ctx, rr.Name)
+			Expect(events.Of(requestCreated)).To(HaveLen(1))
+			for label, value := range rr.Spec.Labels {
+				Expect(events).To(testenv.HaveAudited(requestCreated, testenv.Data("spec.labels."+label, Equal(value))))
+			}
+			return rr
 		}
-		answer := post(ctx, env.GatewayURL, alertBody("firing", labels))
-		Expect(answer.Code).To(Equal(http.StatusCreated))
-		Expect(audited(ctx, answer.RemediationRequestName).Of(requestCreated)).To(HaveLen(1))
-	}, SpecTimeout(specTimeout))
+
+		It("stores the labels that sort first, within the number of labels", func(ctx SpecContext) {
+			labels := podAlert()
+			for i := range 300 {
+				labels[fmt.Sprintf("label_%03d", i)] = "value"
+			}
+			stored := accepted(ctx, labels).Spec.Labels
+			Expect(stored).To(HaveLen(maxPairs))
+			Expect(stored).To(HaveKeyWithValue("alertname", labels["alertname"]))
+			Expect(stored).To(HaveKey(fmt.Sprintf("label_%03d", maxPairs-2)), "the last one beside alertname")
+			Expect(stored).NotTo(HaveKey(fmt.Sprintf("label_%03d", maxPairs-1)))
+		}, SpecTimeout(specTimeout))
+
+		It("stores values that are cut, valid and within their total size", func(ctx SpecContext) {
+			labels := podAlert()
+			labels["a_long"] = strings.Repeat("é", maxValue)
+			for i := range 300 {
+				labels[fmt.Sprintf("label_%03d", i)] = strings.Repeat("é\u0000<", i)
+			}
+			rr := accepted(ctx, labels)
+			stored, size := rr.Spec.Labels, 0
+			for label, value := range stored {
+				Expect(len(value)).To(BeNumerically("<=", maxValue), label)
+				Expect(utf8.ValidString(value)).To(BeTrue(), label)
+				Expect(value).NotTo(ContainSubstring("\x00"), label)
+				size += len(label) + len(value)
+			}
+			Expect(len(stored)).To(BeNumerically("<=", maxPairs))
+			Expect(size).To(And(BeNumerically("<=", maxMap), BeNumerically(">", maxMap-1<<10)), "as much as there is space for")
+			Expect(stored).To(HaveKeyWithValue("a_long", strings.Repeat("é", maxValue/2)))
+			Expect(stored).To(HaveKeyWithValue("label_050", strings.Repeat("é\uFFFD<", 50)), "a NUL cannot be stored")
+			Expect(len(rr.Spec.OriginalPayload)).To(BeNumerically("<=", 64<<10))
+		}, SpecTimeout(specTimeout))
+	})
 })

@@ -20,7 +20,7 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// wire is a TCP connection to the API server that a spec can cut.
+// wire is a TCP proxy to the API server that a spec can cut.
 type wire struct {
 	listener net.Listener
 	target   string
@@ -30,7 +30,7 @@ type wire struct {
 	ends  map[net.Conn]struct{} // both ends of what is open
 }
 
-// newWire starts a wire to the API server; the spec's end takes it down.
+// newWire starts a wire to the API server, and stops it at the end of the spec.
 func newWire(ctx context.Context) *wire {
 	GinkgoHelper()
 	address, err := url.Parse(env.Config.Host)
@@ -103,14 +103,14 @@ func (w *wire) cut() {
 	}
 }
 
-func (w *wire) mend() {
+func (w *wire) restore() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.isCut = false
 }
 
 var _ = Describe("gateway: without the API server", func() {
-	It("asks for a retry, which makes exactly one request", func(ctx SpecContext) {
+	It("asks for a retry, which creates exactly one request", func(ctx SpecContext) {
 		w := newWire(ctx)
 		gatewayURL, managementURL := replica(ctx, func(o *gateway.Options) { o.RESTConfig = w.config() })
 		known, unknown := podAlert(), podAlert()
@@ -122,11 +122,11 @@ var _ = Describe("gateway: without the API server", func() {
 		refused := post(ctx, gatewayURL, body)
 		Expect(refused.Code).To(Equal(http.StatusServiceUnavailable))
 		Expect(refused.Header.Get("Retry-After")).To(MatchRegexp(`^[1-9]\d*$`))
-		Expect(refused.Detail).NotTo(ContainSubstring("connection"), "the inside is in the log")
+		Expect(refused.Detail).NotTo(ContainSubstring("connection"), "internal errors are in the log only")
 		Expect(post(ctx, gatewayURL, alertBody("resolved", known)).Code).To(Equal(http.StatusServiceUnavailable))
 		Expect(trailOf(ctx, refused.RequestID, managementURL)).To(testenv.HaveAudited(requestFailed))
 
-		w.mend()
+		w.restore()
 		retried := post(ctx, gatewayURL, body)
 		Expect(retried.Code).To(Equal(http.StatusMultiStatus))
 		Expect(retried.Results[0].Status).To(Equal("duplicate"))
@@ -156,7 +156,7 @@ var _ = Describe("gateway: without the API server", func() {
 		Expect(probe()).To(Equal(http.StatusOK))
 		w.cut()
 		Expect(probe()).To(Equal(http.StatusServiceUnavailable))
-		w.mend()
+		w.restore()
 		Expect(probe()).To(Equal(http.StatusOK))
 	}, SpecTimeout(specTimeout))
 })
