@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -112,8 +113,11 @@ func alert(status, name string) string {
 	return `{"status":"` + status + `","labels":{"alertname":"` + name + `"},"startsAt":"2026-11-23T09:35:44Z","endsAt":"2026-11-23T09:40:00Z"}`
 }
 
-func message(alerts ...string) string {
-	return `{"version":"4","receiver":"r","alerts":[` + strings.Join(alerts, ",") + `]}`
+func message(alerts ...string) string { return truncatedMessage(0, alerts...) }
+
+// truncatedMessage is a message whose sender left alerts out.
+func truncatedMessage(left int, alerts ...string) string {
+	return fmt.Sprintf(`{"version":"4","receiver":"r","truncatedAlerts":%d,"alerts":[%s]}`, left, strings.Join(alerts, ","))
 }
 
 // response is a response without its body.
@@ -223,8 +227,7 @@ func TestSeveralAlertsGetOneResultEach(t *testing.T) {
 		}
 		return create(ctx, s)
 	}
-	body := strings.Replace(message(alert("firing", "A"), alert("resolved", "B"), alert("firing", "Refused"), `{"status":"firing"}`),
-		`"receiver"`, `"truncatedAlerts":7,"receiver"`, 1)
+	body := truncatedMessage(7, alert("firing", "A"), alert("resolved", "B"), alert("firing", "Refused"), `{"status":"firing"}`)
 	response, answer := b.post(t, body)
 	if response.code != http.StatusMultiStatus {
 		t.Fatalf("%d %v", response.code, answer)
