@@ -40,8 +40,14 @@ func (r leaseRecord) request() types.NamespacedName {
 	}
 }
 
-// passed reports whether a name is an earlier one of the record.
+// passed reports whether a name is an earlier one of the record. It derives all
+// of them, but only for names that are neither the current one nor invented by
+// somebody else.
 func (r leaseRecord) passed(requestName string) bool {
+	current := r.request().Name
+	if requestName == current || len(requestName) != len(current) {
+		return false
+	}
 	for earlier := range r.transitions() {
 		if requestName == name(r.lease.Annotations[fingerprintAnnotation], r.lease.UID, earlier) {
 			return true
