@@ -47,7 +47,7 @@ type RemediationRequestSpec struct {
 	OriginalPayload string `json:"originalPayload,omitempty"`
 }
 
-// Deduplication counts the signals that folded into a request.
+// Deduplication counts the signals of a request.
 type Deduplication struct {
 	// FirstSeenAt is when the first signal arrived.
 	FirstSeenAt metav1.MicroTime `json:"firstSeenAt"`
@@ -76,7 +76,7 @@ type RemediationRequestStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Deduplication counts the signals that folded into this request.
+	// Deduplication counts the signals of this request.
 	// +optional
 	Deduplication *Deduplication `json:"deduplication,omitempty"`
 

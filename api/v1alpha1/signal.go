@@ -35,7 +35,7 @@ type TargetResource struct {
 type Signal struct {
 	// SignalFingerprint identifies the problem: the hex SHA-256 over cluster,
 	// namespace, kind and name of the target's top owner, and the signal's name.
-	// Signals with one fingerprint fold into one open request.
+	// Signals with one fingerprint share one open request.
 	// +kubebuilder:validation:Pattern=`^[a-f0-9]{64}$`
 	SignalFingerprint string `json:"signalFingerprint"`
 
