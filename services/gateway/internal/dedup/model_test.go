@@ -98,6 +98,20 @@ func (w *world) addOldLease() {
 	w.facts.leaseWritten(lease)
 }
 
+// addOldRequest adds such a Lease whose request still exists, and is open.
+func (w *world) addOldRequest() {
+	w.addOldLease()
+	for _, lease := range w.server.leases() {
+		r := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{
+			Namespace: modelNamespace, Name: *lease.Spec.HolderIdentity, UID: "gone",
+			Labels: map[string]string{"app.kubernetes.io/managed-by": "kubernaut-gateway"},
+		}}
+		r.Spec = w.spec()
+		w.server.store(requestKey(r), r)
+		w.facts.audited[r.UID] = true
+	}
+}
+
 // addUnusedOldLease adds such a Lease whose current name was never used.
 func (w *world) addUnusedOldLease() {
 	w.addOldLease()
@@ -168,6 +182,11 @@ func TestProtocolKeepsItsPromisesInEveryInterleaving(t *testing.T) {
 			w.add("somebody", nil, removeNamespace)
 		}},
 		"a problem that comes back after a month, two sweeps": {faults: 1, setup: sweptLease},
+		"an old request that is open, a sweep": {setup: func(w *world) {
+			w.addOldRequest()
+			w.add("a", w.newReplica("a"), deliver)
+			w.add("b", w.newReplica("b"), sweep)
+		}},
 		"a problem that comes back twice after a month, a sweep": {setup: func(w *world) {
 			w.addOldLease()
 			twoReplicas()(w)
