@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"kubernaut.ai/internal/lifecycle"
@@ -69,5 +70,26 @@ func TestAnAppThatEndsByItselfHasFailed(t *testing.T) {
 	<-running.Ended()
 	if err := running.Stop(); err == nil || err.Error() != "app: ended by itself" {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestManyMayStopAnAppAtOnce(t *testing.T) {
+	for range 100 {
+		a := newApp()
+		close(a.ready)
+		running, err := lifecycle.Start(t.Context(), "app", a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				if err := running.Stop(); err != nil {
+					t.Errorf("stop: %v", err)
+				}
+				<-running.Ended()
+			})
+		}
+		all.Wait()
 	}
 }

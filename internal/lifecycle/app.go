@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// App is what the platform's embeddable services have in common.
+// App is a service that can run inside another program.
 type App interface {
 	// Run runs the service until ctx ends.
 	Run(ctx context.Context) error
@@ -31,7 +31,7 @@ func Start(ctx context.Context, name string, a App) (*Running, error) {
 		defer close(r.ended)
 		err := a.Run(own)
 		if err == nil && own.Err() == nil {
-			err = errors.New("ended by itself")
+			err = errByItself
 		}
 		if err != nil {
 			r.err = fmt.Errorf("%s: %w", name, err)
@@ -51,7 +51,7 @@ func Start(ctx context.Context, name string, a App) (*Running, error) {
 // Ended is closed when the app has ended.
 func (r *Running) Ended() <-chan struct{} { return r.ended }
 
-// Stop ends the app and returns what went wrong in its life. It may be called
+// Stop stops the app and returns what went wrong while it ran. It may be called
 // more than once.
 func (r *Running) Stop() error {
 	r.cancel()
