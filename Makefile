@@ -26,6 +26,12 @@ export SCALE ?= small
 
 export GOFLAGS ?= -buildvcs=false
 
+# What --version and kubernaut_build_info show.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
+BUILDINFO := kubernaut.ai/internal/buildinfo
+LDFLAGS := -X $(BUILDINFO).version=$(VERSION) -X $(BUILDINFO).revision=$(REVISION)
+
 ##@ Use it
 
 .PHONY: demo
@@ -39,7 +45,7 @@ up: build ## the whole stack on this machine until Ctrl-C; UP_FLAGS="--data DIR 
 .PHONY: build
 build: ## the binaries, in bin/
 	@mkdir -p $(BIN)
-	go build -o $(BIN)/ ./cmd/kubernaut ./services/datastorage/cmd/datastorage ./services/gateway/cmd/gateway ./services/signalprocessing/cmd/signalprocessing
+	go build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/kubernaut ./services/datastorage/cmd/datastorage ./services/gateway/cmd/gateway ./services/signalprocessing/cmd/signalprocessing
 
 ##@ Test it
 

@@ -22,12 +22,16 @@ authorities() {
 	return 1
 }
 
+# No time of the build: the same revision makes the same image.
+buildinfo=kubernaut.ai/internal/buildinfo
+version=${VERSION:-$(git describe --tags --always --dirty 2>/dev/null || true)}
+revision=$(git rev-parse HEAD 2>/dev/null || true)
 arch=$(docker version --format '{{.Server.Arch}}')
 trusted=$(authorities)
 mkdir -p "$work"
 for service in "${services[@]}"; do
 	mkdir -p "$work/$service"
-	GOOS=linux GOARCH=$arch go build -trimpath -ldflags '-s -w' -o "$work/$service/service" "./services/$service/cmd/$service"
+	GOOS=linux GOARCH=$arch go build -trimpath -ldflags "-s -w -X $buildinfo.version=$version -X $buildinfo.revision=$revision" -o "$work/$service/service" "./services/$service/cmd/$service"
 	cp "$trusted" "$work/$service/ca-certificates.crt"
 	# Arguments cannot be used in an entry point.
 	{ cat deploy/images/Dockerfile; echo "ENTRYPOINT [\"/$service\"]"; } >"$work/$service/Dockerfile"
