@@ -17,7 +17,7 @@ import (
 // Config finds the cluster: the configuration that an embedding program gives,
 // else the kubeconfig file of --kubeconfig, else the pod's service account. It
 // returns a copy without a client-side rate limit, unless given has one: the
-// API server's priority and fairness shares it out better than a client can.
+// API server's priority and fairness limits clients better than they can.
 // An unusable configuration is a cli.UsageError that names the flag.
 func Config(given *rest.Config, kubeconfig, userAgent string) (*rest.Config, error) {
 	c := given
@@ -42,7 +42,7 @@ func Config(given *rest.Config, kubeconfig, userAgent string) (*rest.Config, err
 	return c, nil
 }
 
-// Scheme knows Kubernetes' own types and ours.
+// Scheme returns a scheme with Kubernetes' own types and ours.
 func Scheme() (*runtime.Scheme, error) {
 	types := runtime.NewScheme()
 	if err := errors.Join(scheme.AddToScheme(types), v1alpha1.AddToScheme(types)); err != nil {

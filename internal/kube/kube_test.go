@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -39,9 +42,18 @@ func TestUnusableConfigNamesTheFlag(t *testing.T) {
 	}
 }
 
-func TestSchemeKnowsOurTypes(t *testing.T) {
+func TestSchemeKnowsKubernetesTypesAndOurs(t *testing.T) {
 	types, err := kube.Scheme()
-	if err != nil || !types.Recognizes(v1alpha1.GroupVersion.WithKind("RemediationRequest")) {
-		t.Errorf("error %v", err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []schema.GroupVersionKind{
+		v1alpha1.GroupVersion.WithKind("RemediationRequest"), v1alpha1.GroupVersion.WithKind("RemediationRequestList"),
+		v1alpha1.GroupVersion.WithKind("SignalProcessing"), v1alpha1.GroupVersion.WithKind("SignalProcessingList"),
+		corev1.SchemeGroupVersion.WithKind("Namespace"), coordinationv1.SchemeGroupVersion.WithKind("Lease"),
+	} {
+		if !types.Recognizes(kind) {
+			t.Errorf("%s is not known", kind)
+		}
 	}
 }

@@ -7,8 +7,8 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// LogTo sends what Kubernetes' libraries log to log. They log through the
-// process alone: a program calls it once, before it starts anything.
+// LogTo sends what Kubernetes' libraries log to log. Their loggers are global:
+// a program calls it once, before it starts anything.
 func LogTo(log *zap.Logger) {
 	logger := zapr.NewLogger(log.Named("kubernetes"))
 	klog.SetLogger(logger)
