@@ -117,8 +117,10 @@ func TestModesButKubernetesNeedNoCluster(t *testing.T) {
 func TestAudiencesMayBeRepeatedOrListed(t *testing.T) {
 	for _, args := range [][]string{{"--auth-audience=a", "--auth-audience=b"}, {"--auth-audience=a,b"}} {
 		var f auth.Flags
+		var declared cli.Flags
+		f.Declare(&declared)
 		flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
-		f.AddTo(flags)
+		declared.AddTo(flags)
 		if err := flags.Parse(args); err != nil || !slices.Equal(f.Audiences, []string{"a", "b"}) {
 			t.Errorf("%v: audiences %q, error %v", args, f.Audiences, err)
 		}

@@ -5,9 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/pflag"
 	"go.uber.org/zap"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
@@ -46,14 +44,15 @@ type Server struct {
 	Log   *zap.Logger
 }
 
-// AddTo registers --auth and the flags that belong to its modes.
-func (f *Flags) AddTo(flags *pflag.FlagSet) {
-	flags.StringVar(&f.Mode, "auth", ModeNone, "who may call: none (everybody, on loopback addresses only), token-file (who is in --auth-token-file) "+
-		"or kubernetes (who shows a token that the API server knows, and has the permission in --auth-namespace)")
-	flags.StringVar(&f.File, "auth-token-file", "", "file with a caller's name and the hex SHA-256 of its token on each line, for --auth token-file")
-	flags.BoolVar(&f.AllowInsecure, "auth-none-beyond-loopback", false, "allow --auth none on an address that others can reach")
-	flags.StringSliceVar(&f.Audiences, "auth-audience", nil, "audience that tokens may be for, for --auth kubernetes, may be repeated; none: the API server's own")
-	flags.StringVar(&f.Namespace, "auth-namespace", "", "namespace in which callers need their permissions, for --auth kubernetes; empty: the pod's own")
+// Declare declares --auth and the flags that belong to its modes. The token
+// file is a path, not a secret.
+func (f *Flags) Declare(flags *cli.Flags) {
+	flags.String(&f.Mode, "auth", ModeNone, "authentication mode: none (loopback only), token-file, or kubernetes (service account tokens)",
+		cli.OneOf(ModeNone, ModeTokenFile, ModeKubernetes))
+	flags.String(&f.File, "auth-token-file", "", "for --auth token-file: file with lines of a caller's name and its token's SHA-256 in hex")
+	flags.Bool(&f.AllowInsecure, "auth-none-beyond-loopback", false, "allow --auth none on an address that is not loopback")
+	flags.Strings(&f.Audiences, "auth-audience", "for --auth kubernetes: accepted audience of tokens, may be repeated; none: the API server's")
+	flags.String(&f.Namespace, "auth-namespace", "", "for --auth kubernetes: namespace in which callers need permissions; none: the pod's")
 }
 
 // NewGate makes the gate of a server. Unusable flags are a cli.UsageError.
@@ -93,7 +92,8 @@ func (f *Flags) guard(s *Server) (Guard, error) {
 	}
 }
 
-// checkMode refuses flags of another mode: who gives one means that mode.
+// checkMode refuses an unknown mode, and flags of another mode than the chosen
+// one: whoever gives one means that mode.
 func (f *Flags) checkMode() error {
 	if !slices.Contains([]string{ModeNone, ModeTokenFile, ModeKubernetes}, f.Mode) {
 		return cli.Usagef("--auth %q: want none, token-file or kubernetes", f.Mode)
@@ -125,8 +125,8 @@ func (f *Flags) kubernetes(s *Server) (Guard, error) {
 		}
 		namespace = own
 	}
-	if complaints := validation.IsDNS1123Label(namespace); len(complaints) > 0 {
-		return nil, cli.Usagef("--auth-namespace %q: %s", namespace, strings.Join(complaints, ", "))
+	if err := kube.CheckNamespace(namespace); err != nil {
+		return nil, cli.Usagef("--auth-namespace %q: %w", namespace, err)
 	}
 	config, err := s.Config()
 	if err != nil {

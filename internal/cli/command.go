@@ -7,9 +7,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"kubernaut.ai/internal/buildinfo"
 )
 
 // The exit codes of every program of the platform.
@@ -19,8 +23,8 @@ const (
 	ExitUsage  = 2
 )
 
-// UsageError marks an error that the caller of a program mends: unusable flags
-// or configuration. Programs end with ExitUsage on it.
+// UsageError marks an error that the caller of a program can correct: unusable
+// flags or configuration. Programs end with ExitUsage on it.
 type UsageError struct{ Err error }
 
 func (e *UsageError) Error() string { return e.Err.Error() }
@@ -32,6 +36,17 @@ func Usagef(format string, args ...any) error {
 	return &UsageError{Err: fmt.Errorf(format, args...)}
 }
 
+// ReportedError ends a program with a code and without a message: the user has
+// been told already.
+type ReportedError struct {
+	Code int
+	Err  error
+}
+
+func (e *ReportedError) Error() string { return e.Err.Error() }
+
+func (e *ReportedError) Unwrap() error { return e.Err }
+
 // Main runs a program's command until it ends or a SIGINT or SIGTERM asks it
 // to, and returns the exit code. A second signal ends the program at once.
 func Main(root *cobra.Command) int {
@@ -42,17 +57,20 @@ func Main(root *cobra.Command) int {
 }
 
 // Execute runs a command with args and writes its error, if any, to stderr as
-// one line. It returns the exit code.
+// one line. It returns the exit code. The command also takes --version.
 func Execute(ctx context.Context, root *cobra.Command, args []string, stderr io.Writer) int {
 	root.SilenceErrors = true
 	root.SilenceUsage = true
+	root.Version = buildinfo.Get().String()
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetArgs(args)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return Usagef("%w (see %s --help)", err, c.CommandPath())
-	})
+	root.SetFlagErrorFunc(flagError)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return ExitOK
+	}
+	if reported, ok := errors.AsType[*ReportedError](err); ok {
+		return reported.Code
 	}
 	_, _ = fmt.Fprintf(stderr, "%s: %v\n", root.Name(), err)
 	if _, ok := errors.AsType[*UsageError](err); ok {
@@ -61,17 +79,38 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stderr io.
 	return ExitFailed
 }
 
-// Group makes a command that only holds others: called with something it does
-// not know, or with nothing, it says what there is.
+// flagError says what is wrong with a flag, what may be meant, and where to look.
+func flagError(c *cobra.Command, err error) error {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		var candidates []string
+		c.Flags().VisitAll(func(f *pflag.Flag) { candidates = append(candidates, "--"+f.Name) })
+		return Usagef("%w%s (see %s --help)", err, didYouMean("--"+unknown.GetSpecifiedName(), candidates), c.CommandPath())
+	}
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok && shown(invalid.GetFlag(), invalid.GetValue()) != invalid.GetValue() {
+		return Usagef("invalid value for --%s (see %s --help)", invalid.GetFlag().Name, c.CommandPath())
+	}
+	return Usagef("%w (see %s --help)", err, c.CommandPath())
+}
+
+// Group makes a command that only holds others. Without one, or with an unknown
+// one, it fails with a UsageError.
 func Group(c *cobra.Command) *cobra.Command {
+	c.Use += " COMMAND"
+	c.DisableFlagsInUseLine = true
+	// The template has a line for commands besides that of Use.
+	c.SetUsageTemplate(strings.Replace(c.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "", 1))
 	c.Args = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil
 		}
-		return Usagef("unknown command %q for %q (see %s --help)", args[0], c.CommandPath(), c.CommandPath())
+		var candidates []string
+		for _, child := range c.Commands() {
+			candidates = append(candidates, child.Name())
+		}
+		return Usagef("unknown command %q for %q%s (see %s --help)", args[0], c.CommandPath(), didYouMean(args[0], candidates), c.CommandPath())
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		_ = c.Help()
+		c.PrintErrln(c.UsageString())
 		return Usagef("%s needs a command", c.CommandPath())
 	}
 	return c

@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
+	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -14,17 +15,31 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-const configFlag = "config"
+const (
+	configFlag = "config"
+	// prefixAnnotation is the cobra annotation with a command's prefix.
+	prefixAnnotation = "kubernaut.ai/environment-prefix"
+)
 
 // Configure lets every flag of c be given in three places, the earlier one
 // winning: the command line, an environment variable (the flag's name in upper
 // case behind prefix, as in DATASTORAGE_DATABASE_URL) and the YAML file that
-// --config names (the flag's name as key). An unknown key or an unusable value
-// is a UsageError that says where it stands. The values are set before c runs.
+// --config names (the flag's name as key). The values are set before c runs.
+//
+// An unusable value is a UsageError that says where it was found. So is an
+// unknown key, and a variable with the prefix that belongs to no command of
+// the program, unless it is one that Kubernetes sets for a Service of that name.
 func Configure(c *cobra.Command, prefix string) {
-	c.Flags().String(configFlag, "", "YAML file with values for these flags, by their names")
+	c.Flags().String(configFlag, "", "YAML file with values for these flags, by name")
+	if c.Annotations == nil {
+		c.Annotations = map[string]string{}
+	}
+	c.Annotations[prefixAnnotation] = prefix
 	run := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
+		if err := unknownVariables(c, prefix, os.Environ()); err != nil {
+			return err
+		}
 		if err := fill(c.Flags(), prefix, os.LookupEnv, os.ReadFile); err != nil {
 			return err
 		}
@@ -35,11 +50,57 @@ func Configure(c *cobra.Command, prefix string) {
 	}
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		f.Usage += " [$" + variable(prefix, f.Name) + "]"
+		if values, ok := f.Annotations[valuesAnnotation]; ok {
+			// The only error is that the flag does not exist.
+			_ = c.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+		}
 	})
 }
 
 func variable(prefix, flag string) string {
 	return prefix + "_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// builtIn reports whether a flag is cobra's own, which has no value to configure.
+func builtIn(flag string) bool { return flag == "help" || flag == "version" }
+
+// serviceLink matches, behind a prefix, the variables that Kubernetes sets in
+// pods for each Service of the namespace (DATASTORAGE_SERVICE_HOST,
+// DATASTORAGE_PORT_8080_TCP_ADDR), also one whose name has more words
+// (DATASTORAGE_READER_SERVICE_PORT_HTTP).
+var serviceLink = regexp.MustCompile(`^(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
+// unknownVariables refuses variables with the prefix that are no command's flag.
+func unknownVariables(c *cobra.Command, prefix string, environment []string) error {
+	known := map[string]bool{}
+	visit(c.Root(), func(other *cobra.Command) {
+		if other.Annotations[prefixAnnotation] != prefix {
+			return
+		}
+		other.Flags().VisitAll(func(f *pflag.Flag) {
+			if !builtIn(f.Name) {
+				known[variable(prefix, f.Name)] = true
+			}
+		})
+	})
+	var errs []error
+	slices.Sort(environment)
+	for _, set := range environment {
+		name, _, _ := strings.Cut(set, "=")
+		rest, ok := strings.CutPrefix(name, prefix+"_")
+		if !ok || known[name] || serviceLink.MatchString(rest) {
+			continue
+		}
+		errs = append(errs, fmt.Errorf("environment variable %s: no flag has this name%s", name, didYouMean(name, slices.Sorted(maps.Keys(known)))))
+	}
+	return usage(errs)
+}
+
+func visit(c *cobra.Command, do func(*cobra.Command)) {
+	do(c)
+	for _, child := range c.Commands() {
+		visit(child, do)
+	}
 }
 
 func fill(flags *pflag.FlagSet, prefix string, lookup func(string) (string, bool), read func(string) ([]byte, error)) error {
@@ -48,7 +109,7 @@ func fill(flags *pflag.FlagSet, prefix string, lookup func(string) (string, bool
 		err := flags.Set(f.Name, value)
 		switch {
 		case err == nil:
-		case secret(f.Name): // the cause repeats the value
+		case shown(f, value) != value: // the cause repeats the value
 			errs = append(errs, fmt.Errorf("%s: invalid value for --%s", where, f.Name))
 		default:
 			errs = append(errs, fmt.Errorf("%s: invalid value %q for --%s: %w", where, value, f.Name, cause(err)))
@@ -56,7 +117,7 @@ func fill(flags *pflag.FlagSet, prefix string, lookup func(string) (string, bool
 	}
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := variable(prefix, f.Name)
-		if value, ok := lookup(name); ok && !f.Changed {
+		if value, ok := lookup(name); ok && !f.Changed && !builtIn(f.Name) {
 			set(f, "environment variable "+name, value)
 		}
 	})
@@ -68,15 +129,26 @@ func fill(flags *pflag.FlagSet, prefix string, lookup func(string) (string, bool
 	if err != nil {
 		return &UsageError{Err: err}
 	}
-	for _, key := range sortedKeys(values) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
 		switch f := flags.Lookup(key); {
-		case f == nil || key == configFlag || key == "help":
-			errs = append(errs, fmt.Errorf("config file %s: unknown key %q: keys are the flags' names, see --help", path, key))
+		case f == nil || key == configFlag || builtIn(key):
+			errs = append(errs, fmt.Errorf("config file %s: unknown key %q: keys are the flags' names%s", path, key, didYouMean(key, names(flags))))
 		case !f.Changed:
 			set(f, "config file "+path, values[key])
 		}
 	}
 	return usage(errs)
+}
+
+// names are those of the flags that can be configured.
+func names(flags *pflag.FlagSet) []string {
+	var all []string
+	flags.VisitAll(func(f *pflag.Flag) {
+		if !builtIn(f.Name) && f.Name != configFlag {
+			all = append(all, f.Name)
+		}
+	})
+	return all
 }
 
 // cause drops pflag's own repetition of flag and value from an error.
@@ -120,49 +192,4 @@ func configFile(path string, read func(string) ([]byte, error)) (map[string]stri
 func exactNumbers(decoder *json.Decoder) *json.Decoder {
 	decoder.UseNumber()
 	return decoder
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// secret reports whether a flag's value must not be shown.
-func secret(flag string) bool {
-	for _, word := range []string{"url", "token", "password", "secret", "key"} {
-		if strings.Contains(flag, word) {
-			return true
-		}
-	}
-	return false
-}
-
-// redact replaces what may be a secret. The path of a file is none, and neither
-// is an address without credentials.
-func redact(flag, value string) string {
-	if value == "" || !secret(flag) || strings.HasSuffix(flag, "-file") {
-		return value
-	}
-	if strings.HasSuffix(flag, "-url") {
-		if u, err := url.Parse(value); err == nil && u.Host != "" && u.User == nil && u.RawQuery == "" {
-			return value
-		}
-	}
-	return "[redacted]"
-}
-
-// Effective lists the flags' values for the log line at start, in the order of
-// their names; values that may hold secrets are replaced.
-func Effective(flags *pflag.FlagSet) map[string]string {
-	values := map[string]string{}
-	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Name != "help" {
-			values[f.Name] = redact(f.Name, f.Value.String())
-		}
-	})
-	return values
 }

@@ -2,7 +2,7 @@ package cli_test
 
 import (
 	"context"
-	"maps"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -19,6 +19,7 @@ type program struct {
 	root   *cobra.Command
 	listen string
 	size   int
+	color  string
 	ran    bool
 }
 
@@ -32,10 +33,17 @@ func newProgram() *program {
 			return nil
 		},
 	}
-	serve.Flags().StringVar(&p.listen, "listen-address", "default", "")
-	serve.Flags().IntVar(&p.size, "size", 1, "")
+	var flags, others cli.Flags
+	flags.String(&p.listen, "listen-address", "default", "address to listen on")
+	flags.Int(&p.size, "size", 1, "size of the program")
+	flags.String(&p.color, "color", "red", "color of the program", cli.OneOf("red", "blue"))
+	flags.AddTo(serve.Flags())
 	cli.Configure(serve, "PROGRAM")
-	cli.Group(p.root).AddCommand(serve)
+	migrate := &cobra.Command{Use: "migrate", RunE: func(*cobra.Command, []string) error { return nil }}
+	others.Bool(new(bool), "only-migrate", false, "a flag of this command")
+	others.AddTo(migrate.Flags())
+	cli.Configure(migrate, "PROGRAM")
+	cli.Group(p.root).AddCommand(serve, migrate)
 	return p
 }
 
@@ -43,6 +51,7 @@ func run(t *testing.T, p *program, args ...string) (code int, stderr string) {
 	t.Helper()
 	p.root.SetOut(new(strings.Builder))
 	var out strings.Builder
+	p.root.SetErr(&out)
 	code = cli.Execute(t.Context(), p.root, args, &out)
 	return code, out.String()
 }
@@ -101,6 +110,10 @@ func TestUnusableConfigurationEndsWithExitUsageAndSaysWhere(t *testing.T) {
 		"file is no map":         {file: "- 1\n", args: []string{"serve"}, want: []string{"config.yaml", "map"}},
 		"missing file":           {args: []string{"serve", "--config", "/no/such/file"}, want: []string{"/no/such/file"}},
 		"unknown command":        {args: []string{"serf"}, want: []string{`"serf"`, "--help"}},
+		"zero":                   {args: []string{"serve", "--size", "0"}, want: []string{"--size", "want at least 1"}},
+		"zero in environment":    {environment: "0", args: []string{"serve"}, want: []string{"PROGRAM_SIZE", "--size", "want at least 1"}},
+		"empty":                  {args: []string{"serve", "--listen-address="}, want: []string{"--listen-address", "not empty"}},
+		"none of the values":     {args: []string{"serve", "--color", "green"}, want: []string{"--color", "want red or blue"}},
 		"argument":               {args: []string{"serve", "now"}, want: []string{"now"}},
 		"no command":             {want: []string{"needs a command"}},
 	} {
@@ -149,27 +162,112 @@ func TestFailedCommandEndsWithExitFailed(t *testing.T) {
 }
 
 func TestSecretsAreNotShown(t *testing.T) {
+	t.Parallel()
+	var declared cli.Flags
+	var database, address, key, listen string
+	var hosts []string
+	declared.String(&database, "database", "", "", cli.Secret())
+	declared.String(&key, "tls-key", "", "")
+	declared.String(&address, "datastorage-url", "", "")
+	declared.String(&listen, "listen", "127.0.0.1:1", "")
+	declared.Strings(&hosts, "host", "")
 	c := &cobra.Command{Use: "program"}
-	c.Flags().String("database-url", "postgres://u:hunter2@h/db", "")
-	c.Flags().String("listen", "127.0.0.1:1", "")
-	c.Flags().String("other-url", "postgres://h/db?password=hunter2", "")
-	c.Flags().String("words-url", "host=h password=hunter2", "")
-	c.Flags().String("signing-key", "hunter2", "")
-	c.Flags().String("datastorage-url", "http://127.0.0.1:8080", "")
-	c.Flags().String("token-file", "/run/token", "")
-	want := map[string]string{
-		"database-url": "[redacted]", "other-url": "[redacted]", "words-url": "[redacted]", "signing-key": "[redacted]",
-		"datastorage-url": "http://127.0.0.1:8080", "token-file": "/run/token", "listen": "127.0.0.1:1",
+	declared.AddTo(c.Flags())
+	for _, test := range []struct{ flag, value, want string }{
+		{"database", "postgres://h/db", "[redacted]"},
+		{"database", "", ""},
+		{"tls-key", "/run/tls/tls.key", "/run/tls/tls.key"},
+		{"datastorage-url", "http://127.0.0.1:8080", "http://127.0.0.1:8080"},
+		{"datastorage-url", "https://someone@datastorage:8080", "[redacted]"},
+		{"datastorage-url", "https://u:hunter2@datastorage:8080/x", "[redacted]"},
+		{"datastorage-url", "https://datastorage/x?password=hunter2", "[redacted]"},
+		{"listen", "host=h PassWord = hunter2", "[redacted]"},
+		{"host", "a,https://u:hunter2@b", "[redacted]"},
+	} {
+		if err := c.Flags().Set(test.flag, test.value); err != nil {
+			t.Fatal(err)
+		}
+		if got := cli.Effective(c.Flags())[test.flag]; got != test.want {
+			t.Errorf("--%s %s is shown as %q, want %q", test.flag, test.value, got, test.want)
+		}
 	}
-	if shown := cli.Effective(c.Flags()); !maps.Equal(shown, want) {
-		t.Errorf("shown: %v", shown)
+}
+
+func TestErrorsDoNotShowSecrets(t *testing.T) {
+	file := configFile(t, "api-token: hunter2\n")
+	for name, test := range map[string]struct {
+		environment string
+		args        []string
+	}{
+		"flag":        {args: []string{"--api-token=hunter2"}},
+		"environment": {environment: "hunter2"},
+		"file":        {args: []string{"--config", file}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if test.environment != "" {
+				t.Setenv("PROGRAM_API_TOKEN", test.environment)
+			}
+			var declared cli.Flags
+			var token string
+			declared.String(&token, "api-token", "", "", cli.Secret(), cli.Check(func(value string) error { return errors.New("bad " + value) }))
+			c := &cobra.Command{Use: "program", RunE: func(*cobra.Command, []string) error { return nil }}
+			declared.AddTo(c.Flags())
+			cli.Configure(c, "PROGRAM")
+			var out strings.Builder
+			code := cli.Execute(t.Context(), c, test.args, &out)
+			if code != cli.ExitUsage || strings.Contains(out.String(), "hunter2") || !strings.Contains(out.String(), "--api-token") {
+				t.Errorf("exit code %d, message %q", code, out.String())
+			}
+		})
 	}
-	t.Setenv("PROGRAM_API_TOKEN", "hunter2")
-	serve := &cobra.Command{Use: "serve", RunE: func(*cobra.Command, []string) error { return nil }}
-	serve.Flags().Int("api-token", 0, "")
-	cli.Configure(serve, "PROGRAM")
-	var out strings.Builder
-	if code := cli.Execute(t.Context(), serve, nil, &out); code != cli.ExitUsage || strings.Contains(out.String(), "hunter2") {
-		t.Errorf("exit code %d, message %q", code, out.String())
+}
+
+func TestMisspeltVariablesAreRefused(t *testing.T) {
+	for variable, says := range map[string]string{
+		"PROGRAM_LISTEN_ADRESS":  "environment variable PROGRAM_LISTEN_ADRESS: no flag has this name (did you mean PROGRAM_LISTEN_ADDRESS?)",
+		"PROGRAM_SERVICE":        "PROGRAM_SERVICE: no flag",
+		"PROGRAM_HELP":           "PROGRAM_HELP: no flag",
+		"PROGRAM_CONFIG_FILE":    "PROGRAM_CONFIG_FILE: no flag",
+		"PROGRAM_PORT_8080_SCTX": "PROGRAM_PORT_8080_SCTX: no flag",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			t.Setenv(variable, "1")
+			p := newProgram()
+			if code, stderr := run(t, p, "serve"); code != cli.ExitUsage || p.ran || !strings.Contains(stderr, says) {
+				t.Errorf("exit code %d, message %q, want %q", code, stderr, says)
+			}
+		})
+	}
+}
+
+func TestVariablesOfOthersAreIgnored(t *testing.T) {
+	for _, variable := range []string{
+		// Kubernetes sets these for Services called program, program-reader and program-2.
+		"PROGRAM_SERVICE_HOST", "PROGRAM_SERVICE_PORT", "PROGRAM_SERVICE_PORT_HTTP", "PROGRAM_PORT", "PROGRAM_PORT_8080_TCP",
+		"PROGRAM_PORT_8080_TCP_ADDR", "PROGRAM_PORT_8080_TCP_PORT", "PROGRAM_PORT_8080_TCP_PROTO", "PROGRAM_PORT_53_UDP",
+		"PROGRAM_READER_SERVICE_HOST", "PROGRAM_READER_PORT", "PROGRAM_READER_PORT_8080_TCP_ADDR", "PROGRAM_2_SERVICE_PORT",
+		// The flag of another command, and other programs' variables.
+		"PROGRAM_ONLY_MIGRATE", "PROGRAMS_SIZE", "OTHER_PROGRAM_SIZES",
+	} {
+		t.Setenv(variable, "tcp://10.0.0.1:8080")
+	}
+	p := newProgram()
+	if code, stderr := run(t, p, "serve"); code != cli.ExitOK {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+func TestUnknownWordsGetASuggestion(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{
+		`unknown command "serv" for "program" (did you mean serve?)`:                                {"serv"},
+		"unknown flag: --listen-adress (did you mean --listen-address?) (see program serve --help)": {"serve", "--listen-adress=x"},
+		`unknown key "sise": keys are the flags' names (did you mean size?)`:                        {"serve", "--config", configFile(t, "sise: 1\n")},
+		"unknown flag: --xyzzy (see program serve --help)":                                          {"serve", "--xyzzy"},
+		`unknown command "xyzzy" for "program" (see program --help)`:                                {"xyzzy"},
+	} {
+		if code, stderr := run(t, newProgram(), args...); code != cli.ExitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%v: exit code %d, message %q, want %q", args, code, stderr, want)
+		}
 	}
 }

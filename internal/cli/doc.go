@@ -1,4 +1,4 @@
-// Package cli is what the platform's programs share: commands and their
-// configuration, logging, HTTP servers that stop gracefully, and the
-// management server with probes, metrics and the audit flush.
+// Package cli is the command line of the platform's programs: flags that are
+// declared once and can also be given as environment variables or in a file,
+// exit codes, and logging.
 package cli

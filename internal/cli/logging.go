@@ -15,31 +15,29 @@ type LogFlags struct {
 	Format string
 }
 
-// AddTo registers --log-level and --log-format. What is set already is their
-// default; else info and json are.
-func (l *LogFlags) AddTo(flags *pflag.FlagSet) {
-	flags.StringVar(&l.Level, "log-level", cmp.Or(l.Level, "info"), "debug, info, warn or error")
-	flags.StringVar(&l.Format, "log-format", cmp.Or(l.Format, "json"), "json or console")
+// AddTo registers --log-level and --log-format. Their defaults are the present
+// values, else info and json.
+func (l *LogFlags) AddTo(set *pflag.FlagSet) {
+	var f Flags
+	f.String(&l.Level, "log-level", cmp.Or(l.Level, "info"), "least severe level to log: debug, info, warn or error",
+		OneOf("debug", "info", "warn", "error"))
+	f.String(&l.Format, "log-format", cmp.Or(l.Format, "json"), "format of the log: json or console", OneOf("json", "console"))
+	f.AddTo(set)
 }
 
-// New makes the logger, or returns a UsageError for an unknown level or format.
+// New makes the logger. The error is a UsageError.
 func (l *LogFlags) New(out io.Writer) (*zap.Logger, error) {
 	level, err := zapcore.ParseLevel(l.Level)
 	if err != nil {
-		return nil, Usagef("--log-level %q: want debug, info, warn or error", l.Level)
+		return nil, Usagef("--log-level: %w", err)
 	}
 	config := zap.NewProductionEncoderConfig()
 	config.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	config.TimeKey = "time"
 	config.MessageKey = "message"
-	var encoder zapcore.Encoder
-	switch l.Format {
-	case "json":
-		encoder = zapcore.NewJSONEncoder(config)
-	case "console":
+	encoder := zapcore.NewJSONEncoder(config)
+	if l.Format == "console" {
 		encoder = zapcore.NewConsoleEncoder(config)
-	default:
-		return nil, Usagef("--log-format %q: want json or console", l.Format)
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), level)), nil
 }

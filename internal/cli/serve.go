@@ -5,13 +5,14 @@ import (
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
 
+	"kubernaut.ai/internal/buildinfo"
 	"kubernaut.ai/internal/lifecycle"
 )
 
 // Serve makes the serve command of a service. It has the flags that addFlags
 // adds and those for logging, each also as an environment variable behind
-// prefix; it logs its configuration without secrets, makes the app and runs it
-// until it is told to end.
+// prefix. The command logs its configuration without secrets, makes the app and
+// runs it until it is asked to stop.
 func Serve(prefix, short string, addFlags func(*pflag.FlagSet), newApp func(log *zap.Logger) (lifecycle.App, error)) *cobra.Command {
 	var logs LogFlags
 	c := &cobra.Command{
@@ -27,7 +28,9 @@ func Serve(prefix, short string, addFlags func(*pflag.FlagSet), newApp func(log 
 			if err != nil {
 				return err
 			}
-			log.Info("starting", zap.Any("configuration", Effective(c.Flags())))
+			build := buildinfo.Get()
+			log.Info("starting", zap.String("version", build.Version), zap.String("revision", build.Revision),
+				zap.Any("configuration", Effective(c.Flags())))
 			return app.Run(c.Context())
 		},
 	}

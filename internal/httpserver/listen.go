@@ -3,6 +3,7 @@ package httpserver
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -10,13 +11,54 @@ import (
 	"kubernaut.ai/internal/cli"
 )
 
-// Listen opens a TCP listener; the error names the flag that asked for it.
-func Listen(ctx context.Context, flag, address string) (net.Listener, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("--%s %s: %w", flag, address, err)
+// Addresses are where a service listens, as host:port. An empty one stays closed.
+type Addresses struct {
+	API        string // --listen
+	Management string // --management-listen
+	Profiles   string // --pprof-listen
+}
+
+// Ports are the open ports of a service; nil for those that stay closed.
+type Ports struct {
+	API, Management, Profiles net.Listener
+}
+
+// Open opens the ports of a service. The error names the flag of the one that
+// could not be opened.
+func Open(ctx context.Context, a Addresses) (*Ports, error) {
+	var p Ports
+	for _, port := range []struct {
+		flag, address string
+		listener      *net.Listener
+	}{
+		{"listen", a.API, &p.API},
+		{"management-listen", a.Management, &p.Management},
+		{"pprof-listen", a.Profiles, &p.Profiles},
+	} {
+		if port.address == "" {
+			continue
+		}
+		opened, err := new(net.ListenConfig).Listen(ctx, "tcp", port.address)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("--%s %s: %w", port.flag, port.address, err), p.Close())
+		}
+		*port.listener = opened
 	}
-	return listener, nil
+	return &p, nil
+}
+
+// Close closes the ports that no server has closed yet.
+func (p *Ports) Close() error {
+	var errs []error
+	for _, l := range []net.Listener{p.API, p.Management, p.Profiles} {
+		if l == nil {
+			continue
+		}
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, fmt.Errorf("close %s: %w", l.Addr(), err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // URL is the address of a server that listens on l: https with TLS, else http.
@@ -27,33 +69,43 @@ func URL(l net.Listener, config *tls.Config) string {
 	return "http://" + l.Addr().String()
 }
 
-// ParseAddress checks host:port for a flag and reports whether the host is a
-// loopback one. A name other than localhost is not resolved: it counts as not
-// loopback.
-func ParseAddress(flag, address string) (loopback bool, err error) {
-	host, port, err := net.SplitHostPort(address)
+// CheckAddress checks host:port.
+func CheckAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return false, cli.Usagef("--%s %q: want host:port, as in 127.0.0.1:8080", flag, address)
+		return errors.New("want host:port, as in 127.0.0.1:8080")
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return false, cli.Usagef("--%s %q: unusable port %q", flag, address, port)
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback()), nil
-}
-
-// CheckProfilesAddress checks --pprof-listen: profiles show what a process
-// holds in memory, so they are served on loopback only. Empty means off.
-func CheckProfilesAddress(address string) error {
-	if address == "" {
-		return nil
-	}
-	loopback, err := ParseAddress("pprof-listen", address)
-	if err != nil {
-		return err
-	}
-	if !loopback {
-		return cli.Usagef("--pprof-listen %s: profiles are served on loopback only, as in 127.0.0.1:6060", address)
+		return fmt.Errorf("unusable port %q", port)
 	}
 	return nil
+}
+
+// CheckLoopback checks host:port whose host is a loopback address. A name other
+// than localhost is not resolved: it counts as not loopback.
+func CheckLoopback(address string) error {
+	if err := CheckAddress(address); err != nil {
+		return err
+	}
+	host, _, _ := net.SplitHostPort(address) // checked above
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return errors.New("want a loopback address, as in 127.0.0.1:6060")
+	}
+	return nil
+}
+
+// ParseAddress checks host:port for a flag and reports whether the host is a
+// loopback address.
+func ParseAddress(flag, address string) (loopback bool, err error) {
+	if err := CheckAddress(address); err != nil {
+		return false, cli.Usagef("--%s %q: %w", flag, address, err)
+	}
+	return CheckLoopback(address) == nil, nil
+}
+
+// DeclareManagement declares --management-listen and --pprof-listen. Profiles
+// show what a process has in memory, so they are served on loopback only.
+func DeclareManagement(flags *cli.Flags, management *string, preset string, profiles *string) {
+	flags.String(management, "management-listen", preset, "host:port for probes, metrics and audit flushes", cli.Check(CheckAddress))
+	flags.String(profiles, "pprof-listen", "", "loopback host:port for net/http/pprof; none: no profiles", cli.Check(CheckLoopback))
 }

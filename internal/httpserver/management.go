@@ -3,6 +3,7 @@ package httpserver
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/pprof"
 	"time"
@@ -10,9 +11,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
+
+	"kubernaut.ai/internal/lifecycle"
 )
 
-const readyTimeout = 5 * time.Second
+const (
+	readyTimeout = 5 * time.Second
+	// managementGrace is enough for a scrape or a flush; nobody waits for a
+	// profile.
+	managementGrace = time.Second
+)
+
+var errStopping = errors.New("the service is stopping")
 
 // Check is one thing that must hold for a service to be ready.
 type Check struct {
@@ -21,16 +31,40 @@ type Check struct {
 	Func func(ctx context.Context) error
 }
 
+// NotStopping holds until the stop of a program begins, so that no new requests
+// are sent to it.
+func NotStopping(g interface{ Stopping() bool }) Check {
+	return Check{Name: "serving", Func: func(context.Context) error {
+		if g.Stopping() {
+			return errStopping
+		}
+		return nil
+	}}
+}
+
 // Management is the handler of a management port: probes and metrics, without
-// authentication as Kubernetes expects, and the audit flush, whose answer
+// authentication as Kubernetes expects, and the audit flush, whose response
 // holds counts and ids but never event data.
 type Management struct {
 	Ready   []Check
 	Metrics prometheus.Gatherer
-	// Flush answers POST /audit/flush.
+	// Flush handles POST /audit/flush.
 	Flush http.Handler
-	// Log gets the reasons for not being ready; the answer names only the check.
+	// Log gets the reasons for not being ready; the response names only the check.
 	Log *zap.Logger
+}
+
+// ManagementParts are the servers of the management port and of the one for
+// profiles, if that is open.
+func ManagementParts(p *Ports, management http.Handler, share int, log *zap.Logger) []lifecycle.Part {
+	servers := []lifecycle.Part{
+		(&Server{Name: "management", Listener: p.Management, Handler: management, MaxGrace: managementGrace, Log: log}).Part(share),
+	}
+	if p.Profiles != nil {
+		profiles := &Server{Name: "profiles", Listener: p.Profiles, Handler: PprofHandler(), MaxGrace: managementGrace, Log: log}
+		servers = append(servers, profiles.Part(0))
+	}
+	return servers
 }
 
 // Handler returns the routes /healthz, /readyz, /metrics and /audit/flush.
@@ -65,7 +99,7 @@ func (m *Management) ready(w http.ResponseWriter, r *http.Request) {
 func writeStatus(w http.ResponseWriter, status int, answer map[string]string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// A client that went away is no concern of a probe.
+	// It does not matter if the client has gone away.
 	_ = json.NewEncoder(w).Encode(answer) //nolint:errchkjson // see above
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"kubernaut.ai/internal/lifecycle"
 )
 
 // The limits of every HTTP server of the platform.
@@ -21,27 +23,33 @@ const (
 	maxHeaderBytes    = 64 << 10
 )
 
-// Server serves HTTP on a listener until its context ends, then lets the
-// requests under way finish for Grace.
+// Server serves HTTP on a listener until its context ends, and then lets the
+// requests under way finish.
 type Server struct {
-	// Name of the server, for errors.
+	// Name of the server, for errors and logs.
 	Name string
 	// Listener is closed when Run returns.
 	Listener net.Listener
 	Handler  http.Handler
 	// TLS, optional: plain HTTP where it is nil.
 	TLS *tls.Config
-	// Grace is how long requests under way may take to finish.
-	Grace time.Duration
-	// Log gets, as warnings, what net/http says of single connections, such
-	// as failed TLS handshakes; a nil one discards it.
+	// MaxGrace, optional, bounds how long requests under way may take to finish
+	// even if the program has more time.
+	MaxGrace time.Duration
+	// Log gets, as warnings, what net/http reports about single connections,
+	// like failed TLS handshakes; nil discards it.
 	Log *zap.Logger
 }
 
-// Run serves until ctx ends. It returns nil after a graceful stop, and an
-// error when serving failed or requests outlived the grace period. Connections
-// that never asked anything are closed at the end of that period at the latest.
-func (s *Server) Run(ctx context.Context) error {
+// Part is the server as a part of a program.
+func (s *Server) Part(share int) lifecycle.Part {
+	return lifecycle.Part{Name: s.Name + " server", Share: share, Run: s.Run}
+}
+
+// Run serves until ctx ends. It returns nil after a graceful stop, and an error
+// when serving failed or requests outlived the grace period. Connections
+// without a request are closed at the end of that period at the latest.
+func (s *Server) Run(ctx context.Context, left lifecycle.Grace) error {
 	logger := s.Log
 	if logger == nil {
 		logger = zap.NewNop()
@@ -60,7 +68,7 @@ func (s *Server) Run(ctx context.Context) error {
 		TLSConfig:         s.TLS,
 		ErrorLog:          complaints,
 		ConnState:         asking.note,
-		// Requests outlive ctx: they finish within Grace.
+		// Requests outlive ctx: they finish within the grace period.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	served := make(chan error, 1)
@@ -76,17 +84,21 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("serve %s on %s: %w", s.Name, s.Listener.Addr(), err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Grace)
+	grace := left()
+	if s.MaxGrace > 0 {
+		grace = min(grace, s.MaxGrace)
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	if err := server.Shutdown(grace); err != nil {
+	if err := server.Shutdown(stopping); err != nil {
 		// Shutdown waits 5 s for the first request of a new connection. Clients
-		// open some that they never use: those keep nobody waiting.
+		// open connections that they never use: those need no grace.
 		finished := errors.Is(err, context.DeadlineExceeded) && asking.none()
 		closeErr := server.Close()
 		if finished && closeErr == nil {
 			return nil
 		}
-		return fmt.Errorf("stop %s: requests were still under way after %s: %w", s.Name, s.Grace, errors.Join(err, closeErr))
+		return fmt.Errorf("stop %s: requests were still under way after %s: %w", s.Name, grace.Round(time.Millisecond), errors.Join(err, closeErr))
 	}
 	return nil
 }

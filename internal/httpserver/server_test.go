@@ -21,18 +21,25 @@ import (
 	"kubernaut.ai/internal/httpserver"
 )
 
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener
+}
+
 // start runs a server on a free port and returns its URL and a function that
 // stops it and returns what Run returned.
 func start(t *testing.T, handler http.Handler, grace time.Duration) (url string, stop func() error) {
 	t.Helper()
-	listener, err := httpserver.Listen(t.Context(), "listen", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listen(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	server := &httpserver.Server{Name: "test", Listener: listener, Handler: handler, Grace: grace}
-	go func() { done <- server.Run(ctx) }()
+	server := &httpserver.Server{Name: "test", Listener: listener, Handler: handler}
+	go func() { done <- server.Run(ctx, func() time.Duration { return grace }) }()
 	return "http://" + listener.Addr().String(), func() error {
 		cancel()
 		return <-done
@@ -96,6 +103,23 @@ func TestServerSaysWhenRequestsOutliveTheGracePeriod(t *testing.T) {
 	}
 }
 
+func TestAServerMayHaveABoundOfItsOwn(t *testing.T) {
+	entered := make(chan struct{})
+	server := &httpserver.Server{Name: "test", Listener: listen(t), MaxGrace: time.Millisecond, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-r.Context().Done()
+	})}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx, func() time.Duration { return time.Hour }) }()
+	go func() { _, _, _ = request(t, http.MethodGet, httpserver.URL(server.Listener, nil)) }()
+	<-entered
+	stop()
+	if err := <-done; !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "after 1ms") {
+		t.Errorf("stop returned %v", err)
+	}
+}
+
 func TestServerStopsAlthoughAConnectionNeverAskedAnything(t *testing.T) {
 	url, stop := start(t, http.NotFoundHandler(), time.Millisecond)
 	var dialer net.Dialer
@@ -132,14 +156,11 @@ func TestServerLogsTheTroubleOfConnectionsAsWarnings(t *testing.T) {
 	config := borrowed.TLS.Clone()
 	borrowed.Close()
 	for name, logger := range map[string]*zap.Logger{"a logger": logger, "none": nil} {
-		listener, err := httpserver.Listen(t.Context(), "listen", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		listener := listen(t)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		server := &httpserver.Server{Name: "test", Listener: listener, Handler: http.NotFoundHandler(), TLS: config, Grace: time.Minute, Log: logger}
-		go func() { done <- server.Run(ctx) }()
+		server := &httpserver.Server{Name: "test", Listener: listener, Handler: http.NotFoundHandler(), TLS: config, Log: logger}
+		go func() { done <- server.Run(ctx, func() time.Duration { return time.Minute }) }()
 		status, _, err := request(t, http.MethodGet, "http://"+listener.Addr().String())
 		if err != nil || status != http.StatusBadRequest {
 			t.Errorf("%s: plain HTTP to a TLS port: %d, %v, want 400", name, status, err)
@@ -158,15 +179,26 @@ func TestServerLogsTheTroubleOfConnectionsAsWarnings(t *testing.T) {
 	}
 }
 
-func TestListenNamesTheFlag(t *testing.T) {
-	taken, err := httpserver.Listen(t.Context(), "listen", "127.0.0.1:0")
-	if err != nil {
+func TestOpenNamesTheFlagAndClosesWhatItOpened(t *testing.T) {
+	taken, free := listen(t), listen(t)
+	if err := free.Close(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = taken.Close() }()
-	_, err = httpserver.Listen(t.Context(), "management-listen", taken.Addr().String())
-	if err == nil || !strings.Contains(err.Error(), "--management-listen "+taken.Addr().String()) {
-		t.Errorf("error %v does not name flag and address", err)
+	_, err := httpserver.Open(t.Context(), httpserver.Addresses{API: free.Addr().String(), Management: "127.0.0.1:0", Profiles: taken.Addr().String()})
+	if err == nil || !strings.Contains(err.Error(), "--pprof-listen "+taken.Addr().String()) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %v does not name flag and address on one line", err)
+	}
+	ports, err := httpserver.Open(t.Context(), httpserver.Addresses{API: free.Addr().String()})
+	if err != nil {
+		t.Fatalf("the port was not closed: %v", err)
+	}
+	if ports.API.Addr().String() != free.Addr().String() || ports.Management != nil || ports.Profiles != nil {
+		t.Errorf("opened %+v", ports)
+	}
+	for range 2 {
+		if err := ports.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

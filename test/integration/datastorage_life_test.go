@@ -131,9 +131,9 @@ var _ = Describe("DataStorage start and stop", func() {
 		Expect(err).To(MatchError(And(ContainSubstring("refused"), ContainSubstring("3D000"))))
 	}, SpecTimeout(specTimeout))
 
-	It("refuses a pool that the server has no room for", func(ctx SpecContext) {
+	It("rejects a pool that is larger than the server allows", func(ctx SpecContext) {
 		_, err := env.NewDataStorage(ctx, func(o *datastorageapp.Options) { o.MaxConnections = 9999 })
-		Expect(err).To(MatchError(ContainSubstring("--database-max-connections 9999 is more than the server has room for")))
+		Expect(err).To(MatchError(ContainSubstring("--database-max-connections 9999 is more than the server allows")))
 		var usage *cli.UsageError
 		Expect(errors.As(err, &usage)).To(BeTrue())
 	}, SpecTimeout(specTimeout))
@@ -171,6 +171,44 @@ var _ = Describe("DataStorage start and stop", func() {
 		execute(ctx, conn, `ALTER TABLE away RENAME TO audit_events`)
 		storeSome(ctx, own.URL, events...)
 		Expect(idsOf(storedOf(ctx, own.URL, id))).To(ConsistOf(wireIDs(events...)))
+	}, SpecTimeout(specTimeout))
+
+	It("stops within its grace period although the database does not let it", func(ctx SpecContext) {
+		const grace = 2 * time.Second
+		database, err := env.NewDatabase(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func(ctx SpecContext) { Expect(database.Drop(ctx)).To(Succeed()) })
+		a, err := datastorageapp.New(datastorageapp.Options{
+			DatabaseURL: database.URL, MaxConnections: 10, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0", Grace: grace,
+		})
+		Expect(err).NotTo(HaveOccurred())
+		running, stop := context.WithCancel(ctx)
+		defer stop()
+		ended := make(chan error, 1)
+		go func() { ended <- a.Run(running) }()
+		Eventually(ctx, a.Ready()).Should(BeClosed())
+
+		// The lock outlives the service.
+		tx, err := connect(ctx, database.URL).Begin(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func(ctx SpecContext) { Expect(tx.Rollback(ctx)).To(Succeed()) })
+		_, err = tx.Exec(ctx, `LOCK TABLE audit_events IN SHARE MODE`)
+		Expect(err).NotTo(HaveOccurred())
+		body := encode(anEvent(env.CorrelationID(), nil))
+		answered := make(chan error, 1)
+		go func() {
+			_, err := tryStoreCall(ctx, a.APIURL(), http.MethodPost, storeEvents, headerOf(), body)
+			answered <- err
+		}()
+		watcher := connect(ctx, database.URL)
+		for waiting := 0; waiting == 0; {
+			Expect(watcher.QueryRow(ctx, `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'audit_events'::regclass`).Scan(&waiting)).To(Succeed())
+		}
+		began := time.Now()
+		stop()
+		Expect(<-ended).To(MatchError(And(ContainSubstring("stop API: requests were still under way"), ContainSubstring("cut off"))))
+		Expect(time.Since(began)).To(BeNumerically("<", grace))
+		Expect(<-answered).To(HaveOccurred(), "the connection was closed without an answer")
 	}, SpecTimeout(specTimeout))
 
 	It("finishes the requests under way when it is stopped", func(ctx SpecContext) {

@@ -16,7 +16,6 @@ import (
 	. "github.com/onsi/gomega"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"k8s.io/utils/clock"
 
 	"kubernaut.ai/internal/lifecycle"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
@@ -70,7 +69,7 @@ var _ = Describe("DataStorage start beside its database", func() {
 	It("waits for the database, says why, and then migrates", func(ctx SpecContext) {
 		d := newDoor(ctx, emptyDatabase(ctx))
 		var reasons []string
-		Expect(datastorageapp.AwaitDatabase(ctx, d.url, time.Minute, clock.RealClock{}, func(reason error) {
+		Expect(datastorageapp.AwaitDatabase(ctx, d.url, time.Minute, func(reason error) {
 			reasons = append(reasons, reason.Error())
 			d.open.Store(true)
 		})).To(Succeed())
@@ -83,7 +82,7 @@ var _ = Describe("DataStorage start beside its database", func() {
 	It("does not wait for a database that does not exist", func(ctx SpecContext) {
 		d := newDoor(ctx, emptyDatabase(ctx))
 		d.open.Store(true)
-		err := datastorageapp.AwaitDatabase(ctx, d.url+"&dbname=kubernaut_none", time.Minute, clock.RealClock{}, func(reason error) {
+		err := datastorageapp.AwaitDatabase(ctx, d.url+"&dbname=kubernaut_none", time.Minute, func(reason error) {
 			Fail("waits: " + reason.Error())
 		})
 		Expect(err).To(MatchError(ContainSubstring("3D000")))

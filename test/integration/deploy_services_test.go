@@ -75,21 +75,23 @@ func (d deployment) start(name string) started {
 	c := &w.template.Spec.Containers[0]
 	Expect(c.Args[0]).To(Equal("serve"))
 	command := cli.Serve(s.prefix, "", s.addFlags, func(*zap.Logger) (lifecycle.App, error) { return nil, errStarted })
-	d.run(w, c, s.prefix, command, c.Args[1:])
+	d.run(w, c, s.prefix, command, command, c.Args[1:])
 	return s.started()
 }
 
-func (d deployment) run(w *workload, c *corev1.Container, prefix string, command *cobra.Command, args []string) {
+// run executes a program with a container's environment; command is the one
+// whose flags the container sets.
+func (d deployment) run(w *workload, c *corev1.Container, prefix string, program, command *cobra.Command, args []string) {
 	GinkgoHelper()
 	setEnvironment(c, prefix, command.Flags())
 	var stderr bytes.Buffer
-	command.SetErr(&stderr)
-	cli.Execute(GinkgoT().Context(), command, d.mount(w, c, args), &stderr)
+	program.SetErr(&stderr)
+	cli.Execute(GinkgoT().Context(), program, d.mount(w, c, args), &stderr)
 	Expect(stderr.String()).To(HaveSuffix(": "+errStarted.Error()+"\n"), "%s/%s", w.name, c.Name)
 }
 
 // setEnvironment sets the container's variables. One that looks like a flag of
-// the service must be one, for the service would not notice.
+// the service must be one.
 func setEnvironment(c *corev1.Container, prefix string, flags *pflag.FlagSet) {
 	GinkgoHelper()
 	for _, e := range c.Env {
@@ -153,7 +155,10 @@ var _ = Describe("deployment: configuration", func() {
 		command := &cobra.Command{Use: "up", Args: cli.NoArgs, RunE: func(*cobra.Command, []string) error { return errStarted }}
 		flags.AddTo(command.Flags())
 		cli.Configure(command, "DATASTORAGE")
-		d.run(w, migrate, "DATASTORAGE", command, migrate.Args[2:])
+		// The variables of serve are set as well, and known to the program.
+		program := cli.Group(&cobra.Command{Use: "datastorage"})
+		program.AddCommand(command, cli.Serve("DATASTORAGE", "", new(datastorage.Options).AddFlags, nil))
+		d.run(w, migrate, "DATASTORAGE", program, command, migrate.Args[1:])
 		Expect(flags.StartupTimeout).To(BeNumerically(">", time.Minute), "longer than a first start of PostgreSQL takes")
 	})
 

@@ -2,6 +2,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,7 +12,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/spf13/pflag"
+	"go.uber.org/zap"
 
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/httpserver/tlsfiles"
@@ -27,20 +28,24 @@ var errEmpty = errors.New("is empty")
 type Options struct {
 	// URL of DataStorage; required.
 	URL string
-	// TokenFile has the bearer token; none is sent where it is empty.
+	// TokenFile holds the bearer token; none is sent if it is empty.
 	TokenFile string
-	// CAFile has the authorities that DataStorage's certificate must come from;
-	// the system's where it is empty.
+	// CAFile holds the authorities that may have signed DataStorage's
+	// certificate; empty means the system's.
 	CAFile string
-	// UserAgent names the service; required.
+	// UserAgent names the service and its version; required.
 	UserAgent string
+	// Log gets failures to reload the authorities; nil discards them.
+	Log *zap.Logger
 }
 
-// AddFlags registers --datastorage-url, --datastorage-token-file and --datastorage-ca-file.
-func AddFlags(flags *pflag.FlagSet, address, tokenFile, caFile *string) {
-	flags.StringVar(address, "datastorage-url", *address, "address of DataStorage, as in http://127.0.0.1:8080 (required)")
-	flags.StringVar(tokenFile, "datastorage-token-file", *tokenFile, "file with the bearer token for DataStorage, read again for each write; none is sent where empty")
-	flags.StringVar(caFile, "datastorage-ca-file", *caFile, "PEM file with the authority of DataStorage's certificate, read again for each connection; empty: the system's authorities")
+// Declare declares --datastorage-url, --datastorage-token-file and
+// --datastorage-ca-file. The files are paths, not secrets.
+func Declare(flags *cli.Flags, address, tokenFile, caFile *string) {
+	flags.String(address, "datastorage-url", "", "URL of DataStorage, as in http://127.0.0.1:8080 (required)")
+	flags.String(tokenFile, "datastorage-token-file", "", "file with the bearer token for DataStorage, read for each write; none: send no token")
+	flags.String(caFile, "datastorage-ca-file", "",
+		"PEM file with the authority of DataStorage's certificate, read for each connection; none: the system's")
 }
 
 // New makes a sink that writes to DataStorage. Unusable values are a
@@ -58,7 +63,7 @@ func New(o Options) (*httpsink.Sink, error) {
 		options = append(options, httpsink.WithTokenSource(func(context.Context) (string, error) { return readToken(o.TokenFile) }))
 	}
 	if o.CAFile != "" {
-		config, err := trust(o.URL, o.CAFile)
+		config, err := trust(o.URL, o.CAFile, cmp.Or(o.Log, zap.NewNop()))
 		if err != nil {
 			return nil, err
 		}
@@ -72,23 +77,23 @@ func New(o Options) (*httpsink.Sink, error) {
 }
 
 // trust makes the TLS configuration for a URL.
-func trust(address, caFile string) (*tls.Config, error) {
+func trust(address, caFile string, log *zap.Logger) (*tls.Config, error) {
 	to, err := url.Parse(address)
 	if err != nil {
 		return nil, cli.Usagef("--datastorage-url: %w", err)
 	}
 	if to.Scheme != "https" || to.Hostname() == "" {
-		return nil, cli.Usagef("--datastorage-ca-file is given but --datastorage-url %s is not https://host[:port]: nobody would show a certificate", to.Redacted())
+		return nil, cli.Usagef("--datastorage-ca-file is given but --datastorage-url %s is not https://host[:port]: there is no certificate to check", to.Redacted())
 	}
-	config, err := tlsfiles.ClientConfig(caFile, to.Hostname())
+	config, err := tlsfiles.ClientConfig(caFile, to.Hostname(), log)
 	if err != nil {
 		return nil, cli.Usagef("--datastorage-ca-file: %w", err)
 	}
 	return config, nil
 }
 
-// readToken reads a token anew each time: tokens of service accounts are
-// replaced while the service runs.
+// readToken reads a token for each use: service account tokens are replaced
+// while the service runs.
 func readToken(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -175,8 +175,10 @@ func TestAFailedStoreGivesItsFolderBack(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	var f spool.Flags
+	var declared cli.Flags
+	f.Declare(&declared)
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	f.AddTo(flags)
+	declared.AddTo(flags)
 	if f.Dir != "" || f.MaxBytes != 1<<30 {
 		t.Errorf("defaults %+v", f)
 	}
@@ -186,7 +188,7 @@ func TestFlags(t *testing.T) {
 	if f.Dir != "/spool" || f.MaxBytes != 64<<20 {
 		t.Errorf("parsed %+v", f)
 	}
-	if err := flags.Parse([]string{"--audit-spool-max-bytes=0"}); err == nil {
-		t.Error("0 bytes were accepted")
+	if err := flags.Parse([]string{"--audit-spool-max-bytes=0"}); err == nil || !strings.Contains(err.Error(), "want at least 33554432") {
+		t.Errorf("0 bytes: error %v", err)
 	}
 }

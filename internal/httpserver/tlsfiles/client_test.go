@@ -9,6 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
 	"kubernaut.ai/internal/httpserver/tlsfiles"
 )
 
@@ -64,7 +68,7 @@ func TestAClientBelievesItsAuthorityAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			config, err := tlsfiles.ClientConfig(file, test.host)
+			config, err := tlsfiles.ClientConfig(file, test.host, zap.NewNop())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +86,8 @@ func TestAReplacedAuthorityIsBelieved(t *testing.T) {
 	first, second := newAuthority(t, "first", nil), newAuthority(t, "second", nil)
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	first.writeTo(t, file)
-	config, err := tlsfiles.ClientConfig(file, "datastorage")
+	core, logs := observer.New(zapcore.InfoLevel)
+	config, err := tlsfiles.ClientConfig(file, "datastorage", zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,10 +107,15 @@ func TestAReplacedAuthorityIsBelieved(t *testing.T) {
 	}
 	expect("broken", first, false)
 	expect("broken", second, true)
+	expectLogged(t, logs, "broken", "warn authorities cannot be reloaded: the last usable ones stay in place")
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
 	expect("gone", second, true)
+	expectLogged(t, logs, "gone")
+	first.writeTo(t, file)
+	expect("repaired", first, true)
+	expectLogged(t, logs, "repaired", "info authorities reloaded after a failure")
 }
 
 func TestUnusableAuthoritiesAreRefused(t *testing.T) {
@@ -115,13 +125,13 @@ func TestUnusableAuthoritiesAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range []string{empty, empty + "x"} {
-		if _, err := tlsfiles.ClientConfig(file, "datastorage"); err == nil {
+		if _, err := tlsfiles.ClientConfig(file, "datastorage", zap.NewNop()); err == nil {
 			t.Errorf("%s: no error", file)
 		}
 	}
 	good := filepath.Join(t.TempDir(), "ca.pem")
 	newAuthority(t, "root", nil).writeTo(t, good)
-	if _, err := tlsfiles.ClientConfig(good, ""); err == nil {
+	if _, err := tlsfiles.ClientConfig(good, "", zap.NewNop()); err == nil {
 		t.Error("no host: no error")
 	}
 }

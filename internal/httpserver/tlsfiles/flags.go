@@ -1,15 +1,13 @@
 package tlsfiles
 
 import (
-	"crypto/tls"
-
-	"github.com/spf13/pflag"
+	"go.uber.org/zap"
 	"k8s.io/utils/clock"
 
 	"kubernaut.ai/internal/cli"
 )
 
-// Flags are the TLS flags of a server: PEM files, read again when they change.
+// Flags are the TLS flags of a server: PEM files, reloaded when they change.
 type Flags struct {
 	// Cert and Key are the server's; both empty: plain HTTP.
 	Cert, Key string
@@ -17,16 +15,16 @@ type Flags struct {
 	ClientCA string
 }
 
-// AddTo registers --tls-cert, --tls-key and --client-ca.
-func (f *Flags) AddTo(flags *pflag.FlagSet) {
-	flags.StringVar(&f.Cert, "tls-cert", "", "PEM file with the API's certificate, read again when it changes; empty: plain HTTP")
-	flags.StringVar(&f.Key, "tls-key", "", "PEM file with the key of --tls-cert")
-	flags.StringVar(&f.ClientCA, "client-ca", "", "PEM file with the authority that clients' certificates must come from")
+// Declare declares --tls-cert, --tls-key and --client-ca. They are paths, not secrets.
+func (f *Flags) Declare(flags *cli.Flags) {
+	flags.String(&f.Cert, "tls-cert", "", "PEM file with the API's certificate, reloaded when it changes; none: plain HTTP")
+	flags.String(&f.Key, "tls-key", "", "PEM file with the private key of --tls-cert")
+	flags.String(&f.ClientCA, "client-ca", "", "PEM file with the authority that must have signed clients' certificates")
 }
 
-// Config reads the files; it is nil for plain HTTP. Unusable flags are a
-// cli.UsageError.
-func (f *Flags) Config(c clock.PassiveClock) (*tls.Config, error) {
+// NewServer reads the files for a server; it is nil for plain HTTP. The name
+// is for the log and the metric. Unusable flags are a cli.UsageError.
+func (f *Flags) NewServer(name string, c clock.PassiveClock, log *zap.Logger) (*Server, error) {
 	switch {
 	case (f.Cert == "") != (f.Key == ""):
 		return nil, cli.Usagef("--tls-cert and --tls-key go together: give both or none")
@@ -35,9 +33,9 @@ func (f *Flags) Config(c clock.PassiveClock) (*tls.Config, error) {
 	case f.Cert == "":
 		return nil, nil //nolint:nilnil // what a server takes for plain HTTP
 	}
-	config, err := ServerConfig(f.Cert, f.Key, f.ClientCA, c)
+	made, err := newServer(name, *f, c, log)
 	if err != nil {
 		return nil, &cli.UsageError{Err: err}
 	}
-	return config, nil
+	return made, nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
 	testclock "k8s.io/utils/clock/testing"
 
 	"kubernaut.ai/internal/cli"
@@ -18,7 +19,7 @@ func TestFlagsOfAServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	cert, key, ca := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem")
-	write(t, cert, key, "server")
+	write(t, cert, key, "server", time.Hour)
 	newAuthority(t, "root", nil).writeTo(t, ca)
 	empty := filepath.Join(dir, "empty")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
@@ -39,15 +40,15 @@ func TestFlagsOfAServer(t *testing.T) {
 		"empty authority":   {flags: tlsfiles.Flags{Cert: cert, Key: key, ClientCA: empty}, want: "--client-ca"},
 		"missing authority": {flags: tlsfiles.Flags{Cert: cert, Key: key, ClientCA: dir + "/x"}, want: "--client-ca"},
 	} {
-		config, err := test.flags.Config(testclock.NewFakePassiveClock(time.Now()))
+		made, err := test.flags.NewServer("api", testclock.NewFakePassiveClock(time.Now()), zap.NewNop())
 		if test.want == "" {
-			if err != nil || (config != nil) != test.tls {
-				t.Errorf("%s: configuration %v, error %v", name, config, err)
+			if err != nil || (made.Config() != nil) != test.tls {
+				t.Errorf("%s: server %v, error %v", name, made, err)
 			}
 			continue
 		}
 		var usage *cli.UsageError
-		if !errors.As(err, &usage) || !strings.Contains(err.Error(), test.want) || config != nil {
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), test.want) || made != nil {
 			t.Errorf("%s: error %v, want a usage error with %q", name, err, test.want)
 		}
 	}

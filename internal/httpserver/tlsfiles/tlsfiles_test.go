@@ -8,26 +8,33 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"math"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+	"k8s.io/utils/clock"
 	testclock "k8s.io/utils/clock/testing"
 
 	"kubernaut.ai/internal/httpserver/tlsfiles"
 )
 
-// write makes a self-signed certificate of a name.
-func write(t *testing.T, cert, key, name string) {
+// write makes a self-signed certificate of a name, which expires after a while.
+func write(t *testing.T, cert, key, name string, lasts time.Duration) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(lasts)}
 	signed, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)
@@ -59,31 +66,102 @@ func served(t *testing.T, config *tls.Config) string {
 	return name
 }
 
-func TestReplacedFilesAreUsed(t *testing.T) {
-	t.Parallel()
-	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
-	write(t, cert, key, "first")
-	fake := testclock.NewFakePassiveClock(time.Now())
-	config, err := tlsfiles.ServerConfig(cert, key, "", fake)
+// server makes a server from files, and returns its log.
+func server(t *testing.T, cert, key string, c clock.PassiveClock) (*tlsfiles.Server, *observer.ObservedLogs) {
+	t.Helper()
+	core, logs := observer.New(zapcore.InfoLevel)
+	flags := tlsfiles.Flags{Cert: cert, Key: key}
+	s, err := flags.NewServer("api", c, zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, cert, key, "the second")
-	if name := served(t, config); name != "first" {
-		t.Errorf("at once: %s, want the first", name)
+	return s, logs
+}
+
+// expectLogged expects messages, and forgets them.
+func expectLogged(t *testing.T, logs *observer.ObservedLogs, when string, want ...string) {
+	t.Helper()
+	var got []string
+	for _, e := range logs.TakeAll() {
+		got = append(got, e.Level.String()+" "+e.Message)
 	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: logged %q, want %q", when, got, want)
+	}
+}
+
+const (
+	reloaded = "info TLS files reloaded"
+	broken   = "warn TLS files cannot be reloaded: the last usable ones stay in place"
+)
+
+func TestReplacedFilesAreUsed(t *testing.T) {
+	t.Parallel()
+	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	write(t, cert, key, "first", time.Hour)
+	fake := testclock.NewFakePassiveClock(time.Now())
+	s, logs := server(t, cert, key, fake)
+	config := s.Config()
+	step := func(when, want string, logged ...string) {
+		t.Helper()
+		if name := served(t, config); name != want {
+			t.Errorf("%s: %s is served, want %s", when, name, want)
+		}
+		expectLogged(t, logs, when, logged...)
+	}
+	write(t, cert, key, "the second", time.Hour)
+	step("at once", "first")
 	fake.SetTime(fake.Now().Add(5 * time.Second))
-	if name := served(t, config); name != "the second" {
-		t.Errorf("later: %s, want the second", name)
-	}
+	step("later", "the second", reloaded)
 	if err := os.WriteFile(cert, []byte("half a"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	fake.SetTime(fake.Now().Add(5 * time.Second))
-	if name := served(t, config); name != "the second" {
-		t.Errorf("with a broken file: %s, want the last usable", name)
-	}
-	if _, err := tlsfiles.ServerConfig(cert, key, "", fake); err == nil {
+	step("with a broken file", "the second", broken)
+	fake.SetTime(fake.Now().Add(5 * time.Second))
+	step("with a file that is still broken", "the second")
+	flags := tlsfiles.Flags{Cert: cert, Key: key}
+	if _, err := flags.NewServer("api", fake, zap.NewNop()); err == nil {
 		t.Error("a broken file at start: no error")
 	}
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	fake.SetTime(fake.Now().Add(5 * time.Second))
+	step("with a missing file", "the second")
+	write(t, cert, key, "the third one", time.Hour)
+	fake.SetTime(fake.Now().Add(5 * time.Second))
+	step("repaired", "the third one", reloaded)
+	fake.SetTime(fake.Now().Add(5 * time.Second))
+	step("unchanged", "the third one")
+}
+
+func TestTheExpiryIsAMetric(t *testing.T) {
+	t.Parallel()
+	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	fake := testclock.NewFakePassiveClock(time.Now())
+	write(t, cert, key, "first", time.Hour)
+	s, logs := server(t, cert, key, fake)
+	expect := func(when string, after time.Duration) {
+		t.Helper()
+		if got := testutil.ToFloat64(s); math.Abs(got-float64(time.Now().Add(after).Unix())) > 60 {
+			t.Errorf("%s: expires at %f, want in %s", when, got, after)
+		}
+	}
+	expect("first", time.Hour)
+	write(t, cert, key, "the second", 1000*time.Hour)
+	fake.SetTime(fake.Now().Add(5 * time.Second))
+	expect("replaced, without a connection", 1000*time.Hour)
+	expectLogged(t, logs, "a scrape", reloaded)
+	if problems, err := testutil.CollectAndLint(s); err != nil || len(problems) > 0 {
+		t.Errorf("metric: %v, %v", problems, err)
+	}
+}
+
+func TestAnExpiredCertificateIsWarnedOfAtStart(t *testing.T) {
+	t.Parallel()
+	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	write(t, cert, key, "old", -time.Minute)
+	_, logs := server(t, cert, key, clock.RealClock{})
+	expectLogged(t, logs, "start", "warn the TLS certificate has expired")
 }

@@ -2,33 +2,23 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/tls"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 	"k8s.io/client-go/rest"
 
 	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/buildinfo"
 	"kubernaut.ai/internal/httpserver"
+	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/kube"
-	"kubernaut.ai/pkg/audit/flushhttp"
-	"kubernaut.ai/services/datastorage/internal/consistency"
+	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/services/datastorage/internal/database"
-	"kubernaut.ai/services/datastorage/internal/event"
-	"kubernaut.ai/services/datastorage/internal/httpapi"
-	"kubernaut.ai/services/datastorage/internal/ingest"
-	"kubernaut.ai/services/datastorage/internal/metrics"
-	"kubernaut.ai/services/datastorage/internal/query"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
-const userAgent = "kubernaut-datastorage"
+const program = "kubernaut-datastorage"
 
 // App is one DataStorage. Run may be called once.
 type App struct {
@@ -36,32 +26,33 @@ type App struct {
 	log      *zap.Logger
 	database *pgxpool.Config
 	auth     *auth.Gate
-	tls      *tls.Config // nil for plain HTTP
+	tls      *tlsfiles.Server // nil for plain HTTP
 
 	// Written by Run before it closes ready.
 	apiURL, managementURL string
 	ready                 chan struct{}
 }
 
-// New checks the options; what is wrong with them is a *cli.UsageError that
-// names the flag. It does not go to the network.
+// New checks the options; an unusable one is a *cli.UsageError that names the
+// flag. It does not use the network.
 func New(o Options) (*App, error) {
-	o.complete()
-	config, err := o.database().Parse()
-	if err != nil {
-		return nil, fmt.Errorf("database: %w", err)
-	}
-	if err := o.validate(); err != nil {
+	if err := o.complete(); err != nil {
 		return nil, err
+	}
+	config, err := database.Parse(o.DatabaseURL, o.MaxConnections)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the flag
 	}
 	a := &App{options: o, log: o.Log, database: config, ready: make(chan struct{})}
 	if a.auth, err = o.Auth.NewGate(auth.Server{
 		Flag: "listen", Address: o.Listen, Clock: o.Clock, Log: o.Log,
-		Config: func() (*rest.Config, error) { return kube.Config(o.RESTConfig, o.Kubeconfig, userAgent) },
+		Config: func() (*rest.Config, error) {
+			return kube.Config(o.RESTConfig, o.Kubeconfig, buildinfo.UserAgent(program))
+		},
 	}); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
-	if a.tls, err = o.TLS.Config(o.Clock); err != nil {
+	if a.tls, err = o.TLS.NewServer("api", o.Clock, o.Log); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	return a, nil
@@ -76,36 +67,64 @@ func (a *App) APIURL() string { return a.apiURL }
 // ManagementURL is the address of probes, metrics and flush; call it after Ready.
 func (a *App) ManagementURL() string { return a.managementURL }
 
-// Run serves until ctx ends. Then it finishes the requests under way and
-// returns nil; the error says what could not be started, or ended by itself.
+// Run serves until ctx ends. Then it finishes the requests under way within the
+// grace period and returns nil. The error says what could not be started, what
+// ended by itself, or what could not be finished in time.
 func (a *App) Run(ctx context.Context) error {
+	return lifecycle.Run(ctx, lifecycle.Options{Grace: a.options.Grace, Log: a.log}, a.start) //nolint:wrapcheck // names the part
+}
+
+// The shares of the grace period, in percent, that are reserved for parts that
+// stop late. The API, which stops first, has the rest.
+const (
+	writerShare     = 30
+	managementShare = 10
+	poolShare       = 5
+)
+
+// start adds the parts. They stop in reverse: the API finishes its requests
+// while the writer is still there, and the management port answers to the end.
+func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	pool, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
-	s, err := a.newServing(pool)
+	g.Add(ctx, lifecycle.Part{Name: "database pool", Share: poolShare, Run: lifecycle.OnStop(func(context.Context) error {
+		pool.Close() // returns when every connection was given back
+		return nil
+	})})
+	ports, err := httpserver.Open(ctx, httpserver.Addresses{
+		API: a.options.Listen, Management: a.options.ManagementListen, Profiles: a.options.PprofListen,
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // names the flag
+	}
+	g.Add(ctx, lifecycle.Part{Name: "ports", Run: lifecycle.OnStop(func(context.Context) error { return ports.Close() })})
+	s, err := a.newServing(pool, g)
 	if err != nil {
 		return err
 	}
-	if err := s.listen(ctx); err != nil {
-		return err
+	for _, part := range httpserver.ManagementParts(ports, s.managementHandler, managementShare, a.log) {
+		g.Add(ctx, part)
 	}
-	a.apiURL = httpserver.URL(s.api, a.tls)
-	a.managementURL = httpserver.URL(s.management, nil)
-	return s.run(ctx, func() {
-		close(a.ready)
-		a.log.Info("serving", zap.String("api", a.apiURL), zap.String("management", a.managementURL))
-	})
+	g.Add(ctx, lifecycle.Part{Name: "partitions", Run: lifecycle.Simple(s.partitions)})
+	g.Add(ctx, lifecycle.Part{Name: "writer", Share: writerShare, Run: s.writer.Run})
+	api := &httpserver.Server{Name: "API", Listener: ports.API, Handler: s.apiHandler, TLS: a.tls.Config(), Log: a.log}
+	g.Add(ctx, api.Part(0))
+	a.apiURL = httpserver.URL(ports.API, a.tls.Config())
+	a.managementURL = httpserver.URL(ports.Management, nil)
+	close(a.ready)
+	a.log.Info("serving", zap.String("api", a.apiURL), zap.String("management", a.managementURL))
+	return nil
 }
 
 // open connects to a database that has this program's schema.
 func (a *App) open(ctx context.Context) (*pgxpool.Pool, error) {
 	starting, cancel := context.WithTimeout(ctx, a.options.StartupTimeout)
 	defer cancel()
-	pool, err := database.Open(starting, a.database, a.options.IdleConnections, database.Wait{
-		Clock: a.options.Clock,
-		Said:  func(reason error) { a.log.Info("waiting for the database", zap.Error(reason)) },
+	pool, err := database.Open(starting, a.database, a.options.IdleConnections, lifecycle.Wait{
+		Timeout: a.options.StartupTimeout,
+		Report:  func(reason error) { a.log.Info("waiting for the database", zap.Error(reason)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
@@ -122,8 +141,8 @@ func (a *App) open(ctx context.Context) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// ensurePartitions makes room ahead of time. Without it the service works as
-// well, so a failure is told and tried again a day later.
+// ensurePartitions makes partitions for the months ahead. The service works
+// without them too, so a failure is logged and tried again a day later.
 func (a *App) ensurePartitions(ctx context.Context, pool *pgxpool.Pool) {
 	report, err := schema.NewPartitions(pool).Ensure(ctx, a.options.Clock.Now())
 	if len(report.Made) > 0 {
@@ -135,76 +154,8 @@ func (a *App) ensurePartitions(ctx context.Context, pool *pgxpool.Pool) {
 	switch {
 	case err == nil:
 	case schema.IsForbidden(err):
-		a.log.Info("partitions are left to `datastorage migrate up`: this database user may not make them")
+		a.log.Info("partitions are left to `datastorage migrate up`: this database user is not allowed to make them")
 	default:
 		a.log.Warn("partitions not made", zap.Error(err))
 	}
-}
-
-// serving is a running service.
-type serving struct {
-	app                    *App
-	pool                   *pgxpool.Pool
-	writer                 *ingest.Writer
-	apiHandler             http.Handler
-	managementHandler      http.Handler
-	api, management, pprof net.Listener
-	// stopping ends readiness as soon as a stop is asked for.
-	stopping atomic.Bool
-}
-
-func (a *App) newServing(pool *pgxpool.Pool) (*serving, error) {
-	o := a.options
-	s := &serving{app: a, pool: pool}
-	observed := metrics.New(pool)
-	if err := observed.Register(a.auth); err != nil {
-		return nil, fmt.Errorf("callers: %w", err)
-	}
-	var err error
-	s.writer, err = ingest.New(pool, ingest.Options{
-		Writers: o.Writers, QueueEvents: o.QueueEvents, Clock: o.Clock, Metrics: observed,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ingest: %w", err)
-	}
-	observed.QueueDepth(s.writer.Depth)
-	limits := event.DefaultLimits()
-	limits.Events, limits.DataBytes = o.MaxBatchEvents, o.MaxEventDataBytes
-	s.apiHandler, err = httpapi.New(httpapi.Config{
-		Decoder:   event.NewDecoder(limits, o.Clock, rand.Reader),
-		Writer:    s.writer,
-		Finder:    query.New(pool, o.Clock, consistency.NewGate(o.Clock, o.StandbyWait), o.QueryTimeout, o.MaxPageBytes),
-		Auth:      a.auth,
-		Observer:  observed,
-		Log:       a.log,
-		Clock:     o.Clock,
-		Ready:     func(r *http.Request) error { return s.current(r.Context()) },
-		BodyBytes: o.MaxBodyBytes,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("api: %w", err)
-	}
-	s.managementHandler = (&httpserver.Management{
-		Ready:   []httpserver.Check{{Name: "database", Func: s.current}, {Name: "serving", Func: s.accepting}},
-		Metrics: observed.Gatherer(),
-		Flush:   flushhttp.Handler(flusher{s.writer}),
-		Log:     a.log,
-	}).Handler()
-	return s, nil
-}
-
-// current holds when the database is reachable and has this program's schema.
-func (s *serving) current(ctx context.Context) error {
-	status, err := schema.Read(ctx, s.pool)
-	if err != nil {
-		return fmt.Errorf("database: %w", err)
-	}
-	return status.Err() //nolint:wrapcheck // says all there is
-}
-
-func (s *serving) accepting(context.Context) error {
-	if s.stopping.Load() {
-		return errors.New("the service is stopping")
-	}
-	return nil
 }

@@ -1,14 +1,14 @@
-// Package app is DataStorage as a part of any program: its options, and the
-// life of the service from its first connection to its graceful stop. Several
-// may run in one process.
+// Package app is DataStorage as a program that can be embedded: its options, its
+// command line, and the service from its first connection to its graceful stop.
+// Several may run in one process.
 //
 // With --auth kubernetes its service account needs these permissions in the
-// whole cluster, as in ClusterRole system:auth-delegator, and none without:
+// whole cluster, as in ClusterRole system:auth-delegator, and none with other modes:
 //
 //	authentication.k8s.io  tokenreviews          create
 //	authorization.k8s.io   subjectaccessreviews  create
 //
-// Whoever calls it then needs, in the namespace of --auth-namespace:
+// Its callers then need, in the namespace of --auth-namespace:
 //
 //	audit.kubernaut.ai     events                create, to store events
 //	audit.kubernaut.ai     events                get, to read one event

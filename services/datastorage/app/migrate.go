@@ -8,9 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/pflag"
-	"k8s.io/utils/clock"
 
 	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
@@ -72,24 +72,23 @@ type MigrateFlags struct {
 
 // AddTo registers --database-url and --startup-timeout, with serve's defaults.
 func (f *MigrateFlags) AddTo(flags *pflag.FlagSet) {
-	AddDatabaseFlag(flags, &f.DatabaseURL)
-	f.StartupTimeout = Defaults().StartupTimeout
-	flags.Var(cli.PositiveDuration(&f.StartupTimeout), "startup-timeout", "time to wait for the database at start")
+	var declared cli.Flags
+	declareDatabase(&declared, &f.DatabaseURL)
+	declared.Duration(&f.StartupTimeout, "startup-timeout", startupTimeout, "how long to wait for the database at start")
+	declared.AddTo(flags)
 }
 
-// AwaitDatabase returns when a database answers. It waits for one that is not
-// there yet, no longer than timeout, and tells said why; a wrong password or a
-// database that does not exist are errors at once. Beside a database that
-// starts at the same time, call it before Migrate.
-func AwaitDatabase(ctx context.Context, databaseURL string, timeout time.Duration, c clock.Clock, said func(reason error)) error {
+// AwaitDatabase returns when a database answers. It waits no longer than timeout
+// for one that does not answer yet, and reports why; a wrong password or a
+// database that does not exist are errors at once. Call it before Migrate if the
+// database may start at the same time.
+func AwaitDatabase(ctx context.Context, databaseURL string, timeout time.Duration, report func(reason error)) error {
 	config, err := database.ParseURL(databaseURL)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	wait := database.Wait{Clock: c, Said: said}
-	err = wait.For(ctx, func(ctx context.Context) error {
+	wait := lifecycle.Wait{Timeout: timeout, Transient: database.Transient, Report: report}
+	err = wait.Until(ctx, func(ctx context.Context) error {
 		return withConnection(ctx, config, func(*pgx.Conn) error { return nil })
 	})
 	if err != nil {

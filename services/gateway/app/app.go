@@ -1,5 +1,5 @@
-// Package app is the Gateway as a whole: a program that can also be embedded.
-// Several may run in one process.
+// Package app is the Gateway as a program that can be embedded. Several may run
+// in one process.
 //
 // Permissions that its service account needs:
 //
@@ -12,9 +12,10 @@
 //	batch                jobs, cronjobs               get
 //	autoscaling          horizontalpodautoscalers     get
 //
-// Delete is for one case: a request that was created under a name which
-// turned out to be used before is taken back. Kinds above the listed ones (the
-// owners that an operator brings) fold more signals if they may be read too.
+// Delete is for one case: a request that was created under a name which turned
+// out to have been used before is deleted again. If the Gateway may also read
+// the kinds that own the listed ones (those of an operator), it deduplicates
+// their signals too.
 //
 // With --auth kubernetes it also needs, in the whole cluster, as in ClusterRole
 // system:auth-delegator:
@@ -22,13 +23,12 @@
 //	authentication.k8s.io tokenreviews                create
 //	authorization.k8s.io  subjectaccessreviews        create
 //
-// Whoever sends signals then needs, in the namespace of --auth-namespace:
+// Senders of signals then need, in the namespace of --auth-namespace:
 //
 //	gateway.kubernaut.ai signals                      create
 package app
 
 import (
-	"crypto/tls"
 	"slices"
 
 	"go.uber.org/zap"
@@ -36,18 +36,20 @@ import (
 
 	"kubernaut.ai/internal/auditclient/sink"
 	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/buildinfo"
+	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/pkg/audit/httpsink"
 )
 
-const userAgent = "kubernaut-gateway"
+const program = "kubernaut-gateway"
 
 // App is a Gateway. Make it with New and run it once.
 type App struct {
 	options Options
 	log     *zap.Logger
 	auth    *auth.Gate
-	tls     *tls.Config // nil for plain HTTP
+	tls     *tlsfiles.Server // nil for plain HTTP
 	sink    *httpsink.Sink
 	rest    *rest.Config
 
@@ -56,11 +58,10 @@ type App struct {
 	managementURL string // written before ready is closed
 }
 
-// New validates the options. It reads the files that they name and opens no
-// connection. Unusable options are a *cli.UsageError that names the flag.
+// New checks the options. It reads the files that they name and does not use
+// the network. An unusable option is a *cli.UsageError that names the flag.
 func New(o Options) (*App, error) {
-	o.complete()
-	if err := o.validate(); err != nil {
+	if err := o.complete(); err != nil {
 		return nil, err
 	}
 	if len(o.WatchNamespaces) > 0 && !slices.Contains(o.WatchNamespaces, o.Namespace) {
@@ -69,11 +70,12 @@ func New(o Options) (*App, error) {
 	a := &App{options: o, log: o.Log, ready: make(chan struct{})}
 	var err error
 	if a.sink, err = sink.New(sink.Options{
-		URL: o.DataStorageURL, TokenFile: o.DataStorageTokenFile, CAFile: o.DataStorageCAFile, UserAgent: userAgent,
+		URL: o.DataStorageURL, TokenFile: o.DataStorageTokenFile, CAFile: o.DataStorageCAFile,
+		UserAgent: buildinfo.UserAgent(program), Log: o.Log,
 	}); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
-	if a.rest, err = kube.Config(o.RESTConfig, o.Kubeconfig, userAgent); err != nil {
+	if a.rest, err = kube.Config(o.RESTConfig, o.Kubeconfig, buildinfo.UserAgent(program)); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	a.rest.QPS, a.rest.Burst = o.KubeQPS, o.KubeBurst
@@ -83,7 +85,7 @@ func New(o Options) (*App, error) {
 	}); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
-	if a.tls, err = o.TLS.Config(o.Clock); err != nil {
+	if a.tls, err = o.TLS.NewServer("api", o.Clock, o.Log); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	return a, nil

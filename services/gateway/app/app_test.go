@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -89,13 +90,17 @@ func TestFlagsHaveTheDefaultsOfTheOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := app.Defaults()
-	if options.Listen != want.Listen || options.CoolDown != want.CoolDown || options.Grace != want.Grace ||
-		options.MaxBodyBytes != want.MaxBodyBytes || options.Namespace != want.Namespace || options.KubeQPS != want.KubeQPS {
+	if !reflect.DeepEqual(options, want) || want.CoolDown != 5*time.Minute || want.Spool.MaxBytes != 1<<30 || want.Auth.Mode != auth.ModeNone {
 		t.Errorf("flags give %+v, the defaults are %+v", options, want)
 	}
-	for _, argument := range []string{"--cool-down=0s", "--cool-down=soon", "--max-concurrent=0", "--kube-qps=-1", "--max-body-bytes=x"} {
-		if err := flags.Parse([]string{argument}); err == nil {
-			t.Errorf("%s was accepted", argument)
+	for argument, bound := range map[string]string{
+		"--cool-down=0s": "more than 0", "--cool-down=soon": "duration", "--max-concurrent=0": "at least 1", "--kube-qps=-1": "more than 0",
+		"--max-body-bytes=x": "whole number", "--audit-spool-max-bytes=0": "at least", "--auth=magic": "token-file", "--listen=8081": "host:port",
+		"--namespace=Not One": "RFC 1123", "--listen=": "not empty",
+	} {
+		name, _, _ := strings.Cut(argument, "=")
+		if err := flags.Parse([]string{argument}); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), bound) {
+			t.Errorf("%s: error %v, want one with %s and %q", argument, err, name, bound)
 		}
 	}
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -22,13 +20,8 @@ import (
 	"kubernaut.ai/services/gateway/internal/dedup"
 )
 
-const (
-	// fieldManager owns what the Gateway writes.
-	fieldManager = "gateway"
-	// knockInterval is the pause between attempts to reach the API server at start.
-	knockInterval = 500 * time.Millisecond
-	knockTimeout  = 5 * time.Second
-)
+// fieldManager owns what the Gateway writes.
+const fieldManager = "gateway"
 
 // cluster is the connection to the API server.
 type cluster struct {
@@ -84,7 +77,7 @@ func (a *App) connect() (*cluster, error) {
 	return c, nil
 }
 
-// noteWatchError keeps the first error until somebody asks.
+// noteWatchError keeps the first error, for the message of a failed start.
 func (c *cluster) noteWatchError(err error) {
 	select {
 	case c.watchFailed <- err:
@@ -92,8 +85,8 @@ func (c *cluster) noteWatchError(err error) {
 	}
 }
 
-// reachable reads the Gateway's own namespace: the API server answers, knows
-// the Gateway, and the namespace is there.
+// reachable reads the Gateway's own namespace: it holds when the API server
+// answers, accepts the Gateway's credentials, and has the namespace.
 func (c *cluster) reachable(ctx context.Context) error {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
@@ -103,39 +96,13 @@ func (c *cluster) reachable(ctx context.Context) error {
 	return nil
 }
 
-// knock waits until the API server answers, and returns an error that says
-// what to do when it does not before ctx ends.
-func (a *App) knock(ctx context.Context, c *cluster) error {
-	for {
-		err := func() error {
-			once, cancel := context.WithTimeout(ctx, knockTimeout)
-			defer cancel()
-			return c.reachable(once)
-		}()
-		switch {
-		case err == nil:
-			return nil
-		case apierrors.IsNotFound(err):
-			return fmt.Errorf("namespace %s does not exist in %s: create it or give another with --namespace", c.namespace, c.address)
-		case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
-			return fmt.Errorf("kubernetes API server %s refuses the Gateway: give it the permissions of its role: %w", c.address, err)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("kubernetes API server %s does not answer: see that it runs and that --kubeconfig is right (gave up after %s): %w",
-				c.address, a.options.StartupTimeout, err)
-		case <-a.options.Clock.After(knockInterval):
-		}
-	}
-}
-
 // sync starts the informer of requests and waits until it has seen them all.
-// The cache itself runs elsewhere.
+// The cache itself is another part.
 func (a *App) sync(ctx context.Context, c *cluster) error {
 	_, err := c.requests.GetInformer(ctx, &v1alpha1.RemediationRequest{})
 	switch {
 	case meta.IsNoMatchError(err):
-		return fmt.Errorf("%s does not know remediationrequests.kubernaut.ai: install the custom resource definitions first: %w", c.address, err)
+		return fmt.Errorf("kubernetes API server %s does not serve remediationrequests.kubernaut.ai: install the custom resource definitions first: %w", c.address, err)
 	case err == nil && c.requests.WaitForCacheSync(ctx):
 		return nil
 	}
@@ -144,5 +111,5 @@ func (a *App) sync(ctx context.Context, c *cluster) error {
 	default:
 		err = errors.Join(err, ctx.Err())
 	}
-	return fmt.Errorf("list remediationrequests at %s (gave up after %s): %w", c.address, a.options.StartupTimeout, err)
+	return fmt.Errorf("list remediationrequests at %s: gave up after --startup-timeout %s: %w", c.address, a.options.StartupTimeout, err)
 }

@@ -9,12 +9,12 @@ import (
 	"kubernaut.ai/internal/lifecycle"
 )
 
-// Command is the command line of the program. It configures the whole
-// process's Kubernetes logging.
+// Command is the command line of the program. It configures the Kubernetes
+// logging of the whole process.
 func Command() *cobra.Command {
-	root := cli.Group(&cobra.Command{Use: "gateway", Short: "Takes signals of a cluster and opens remediation requests"})
+	root := cli.Group(&cobra.Command{Use: "gateway", Short: "Receives the signals of a cluster and creates remediation requests"})
 	var options Options
-	root.AddCommand(cli.Serve("GATEWAY", "Take signals until SIGTERM or SIGINT", options.AddFlags,
+	root.AddCommand(cli.Serve("GATEWAY", "Receive signals until SIGTERM or SIGINT", options.AddFlags,
 		func(log *zap.Logger) (lifecycle.App, error) {
 			kube.LogTo(log)
 			options.Log = log

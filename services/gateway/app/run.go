@@ -4,125 +4,100 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"slices"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 
 	"kubernaut.ai/internal/auditclient/spool"
+	"kubernaut.ai/internal/buildinfo"
+	"kubernaut.ai/internal/httpserver"
+	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/flushhttp"
 )
 
-// Run takes signals until ctx ends. Then it finishes the requests under way,
-// writes the counts, flushes the audit store, closes the management port and
-// returns nil. The error says what could not be started, or what was lost on
-// the way out; events that are in the spool are not lost.
+// The shares of the grace period, in percent, that are reserved for parts that
+// stop late. The API, which stops first, has the rest.
+const (
+	counterShare    = 20
+	storeShare      = 30
+	managementShare = 10
+)
+
+var errNotSynced = errors.New("the cache of requests is not synced")
+
+// Run serves until ctx ends. Then it finishes the requests under way, writes
+// the counts, flushes the audit store, closes the management port and returns
+// nil. The error says what could not be started, what ended by itself, or what
+// was lost at the end; events that are in the spool are not lost.
 func (a *App) Run(ctx context.Context) error {
-	g := &gateway{App: a, registry: prometheus.NewRegistry(), broken: make(chan error, 1)}
-	err := g.start(ctx)
-	if err == nil {
-		close(a.ready)
-		a.log.Info("taking signals", zap.String("api", a.apiURL), zap.String("management", a.managementURL),
-			zap.String("kubernetes", g.cluster.address))
-		select {
-		case <-ctx.Done():
-			a.log.Info("stopping")
-		case err = <-g.broken:
-		}
-	} else if ctx.Err() != nil {
-		// Asked to stop before it had begun: that is no failure.
-		err = nil
-	}
-	return errors.Join(err, g.stop())
+	return lifecycle.Run(ctx, lifecycle.Options{Grace: a.options.Grace, Log: a.log}, a.start) //nolint:wrapcheck // names the part
 }
 
-// gateway is one run of an App. Its fields belong to the goroutine of Run.
+// gateway is one run of an App.
 type gateway struct {
 	*App
 
-	registry  *prometheus.Registry
-	listeners listeners
-	store     *audit.Store
-	cluster   *cluster
-
-	parts  []*part    // in the order in which they were started
-	ending time.Time  // when the stop began, set before any part is stopped
-	broken chan error // gets the first part that ended by itself
+	group    *lifecycle.Group
+	registry *prometheus.Registry
+	ports    *httpserver.Ports
+	store    *audit.Store
+	cluster  *cluster
 }
 
-// part runs beside the others until it is stopped.
-type part struct {
-	stop context.CancelFunc
-	done chan struct{}
-	err  error // set before done is closed
-}
-
-// run starts a part. It does not end with ctx: parts are stopped one after
-// the other, the last one first.
-func (g *gateway) run(ctx context.Context, name string, body func(context.Context) error) {
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	p := &part{stop: stop, done: make(chan struct{})}
-	g.parts = append(g.parts, p)
-	go func() {
-		defer close(p.done)
-		err := body(ctx)
-		if ctx.Err() != nil {
-			p.err = err
-			return
-		}
-		select {
-		case g.broken <- fmt.Errorf("%s ended by itself: %w", name, err):
-		default:
-		}
-	}()
-}
-
-// start brings the parts up, in the reverse order of their end.
-func (g *gateway) start(ctx context.Context) error {
-	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	connection, err := g.connect()
+// start adds the parts. They stop in reverse: the API finishes its requests,
+// the counter writes, the audit store is flushed, and the management port
+// answers to the end.
+func (a *App) start(ctx context.Context, group *lifecycle.Group) error {
+	g := &gateway{App: a, group: group, registry: prometheus.NewRegistry()}
+	if err := g.registerMetrics(); err != nil {
+		return err
+	}
+	var err error
+	if g.cluster, err = g.connect(); err != nil {
+		return err
+	}
+	g.ports, err = httpserver.Open(ctx, httpserver.Addresses{
+		API: a.options.Listen, Management: a.options.ManagementListen, Profiles: a.options.PprofListen,
+	})
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // names the flag
 	}
-	g.cluster = connection
-	if err := g.listen(ctx); err != nil {
-		return err
-	}
+	group.Add(ctx, lifecycle.Part{Name: "ports", Run: lifecycle.OnStop(func(context.Context) error { return g.ports.Close() })})
 	if err := g.openStore(); err != nil {
 		return err
 	}
 	g.serveManagement(ctx)
-	g.run(ctx, "audit store", g.keepStore)
-	waiting, cancel := context.WithTimeout(ctx, g.options.StartupTimeout)
-	defer cancel()
-	if err := g.knock(waiting, g.cluster); err != nil {
+	group.Add(ctx, lifecycle.Part{Name: "audit store", Share: storeShare, Run: lifecycle.OnStop(g.closeStore)})
+	if err := g.startCache(ctx); err != nil {
 		return err
 	}
-	if err := g.startCache(ctx, waiting); err != nil {
+	if err := g.serveAPI(ctx); err != nil {
 		return err
 	}
-	return g.serveAPI(ctx)
+	close(a.ready)
+	a.log.Info("taking signals", zap.String("api", a.apiURL), zap.String("management", a.managementURL),
+		zap.String("kubernetes", g.cluster.address))
+	return nil
 }
 
-// stop ends the parts, and returns what they could not finish.
-func (g *gateway) stop() error {
-	g.ending = g.options.Clock.Now()
-	var errs []error
-	for _, p := range slices.Backward(g.parts) {
-		p.stop()
-		<-p.done
-		errs = append(errs, p.err)
+// registerMetrics registers what does not belong to a part that registers its
+// own.
+func (g *gateway) registerMetrics() error {
+	all := []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildinfo.Collector(), g.auth,
 	}
-	for _, l := range g.listeners.all() {
-		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, fmt.Errorf("close %s: %w", l.Addr(), err))
+	if g.tls != nil {
+		all = append(all, g.tls)
+	}
+	for _, c := range all {
+		if err := g.registry.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	g.sink.CloseIdleConnections()
-	return errors.Join(errs...)
+	return nil
 }
 
 // openStore makes the audit store.
@@ -131,7 +106,7 @@ func (g *gateway) openStore() error {
 		audit.WithClock(g.options.Clock),
 		audit.WithLogger(g.log),
 		audit.WithRegisterer(g.registry),
-		// The senders of signals try again: better now than after a long wait.
+		// The senders of signals try again: an error now is better than a long wait.
 		audit.WithFullPolicy(audit.Refuse),
 	)
 	if err != nil {
@@ -141,32 +116,56 @@ func (g *gateway) openStore() error {
 	return nil
 }
 
-// keepStore closes the audit store when it is stopped: after everything that
-// records, and before the management port, so that a flush from outside is
-// answered to the end.
-func (g *gateway) keepStore(ctx context.Context) error {
-	<-ctx.Done()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.share(3))
-	defer cancel()
+// closeStore flushes and closes the audit store. It runs after everything that
+// records has stopped, and before the management server has, so that external
+// flushes still work.
+func (g *gateway) closeStore(ctx context.Context) error {
+	defer g.sink.CloseIdleConnections()
 	return spool.Close(ctx, g.store) //nolint:wrapcheck // says what it did
 }
 
-// share divides the grace period: four tenths for the requests under way, two
-// for the counts, three for the audit events, and one for the management port
-// and the profiles.
-func (g *gateway) share(tenths int) time.Duration {
-	return g.options.Grace * time.Duration(tenths) / 10
+// serveManagement serves the management port, which answers before the Gateway
+// is ready.
+func (g *gateway) serveManagement(ctx context.Context) {
+	g.managementURL = httpserver.URL(g.ports.Management, nil)
+	handler := &httpserver.Management{
+		Ready: []httpserver.Check{
+			{Name: "kubernetes", Func: g.cluster.reachable},
+			{Name: "cache", Func: g.synced},
+			httpserver.NotStopping(g.group),
+		},
+		Metrics: g.registry,
+		Flush:   flushhttp.Handler(g.store),
+		Log:     g.log,
+	}
+	for _, part := range httpserver.ManagementParts(g.ports, handler.Handler(), managementShare, g.log) {
+		g.group.Add(ctx, part)
+	}
 }
 
-// countsGrace is the counts' share, and what the requests have left of theirs.
-func (g *gateway) countsGrace() time.Duration {
-	return g.share(4+2) - g.options.Clock.Since(g.ending)
+func (g *gateway) synced(context.Context) error {
+	select {
+	case <-g.ready:
+		return nil
+	default:
+		return errNotSynced
+	}
 }
 
-func (g *gateway) startCache(ctx, waiting context.Context) error {
-	if err := g.index(waiting); err != nil {
+// startCache waits for the API server and starts the cache of requests.
+func (g *gateway) startCache(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, g.options.StartupTimeout)
+	defer cancel()
+	wait := kube.Wait{
+		Host: g.cluster.address, Timeout: g.options.StartupTimeout, Check: g.cluster.reachable, Log: g.log,
+		NotFound: fmt.Sprintf("namespace %s does not exist: create it or choose another with --namespace", g.options.Namespace),
+	}
+	if err := wait.Until(ctx); err != nil {
+		return err //nolint:wrapcheck // says where and what to do
+	}
+	if err := g.index(ctx); err != nil {
 		return err
 	}
-	g.run(ctx, "cache of requests", g.cluster.requests.Start)
-	return g.sync(waiting, g.cluster)
+	g.group.Add(ctx, lifecycle.Part{Name: "cache of requests", Run: lifecycle.Simple(g.cluster.requests.Start)})
+	return g.sync(ctx, g.cluster)
 }

@@ -4,23 +4,38 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"strings"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"kubernaut.ai/internal/auditclient/sink"
 	"kubernaut.ai/internal/auditclient/spool"
-	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/buildinfo"
 	"kubernaut.ai/internal/httpserver"
+	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/flushhttp"
 	"kubernaut.ai/pkg/audit/httpsink"
 )
+
+const program = "kubernaut-signalprocessing"
+
+// The shares of the grace period, in percent, that are reserved for parts that
+// stop late. The controllers, which stop first, have the rest.
+const (
+	storeShare      = 30
+	managementShare = 10
+	// controllersShare is what the controllers may use, less than the rest so
+	// that they also give up their leadership in time.
+	controllersShare = 55
+)
+
+var errCachesNotSynced = errors.New("the caches are not synced")
 
 // App is one SignalProcessing service. Its methods are safe for concurrent
 // use; Run may be called once.
@@ -34,19 +49,19 @@ type App struct {
 	managementURL string // written by Run before ready is closed
 }
 
-// New checks the options and makes an App. It uses no network. The error is a
-// *cli.UsageError that names the flag.
+// New checks the options and makes an App. It does not use the network. An
+// unusable option is a *cli.UsageError that names the flag.
 func New(o Options) (*App, error) {
-	o.complete()
-	if err := o.validate(); err != nil {
+	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	config, err := o.restConfig()
+	config, err := kube.Config(o.RESTConfig, o.Kubeconfig, buildinfo.UserAgent(program))
 	if err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // names the flag
 	}
 	storage, err := sink.New(sink.Options{
-		URL: o.DataStorageURL, TokenFile: o.DataStorageTokenFile, CAFile: o.DataStorageCAFile, UserAgent: userAgent,
+		URL: o.DataStorageURL, TokenFile: o.DataStorageTokenFile, CAFile: o.DataStorageCAFile,
+		UserAgent: buildinfo.UserAgent(program), Log: o.Log,
 	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
@@ -60,8 +75,8 @@ func New(o Options) (*App, error) {
 	}, nil
 }
 
-// Ready is closed once the service serves: its management port answers and it
-// sees the cluster.
+// Ready is closed once the service serves: its management port answers and its
+// caches are synced.
 func (a *App) Ready() <-chan struct{} { return a.ready }
 
 // ManagementURL is the address of probes, metrics and audit flush, valid once
@@ -69,63 +84,51 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 func (a *App) ManagementURL() string { return a.managementURL }
 
 // Run runs the service until ctx ends; then it finishes the steps under way,
-// flushes the audit store and returns nil. It returns an error when the
-// service cannot start, when something that it needs breaks down for good, or
-// when audit events were lost at the end: neither stored in time nor in the spool.
+// flushes the audit store and returns nil. The error says what could not be
+// started, what ended by itself, or what was lost at the end; events that are in
+// the spool are not lost.
 func (a *App) Run(ctx context.Context) error {
-	if err := a.checkAPIServer(ctx); err != nil {
-		return err
+	return lifecycle.Run(ctx, lifecycle.Options{Grace: a.options.Grace, Log: a.options.Log}, a.start) //nolint:wrapcheck // names the part
+}
+
+// start adds the parts. They stop in reverse: the controllers finish their
+// steps, the audit store that they record in is flushed, and the management
+// port answers to the end.
+func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
+	if err := a.registry.Register(buildinfo.Collector()); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
 	}
-	servers, err := a.listen(ctx)
+	ports, err := httpserver.Open(ctx, httpserver.Addresses{Management: a.options.ManagementListen, Profiles: a.options.PprofListen})
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // names the flag
 	}
-	defer servers.close()
+	g.Add(ctx, lifecycle.Part{Name: "ports", Run: lifecycle.OnStop(func(context.Context) error { return ports.Close() })})
 	store, err := a.openStore()
 	if err != nil {
 		return err
 	}
-	controllers, err := a.newManager(ctx, store)
-	if err != nil {
-		return errors.Join(err, a.closeStore(ctx, store))
+	c := newControllers(a, store)
+	for _, part := range httpserver.ManagementParts(ports, a.management(store, c, g), managementShare, a.options.Log) {
+		g.Add(ctx, part)
 	}
-	a.managementURL = "http://" + servers.management.Addr().String()
-	return a.serve(ctx, controllers, store, servers)
-}
-
-// serve runs everything and stops it in order: first the controllers, then
-// the audit store that they record in, last the servers, so that a flush from
-// outside is answered to the end.
-func (a *App) serve(ctx context.Context, controllers manager.Manager, store *audit.Store, servers *servers) error {
-	work, stopWork := context.WithCancel(ctx)
-	defer stopWork()
-	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopServing()
-
-	served := make(chan error, 1)
-	go func() {
-		err := servers.run(serving, a.management(store), a.share(1), a.options.Log)
-		stopWork()
-		served <- err
-	}()
-	go a.announce(work, controllers)
-
-	err := controllers.Start(work)
-	if err != nil {
-		err = fmt.Errorf("controllers: %w", err)
+	g.Add(ctx, lifecycle.Part{Name: "audit store", Share: storeShare, Run: lifecycle.OnStop(func(ctx context.Context) error {
+		defer a.sink.CloseIdleConnections()
+		return spool.Close(ctx, store) //nolint:wrapcheck // says what it did
+	})})
+	if err := a.awaitAPIServer(ctx); err != nil {
+		return err
 	}
-	a.options.Log.Info("stopping")
-	closeErr := a.closeStore(ctx, store)
-	stopServing()
-	return errors.Join(err, closeErr, <-served)
-}
-
-// announce closes ready once the caches are filled.
-func (a *App) announce(ctx context.Context, controllers manager.Manager) {
-	if controllers.GetCache().WaitForCacheSync(ctx) {
-		a.options.Log.Info("ready", zap.String("management", a.managementURL), zap.String("api_server", a.rest.Host))
-		close(a.ready)
+	if err := c.setUp(ctx); err != nil {
+		return err
 	}
+	g.Add(ctx, lifecycle.Part{Name: "controllers", Run: lifecycle.Simple(c.manager.Start)})
+	if !c.manager.GetCache().WaitForCacheSync(ctx) {
+		return errCachesNotSynced
+	}
+	a.managementURL = httpserver.URL(ports.Management, nil)
+	close(a.ready)
+	a.options.Log.Info("ready", zap.String("management", a.managementURL), zap.String("api_server", a.rest.Host))
+	return nil
 }
 
 func (a *App) openStore() (*audit.Store, error) {
@@ -133,7 +136,7 @@ func (a *App) openStore() (*audit.Store, error) {
 		audit.WithClock(a.options.Clock),
 		audit.WithLogger(a.options.Log.Named("audit")),
 		audit.WithRegisterer(a.registry),
-		// A controller has better things to do than to wait: the step is made again later.
+		// A controller does not wait: it makes the step again later.
 		audit.WithFullPolicy(audit.Refuse),
 	)
 	if err != nil {
@@ -142,54 +145,16 @@ func (a *App) openStore() (*audit.Store, error) {
 	return store, nil
 }
 
-func (a *App) closeStore(ctx context.Context, store *audit.Store) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.share(3))
-	defer cancel()
-	return spool.Close(ctx, store) //nolint:wrapcheck // says what it did
+// management is the handler of the management port. controller-runtime keeps
+// its metrics (queues, API calls) in a registry of the process.
+func (a *App) management(store *audit.Store, c *controllers, g *lifecycle.Group) http.Handler {
+	return (&httpserver.Management{
+		Ready:   []httpserver.Check{{Name: "caches", Func: c.synced}, httpserver.NotStopping(g)},
+		Metrics: prometheus.Gatherers{a.registry, metrics.Registry},
+		Flush:   flushhttp.Handler(store),
+		Log:     a.options.Log,
+	}).Handler()
 }
 
-// share divides the grace period: six tenths for the steps under way, three
-// for the audit events, and one for the management port and the profiles.
-func (a *App) share(tenths int) time.Duration {
-	return a.options.Grace * time.Duration(tenths) / 10
-}
-
-func (o *Options) validate() error {
-	if _, err := httpserver.ParseAddress("management-listen", o.ManagementListen); err != nil {
-		return err //nolint:wrapcheck // names the flag
-	}
-	if err := httpserver.CheckProfilesAddress(o.PprofListen); err != nil {
-		return err //nolint:wrapcheck // names the flag
-	}
-	if err := o.Spool.Check(); err != nil {
-		return err //nolint:wrapcheck // names the flag
-	}
-	for _, namespace := range o.WatchNamespaces {
-		if complaints := validation.IsDNS1123Label(namespace); len(complaints) > 0 {
-			return cli.Usagef("--watch-namespace %q: %s", namespace, strings.Join(complaints, ", "))
-		}
-	}
-	for _, d := range []struct {
-		flag  string
-		value time.Duration
-	}{
-		{"retry-backoff", o.RetryBackoff},
-		{"max-retry-backoff", o.MaxRetryBackoff},
-		{"policy-deadline", o.PolicyDeadline},
-		{"startup-timeout", o.StartupTimeout},
-		{"grace", o.Grace},
-	} {
-		if d.value < 0 {
-			return cli.Usagef("--%s %s: must be positive", d.flag, d.value)
-		}
-	}
-	switch {
-	case o.MaxRetryBackoff < o.RetryBackoff:
-		return cli.Usagef("--max-retry-backoff %s: must not be below --retry-backoff %s", o.MaxRetryBackoff, o.RetryBackoff)
-	case o.MaxAttempts < 0 || o.MaxAttempts > math.MaxInt32:
-		return cli.Usagef("--max-attempts %d: must be between 1 and %d", o.MaxAttempts, math.MaxInt32)
-	case o.Concurrency < 0:
-		return cli.Usagef("--concurrency %d: must be positive", o.Concurrency)
-	}
-	return nil
-}
+// controllersGrace bounds how long the controllers finish their steps.
+func (o *Options) controllersGrace() time.Duration { return o.Grace * controllersShare / 100 }

@@ -8,7 +8,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,6 +54,8 @@ func TestUnusableOptionsNameTheFlag(t *testing.T) {
 		"attempts":           {func(o *app.Options) { o.MaxAttempts = -1 }, []string{"--max-attempts"}},
 		"backoff":            {func(o *app.Options) { o.RetryBackoff = -1 }, []string{"--retry-backoff"}},
 		"max backoff":        {func(o *app.Options) { o.RetryBackoff, o.MaxRetryBackoff = time.Minute, time.Second }, []string{"--max-retry-backoff", "1m0s"}},
+		"max attempts":       {func(o *app.Options) { o.MaxAttempts = 1 << 31 }, []string{"--max-attempts", "want 1 to 2147483647"}},
+		"lease's namespace":  {func(o *app.Options) { o.LeaderElectionNamespace = "-" }, []string{"--leader-election-namespace"}},
 		"policy deadline":    {func(o *app.Options) { o.PolicyDeadline = -1 }, []string{"--policy-deadline"}},
 		"concurrency":        {func(o *app.Options) { o.Concurrency = -1 }, []string{"--concurrency"}},
 		"startup timeout":    {func(o *app.Options) { o.StartupTimeout = -1 }, []string{"--startup-timeout"}},
@@ -80,8 +84,11 @@ func TestFlags(t *testing.T) {
 	var o app.Options
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	o.AddFlags(flags)
-	if o.MaxAttempts != app.DefaultMaxAttempts || o.ManagementListen != app.DefaultManagementListen || !o.LeaderElect {
-		t.Errorf("defaults = %+v", o)
+	if err := flags.Parse(nil); err != nil {
+		t.Fatal(err)
+	}
+	if want := app.Defaults(); !reflect.DeepEqual(o, want) || !want.LeaderElect || want.MaxAttempts != 5 || want.Grace != 25*time.Second {
+		t.Errorf("flags give %+v, the defaults are %+v", o, want)
 	}
 	if err := flags.Parse([]string{"--max-attempts=2", "--retry-backoff=50ms", "--watch-namespace=a,b", "--leader-elect=false"}); err != nil {
 		t.Fatal(err)
@@ -128,7 +135,9 @@ func TestAPIServerUnreachable(t *testing.T) {
 	}
 	o := options()
 	o.RESTConfig = &rest.Config{Host: "http://" + address}
-	if err := run(t, o); err == nil || !strings.Contains(err.Error(), address) || !strings.Contains(err.Error(), "--kubeconfig") {
+	o.StartupTimeout = 50 * time.Millisecond
+	if err := run(t, o); err == nil || !strings.Contains(err.Error(), address) || !strings.Contains(err.Error(), "--kubeconfig") ||
+		!strings.Contains(err.Error(), "--startup-timeout 50ms") {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -146,6 +155,44 @@ func TestSpoolThatCannotBeUsed(t *testing.T) {
 	err := run(t, o)
 	if _, ok := errors.AsType[*cli.UsageError](err); !ok || !strings.Contains(err.Error(), "--audit-spool") || !strings.Contains(err.Error(), o.Spool.Dir) {
 		t.Errorf("error = %v, want a usage error that names the flag and the folder", err)
+	}
+}
+
+func TestItWaitsForTheAPIServer(t *testing.T) {
+	t.Parallel()
+	const attempts = 2
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) < attempts {
+			w.WriteHeader(http.StatusServiceUnavailable) // it is starting
+			return
+		}
+		w.WriteHeader(http.StatusNotFound) // ends the wait
+	}))
+	defer server.Close()
+	o := options()
+	o.RESTConfig = &rest.Config{Host: server.URL}
+	if err := run(t, o); err == nil || !strings.Contains(err.Error(), "CustomResourceDefinitions") || asked.Load() != attempts {
+		t.Errorf("asked %d times, error = %v", asked.Load(), err)
+	}
+}
+
+func TestAStopWhileItWaitsIsNoFailure(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		stop()
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer server.Close()
+	o := options()
+	o.RESTConfig = &rest.Config{Host: server.URL}
+	a, err := app.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Run(ctx); err != nil {
+		t.Errorf("error = %v", err)
 	}
 }
 

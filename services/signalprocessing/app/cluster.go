@@ -3,11 +3,10 @@ package app
 import (
 	"context"
 	"fmt"
-	"os"
+	"sync/atomic"
 
 	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -28,29 +27,11 @@ import (
 	"kubernaut.ai/services/signalprocessing/internal/remediationrequest"
 )
 
-const (
-	userAgent = "kubernaut-signalprocessing"
-	leaseName = "signalprocessing.kubernaut.ai"
-)
+const leaseName = "signalprocessing.kubernaut.ai"
 
-// restConfig finds the cluster.
-func (o *Options) restConfig() (*rest.Config, error) {
-	c, err := kube.Config(o.RESTConfig, o.Kubeconfig, userAgent)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the flag
-	}
-	if o.LeaderElect && o.LeaderElectionNamespace == "" {
-		if _, err := os.Stat(kube.PodNamespaceFile); err != nil {
-			return nil, cli.Usagef("--leader-elect outside of a pod needs --leader-election-namespace; a single replica can do with --leader-elect=false")
-		}
-	}
-	return c, nil
-}
-
-// checkAPIServer makes sure that the API server answers, and knows our resources.
-func (a *App) checkAPIServer(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, a.options.StartupTimeout)
-	defer cancel()
+// awaitAPIServer waits until the API server answers, and checks that it serves
+// our resources.
+func (a *App) awaitAPIServer(ctx context.Context) error {
 	c := rest.CopyConfig(a.rest)
 	c.GroupVersion = &schema.GroupVersion{}
 	c.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
@@ -58,25 +39,53 @@ func (a *App) checkAPIServer(ctx context.Context) error {
 	if err != nil {
 		return cli.Usagef("--kubeconfig: %w", err)
 	}
-	err = raw.Get().AbsPath("/apis/" + v1alpha1.GroupVersion.String()).MaxRetries(0).Do(ctx).Error()
-	switch {
-	case apierrors.IsNotFound(err):
-		return fmt.Errorf("API server %s does not know %s: install the CustomResourceDefinitions first", a.rest.Host, v1alpha1.GroupVersion)
-	case err != nil:
-		return fmt.Errorf("API server %s cannot be used, see --kubeconfig: %w", a.rest.Host, err)
+	return kube.Wait{ //nolint:wrapcheck // says where and what to do
+		Host: a.rest.Host, Timeout: a.options.StartupTimeout, Log: a.options.Log,
+		Check: func(ctx context.Context) error {
+			return raw.Get().AbsPath("/apis/" + v1alpha1.GroupVersion.String()).MaxRetries(0).Do(ctx).Error()
+		},
+		NotFound: fmt.Sprintf("%s is not served: install the CustomResourceDefinitions first", v1alpha1.GroupVersion),
+	}.Until(ctx)
+}
+
+// controllers are the manager with both controllers, and the informers of its
+// caches.
+type controllers struct {
+	app   *App
+	store *audit.Store
+
+	manager   manager.Manager                  // written by setUp
+	informers atomic.Pointer[[]cache.Informer] // written by setUp
+}
+
+func newControllers(a *App, store *audit.Store) *controllers {
+	return &controllers{app: a, store: store}
+}
+
+// synced holds while the caches are.
+func (c *controllers) synced(context.Context) error {
+	informers := c.informers.Load()
+	if informers == nil {
+		return errCachesNotSynced
+	}
+	for _, i := range *informers {
+		if !i.HasSynced() || i.IsStopped() {
+			return errCachesNotSynced
+		}
 	}
 	return nil
 }
 
-// newManager makes the manager with both controllers.
-func (a *App) newManager(ctx context.Context, store *audit.Store) (manager.Manager, error) {
+// setUp makes the manager.
+func (c *controllers) setUp(ctx context.Context) error {
+	a := c.app
 	types, err := kube.Scheme()
 	if err != nil {
-		return nil, fmt.Errorf("set up controllers: %w", err)
+		return fmt.Errorf("set up controllers: %w", err)
 	}
 	skipNameValidation := true
-	workGrace := a.share(6)
-	m, err := manager.New(a.rest, manager.Options{
+	grace := a.options.controllersGrace()
+	c.manager, err = manager.New(a.rest, manager.Options{
 		Scheme:                        types,
 		Logger:                        zapr.NewLogger(quiet(a.options.Log.Named("controller"))),
 		Metrics:                       metricsserver.Options{BindAddress: "0"},
@@ -86,7 +95,7 @@ func (a *App) newManager(ctx context.Context, store *audit.Store) (manager.Manag
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       a.options.LeaderElectionNamespace,
 		LeaderElectionReleaseOnCancel: true,
-		GracefulShutdownTimeout:       &workGrace,
+		GracefulShutdownTimeout:       &grace,
 		Controller: config.Controller{
 			// Several services may run in one process.
 			SkipNameValidation: &skipNameValidation,
@@ -94,15 +103,19 @@ func (a *App) newManager(ctx context.Context, store *audit.Store) (manager.Manag
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("set up controllers: %w", err)
+		return fmt.Errorf("set up controllers: %w", err)
 	}
+	var informers []cache.Informer
 	for _, object := range []client.Object{&v1alpha1.RemediationRequest{}, &v1alpha1.SignalProcessing{}} {
-		// Asked for now, the caches are filled on replicas that are not the leader, too.
-		if _, err := m.GetCache().GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
-			return nil, fmt.Errorf("set up cache: %w", err)
+		// Asked for here, the caches are filled on replicas that are not the leader, too.
+		informer, err := c.manager.GetCache().GetInformer(ctx, object, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("set up cache: %w", err)
 		}
+		informers = append(informers, informer)
 	}
-	return m, a.register(ctx, m, store)
+	c.informers.Store(&informers)
+	return a.register(ctx, c.manager, c.store)
 }
 
 func (a *App) register(ctx context.Context, m manager.Manager, store *audit.Store) error {
@@ -155,8 +168,8 @@ func (a *App) register(ctx context.Context, m manager.Manager, store *audit.Stor
 	return processor.Register(m) //nolint:wrapcheck // of this module
 }
 
-// quiet keeps controller-runtime's progress reports for those who debug; its
-// errors stay.
+// quiet drops controller-runtime's progress reports, unless debug messages are
+// logged; its errors stay.
 func quiet(log *zap.Logger) *zap.Logger {
 	if log.Core().Enabled(zap.DebugLevel) {
 		return log
@@ -175,8 +188,7 @@ func (a *App) namespaces() map[string]cache.Config {
 	return watched
 }
 
-// slim keeps in the caches what the controllers look at there; the large rest
-// they read live.
+// slim removes from cached objects what the controllers read live.
 func slim(object any) (any, error) {
 	switch o := object.(type) {
 	case *v1alpha1.RemediationRequest:

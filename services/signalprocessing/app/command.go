@@ -9,8 +9,8 @@ import (
 	"kubernaut.ai/internal/lifecycle"
 )
 
-// Command is the command line of the program. It configures the whole
-// process's Kubernetes logging.
+// Command is the command line of the program. It configures the Kubernetes
+// logging of the whole process.
 func Command() *cobra.Command {
 	root := cli.Group(&cobra.Command{Use: "signalprocessing", Short: "Enriches and classifies the signals of RemediationRequests"})
 	var options Options

@@ -1,4 +1,3 @@
-// Package app is the SignalProcessing service as a value: New checks its
-// options, Run runs it until its context ends. Programs and tests run as many
-// of them in one process as they like.
+// Package app is SignalProcessing as a program that can be embedded. Several may
+// run in one process.
 package app

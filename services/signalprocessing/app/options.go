@@ -1,7 +1,8 @@
 package app
 
 import (
-	"cmp"
+	"math"
+	"os"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -12,107 +13,122 @@ import (
 	"kubernaut.ai/internal/auditclient/sink"
 	"kubernaut.ai/internal/auditclient/spool"
 	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/httpserver"
+	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/services/signalprocessing/internal/classify"
 )
 
-// The defaults of Options.
-const (
-	DefaultManagementListen = "127.0.0.1:9092"
-	DefaultMaxAttempts      = 5
-	DefaultRetryBackoff     = time.Second
-	DefaultMaxRetryBackoff  = 30 * time.Second
-	DefaultConcurrency      = 4
-	DefaultStartupTimeout   = 15 * time.Second
-	DefaultGrace            = 25 * time.Second
-)
+// maxRetryBackoff is the default of MaxRetryBackoff, unless RetryBackoff is longer.
+const maxRetryBackoff = 30 * time.Second
 
-// Options of an App. A field that is unset has the default that its comment
-// names; an unusable one makes New fail.
+// Options of an App. The zero value of a field stands for its default, which
+// Defaults returns, with two exceptions: DataStorageURL has none and is
+// required, and LeaderElect is what it says.
 type Options struct {
-	// DataStorageURL is where audit events go, for example "http://127.0.0.1:8080". Required.
+	// DataStorageURL is the base URL of DataStorage, which gets the audit events.
 	DataStorageURL string
-	// DataStorageTokenFile holds the bearer token for DataStorage and is read
-	// again for each write; no token is sent where it is empty.
+	// DataStorageTokenFile holds the bearer token for DataStorage. It is read
+	// for each write. Empty means that no token is sent.
 	DataStorageTokenFile string
-	// DataStorageCAFile holds the authorities that DataStorage's certificate must
-	// come from and is read again for each connection; the system's where it is empty.
+	// DataStorageCAFile holds the authorities that may have signed DataStorage's
+	// certificate. It is read for each connection. Empty means the system's.
 	DataStorageCAFile string
-	// Spool keeps accepted events on disk: with it a status' events survive the
-	// death of the service, without it they do not.
+	// Spool is the audit store's spool on disk: with one, the events of a status
+	// survive the process.
 	Spool spool.Flags
 
-	// ManagementListen is the address of probes, metrics and audit flush; DefaultManagementListen.
+	// ManagementListen is host:port of probes, metrics and audit flush; port 0
+	// picks a free one.
 	ManagementListen string
-	// PprofListen is the loopback address of pprof; off where it is empty.
+	// PprofListen is the loopback host:port of profiles; none if it is empty.
 	PprofListen string
 
-	// Kubeconfig names a kubeconfig file; the pod's service account where it is empty.
+	// Kubeconfig is the path of a kubeconfig file; empty means the pod's service
+	// account. RESTConfig takes precedence.
 	Kubeconfig string
-	// RESTConfig, for programs that embed the service, goes before Kubeconfig.
 	RESTConfig *rest.Config
-	// WatchNamespaces limits the service to these namespaces; all of them where it is empty.
+	// WatchNamespaces limits the service to these namespaces; empty means all.
 	WatchNamespaces []string
 
-	// LeaderElect lets one replica work at a time.
+	// LeaderElect lets only one replica work; the default of the flag is true.
 	LeaderElect bool
-	// LeaderElectionNamespace is where the lease lies; the pod's own where it is empty.
+	// LeaderElectionNamespace is the namespace of the lease; empty means the pod's.
 	LeaderElectionNamespace string
 
-	// MaxAttempts is how often enrichment is tried; DefaultMaxAttempts.
+	// MaxAttempts bounds the attempts to enrich a signal.
 	MaxAttempts int
-	// RetryBackoff is the wait after the first failed attempt, which doubles
-	// up to MaxRetryBackoff; DefaultRetryBackoff and DefaultMaxRetryBackoff.
+	// RetryBackoff is the wait after the first failed attempt. It doubles up to
+	// MaxRetryBackoff; 0 means 30 seconds, or RetryBackoff if that is longer.
 	RetryBackoff, MaxRetryBackoff time.Duration
-	// PolicyDeadline bounds one decision; classify.DefaultDeadline.
+	// PolicyDeadline bounds one policy decision.
 	PolicyDeadline time.Duration
-	// Concurrency is how many resources of a kind are handled at the same time; DefaultConcurrency.
+	// Concurrency bounds the resources of a kind that are processed concurrently.
 	Concurrency int
 
-	// StartupTimeout bounds the wait for the API server at start; DefaultStartupTimeout.
+	// StartupTimeout bounds the wait for the API server at start.
 	StartupTimeout time.Duration
-	// Grace bounds a graceful stop; DefaultGrace.
+	// Grace bounds a graceful stop.
 	Grace time.Duration
 
-	// Log is where the service logs; nowhere where it is nil.
+	// Log gets the service's state changes; nil discards them.
 	Log *zap.Logger
-	// Clock is the wall clock where it is nil.
+	// Clock is the real one if it is nil.
 	Clock clock.WithTicker
 }
 
-// AddFlags registers a flag for each option, with the option's default.
-func (o *Options) AddFlags(flags *pflag.FlagSet) {
-	o.complete()
-	sink.AddFlags(flags, &o.DataStorageURL, &o.DataStorageTokenFile, &o.DataStorageCAFile)
-	o.Spool.AddTo(flags)
-	flags.StringVar(&o.ManagementListen, "management-listen", o.ManagementListen, "host:port of probes, metrics and the audit flush")
-	flags.StringVar(&o.PprofListen, "pprof-listen", o.PprofListen, "loopback host:port of net/http/pprof; empty: off")
-	flags.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "kubeconfig file; empty: the service account of the pod")
-	flags.StringSliceVar(&o.WatchNamespaces, "watch-namespace", o.WatchNamespaces, "namespace to work in, may be repeated; none: all")
-	flags.BoolVar(&o.LeaderElect, "leader-elect", true, "let one replica work at a time")
-	flags.StringVar(&o.LeaderElectionNamespace, "leader-election-namespace", o.LeaderElectionNamespace, "namespace of the leader's lease; the pod's own where empty")
-	flags.Var(cli.PositiveInt(&o.MaxAttempts), "max-attempts", "how often enrichment is tried before processing fails")
-	flags.Var(cli.PositiveDuration(&o.RetryBackoff), "retry-backoff", "wait after the first failed attempt; it doubles with each")
-	flags.Var(cli.PositiveDuration(&o.MaxRetryBackoff), "max-retry-backoff", "longest wait between attempts")
-	flags.Var(cli.PositiveDuration(&o.PolicyDeadline), "policy-deadline", "how long one policy decision may take")
-	flags.Var(cli.PositiveInt(&o.Concurrency), "concurrency", "how many resources of a kind are handled at the same time")
-	flags.Var(cli.PositiveDuration(&o.StartupTimeout), "startup-timeout", "how long to wait for the API server at start")
-	flags.Var(cli.PositiveDuration(&o.Grace), "grace", "time for a graceful stop")
+// flags declares the options.
+func (o *Options) flags() *cli.Flags {
+	var f cli.Flags
+	sink.Declare(&f, &o.DataStorageURL, &o.DataStorageTokenFile, &o.DataStorageCAFile)
+	o.Spool.Declare(&f)
+	httpserver.DeclareManagement(&f, &o.ManagementListen, "127.0.0.1:9092", &o.PprofListen)
+	f.String(&o.Kubeconfig, "kubeconfig", "", "kubeconfig file; none: the pod's service account")
+	f.Strings(&o.WatchNamespaces, "watch-namespace", "namespace to work in, may be repeated; none: all", cli.Check(kube.CheckNamespace))
+	f.Bool(&o.LeaderElect, "leader-elect", true, "let only one replica work")
+	f.String(&o.LeaderElectionNamespace, "leader-election-namespace", "", "namespace of the leader election lease; none: the pod's",
+		cli.Check(kube.CheckNamespace))
+	f.Int(&o.MaxAttempts, "max-attempts", 5, "attempts to enrich a signal before processing fails", cli.AtMost(math.MaxInt32))
+	f.Duration(&o.RetryBackoff, "retry-backoff", time.Second, "wait after the first failed attempt; doubles with each attempt")
+	f.Duration(&o.MaxRetryBackoff, "max-retry-backoff", 0, "longest wait between attempts", cli.Derived("30s, or --retry-backoff if longer"))
+	f.Duration(&o.PolicyDeadline, "policy-deadline", classify.DefaultDeadline, "time limit of one policy decision")
+	f.Int(&o.Concurrency, "concurrency", 4, "bound on resources of a kind that are processed concurrently")
+	f.Duration(&o.StartupTimeout, "startup-timeout", 30*time.Second, "how long to wait for the API server at start")
+	f.Duration(&o.Grace, "grace", 25*time.Second, "time limit of a graceful stop, all parts together")
+	return &f
 }
 
-// complete puts the defaults in the place of unset values.
-func (o *Options) complete() {
-	o.ManagementListen = cmp.Or(o.ManagementListen, DefaultManagementListen)
-	o.MaxAttempts = cmp.Or(o.MaxAttempts, DefaultMaxAttempts)
-	o.RetryBackoff = cmp.Or(o.RetryBackoff, DefaultRetryBackoff)
-	o.MaxRetryBackoff = cmp.Or(o.MaxRetryBackoff, max(DefaultMaxRetryBackoff, o.RetryBackoff))
-	o.PolicyDeadline = cmp.Or(o.PolicyDeadline, classify.DefaultDeadline)
-	o.Concurrency = cmp.Or(o.Concurrency, DefaultConcurrency)
-	o.StartupTimeout = cmp.Or(o.StartupTimeout, DefaultStartupTimeout)
-	o.Grace = cmp.Or(o.Grace, DefaultGrace)
+// Defaults returns the default of every option that has one.
+func Defaults() Options {
+	var o Options
+	o.flags().SetDefaults()
+	return o
+}
+
+// AddFlags registers the flags of the options, with their defaults.
+func (o *Options) AddFlags(flags *pflag.FlagSet) { o.flags().AddTo(flags) }
+
+// complete sets unset options to their defaults and checks all of them. The
+// error is a *cli.UsageError that names the flag.
+func (o *Options) complete() error {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
+	if err := o.flags().Complete(); err != nil {
+		return err //nolint:wrapcheck // names the flag
+	}
+	if o.MaxRetryBackoff == 0 {
+		o.MaxRetryBackoff = max(maxRetryBackoff, o.RetryBackoff)
+	}
+	if o.MaxRetryBackoff < o.RetryBackoff {
+		return cli.Usagef("--max-retry-backoff %s: want at least --retry-backoff (%s)", o.MaxRetryBackoff, o.RetryBackoff)
+	}
+	if o.LeaderElect && o.LeaderElectionNamespace == "" {
+		if _, err := os.Stat(kube.PodNamespaceFile); err != nil {
+			return cli.Usagef("--leader-elect outside of a pod needs --leader-election-namespace; a single replica needs no election: --leader-elect=false")
+		}
+	}
+	return nil
 }

@@ -1,5 +1,5 @@
-// Package database opens the pool of connections to PostgreSQL, and says
-// clearly why it cannot.
+// Package database opens the pool of connections to PostgreSQL, and explains why
+// it cannot.
 package database
 
 import (
@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/lifecycle"
 )
 
 const (
@@ -26,31 +27,19 @@ const (
 
 // The bounds of a pool's size.
 const (
-	minConnections = 2
-	maxConnections = 10_000
+	MinConnections = 2
+	MaxConnections = 10_000
 )
 
-// Config says which database to use and how many connections.
-type Config struct {
-	// URL in the form that libpq takes, postgres://user@host/database or key=value.
-	URL string
-	// MaxConnections of the pool, and how many of them stay open when idle.
-	MaxConnections, IdleConnections int
-}
-
-// Parse checks the configuration without going to the network. Errors are
-// service.UsageErrors that never show the URL, which may hold a password.
-func (c Config) Parse() (*pgxpool.Config, error) {
-	config, err := ParseURL(c.URL)
-	switch {
-	case err != nil:
+// Parse makes the configuration of a pool without going to the network. The URL
+// is in the form that libpq takes, postgres://user@host/database or key=value.
+// Errors are cli.UsageErrors that never show the URL, which may hold a password.
+func Parse(url string, connections int) (*pgxpool.Config, error) {
+	config, err := ParseURL(url)
+	if err != nil {
 		return nil, err
-	case c.MaxConnections < minConnections || c.MaxConnections > maxConnections:
-		return nil, cli.Usagef("--database-max-connections %d: want %d to %d", c.MaxConnections, minConnections, maxConnections)
-	case c.IdleConnections < 1 || c.IdleConnections > c.MaxConnections:
-		return nil, cli.Usagef("--database-idle-connections %d: want 1 to --database-max-connections (%d)", c.IdleConnections, c.MaxConnections)
 	}
-	config.MaxConns = int32(c.MaxConnections)
+	config.MaxConns = int32(min(connections, MaxConnections)) //nolint:gosec // bounded
 	config.PingTimeout = pingTimeout
 	config.AfterConnect = raiseDurability
 	return config, nil
@@ -86,10 +75,10 @@ func raiseDurability(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// Open makes the pool, waits until the database answers, and checks that it has
-// room for it.
-func Open(ctx context.Context, config *pgxpool.Config, idle int, wait Wait) (*pgxpool.Pool, error) {
-	limit := &idleLimit{most: int32(idle)} //nolint:gosec // bounded by Parse
+// Open makes the pool, waits until the database answers, and checks that the
+// server allows as many connections. At most idle of them stay open unused.
+func Open(ctx context.Context, config *pgxpool.Config, idle int, wait lifecycle.Wait) (*pgxpool.Pool, error) {
+	limit := &idleLimit{most: int32(min(idle, MaxConnections))} //nolint:gosec // bounded
 	config = config.Copy()
 	config.AfterRelease = limit.keep
 	pool, err := pgxpool.NewWithConfig(ctx, config)
@@ -97,7 +86,8 @@ func Open(ctx context.Context, config *pgxpool.Config, idle int, wait Wait) (*pg
 		return nil, fmt.Errorf("open database pool: %w", err)
 	}
 	limit.pool.Store(pool)
-	err = wait.For(ctx, func(ctx context.Context) error {
+	wait.Transient = Transient
+	err = wait.Until(ctx, func(ctx context.Context) error {
 		if err := check(ctx, pool); err != nil {
 			return Explain(config.ConnConfig, err)
 		}
@@ -105,7 +95,7 @@ func Open(ctx context.Context, config *pgxpool.Config, idle int, wait Wait) (*pg
 	})
 	if err != nil {
 		pool.Close()
-		return nil, err
+		return nil, err //nolint:wrapcheck // says where and what to do
 	}
 	return pool, nil
 }
@@ -116,13 +106,23 @@ func check(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := pool.QueryRow(ctx, query).Scan(&most, &reserved); err != nil {
 		return fmt.Errorf("read max_connections: %w", err)
 	}
-	if room := most - reserved; pool.Config().MaxConns > room {
-		return &cli.UsageError{Err: fmt.Errorf(
-			"--database-max-connections %d is more than the server has room for (max_connections %d, of which %d are reserved): lower it to %d or less, or raise the server's max_connections",
-			pool.Config().MaxConns, most, reserved, room)}
+	if available := most - reserved; pool.Config().MaxConns > available {
+		return cli.Usagef(
+			"--database-max-connections %d is more than the server allows (max_connections %d, of which %d are reserved): lower it to %d or less, or raise the server's max_connections",
+			pool.Config().MaxConns, most, reserved, available)
 	}
 	return nil
 }
+
+// refusedError is an error of the server in words for the operator.
+type refusedError struct {
+	cause *pgconn.PgError
+	text  string
+}
+
+func (e *refusedError) Error() string { return e.text }
+
+func (e *refusedError) Unwrap() error { return e.cause }
 
 // Explain adds to a connection's error where it was going; it never shows the password.
 func Explain(config *pgx.ConnConfig, err error) error {
@@ -132,7 +132,10 @@ func Explain(config *pgx.ConnConfig, err error) error {
 	address := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
 	where := fmt.Sprintf("database %q on %s as user %q", config.Database, address, config.User)
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return fmt.Errorf("%s: refused: %s (SQLSTATE %s): check --database-url, and that the database and the user exist", where, refused.Message, refused.Code)
+		return &refusedError{
+			cause: refused,
+			text:  fmt.Sprintf("%s: refused: %s (SQLSTATE %s): check --database-url, and that the database and the user exist", where, refused.Message, refused.Code),
+		}
 	}
 	if connect, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return fmt.Errorf("%s: unreachable: %w: check --database-url, and that PostgreSQL runs and listens there", where, cause(connect))

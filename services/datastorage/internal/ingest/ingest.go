@@ -128,11 +128,15 @@ func New(pool *pgxpool.Pool, o Options) (*Writer, error) {
 	return &Writer{pool: pool, options: o, queue: newQueue(o.QueueEvents, o.QueueBytes)}, nil
 }
 
-// Run writes until ctx ends, then stores what was admitted and returns.
-func (w *Writer) Run(ctx context.Context) error {
+// Run writes until ctx ends, then stores what was admitted and returns. What is
+// not stored when grace, which is asked once ctx has ended, is over is cut off:
+// its callers get an *UnavailableError, and Run returns an error.
+func (w *Writer) Run(ctx context.Context, grace func() time.Duration) error {
 	defer context.AfterFunc(ctx, w.queue.close)()
-	// What was admitted is finished after ctx ended; each transaction is bounded.
-	work := context.WithoutCancel(ctx)
+	// What was admitted is finished after ctx has ended; each transaction is bounded.
+	work, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace(), cut) })()
 	var writers sync.WaitGroup
 	for range w.options.Writers {
 		writers.Go(func() {
@@ -147,6 +151,9 @@ func (w *Writer) Run(ctx context.Context) error {
 		})
 	}
 	writers.Wait()
+	if work.Err() != nil {
+		return errors.New("ingest: transactions were cut off at the end of the grace period")
+	}
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package main
+package app_test
 
 import (
 	"bytes"
@@ -6,25 +6,26 @@ import (
 	"testing"
 
 	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/services/datastorage/app"
 )
 
 func TestUnusableCommandLines(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		"needs a command":               {},
-		`unknown command "fly"`:         {"fly"},
-		"unknown flag: --colour":        {"serve", "--colour", "red"},
-		"takes no arguments":            {"serve", "now"},
-		"--database-url is required":    {"serve"},
-		"--log-level \"loud\"":          {"serve", "--log-level", "loud"},
-		"want more than 0":              {"serve", "--writers", "0"},
-		"no such file":                  {"serve", "--config", "/nowhere.yaml"},
-		`unknown command "down"`:        {"migrate", "down"},
-		"schema status: --database-url": {"migrate", "status"},
-		"migrate: --database-url":       {"migrate", "up"},
+		"needs a command":                     {},
+		`unknown command "fly"`:               {"fly"},
+		"unknown flag: --colour":              {"serve", "--colour", "red"},
+		"takes no arguments":                  {"serve", "now"},
+		"--database-url is required":          {"serve"},
+		"want debug, info, warn or error":     {"serve", "--log-level", "loud"},
+		`"0" for "--writers" flag: want 1 to`: {"serve", "--writers", "0"},
+		"no such file":                        {"serve", "--config", "/nowhere.yaml"},
+		`unknown command "down"`:              {"migrate", "down"},
+		"schema status: --database-url":       {"migrate", "status"},
+		"migrate: --database-url":             {"migrate", "up"},
 	} {
 		var stderr bytes.Buffer
-		c := root()
+		c := app.Command()
 		c.SetOut(&stderr)
 		c.SetErr(&stderr)
 		if code := cli.Execute(t.Context(), c, args, &stderr); code != cli.ExitUsage {
@@ -40,7 +41,7 @@ func TestUnreachableDatabaseFailsWithOneLine(t *testing.T) {
 	t.Parallel()
 	var stderr bytes.Buffer
 	args := []string{"migrate", "status", "--database-url", "postgres://alice:secret@127.0.0.1:1/audit?sslmode=disable"}
-	if code := cli.Execute(t.Context(), root(), args, &stderr); code != cli.ExitFailed {
+	if code := cli.Execute(t.Context(), app.Command(), args, &stderr); code != cli.ExitFailed {
 		t.Errorf("exit code %d", code)
 	}
 	if text := stderr.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "unreachable") || strings.Contains(text, "secret") {
@@ -51,14 +52,14 @@ func TestUnreachableDatabaseFailsWithOneLine(t *testing.T) {
 func TestMigrationSaysThatItWaitsForTheDatabase(t *testing.T) {
 	t.Parallel()
 	var stderr bytes.Buffer
-	c := root()
+	c := app.Command()
 	c.SetErr(&stderr)
-	args := []string{"migrate", "up", "--startup-timeout", "10ms", "--database-url", "postgres://alice:secret@127.0.0.1:1/audit?sslmode=disable"}
+	args := []string{"migrate", "up", "--startup-timeout", "300ms", "--database-url", "postgres://alice:secret@127.0.0.1:1/audit?sslmode=disable"}
 	if code := cli.Execute(t.Context(), c, args, &stderr); code != cli.ExitFailed {
 		t.Errorf("exit code %d", code)
 	}
 	said, failed, _ := strings.Cut(stderr.String(), "\n")
-	if !strings.HasPrefix(said, `waiting up to 10ms for the database: database "audit" on 127.0.0.1:1 as user "alice": unreachable: `) {
+	if !strings.HasPrefix(said, `waiting up to 300ms for the database: database "audit" on 127.0.0.1:1 as user "alice": unreachable: `) {
 		t.Errorf("said %q", said)
 	}
 	if !strings.Contains(failed, "unreachable") || !strings.Contains(failed, "--startup-timeout") || strings.Contains(said+failed, "secret") {

@@ -1,0 +1,63 @@
+package cli_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"kubernaut.ai/internal/buildinfo"
+	"kubernaut.ai/internal/cli"
+)
+
+// execute runs the program of the other tests, and returns its output too.
+func execute(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	p := newProgram()
+	var out, complaints bytes.Buffer
+	p.root.SetOut(&out)
+	p.root.SetErr(&complaints)
+	code = cli.Execute(t.Context(), p.root, args, &complaints)
+	return code, out.String(), complaints.String()
+}
+
+func TestEveryProgramHasAVersion(t *testing.T) {
+	t.Parallel()
+	code, out, _ := execute(t, "--version")
+	if want := "program " + buildinfo.Get().String() + "\n"; code != cli.ExitOK || out != want {
+		t.Errorf("exit code %d, output %q, want %q", code, out, want)
+	}
+}
+
+func TestTheUsageOfAGroupNamesACommand(t *testing.T) {
+	t.Parallel()
+	code, _, complaints := execute(t)
+	if code != cli.ExitUsage || !strings.HasPrefix(complaints, "Usage:\n  program COMMAND\n\nAvailable Commands:\n") || !strings.HasSuffix(complaints, "program: program needs a command\n") {
+		t.Errorf("exit code %d, message %q", code, complaints)
+	}
+	code, out, _ := execute(t, "serve", "--help")
+	if code != cli.ExitOK || !strings.Contains(out, "program serve [flags]") || !strings.Contains(out, "size of the program [$PROGRAM_SIZE] (default 1)") {
+		t.Errorf("exit code %d, help %q", code, out)
+	}
+}
+
+func TestShellsCompleteValues(t *testing.T) {
+	t.Parallel()
+	code, out, _ := execute(t, "__complete", "serve", "--color", "")
+	if code != cli.ExitOK || !strings.HasPrefix(out, "red\nblue\n:4\n") {
+		t.Errorf("exit code %d, completions %q", code, out)
+	}
+}
+
+func TestAReportedErrorIsNotPrintedAgain(t *testing.T) {
+	t.Parallel()
+	c := &cobra.Command{Use: "program", RunE: func(*cobra.Command, []string) error {
+		return &cli.ReportedError{Code: 3, Err: errors.New("as the user was told")}
+	}}
+	var out strings.Builder
+	if code := cli.Execute(t.Context(), c, nil, &out); code != 3 || out.String() != "" {
+		t.Errorf("exit code %d, message %q", code, out.String())
+	}
+}

@@ -1,0 +1,161 @@
+package cli_test
+
+import (
+	"errors"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"kubernaut.ai/internal/cli"
+)
+
+// settings are options of every type.
+type settings struct {
+	Address    string
+	Namespaces []string
+	Loud       bool
+	Count      int
+	Few        int
+	Bytes      int64
+	Rate       float32
+	Wait       time.Duration
+	MaxWait    time.Duration
+}
+
+func (s *settings) flags() *cli.Flags {
+	var f cli.Flags
+	f.String(&s.Address, "address", "here:1", "host:port", cli.Check(func(value string) error {
+		if !strings.Contains(value, ":") {
+			return errors.New("want host:port")
+		}
+		return nil
+	}))
+	f.Strings(&s.Namespaces, "namespace", "namespace, may be repeated", cli.Check(func(value string) error {
+		if value == "-" {
+			return errors.New("want a name")
+		}
+		return nil
+	}))
+	f.Bool(&s.Loud, "loud", true, "be loud")
+	f.Int(&s.Count, "count", 7, "how many")
+	f.Int(&s.Few, "few", 2, "how few", cli.AtMost(9))
+	f.Int64(&s.Bytes, "bytes", 1<<40, "how large", cli.AtLeast(1024))
+	f.Float32(&s.Rate, "rate", 2.5, "how fast")
+	f.Duration(&s.Wait, "wait", time.Minute, "how long")
+	f.Duration(&s.MaxWait, "max-wait", 0, "how long at most", cli.Derived("1m, or --wait where that is longer"))
+	return &f
+}
+
+func defaults() settings {
+	return settings{Address: "here:1", Loud: true, Count: 7, Few: 2, Bytes: 1 << 40, Rate: 2.5, Wait: time.Minute}
+}
+
+func TestAnEmptyCommandLineAndSetDefaultsGiveTheDefaults(t *testing.T) {
+	t.Parallel()
+	var parsed, set settings
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	parsed.flags().AddTo(flags)
+	if err := flags.Parse(nil); err != nil {
+		t.Fatal(err)
+	}
+	set.flags().SetDefaults()
+	if want := defaults(); !reflect.DeepEqual(parsed, want) || !reflect.DeepEqual(set, want) {
+		t.Errorf("parsed %+v, set %+v, want %+v", parsed, set, want)
+	}
+	usages := flags.FlagUsages()
+	for _, part := range []string{
+		"--wait duration", "how long (default 1m0s)", "--count int", "(default 7)", `(default "here:1")`, "--loud", "(default true)",
+		"(default 1m, or --wait where that is longer)",
+	} {
+		if !strings.Contains(usages, part) {
+			t.Errorf("help does not say %q:\n%s", part, usages)
+		}
+	}
+}
+
+func TestFlagsAreParsed(t *testing.T) {
+	t.Parallel()
+	var s settings
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	s.flags().AddTo(flags)
+	err := flags.Parse([]string{
+		"--address=there:2", "--namespace=a,b", "--namespace=c", "--loud=false", "--count=1", "--few=9", "--bytes=1024", "--rate=.5", "--wait=1h", "--max-wait=2h",
+	})
+	want := settings{
+		Address: "there:2", Namespaces: []string{"a", "b", "c"}, Count: 1, Few: 9, Bytes: 1024, Rate: .5, Wait: time.Hour, MaxWait: 2 * time.Hour,
+	}
+	if err != nil || !reflect.DeepEqual(s, want) {
+		t.Errorf("parsed %+v, error %v, want %+v", s, err, want)
+	}
+}
+
+func TestUnusableValuesAreRefusedByTheCommandLineAndByComplete(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		argument string // empty: cannot be said
+		change   func(*settings)
+		flag     string
+		want     string
+	}{
+		"zero":             {"--count=0", nil, "--count", "want at least 1"},
+		"negative":         {"--count=-1", func(s *settings) { s.Count = -1 }, "--count", "want at least 1"},
+		"no number":        {"--count=x", nil, "--count", "want a whole number"},
+		"a fraction":       {"--count=1.5", nil, "--count", "want a whole number"},
+		"too large":        {"--count=99999999999999999999", nil, "--count", "want a whole number"},
+		"above the bound":  {"--few=10", func(s *settings) { s.Few = 10 }, "--few", "want 1 to 9"},
+		"zero of bounds":   {"--few=0", nil, "--few", "want 1 to 9"},
+		"below the bound":  {"--bytes=1023", func(s *settings) { s.Bytes = 1023 }, "--bytes", "want at least 1024"},
+		"no rate":          {"--rate=0", nil, "--rate", "want more than 0"},
+		"not a number":     {"--rate=NaN", func(s *settings) { s.Rate = float32(math.NaN()) }, "--rate", "want more than 0"},
+		"no rate at all":   {"--rate=x", nil, "--rate", "want a number"},
+		"no time":          {"--wait=0s", nil, "--wait", "want more than 0"},
+		"negative time":    {"--wait=-1s", func(s *settings) { s.Wait = -1 }, "--wait", "want more than 0"},
+		"no unit":          {"--wait=5", nil, "--wait", "want a duration, as in 1m30s"},
+		"zero of derived":  {"--max-wait=0s", nil, "--max-wait", "want more than 0"},
+		"negative derived": {"--max-wait=-1s", func(s *settings) { s.MaxWait = -1 }, "--max-wait", "want more than 0"},
+		"text":             {"--address=there", func(s *settings) { s.Address = "there" }, "--address", "want host:port"},
+		"empty text":       {"--address=", nil, "--address", "not empty"},
+		"one of a list":    {"", func(s *settings) { s.Namespaces = []string{"a", "-"} }, "--namespace", "want a name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if test.argument != "" {
+				var s settings
+				flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+				s.flags().AddTo(flags)
+				if err := flags.Parse([]string{test.argument}); err == nil || !strings.Contains(err.Error(), test.flag) || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("%s: error %v, want %s and %q", test.argument, err, test.flag, test.want)
+				}
+				if !reflect.DeepEqual(s, defaults()) {
+					t.Errorf("%s: a refused value changed the options to %+v", test.argument, s)
+				}
+			}
+			if test.change == nil {
+				return
+			}
+			var s settings
+			test.change(&s)
+			err := s.flags().Complete()
+			if _, ok := errors.AsType[*cli.UsageError](err); !ok || !strings.Contains(err.Error(), test.flag) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want a usage error with %s and %q", err, test.flag, test.want)
+			}
+		})
+	}
+}
+
+func TestCompleteFillsWhatIsUnset(t *testing.T) {
+	t.Parallel()
+	s := settings{Count: 3, Namespaces: []string{"a"}}
+	if err := s.flags().Complete(); err != nil {
+		t.Fatal(err)
+	}
+	want := defaults()
+	want.Count, want.Namespaces, want.Loud = 3, []string{"a"}, false // a switch has no unset value
+	if !reflect.DeepEqual(s, want) {
+		t.Errorf("completed to %+v, want %+v", s, want)
+	}
+}

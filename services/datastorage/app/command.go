@@ -1,0 +1,81 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/internal/lifecycle"
+)
+
+const prefix = "DATASTORAGE"
+
+// Command is the command line of the program. It configures the Kubernetes
+// logging of the whole process.
+func Command() *cobra.Command {
+	c := cli.Group(&cobra.Command{Use: "datastorage", Short: "The audit store: stores events and answers queries"})
+	c.AddCommand(serveCommand(), migrateCommand())
+	return c
+}
+
+func serveCommand() *cobra.Command {
+	var options Options
+	return cli.Serve(prefix, "Serve the API until SIGTERM or SIGINT", options.AddFlags, func(log *zap.Logger) (lifecycle.App, error) {
+		kube.LogTo(log)
+		options.Log = log
+		return New(options)
+	})
+}
+
+func migrateCommand() *cobra.Command {
+	c := cli.Group(&cobra.Command{Use: "migrate", Short: "Update the database's schema, or compare it with this program's"})
+	c.AddCommand(migrateUpCommand(), migrateStatusCommand())
+	return c
+}
+
+func migrateUpCommand() *cobra.Command {
+	var flags MigrateFlags
+	c := &cobra.Command{Use: "up", Short: "Apply the migrations that the database lacks", Args: cli.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		err := AwaitDatabase(c.Context(), flags.DatabaseURL, flags.StartupTimeout, func(reason error) {
+			c.PrintErrf("waiting up to %s for the database: %v\n", flags.StartupTimeout, reason)
+		})
+		if err != nil {
+			return err
+		}
+		done, err := Migrate(c.Context(), flags.DatabaseURL, time.Now())
+		out := c.OutOrStdout() // a failed write does not undo what was done
+		for _, m := range done.Migrations {
+			_, _ = fmt.Fprintf(out, "applied %s in %s\n", m.Name, m.Took.Round(time.Millisecond))
+		}
+		for _, p := range done.Partitions {
+			_, _ = fmt.Fprintf(out, "made %s\n", p)
+		}
+		if err == nil && len(done.Migrations)+len(done.Partitions) == 0 {
+			_, _ = fmt.Fprintln(out, "nothing to do")
+		}
+		return err
+	}}
+	flags.AddTo(c.Flags())
+	cli.Configure(c, prefix)
+	return c
+}
+
+func migrateStatusCommand() *cobra.Command {
+	var url string
+	c := &cobra.Command{Use: "status", Short: "Compare the schemas; fails when they differ", Args: cli.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		status, err := ReadSchemaStatus(c.Context(), url)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "database %d, program %d\n", status.Current, status.Wanted)
+		return errors.Join(err, status.Err)
+	}}
+	AddDatabaseFlag(c.Flags(), &url)
+	cli.Configure(c, prefix)
+	return c
+}

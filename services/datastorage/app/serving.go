@@ -1,0 +1,114 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"kubernaut.ai/internal/buildinfo"
+	"kubernaut.ai/internal/httpserver"
+	"kubernaut.ai/internal/lifecycle"
+	"kubernaut.ai/pkg/audit/flushhttp"
+	"kubernaut.ai/services/datastorage/internal/consistency"
+	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/httpapi"
+	"kubernaut.ai/services/datastorage/internal/ingest"
+	"kubernaut.ai/services/datastorage/internal/metrics"
+	"kubernaut.ai/services/datastorage/internal/query"
+	"kubernaut.ai/services/datastorage/internal/schema"
+)
+
+// partitionsEvery is how often partitions are made; they last for months.
+const partitionsEvery = 24 * time.Hour
+
+// serving is what a running App consists of.
+type serving struct {
+	app               *App
+	pool              *pgxpool.Pool
+	writer            *ingest.Writer
+	apiHandler        http.Handler
+	managementHandler http.Handler
+}
+
+func (a *App) newServing(pool *pgxpool.Pool, g *lifecycle.Group) (*serving, error) {
+	o := a.options
+	s := &serving{app: a, pool: pool}
+	observed, err := a.newMetrics(pool)
+	if err != nil {
+		return nil, err
+	}
+	s.writer, err = ingest.New(pool, ingest.Options{
+		Writers: o.Writers, QueueEvents: o.QueueEvents, Clock: o.Clock, Metrics: observed,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ingest: %w", err)
+	}
+	observed.QueueDepth(s.writer.Depth)
+	limits := event.DefaultLimits()
+	limits.Events, limits.DataBytes = o.MaxBatchEvents, o.MaxEventDataBytes
+	s.apiHandler, err = httpapi.New(httpapi.Config{
+		Decoder:   event.NewDecoder(limits, o.Clock, rand.Reader),
+		Writer:    s.writer,
+		Finder:    query.New(pool, o.Clock, consistency.NewGate(o.Clock, o.StandbyWait), o.QueryTimeout, o.MaxPageBytes),
+		Auth:      a.auth,
+		Observer:  observed,
+		Log:       a.log,
+		Clock:     o.Clock,
+		Ready:     func(r *http.Request) error { return s.current(r.Context()) },
+		BodyBytes: o.MaxBodyBytes,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	s.managementHandler = (&httpserver.Management{
+		Ready:   []httpserver.Check{{Name: "database", Func: s.current}, httpserver.NotStopping(g)},
+		Metrics: observed.Gatherer(),
+		Flush:   flushhttp.Handler(flusher{s.writer}),
+		Log:     a.log,
+	}).Handler()
+	return s, nil
+}
+
+func (a *App) newMetrics(pool *pgxpool.Pool) (*metrics.Metrics, error) {
+	observed := metrics.New(pool)
+	if err := observed.Register(a.auth); err != nil {
+		return nil, fmt.Errorf("callers: %w", err)
+	}
+	if err := observed.Register(buildinfo.Collector()); err != nil {
+		return nil, fmt.Errorf("build: %w", err)
+	}
+	if a.tls == nil {
+		return observed, nil
+	}
+	if err := observed.Register(a.tls); err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	return observed, nil
+}
+
+// current holds when the database is reachable and has this program's schema.
+func (s *serving) current(ctx context.Context) error {
+	status, err := schema.Read(ctx, s.pool)
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return status.Err() //nolint:wrapcheck // says all there is
+}
+
+// partitions makes partitions ahead of time, every day.
+func (s *serving) partitions(ctx context.Context) error {
+	ticker := s.app.options.Clock.NewTicker(partitionsEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C():
+			s.app.ensurePartitions(ctx, s.pool)
+		}
+	}
+}
