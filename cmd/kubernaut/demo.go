@@ -17,12 +17,12 @@ import (
 	"kubernaut.ai/internal/devstack/progress"
 )
 
-// demoTimeout bounds what the demo waits for once everything is up.
+// demoTimeout bounds the demo once everything is up.
 const demoTimeout = 60 * time.Second
 
 func demoCommand() *cobra.Command {
 	var addresses string
-	logs := cli.LogFlags{Level: "warn", Format: "console"} // the demo's own output is the story
+	logs := cli.LogFlags{Level: "warn", Format: "console"} // the demo's own output comes first
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Send a real alert through the platform and print its audit trail",
@@ -39,9 +39,11 @@ unless --addresses names a stack that runs already.`,
 			return runDemo(c.Context(), addresses, log, c.OutOrStdout(), progress.To(c.ErrOrStderr()))
 		},
 	}
-	c.Flags().StringVar(&addresses, "addresses", "", "file that kubernaut up --addresses wrote, to use that stack")
+	var flags cli.Flags
+	flags.String(&addresses, "addresses", "", "file that kubernaut up --addresses wrote, to use its stack")
+	flags.AddTo(c.Flags())
 	logs.AddTo(c.Flags())
-	cli.Configure(c, "KUBERNAUT_DEMO")
+	cli.Configure(c, prefix)
 	return c
 }
 

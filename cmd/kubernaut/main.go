@@ -1,4 +1,5 @@
-// Command kubernaut runs the platform on one machine and shows what it does.
+// Command kubernaut runs the platform on one machine, demonstrates it, and
+// collects what is needed to diagnose a cluster.
 package main
 
 import (
@@ -9,11 +10,16 @@ import (
 	"kubernaut.ai/internal/cli"
 )
 
-func main() {
+// prefix is that of the environment variables of all commands.
+const prefix = "KUBERNAUT"
+
+func main() { os.Exit(cli.Main(command())) }
+
+func command() *cobra.Command {
 	root := cli.Group(&cobra.Command{
 		Use:   "kubernaut",
-		Short: "Alerts become remediations, with an audit trail that can be proved complete",
+		Short: "Turn alerts into remediations, with an audit trail whose completeness can be proved",
 	})
 	root.AddCommand(upCommand(), demoCommand(), mustGatherCommand())
-	os.Exit(cli.Main(root))
+	return root
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os/exec"
 
 	"github.com/spf13/cobra"
@@ -30,10 +29,10 @@ func mustGather(c *cobra.Command, args []string) error {
 	switch {
 	case err == nil:
 		return nil
-	case ok && ended.ExitCode() == cli.ExitUsage:
-		return cli.Usagef("must-gather cannot use its flags, as it says above")
+	case ok && ended.ExitCode() == cli.ExitUsage: // the script has printed what is wrong
+		return &cli.ReportedError{Code: cli.ExitUsage, Err: err}
 	case ok:
-		return fmt.Errorf("nothing was collected, as must-gather says above: %w", err)
+		return &cli.ReportedError{Code: cli.ExitFailed, Err: err}
 	}
 	return err //nolint:wrapcheck // says what is missing
 }

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/spf13/cobra"
-
 	"kubernaut.ai/internal/cli"
 )
 
@@ -18,8 +16,7 @@ const kubectl = "#!/bin/sh\necho 'The connection to the server was refused' >&2\
 
 func runMustGather(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	root := cli.Group(&cobra.Command{Use: "kubernaut"})
-	root.AddCommand(mustGatherCommand())
+	root := command()
 	var out, complaints bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&complaints)
@@ -35,6 +32,9 @@ func TestMustGatherPassesItsFlagsOn(t *testing.T) {
 	code, _, complaints := runMustGather(t, "--since", "soon")
 	if code != cli.ExitUsage || !strings.Contains(complaints, "--since soon: no duration; give one like 30m or 1h30m (see kubernaut must-gather --help)") {
 		t.Errorf("unusable flag: code %d, output %q", code, complaints)
+	}
+	if strings.Count(complaints, "\n") != 1 {
+		t.Errorf("unusable flag: more than one line: %q", complaints)
 	}
 }
 

@@ -26,7 +26,7 @@ type upFlags struct {
 }
 
 func upCommand() *cobra.Command {
-	f := &upFlags{log: cli.LogFlags{Format: "console"}} // a person reads it, among the progress
+	f := &upFlags{log: cli.LogFlags{Format: "console"}} // for people, between the lines of progress
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run the whole platform on this machine until Ctrl-C",
@@ -36,29 +36,27 @@ and the Gateway. Everything listens on loopback.`,
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c.Context(), f, c.OutOrStdout(), c.ErrOrStderr()) },
 	}
-	c.Flags().StringVar(&f.stack.DataDir, "data", "", "folder that keeps what the stack stores; temporary where empty")
-	c.Flags().StringVar(&f.addresses, "addresses", "", "JSON file to write the addresses to once everything is ready; removed at the end")
-	c.Flags().StringVar(&f.stack.GatewayListen, "gateway-listen", "", "loopback host:port of the Gateway; a free port where empty")
-	c.Flags().StringVar(&f.stack.DataStorageListen, "datastorage-listen", "", "loopback host:port of DataStorage; a free port where empty")
+	var flags cli.Flags
+	flags.String(&f.stack.DataDir, "data", "", "directory for everything that the stack stores; none: a temporary one")
+	flags.String(&f.addresses, "addresses", "", "JSON file to write the addresses to once everything is ready; removed at the end")
+	flags.String(&f.stack.GatewayListen, "gateway-listen", "", "loopback host:port of the Gateway; none: a free port", cli.Check(checkListen))
+	flags.String(&f.stack.DataStorageListen, "datastorage-listen", "", "loopback host:port of DataStorage; none: a free port", cli.Check(checkListen))
+	flags.AddTo(c.Flags())
 	f.log.AddTo(c.Flags())
-	cli.Configure(c, "KUBERNAUT")
+	cli.Configure(c, prefix)
 	return c
 }
 
-// prepare checks the flags and makes what the stack needs of them.
-func (f *upFlags) prepare(stderr io.Writer) error {
-	for flag, address := range map[string]string{"gateway-listen": f.stack.GatewayListen, "datastorage-listen": f.stack.DataStorageListen} {
-		if address == "" {
-			continue
-		}
-		loopback, err := httpserver.ParseAddress(flag, address)
-		if err != nil {
-			return err //nolint:wrapcheck // names the flag
-		}
-		if !loopback {
-			return cli.Usagef("--%s %s: kubernaut up asks nobody who they are and listens on loopback addresses only", flag, address)
-		}
+// checkListen checks an address to listen on.
+func checkListen(address string) error {
+	if err := httpserver.CheckLoopback(address); err != nil {
+		return fmt.Errorf("kubernaut up has no authentication, so it listens on loopback addresses only: %w", err)
 	}
+	return nil
+}
+
+// prepare completes the options of the stack.
+func (f *upFlags) prepare(stderr io.Writer) error {
 	if f.stack.DataDir != "" {
 		absolute, err := filepath.Abs(f.stack.DataDir)
 		if err != nil {
@@ -68,7 +66,7 @@ func (f *upFlags) prepare(stderr io.Writer) error {
 	}
 	if f.addresses != "" {
 		if info, err := os.Stat(filepath.Dir(f.addresses)); err != nil || !info.IsDir() {
-			return cli.Usagef("--addresses %s: its folder does not exist", f.addresses)
+			return cli.Usagef("--addresses %s: its directory does not exist", f.addresses)
 		}
 	}
 	log, err := f.log.New(stderr)
@@ -85,7 +83,7 @@ func up(ctx context.Context, f *upFlags, out, stderr io.Writer) error {
 		return err
 	}
 	if f.stack.DataDir == "" {
-		f.stack.Progress.Sayf("data are temporary and go when this ends; --data DIR keeps them")
+		f.stack.Progress.Sayf("everything is stored in a temporary directory and removed at the end; --data DIR keeps it")
 	}
 	began := time.Now()
 	s, err := stack.Start(ctx, f.stack)
@@ -100,12 +98,12 @@ func up(ctx context.Context, f *upFlags, out, stderr io.Writer) error {
 	return errors.Join(err, s.Stop(ctx))
 }
 
-// serve tells where everything is and waits for the end.
+// serve prints and writes the addresses, and waits for the end.
 func (f *upFlags) serve(ctx context.Context, s *stack.Stack, out io.Writer, took time.Duration) error {
 	printAddresses(out, s.Addresses(), took)
 	if f.addresses != "" {
 		if err := s.Addresses().WriteFile(f.addresses); err != nil {
-			return fmt.Errorf("tell other programs: %w", err)
+			return fmt.Errorf("write the addresses: %w", err)
 		}
 		defer func() { _ = os.Remove(f.addresses) }() // it may be gone already
 	}
@@ -136,5 +134,5 @@ func printAddresses(out io.Writer, a stack.Addresses, took time.Duration) {
 		_, _ = fmt.Fprintf(table, "  %s\t%s\n", row[0], row[1])
 	}
 	_, _ = fmt.Fprintln(table)
-	_ = table.Flush() // a terminal that went away is no concern of the stack
+	_ = table.Flush() // the stack keeps running if the terminal has gone away
 }

@@ -36,9 +36,6 @@ const (
 	anyPort      = "127.0.0.1:0"
 	// stopTimeout bounds the end of the programs that the stack provides.
 	stopTimeout = 30 * time.Second
-
-	maxConnections  = 30
-	idleConnections = 5
 )
 
 // Options of a stack.
@@ -169,8 +166,6 @@ func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *
 	log := s.options.Log
 	storage, err := datastorage.New(datastorage.Options{
 		DatabaseURL: databaseURL, Listen: cmp.Or(s.options.DataStorageListen, anyPort), ManagementListen: anyPort,
-		// One person's stack leaves room on a server that DATABASE_URL names.
-		MaxConnections: maxConnections, IdleConnections: idleConnections,
 		Log: log.Named("datastorage"),
 	})
 	if err != nil {
@@ -199,7 +194,7 @@ func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *
 	}
 	s.addresses.Management["signalprocessing"] = processing.ManagementURL()
 
-	intake, err := gateway.New(gateway.Options{
+	webhook, err := gateway.New(gateway.Options{
 		DataStorageURL: storage.APIURL(), Listen: cmp.Or(s.options.GatewayListen, anyPort), ManagementListen: anyPort,
 		RESTConfig: cluster.Config(), Namespace: Namespace,
 		Spool: spool.Flags{Dir: filepath.Join(spools, "gateway")}, Log: log.Named("gateway"),
@@ -207,11 +202,11 @@ func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *
 	if err != nil {
 		return fmt.Errorf("configure Gateway: %w", err)
 	}
-	if err := s.run(ctx, "Gateway", intake); err != nil {
+	if err := s.run(ctx, "Gateway", webhook); err != nil {
 		return err
 	}
-	s.addresses.Gateway = intake.APIURL()
-	s.addresses.Management["gateway"] = intake.ManagementURL()
+	s.addresses.Gateway = webhook.APIURL()
+	s.addresses.Management["gateway"] = webhook.ManagementURL()
 	return nil
 }
 

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"kubernaut.ai/internal/cli"
+)
+
+func TestUnusableCommandLines(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{
+		"kubernaut needs a command":                                        {},
+		`unknown command "dmo" for "kubernaut" (did you mean demo?)`:       {"dmo"},
+		"--gateway-listen":                                                 {"up", "--gateway-listen", "0.0.0.0:80"},
+		"kubernaut up has no authentication":                               {"up", "--datastorage-listen", "10.0.0.1:80"},
+		"want debug, info, warn or error":                                  {"demo", "--log-level", "loud"},
+		"/nowhere/addresses.json: its directory does not exist":            {"up", "--addresses", "/nowhere/addresses.json"},
+		"kubernaut up --addresses /nowhere.json writes it once everything": {"demo", "--addresses", "/nowhere.json"},
+	} {
+		var stderr bytes.Buffer
+		c := command()
+		c.SetErr(&stderr)
+		if code := cli.Execute(t.Context(), c, args, &stderr); code != cli.ExitUsage || !strings.Contains(stderr.String(), want) {
+			t.Errorf("%v: exit code %d, message %q, want %q", args, code, stderr.String(), want)
+		}
+	}
+}
+
+func TestUpAndDemoShareTheirVariables(t *testing.T) {
+	t.Setenv("KUBERNAUT_ADDRESSES", "/nowhere/addresses.json")
+	for _, name := range []string{"up", "demo"} {
+		var stderr bytes.Buffer
+		c := command()
+		c.SetErr(&stderr)
+		if code := cli.Execute(t.Context(), c, []string{name}, &stderr); code != cli.ExitUsage || !strings.Contains(stderr.String(), "/nowhere/addresses.json") {
+			t.Errorf("%s: exit code %d, message %q", name, code, stderr.String())
+		}
+	}
+}
