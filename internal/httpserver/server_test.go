@@ -220,6 +220,24 @@ func TestParseAddress(t *testing.T) {
 	}
 }
 
+// stopping is a program that may be stopping.
+type stopping bool
+
+func (s stopping) Stopping() bool { return bool(s) }
+
+func TestAProgramThatIsStoppingIsNotReady(t *testing.T) {
+	for isStopping, status := range map[stopping]int{false: http.StatusOK, true: http.StatusServiceUnavailable} {
+		management := &httpserver.Management{
+			Ready: []httpserver.Check{httpserver.NotStopping(isStopping)}, Metrics: prometheus.NewRegistry(), Flush: http.NotFoundHandler(), Log: zap.NewNop(),
+		}
+		recorder := httptest.NewRecorder()
+		management.Handler().ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", http.NoBody))
+		if recorder.Code != status {
+			t.Errorf("stopping %t: status %d, want %d", isStopping, recorder.Code, status)
+		}
+	}
+}
+
 func TestManagement(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total", Help: "Counts nothing."})

@@ -149,6 +149,7 @@ var _ = Describe("DataStorage start and stop", func() {
 		Expect(storeCall(ctx, own.ManagementURL, http.MethodGet, "/audit/flush", nil, nil).code).To(Equal(http.StatusMethodNotAllowed))
 		metrics := string(storeCall(ctx, own.ManagementURL, http.MethodGet, "/metrics", nil, nil).body)
 		Expect(metrics).To(ContainSubstring("\ndatastorage_ingest_events_total{result=\"created\"} 3\n"))
+		Expect(metrics).To(MatchRegexp(`\nkubernaut_build_info{goversion="go[^"]+",revision="[^"]+",version="[^"]+"} 1\n`))
 
 		Expect(storeCall(ctx, own.ManagementURL, http.MethodGet, "/readyz", nil, nil).code).To(Equal(http.StatusOK))
 		execute(ctx, connect(ctx, own.DatabaseURL()), `INSERT INTO schema_version (version_id, is_applied) VALUES (99, true)`)

@@ -45,7 +45,7 @@ func Declare(flags *cli.Flags, address, tokenFile, caFile *string) {
 	flags.String(address, "datastorage-url", "", "URL of DataStorage, as in http://127.0.0.1:8080 (required)")
 	flags.String(tokenFile, "datastorage-token-file", "", "file with the bearer token for DataStorage, read for each write; none: send no token")
 	flags.String(caFile, "datastorage-ca-file", "",
-		"PEM file with the authority of DataStorage's certificate, read for each connection; none: the system's")
+		"PEM file with the authority of DataStorage's certificate, read per connection; none: the system's")
 }
 
 // New makes a sink that writes to DataStorage. Unusable values are a
