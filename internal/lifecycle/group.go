@@ -143,6 +143,9 @@ func (g *Group) Stopping() bool {
 
 // stop ends the parts within the grace period.
 func (g *Group) stop() error {
+	if len(g.parts) == 0 {
+		return nil
+	}
 	g.log.Info("stopping")
 	deadline := time.Now().Add(g.grace)
 	var reserved time.Duration
