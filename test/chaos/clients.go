@@ -11,47 +11,47 @@ import (
 	"kubernaut.ai/test/alertmanager"
 )
 
-// callTimeout bounds a call of a Gateway that hangs.
+// callTimeout bounds a request to a Gateway that hangs.
 const callTimeout = 30 * time.Second
 
-// server is where the Gateway is at the moment.
-type server struct {
-	mu    sync.Mutex
-	url   string
-	moved chan struct{} // closed when the url changes
+// endpoint is the address of the Gateway process that currently runs.
+type endpoint struct {
+	mu      sync.Mutex
+	url     string        // guarded by mu; empty while none runs
+	changed chan struct{} // guarded by mu; closed when url changes
 }
 
-// move says that the server is somewhere else now, or nowhere any more where url is empty.
-func (s *server) move(url string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.url = url
-	close(s.moved)
-	s.moved = make(chan struct{})
+// set changes the address.
+func (e *endpoint) set(url string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.url = url
+	close(e.changed)
+	e.changed = make(chan struct{})
 }
 
-func (s *server) where() (url string, moved <-chan struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.url, s.moved
+func (e *endpoint) get() (url string, changed <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.url, e.changed
 }
 
-// route leads a notification to one life of the Gateway after the other: one
-// that gives no answer was killed.
-func (s *server) route() alertmanager.Route {
-	var over <-chan struct{} // of the life that was tried last
+// route sends a notification to one Gateway process after the other: a process
+// that does not respond was killed.
+func (e *endpoint) route() alertmanager.Route {
+	var replaced <-chan struct{} // closed when the process that was tried last has a successor
 	return func(ctx context.Context, failure error) (string, error) {
 		if failure != nil && !errors.Is(failure, alertmanager.ErrBusy) {
-			if err := wait(ctx, over); err != nil {
+			if err := wait(ctx, replaced); err != nil {
 				return "", err
 			}
 		}
 		for ctx.Err() == nil {
-			url, moved := s.where()
-			if over = moved; url != "" {
+			url, changed := e.get()
+			if replaced = changed; url != "" {
 				return url, nil
 			}
-			if err := wait(ctx, moved); err != nil {
+			if err := wait(ctx, changed); err != nil {
 				return "", err
 			}
 		}
@@ -59,17 +59,17 @@ func (s *server) route() alertmanager.Route {
 	}
 }
 
-func wait(ctx context.Context, moved <-chan struct{}) error {
+func wait(ctx context.Context, changed <-chan struct{}) error {
 	select {
-	case <-moved:
+	case <-changed:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("no Gateway answers: %w", context.Cause(ctx))
+		return fmt.Errorf("no Gateway responds: %w", context.Cause(ctx))
 	}
 }
 
-func newSenders(namespace string, s *server) *alertmanager.Senders {
+func newSenders(namespace string, e *endpoint) *alertmanager.Senders {
 	return alertmanager.NewSenders(alertmanager.Options{
-		Namespace: namespace, NewRoute: s.route, HTTP: &http.Client{Timeout: callTimeout},
+		Namespace: namespace, NewRoute: e.route, HTTP: &http.Client{Timeout: callTimeout},
 	})
 }

@@ -17,68 +17,68 @@ import (
 	"kubernaut.ai/test/verdict"
 )
 
-// senders is how many clients send signals at the same time.
+// senders is how many clients send signals concurrently.
 const senders = 6
 
-// gatewayReady is what a Gateway logs once it serves.
+// gatewayReady is the message that a Gateway logs once it serves.
 const gatewayReady = "taking signals"
 
-// Gateway kills Gateways that take signals. Each signal that was answered has
-// its events afterwards, and none of them twice: its receipt, the creation of
-// its request, and that it was a duplicate where it was one. The program is
-// called as a Gateway's main is.
-func Gateway(ctx context.Context, o Options) (tally verdict.Tally, err error) {
+// Gateway kills Gateways that receive signals. Afterwards each signal that was
+// answered has its events, and none of them twice: its receipt, the creation of
+// its request, and its deduplication if it was a duplicate. The program takes
+// the arguments of the Gateway's main.
+func Gateway(ctx context.Context, o Options) (result verdict.Result, err error) {
 	namespace, err := o.Env.NewNamespace(ctx, nil, nil)
 	if err != nil {
-		return verdict.Tally{}, fmt.Errorf("prepare: %w", err)
+		return verdict.Result{}, fmt.Errorf("prepare: %w", err)
 	}
-	l, err := newLives(ctx, &o, "gateway")
+	p, err := newProcesses(ctx, &o, "gateway")
 	if err != nil {
-		return verdict.Tally{}, err
+		return verdict.Result{}, err
 	}
-	defer func() { err = errors.Join(err, l.dir.Close()) }()
-	l.args = []string{
+	defer func() { err = errors.Join(err, p.dir.Close()) }()
+	p.args = []string{
 		"serve", "--datastorage-url", o.Env.DataStorage.URL, "--listen", "127.0.0.1:0", "--management-listen", "127.0.0.1:0",
-		"--kubeconfig", o.Env.Kubeconfig, "--namespace", namespace, "--watch-namespace", namespace, "--audit-spool", l.spool(),
+		"--kubeconfig", o.Env.Kubeconfig, "--namespace", namespace, "--watch-namespace", namespace, "--audit-spool", p.spool(),
 	}
-	at := &server{moved: make(chan struct{})}
+	at := &endpoint{changed: make(chan struct{})}
 	sent := newSenders(namespace, at)
-	tally.Deeds, err = l.underSignals(ctx, sent, at, func(management string) error {
-		seen := verdict.Seen{Answers: sent.Answers()}
-		if seen.Trails, err = readTrails(ctx, o.Env.DataStorage.URL, management, requests(seen.Answers)); err != nil {
+	result.Disruptions, err = p.killUnderSignals(ctx, sent, at, func(management string) error {
+		observed := verdict.Observations{Answers: sent.Answers()}
+		if observed.Trails, err = readTrails(ctx, o.Env.DataStorage.URL, management, requests(observed.Answers)); err != nil {
 			return err
 		}
-		return tally.Judge(seen)
+		return result.Check(observed)
 	})
-	return tally, err
+	return result, err
 }
 
-// underSignals kills lives while signals are sent, and leaves the last one to
-// judge, once every sender has its answer.
-func (l *lives) underSignals(ctx context.Context, c *alertmanager.Senders, s *server, judge func(management string) error) (kills int, err error) {
+// killUnderSignals kills processes while signals are sent, and calls check with
+// the last one, once every sender has its answer.
+func (p *processes) killUnderSignals(ctx context.Context, c *alertmanager.Senders, e *endpoint, check func(management string) error) (kills int, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	group, sending := errgroup.WithContext(ctx)
 	for i := range senders {
-		group.Go(func() error { return c.Send(sending, l.random(uint64(i)+1)) })
+		group.Go(func() error { return c.Send(sending, p.random(uint64(i)+1)) })
 	}
-	kills, err = l.reign(sending, gatewayReady, c.Ticks(), func(at addresses) { s.move(at.API) })
+	kills, err = p.killRepeatedly(sending, gatewayReady, c.Ticks(), func(at addresses) { e.set(at.API) })
 	c.Finish()
 	if err == nil {
-		err = l.last(ctx, gatewayReady, func(at addresses) error {
-			s.move(at.API)
+		err = p.runLast(ctx, gatewayReady, func(at addresses) error {
+			e.set(at.API)
 			if err := group.Wait(); err != nil {
 				return err
 			}
-			return judge(at.Management)
+			return check(at.Management)
 		})
 	}
 	stop()
-	_ = group.Wait() // what it says is the reason of err, or its consequence
+	_ = group.Wait() // its error is the cause of err, or a consequence of it
 	return kills, err
 }
 
-// requests are the names of those that answers spoke of.
+// requests are the names of the requests in the answers.
 func requests(answers []alertmanager.Answered) []string {
 	names := map[string]bool{}
 	for _, a := range answers {
@@ -95,7 +95,7 @@ func (u byURL) Flush(ctx context.Context, correlationID string) ([]audit.Receipt
 	return audittrail.Flush(ctx, http.DefaultClient, []string{string(u)}, correlationID)
 }
 
-// readTrails flushes the last life, and then queries each correlation id once.
+// readTrails flushes the last process, and then queries each correlation id once.
 func readTrails(ctx context.Context, dataStorageURL, managementURL string, correlationIDs []string) (map[string]testenv.Trail, error) {
 	return verdict.ReadTrails(ctx, byURL(managementURL), audittrail.Options{DataStorageURL: dataStorageURL}, correlationIDs)
 }

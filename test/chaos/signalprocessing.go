@@ -18,45 +18,45 @@ import (
 	"kubernaut.ai/test/verdict"
 )
 
-// submitters is how many requests are on their way at the same time.
+// submitters is how many requests are processed concurrently.
 const submitters = 8
 
-// processingReady is what a SignalProcessing logs once it serves.
+// processingReady is the message that SignalProcessing logs once it serves.
 const processingReady = "ready"
 
-// SignalProcessing kills SignalProcessings that process requests. Each phase
-// that a status has shown has its events afterwards, and none of them twice.
-// The program is called as a SignalProcessing's main is.
-func SignalProcessing(ctx context.Context, o Options) (tally verdict.Tally, err error) {
+// SignalProcessing kills SignalProcessings that process requests. Afterwards each
+// phase that a status has shown has its events, and none of them twice. The
+// program takes the arguments of SignalProcessing's main.
+func SignalProcessing(ctx context.Context, o Options) (result verdict.Result, err error) {
 	namespace, err := o.Env.NewNamespace(ctx, nil, nil)
 	if err != nil {
-		return verdict.Tally{}, fmt.Errorf("prepare: %w", err)
+		return verdict.Result{}, fmt.Errorf("prepare: %w", err)
 	}
-	l, err := newLives(ctx, &o, "signalprocessing")
+	p, err := newProcesses(ctx, &o, "signalprocessing")
 	if err != nil {
-		return verdict.Tally{}, err
+		return verdict.Result{}, err
 	}
-	defer func() { err = errors.Join(err, l.dir.Close()) }()
-	l.args = []string{
+	defer func() { err = errors.Join(err, p.dir.Close()) }()
+	p.args = []string{
 		"serve", "--datastorage-url", o.Env.DataStorage.URL, "--management-listen", "127.0.0.1:0", "--leader-elect=false",
-		"--kubeconfig", o.Env.Kubeconfig, "--watch-namespace", namespace, "--audit-spool", l.spool(),
+		"--kubeconfig", o.Env.Kubeconfig, "--watch-namespace", namespace, "--audit-spool", p.spool(),
 	}
-	v := newViewer(o.Env, namespace)
-	tally.Deeds, err = l.underRequests(ctx, v, func(at addresses) error {
-		v.mu.Lock() // the watch goes on
+	v := newObserver(o.Env, namespace)
+	result.Disruptions, err = p.killUnderRequests(ctx, v, func(at addresses) error {
+		v.mu.Lock() // the watch continues
 		defer v.mu.Unlock()
 		trails, err := readTrails(ctx, o.Env.DataStorage.URL, at.Management, slices.Collect(maps.Keys(v.seen)))
 		if err != nil {
 			return err
 		}
-		return tally.Judge(verdict.Seen{Phases: v.seen, Trails: trails})
+		return result.Check(verdict.Observations{Phases: v.seen, Trails: trails})
 	})
-	return tally, err
+	return result, err
 }
 
-// underRequests kills lives while requests are submitted, and leaves the last
-// one to judge, once every request is processed.
-func (l *lives) underRequests(ctx context.Context, v *viewer, judge func(addresses) error) (kills int, err error) {
+// killUnderRequests kills processes while requests are submitted, and calls check
+// with the last one, once every request is processed.
+func (p *processes) killUnderRequests(ctx context.Context, v *observer, check func(addresses) error) (kills int, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	group, working := errgroup.WithContext(ctx)
@@ -69,46 +69,46 @@ func (l *lives) underRequests(ctx context.Context, v *viewer, judge func(address
 			return v.submit(working)
 		})
 	}
-	kills, err = l.reign(working, processingReady, v.ticks, func(addresses) {})
-	close(v.enough)
+	kills, err = p.killRepeatedly(working, processingReady, v.ticks, func(addresses) {})
+	close(v.stop)
 	if err == nil {
-		err = l.last(ctx, processingReady, func(at addresses) error {
+		err = p.runLast(ctx, processingReady, func(at addresses) error {
 			submitted.Wait()
 			if working.Err() != nil {
 				return context.Cause(working)
 			}
-			return judge(at)
+			return check(at)
 		})
 	}
 	stop()
-	_ = group.Wait() // what it says is the reason of err, or its consequence
+	_ = group.Wait() // its error is the cause of err, or a consequence of it
 	return kills, err
 }
 
-// viewer submits requests and sees what the statuses of their SignalProcessings show.
-type viewer struct {
+// observer submits requests and watches the statuses of their SignalProcessings.
+type observer struct {
 	env       *testenv.Env
 	namespace string
 	ticks     chan struct{}
-	enough    chan struct{} // closed when no new request is to be submitted
+	stop      chan struct{} // closed when no further request is to be submitted
 
 	mu   sync.Mutex
 	seen map[string]map[v1alpha1.ProcessingPhase]bool // guarded by mu
-	ends map[string]chan struct{}                     // guarded by mu; closed when the request is processed
+	done map[string]chan struct{}                     // guarded by mu; closed when the request is processed
 }
 
-func newViewer(env *testenv.Env, namespace string) *viewer {
-	return &viewer{
-		env: env, namespace: namespace, ticks: make(chan struct{}, 1), enough: make(chan struct{}),
-		seen: map[string]map[v1alpha1.ProcessingPhase]bool{}, ends: map[string]chan struct{}{},
+func newObserver(env *testenv.Env, namespace string) *observer {
+	return &observer{
+		env: env, namespace: namespace, ticks: make(chan struct{}, 1), stop: make(chan struct{}),
+		seen: map[string]map[v1alpha1.ProcessingPhase]bool{}, done: map[string]chan struct{}{},
 	}
 }
 
-// submit creates requests, each when the last one is processed.
-func (v *viewer) submit(ctx context.Context) error {
+// submit creates requests, each when the one before it is processed.
+func (v *observer) submit(ctx context.Context) error {
 	for {
 		select {
-		case <-v.enough:
+		case <-v.stop:
 			return nil
 		default:
 		}
@@ -119,35 +119,35 @@ func (v *viewer) submit(ctx context.Context) error {
 			return fmt.Errorf("submit a request: %w", err)
 		}
 		select {
-		case <-v.end(request.Name):
+		case <-v.processed(request.Name):
 		case <-ctx.Done():
-			return fmt.Errorf("request %s is not processed: %w", request.Name, context.Cause(ctx))
+			return fmt.Errorf("wait until request %s is processed: %w", request.Name, context.Cause(ctx))
 		}
 	}
 }
 
-// end is closed when the request is processed.
-func (v *viewer) end(request string) <-chan struct{} {
+// processed returns a channel that is closed when the request is processed.
+func (v *observer) processed(request string) <-chan struct{} {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.endOf(request)
+	return v.doneLocked(request)
 }
 
-// endOf finds or makes the request's end. Called with the lock.
-func (v *viewer) endOf(request string) chan struct{} {
-	if v.ends[request] == nil {
-		v.ends[request] = make(chan struct{})
+// doneLocked finds or makes the request's channel. mu is held.
+func (v *observer) doneLocked(request string) chan struct{} {
+	if v.done[request] == nil {
+		v.done[request] = make(chan struct{})
 	}
-	return v.ends[request]
+	return v.done[request]
 }
 
-// watch looks at every status until ctx ends.
-func (v *viewer) watch(ctx context.Context) error {
+// watch observes every status until ctx ends.
+func (v *observer) watch(ctx context.Context) error {
 	for ctx.Err() == nil {
-		// From no resource version: it begins with the present state.
+		// Without a resource version the watch begins with the current state.
 		w, err := v.env.Watch(ctx, &v1alpha1.SignalProcessingList{}, client.InNamespace(v.namespace))
 		if err == nil {
-			err = v.look(ctx, w)
+			err = v.readWatch(ctx, w)
 		}
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("watch statuses: %w", err)
@@ -156,8 +156,8 @@ func (v *viewer) watch(ctx context.Context) error {
 	return nil
 }
 
-// look reads one watch to its end.
-func (v *viewer) look(ctx context.Context, w watch.Interface) error {
+// readWatch reads one watch to its end.
+func (v *observer) readWatch(ctx context.Context, w watch.Interface) error {
 	defer w.Stop()
 	for {
 		select {
@@ -168,7 +168,7 @@ func (v *viewer) look(ctx context.Context, w watch.Interface) error {
 				return nil
 			}
 			if sp, ok := event.Object.(*v1alpha1.SignalProcessing); ok {
-				if err := v.note(sp); err != nil {
+				if err := v.observe(sp); err != nil {
 					return err
 				}
 			}
@@ -176,7 +176,7 @@ func (v *viewer) look(ctx context.Context, w watch.Interface) error {
 	}
 }
 
-func (v *viewer) note(sp *v1alpha1.SignalProcessing) error {
+func (v *observer) observe(sp *v1alpha1.SignalProcessing) error {
 	phase := sp.Status.Phase
 	switch phase {
 	case "", v1alpha1.ProcessingPending:
@@ -195,7 +195,7 @@ func (v *viewer) note(sp *v1alpha1.SignalProcessing) error {
 	}
 	v.seen[sp.Name][phase] = true
 	if phase == v1alpha1.ProcessingCompleted {
-		close(v.endOf(sp.Name))
+		close(v.doneLocked(sp.Name))
 	}
 	tick(v.ticks)
 	return nil

@@ -1,7 +1,7 @@
-// Package verdict judges what is left of an audit trail after services were
-// killed or restarted under load: nothing that somebody has seen may be lost,
-// and nothing may be there twice.
+// Package verdict checks an audit trail after services were killed or restarted
+// under load: nothing that an outside observer has seen may be missing, and
+// nothing may be stored twice.
 //
-// What counts as accepted is what somebody outside has seen: the answer to a
-// signal, the phase in a status.
+// An event counts as accepted when an observer has seen its effect: the response
+// to a signal, the phase in a status.
 package verdict

@@ -12,11 +12,11 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// readers is how many trails are read at the same time.
+// readers bounds the trails that are read concurrently.
 const readers = 4
 
-// ReadTrails lets the flusher flush everything, and then queries each
-// correlation id once, at the tokens of the flush.
+// ReadTrails flushes everything once, and then queries each correlation id once,
+// with the consistency tokens of the flush.
 func ReadTrails(ctx context.Context, flusher audittrail.Flusher, o audittrail.Options, correlationIDs []string) (map[string]testenv.Trail, error) {
 	receipts, err := flusher.Flush(ctx, "")
 	if err != nil {
@@ -46,7 +46,7 @@ func ReadTrails(ctx context.Context, flusher audittrail.Flusher, o audittrail.Op
 	return trails, group.Wait()
 }
 
-// flushed are the receipts of a flush that is over.
+// flushed are the receipts of a flush that has completed.
 type flushed []audit.Receipt
 
 // Flush implements audittrail.Flusher.

@@ -1,7 +1,7 @@
-// Command recorder is what the torture of the spool kills: it records events
-// through kubernaut.ai/pkg/audit, as fast as the disk allows, and prints the
-// resource id of each one once it was accepted. It is told by its flags where;
-// with -flush it stores what earlier lives have left and ends.
+// Command recorder is the program that the audit-spool scenario kills. It records
+// events through kubernaut.ai/pkg/audit as fast as the disk allows, and prints the
+// resource id of each event once it is accepted. With -flush it stores what earlier
+// processes left in the spool, and exits.
 package main
 
 import (
@@ -18,15 +18,15 @@ import (
 	"kubernaut.ai/pkg/audit/spool"
 )
 
-// recorders is how many goroutines record.
+// recorders is the number of goroutines that record.
 const recorders = 8
 
 func main() {
-	url := flag.String("url", "", "address of DataStorage")
-	dir := flag.String("spool", "", "folder of the spool")
-	segment := flag.Int64("segment-bytes", spool.DefaultSegmentBytes, "size of the spool's segments")
+	url := flag.String("url", "", "URL of DataStorage")
+	dir := flag.String("spool", "", "directory of the spool")
+	segment := flag.Int64("segment-bytes", spool.DefaultSegmentBytes, "size of the spool's segments in bytes")
 	kind := flag.String("resource-type", "recorder", "resource type of the events")
-	flush := flag.Bool("flush", false, "store what is there, and end")
+	flush := flag.Bool("flush", false, "store the events that are in the spool, and exit")
 	flag.Parse()
 	if err := run(*url, *dir, *kind, *segment, *flush); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "recorder:", err)
@@ -39,11 +39,11 @@ func run(url, dir, kind string, segment int64, flush bool) error {
 	if err != nil {
 		return err
 	}
-	kept, err := spool.Open(dir, spool.WithSegmentBytes(segment))
+	disk, err := spool.Open(dir, spool.WithSegmentBytes(segment))
 	if err != nil {
 		return err
 	}
-	store, err := audit.New(sink, audit.WithSpool(kept), audit.WithDurability(audit.Spooled))
+	store, err := audit.New(sink, audit.WithSpool(disk), audit.WithDurability(audit.Spooled))
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,8 @@ func run(url, dir, kind string, segment int64, flush bool) error {
 	return nil
 }
 
-// record records until the process is killed. An event that was not accepted
-// is not printed, and what becomes of it is nobody's concern.
+// record records until the process is killed. It does not print events that were
+// not accepted; whether they are stored does not matter.
 func record(ctx context.Context, store *audit.Store, kind string) {
 	correlationID := uuid.NewString()
 	for {
@@ -72,9 +72,9 @@ func record(ctx context.Context, store *audit.Store, kind string) {
 		if err != nil {
 			continue
 		}
-		// One write of less than PIPE_BUF: it is there whole, or not at all.
+		// A write of less than PIPE_BUF bytes is atomic.
 		if _, err := os.Stdout.WriteString(id + "\n"); err != nil {
-			return // nobody reads any more
+			return // the reader is gone
 		}
 	}
 }

@@ -1,11 +1,11 @@
-// Command torture kills the platform's programs again and again under load, and
-// prints a line a scenario:
+// Command torture kills the platform's programs repeatedly under load, and prints
+// one line for each scenario:
 //
 //	torture <name> kills <n> accepted <n> lost 0 doubled 0
 //
-// It exits with 1 if anything was lost or doubled. Its arguments are the names of
-// scenarios, all of them where there are none. SCALE=full makes thousands of
-// kills of hundreds. The programs that it kills lie beside its own binary.
+// It exits with 1 if anything was lost or doubled. The arguments name scenarios;
+// without arguments it runs all of them. SCALE=full multiplies the kills. The
+// programs are expected next to its own binary.
 package main
 
 import (
@@ -29,16 +29,16 @@ import (
 	"kubernaut.ai/test/verdict"
 )
 
-// patience bounds a scenario of any scale, and a stop.
+// Bounds of a scenario at any scale, and of stopping the servers.
 const (
-	patience     = 2 * time.Hour
-	stopPatience = 30 * time.Second
+	scenarioTimeout = 2 * time.Hour
+	stopTimeout     = 30 * time.Second
 )
 
-// scenario is one way to torture one program.
+// scenario kills one program.
 type scenario struct {
 	name, program string
-	run           func(context.Context, chaos.Options) (verdict.Tally, error)
+	run           func(context.Context, chaos.Options) (verdict.Result, error)
 	// kills by default and at full scale.
 	kills, fullKills int
 }
@@ -70,20 +70,20 @@ func torture(ctx context.Context, names []string, report progress.Func) (err err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("find the programs: %w", err)
+		return fmt.Errorf("locate the programs: %w", err)
 	}
 	shared, err := testenv.Start(ctx, testenv.Options{Progress: report})
 	if err != nil {
-		return fmt.Errorf("provide servers: %w", err)
+		return fmt.Errorf("start servers: %w", err)
 	}
 	defer func() { err = errors.Join(err, stopShared(ctx, shared)) }()
 	encoded, err := shared.Encode()
 	if err != nil {
-		return fmt.Errorf("provide servers: %w", err)
+		return fmt.Errorf("start servers: %w", err)
 	}
 	env, err := testenv.Join(ctx, encoded, zap.NewNop())
 	if err != nil {
-		return fmt.Errorf("provide servers: %w", err)
+		return fmt.Errorf("start servers: %w", err)
 	}
 	defer func() { err = errors.Join(err, env.Close()) }()
 
@@ -108,14 +108,14 @@ func torture(ctx context.Context, names []string, report progress.Func) (err err
 
 // torture runs the scenario and prints its line.
 func (s *scenario) torture(ctx context.Context, o chaos.Options) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, scenarioTimeout)
 	defer cancel()
-	tally, err := s.run(ctx, o)
+	result, err := s.run(ctx, o)
 	if err != nil {
-		return fmt.Errorf("%s: after %d kills: %w", s.name, tally.Deeds, err)
+		return fmt.Errorf("%s: after %d kills: %w", s.name, result.Disruptions, err)
 	}
-	_, _ = fmt.Fprintln(os.Stdout, tally.Line("torture "+s.name, "kills"))
-	if err := tally.Err(); err != nil {
+	_, _ = fmt.Fprintln(os.Stdout, result.Line("torture "+s.name, "kills"))
+	if err := result.Err(); err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	return nil
@@ -148,7 +148,7 @@ func fullScale() (bool, error) {
 	}
 }
 
-// chooseSeed reads SEED, or makes one.
+// chooseSeed reads SEED, or returns a random one.
 func chooseSeed() (uint64, error) {
 	text := os.Getenv("SEED")
 	if text == "" {
@@ -156,13 +156,13 @@ func chooseSeed() (uint64, error) {
 	}
 	seed, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("SEED=%s: want a whole number", text)
+		return 0, fmt.Errorf("SEED=%s: want an unsigned integer", text)
 	}
 	return seed, nil
 }
 
 func stopShared(ctx context.Context, shared *testenv.Shared) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	if err := shared.Stop(ctx); err != nil {
 		return fmt.Errorf("stop the servers: %w", err)

@@ -17,7 +17,7 @@ func event(eventType, data string) datastorage.StoredEvent {
 	return datastorage.StoredEvent{EventId: uuid.New(), EventType: eventType, EventData: json.RawMessage(data)}
 }
 
-// gatewayTrail is the trail of a request that two deliveries brought.
+// gatewayTrail is the trail of a request that two deliveries reported.
 func gatewayTrail() testenv.Trail {
 	return testenv.Trail{
 		event(testenv.SignalReceived, `{"request_id":"d1","fingerprint":"f"}`),
@@ -28,7 +28,7 @@ func gatewayTrail() testenv.Trail {
 	}
 }
 
-// without is a trail without one of its events, twice one with it once more.
+// without returns a trail without one of its events, twice one with a second copy of it.
 func without(t testenv.Trail, i int) testenv.Trail {
 	return append(append(testenv.Trail{}, t[:i]...), t[i+1:]...)
 }
@@ -37,7 +37,7 @@ func twice(t testenv.Trail, i int) testenv.Trail {
 	return append(append(testenv.Trail{}, t...), event(t[i].EventType, string(t[i].EventData)))
 }
 
-func TestAnswersAreJudged(t *testing.T) {
+func TestCheckFindsWhatAnswersImply(t *testing.T) {
 	whole := gatewayTrail()
 	for name, tc := range map[string]struct {
 		trail         testenv.Trail
@@ -55,17 +55,17 @@ func TestAnswersAreJudged(t *testing.T) {
 		"unanswered twice":         {twice(whole, 4), 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tally := Tally{Deeds: 1}
-			err := tally.Judge(Seen{Answers: []alertmanager.Answered{
+			result := Result{Disruptions: 1}
+			err := result.Check(Observations{Answers: []alertmanager.Answered{
 				{Delivery: "d1", Request: "rr", Fingerprint: "f"},
 				{Delivery: "d2", Request: "rr", Fingerprint: "f", Duplicate: true},
 			}, Trails: map[string]testenv.Trail{"rr": tc.trail}})
-			tally.want(t, err, 2, tc.lost, tc.doubled)
+			result.want(t, err, 2, tc.lost, tc.doubled)
 		})
 	}
 }
 
-func TestStatusesAreJudged(t *testing.T) {
+func TestCheckFindsWhatStatusesImply(t *testing.T) {
 	whole := testenv.Trail{
 		event(testenv.PhaseTransition, `{"from":"Pending","to":"Enriching"}`),
 		event("signalprocessing.enrichment.completed", `{}`),
@@ -80,51 +80,54 @@ func TestStatusesAreJudged(t *testing.T) {
 		v1alpha1.ProcessingEnriching: true, v1alpha1.ProcessingClassifying: true,
 		v1alpha1.ProcessingCategorizing: true, v1alpha1.ProcessingCompleted: true,
 	}
-	judge := func(t *testing.T, trail testenv.Trail, lost, doubled int) {
+	check := func(t *testing.T, trail testenv.Trail, lost, doubled int) {
 		t.Helper()
 		trails := map[string]testenv.Trail{"rr": trail}
-		tally := Tally{Deeds: 1}
-		err := tally.Judge(Seen{Phases: map[string]map[v1alpha1.ProcessingPhase]bool{"rr": phases}, Trails: trails})
-		tally.want(t, err, len(phases), lost, doubled)
+		result := Result{Disruptions: 1}
+		err := result.Check(Observations{Phases: map[string]map[v1alpha1.ProcessingPhase]bool{"rr": phases}, Trails: trails})
+		result.want(t, err, len(phases), lost, doubled)
 
-		tally = Tally{Deeds: 1, Accepted: 1}
-		err = tally.Judge(Seen{Processed: []string{"rr"}, Trails: trails})
-		tally.want(t, err, 1, lost, doubled)
+		result = Result{Disruptions: 1, Accepted: 1}
+		err = result.Check(Observations{Processed: []string{"rr"}, Trails: trails})
+		result.want(t, err, 1, lost, doubled)
 	}
-	judge(t, whole, 0, 0)
-	judge(t, nil, len(phases), 0)
+	check(t, whole, 0, 0)
+	check(t, nil, len(phases), 0)
 	for i := range whole {
-		judge(t, without(whole, i), 1, 0)
-		judge(t, twice(whole, i), 0, 1)
+		check(t, without(whole, i), 1, 0)
+		check(t, twice(whole, i), 0, 1)
 	}
 }
 
-func (t *Tally) want(tb testing.TB, err error, accepted, lost, doubled int) {
+func (r *Result) want(tb testing.TB, err error, accepted, lost, doubled int) {
 	tb.Helper()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if t.Accepted != accepted || t.Lost != lost || t.Doubled != doubled || len(t.Findings) != lost+doubled {
-		tb.Errorf("%+v, want %d accepted, %d lost, %d doubled", t, accepted, lost, doubled)
+	if r.Accepted != accepted || r.Lost != lost || r.Doubled != doubled || len(r.Findings) != lost+doubled {
+		tb.Errorf("%+v, want %d accepted, %d lost, %d doubled", r, accepted, lost, doubled)
 	}
-	if failed := t.Err() != nil; failed != (lost+doubled > 0) {
-		tb.Errorf("error %v", t.Err())
+	if failed := r.Err() != nil; failed != (lost+doubled > 0) {
+		tb.Errorf("error %v", r.Err())
 	}
 }
 
-func TestATallyOfNothingProvesNothing(t *testing.T) {
-	if (&Tally{Deeds: 3}).Err() == nil || (&Tally{Accepted: 3}).Err() == nil {
-		t.Error("nothing was tried, and that is fine")
+func TestAnEmptyResultProvesNothing(t *testing.T) {
+	if (&Result{Disruptions: 3}).Err() == nil {
+		t.Error("no error although nothing was accepted")
 	}
-	tally := Tally{Deeds: 1, Accepted: 2}
-	if line := tally.Line("torture gateway", "kills"); line != "torture gateway kills 1 accepted 2 lost 0 doubled 0" {
+	if (&Result{Accepted: 3}).Err() == nil {
+		t.Error("no error although nothing was killed or restarted")
+	}
+	result := Result{Disruptions: 1, Accepted: 2}
+	if line := result.Line("torture gateway", "kills"); line != "torture gateway kills 1 accepted 2 lost 0 doubled 0" {
 		t.Errorf("line %q", line)
 	}
 }
 
-func TestDataThatCannotBeReadIsNoVerdict(t *testing.T) {
+func TestUnreadableDataIsAnError(t *testing.T) {
 	broken := map[string]testenv.Trail{"rr": {event(testenv.SignalReceived, `[]`)}}
-	if (&Tally{}).Judge(Seen{Trails: broken}) == nil {
-		t.Error("a trail that cannot be read was judged")
+	if (&Result{}).Check(Observations{Trails: broken}) == nil {
+		t.Error("no error for a trail whose data cannot be read")
 	}
 }

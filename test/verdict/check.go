@@ -11,20 +11,20 @@ import (
 
 const signalDeduplicated = "gateway.signal.deduplicated"
 
-// Seen is what was seen from outside, and what is stored afterwards.
-type Seen struct {
+// Observations are what an outside observer has seen, and what is stored afterwards.
+type Observations struct {
 	// Answers of the Gateway.
 	Answers []alertmanager.Answered
-	// Phases that the statuses of a request's processing have shown.
+	// Phases that the status of a SignalProcessing has shown, by the request's name.
 	Phases map[string]map[v1alpha1.ProcessingPhase]bool
-	// Processed requests show the outcome of their processing. They do not
+	// Processed requests show the result of their processing. They do not
 	// count as accepted: their signals do.
 	Processed []string
-	// Trails by correlation id: one for each that is named above. Others do no harm.
+	// Trails by correlation id, at least one for each request that is named above.
 	Trails map[string]testenv.Trail
 }
 
-// data is what the judgement needs of event_data.
+// data holds the fields of event_data that identify a fact.
 type data struct {
 	RequestID   string                   `json:"request_id"`
 	Fingerprint string                   `json:"fingerprint"`
@@ -34,15 +34,15 @@ type data struct {
 	Attempt     int                      `json:"attempt"`
 }
 
-// fact is what an event says, whatever its id is: the same fact twice is one too many.
+// fact is what an event states, whatever its id. A fact that is stored twice is doubled.
 type fact struct {
 	data
 
 	eventType string
 }
 
-// facts counts what a trail says.
-func facts(trail testenv.Trail) (map[fact]int, error) {
+// countFacts counts the facts of a trail.
+func countFacts(trail testenv.Trail) (map[fact]int, error) {
 	counts := map[fact]int{}
 	for i := range trail {
 		f := fact{eventType: trail[i].EventType}
@@ -54,7 +54,7 @@ func facts(trail testenv.Trail) (map[fact]int, error) {
 	return counts, nil
 }
 
-// String tells facts of one type apart.
+// String distinguishes the facts of one type.
 func (f fact) String() string {
 	switch {
 	case f.RequestID != "":
@@ -65,42 +65,41 @@ func (f fact) String() string {
 	return f.eventType
 }
 
-// Judge looks for the events of all that was seen, and for events that are
-// there twice.
-func (t *Tally) Judge(seen Seen) error {
-	known := make(map[string]map[fact]int, len(seen.Trails))
-	for id, trail := range seen.Trails {
-		counts, err := facts(trail)
+// Check adds to the result what the observations prove to be lost or doubled.
+func (r *Result) Check(o Observations) error {
+	facts := make(map[string]map[fact]int, len(o.Trails))
+	for id, trail := range o.Trails {
+		counts, err := countFacts(trail)
 		if err != nil {
 			return fmt.Errorf("trail of %s: %w", id, err)
 		}
-		known[id] = counts
+		facts[id] = counts
 		for f, times := range counts {
-			t.Count(times, id, f.String())
+			r.AddStored(times, id, f.String())
 		}
 	}
-	for _, a := range seen.Answers {
-		t.Accepted++
-		if missing := missingOfAnswer(&a, known[a.Request], seen.Trails[a.Request]); missing != "" {
-			t.Lose(a.Request, fmt.Sprintf("%s (which answered delivery %s)", missing, a.Delivery))
+	for _, a := range o.Answers {
+		r.Accepted++
+		if missing := missingOfAnswer(&a, facts[a.Request], o.Trails[a.Request]); missing != "" {
+			r.AddLost(a.Request, fmt.Sprintf("%s (of the answer to delivery %s)", missing, a.Delivery))
 		}
 	}
-	for id, phases := range seen.Phases {
+	for id, phases := range o.Phases {
 		for phase := range phases {
-			t.Accepted++
-			t.judgePhase(id, phase, known[id])
+			r.Accepted++
+			r.checkPhase(id, phase, facts[id])
 		}
 	}
-	for _, id := range seen.Processed {
+	for _, id := range o.Processed {
 		for _, step := range testenv.Steps {
-			t.judgePhase(id, step.To, known[id])
+			r.checkPhase(id, step.To, facts[id])
 		}
 	}
 	return nil
 }
 
-// missingOfAnswer is the type of an event that an answer should have; empty
-// where it has all.
+// missingOfAnswer returns the type of an event that an answer implies and that
+// is missing, or "".
 func missingOfAnswer(a *alertmanager.Answered, counts map[fact]int, trail testenv.Trail) string {
 	of := data{RequestID: a.Delivery, Fingerprint: a.Fingerprint}
 	switch {
@@ -114,8 +113,8 @@ func missingOfAnswer(a *alertmanager.Answered, counts map[fact]int, trail testen
 	return ""
 }
 
-// judgePhase looks for the events of the step that led to a phase.
-func (t *Tally) judgePhase(id string, phase v1alpha1.ProcessingPhase, counts map[fact]int) {
+// checkPhase looks for the events of the step that led to a phase.
+func (r *Result) checkPhase(id string, phase v1alpha1.ProcessingPhase, counts map[fact]int) {
 	types := map[string]bool{}
 	for f := range counts {
 		types[f.eventType] = types[f.eventType] || f.eventType != testenv.PhaseTransition || f.To == phase
@@ -127,7 +126,7 @@ func (t *Tally) judgePhase(id string, phase v1alpha1.ProcessingPhase, counts map
 	}
 	for _, eventType := range wanted {
 		if !types[eventType] {
-			t.Lose(id, fmt.Sprintf("%s (whose status showed %s)", eventType, phase))
+			r.AddLost(id, fmt.Sprintf("%s (whose status showed %s)", eventType, phase))
 			return
 		}
 	}

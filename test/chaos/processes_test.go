@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-func TestLinesAreWhole(t *testing.T) {
+func TestLineWriterPassesWholeLines(t *testing.T) {
 	var got []string
-	l := &lines{take: func(line []byte) { got = append(got, string(line)) }}
+	l := &lineWriter{take: func(line []byte) { got = append(got, string(line)) }}
 	for _, chunk := range []string{"o", "ne\ntwo\nth", "ree\nhalf"} {
 		if n, err := l.Write([]byte(chunk)); n != len(chunk) || err != nil {
 			t.Fatalf("%d, %v", n, err)
@@ -17,6 +17,6 @@ func TestLinesAreWhole(t *testing.T) {
 		t.Errorf("lines %s", text)
 	}
 	if _, err := l.Write(make([]byte, maxLine)); err == nil {
-		t.Error("a line without an end was taken")
+		t.Error("accepted a line longer than maxLine")
 	}
 }
