@@ -20,10 +20,10 @@ import (
 type call struct {
 	name string
 	do   func(context.Context, cluster.Token) said
-	// allowed chooses the token of who may; code is the answer then.
+	// allowed selects a token with the permission; code is the response to it.
 	allowed func(cluster.Tokens) cluster.Token
 	code    int
-	// resource and verb are named to who may not.
+	// resource and verb are named in the response to others.
 	resource, verb string
 }
 
@@ -61,20 +61,20 @@ var calls = []call{
 	},
 }
 
-var _ = Describe("who calls", func() {
+var _ = Describe("a caller", func() {
 	for _, c := range calls {
-		It("is asked for by "+c.name, func(ctx SpecContext) {
+		It("is authenticated by "+c.name, func(ctx SpecContext) {
 			for name, token := range map[string]cluster.Token{
 				"nobody": "", "who invents a token": "no.such.token", "who shows one for others": env.Tokens.Foreign,
 			} {
-				By("refusing " + name)
+				By("rejecting " + name)
 				answer := c.do(ctx, token)
 				decoded[datastorage.Problem](answer, http.StatusUnauthorized)
 				Expect(answer.header.Get("WWW-Authenticate")).To(HavePrefix("Bearer"))
 			}
 		}, SpecTimeout(specTimeout))
 
-		It("must have the permission for "+c.name, func(ctx SpecContext) {
+		It("needs the permission for "+c.name, func(ctx SpecContext) {
 			mine := c.allowed(env.Tokens)
 			for _, token := range []cluster.Token{env.Tokens.Nobody, env.Tokens.Reader, env.Tokens.Writer, env.Tokens.Sender} {
 				answer := c.do(ctx, token)
@@ -89,7 +89,7 @@ var _ = Describe("who calls", func() {
 		}, SpecTimeout(specTimeout))
 	}
 
-	It("may show DataStorage a token that is good for nothing else", func(ctx SpecContext) {
+	It("may use a token for DataStorage's own audience", func(ctx SpecContext) {
 		answer := storage{env.DataStorageURL, env.Tokens.ForDataStorage}.find(ctx, "correlation_id", env.CorrelationID())
 		Expect(answer.code).To(Equal(http.StatusOK), "%s", answer.body)
 		answer = storage{env.GatewayURL, env.Tokens.ForDataStorage}.call(ctx, http.MethodPost, alertmanager.Path, alertmanager.JSON(), nil)

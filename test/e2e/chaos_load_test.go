@@ -26,19 +26,20 @@ import (
 	"kubernaut.ai/test/verdict"
 )
 
-// The load of a scenario: some signals a second, as many as two busy cores
-// can process besides.
+// The load of a scenario: a few signals a second, which two busy cores can
+// process during restarts. It proves that nothing is lost on the path through a
+// real cluster; make torture runs the same checks under full load.
 const (
 	senders = 2
 	pace    = 500 * time.Millisecond
-	// firstWait and mostWait are Alertmanager's, but shorter.
-	firstWait = 100 * time.Millisecond
-	mostWait  = time.Second
-	// mostTicks is how many answers come at most before something is done.
-	mostTicks = 8
+	// minBackoff and maxBackoff are shorter than Alertmanager's.
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = time.Second
+	// maxTicks bounds the answers between two disruptions.
+	maxTicks = 8
 )
 
-// load sends signals, until it is judged.
+// load sends signals until it is checked.
 type load struct {
 	*alertmanager.Senders
 
@@ -47,7 +48,7 @@ type load struct {
 	random    *rand.Rand
 }
 
-// startLoad begins to send signals about a namespace of the spec's own.
+// startLoad starts to send signals about a new namespace.
 func startLoad(ctx context.Context) *load {
 	GinkgoHelper()
 	namespace, err := env.NewNamespace(ctx)
@@ -62,7 +63,7 @@ func startLoad(ctx context.Context) *load {
 	l := &load{namespace: namespace, random: rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), 0))}
 	l.Senders = alertmanager.NewSenders(alertmanager.Options{
 		Namespace: namespace, Pace: pace, HTTP: env.HTTP, Authorize: env.Tokens.Sender.Authorize,
-		NewRoute: func() alertmanager.Route { return alertmanager.Backoff(env.GatewayURL, firstWait, mostWait) },
+		NewRoute: func() alertmanager.Route { return alertmanager.Backoff(env.GatewayURL, minBackoff, maxBackoff) },
 	})
 	var sending context.Context
 	l.group, sending = errgroup.WithContext(ctx)
@@ -73,55 +74,55 @@ func startLoad(ctx context.Context) *load {
 	return l
 }
 
-// moment waits for a random number of answers.
-func (l *load) moment(ctx context.Context) {
+// awaitAnswers waits for a random number of answers.
+func (l *load) awaitAnswers(ctx context.Context) {
 	GinkgoHelper()
-	for range 1 + l.random.IntN(mostTicks) {
+	for range 1 + l.random.IntN(maxTicks) {
 		select {
 		case <-l.Ticks():
 		case <-ctx.Done():
-			Fail("no signal is answered any more: " + context.Cause(ctx).Error())
+			Fail("signals are no longer answered: " + context.Cause(ctx).Error())
 		}
 	}
 }
 
-// end lets the senders end once all that they have begun is answered, and
-// returns the answers.
-func (l *load) end() []alertmanager.Answered {
+// finish waits until every notification in progress is answered, and returns all
+// answers.
+func (l *load) finish() []alertmanager.Answered {
 	GinkgoHelper()
 	l.Finish()
 	Expect(l.group.Wait()).To(Succeed())
 	return l.Answers()
 }
 
-// judge waits until every request shows its classification, flushes every pod
-// once, and looks at each trail once. Nothing that was answered may be lost,
-// nothing may be there twice.
-func (l *load) judge(ctx context.Context, scenario, deeds string, times int) {
+// check waits until every request is classified, flushes every pod once, and reads
+// each trail once. No event of an answered signal may be missing, and no event may
+// be stored twice.
+func (l *load) check(ctx context.Context, scenario, disruptions string, times int) {
 	GinkgoHelper()
 	By("waiting for the last answers")
-	answers := l.end()
+	answers := l.finish()
 	names := map[string]bool{}
 	for _, a := range answers {
 		names[a.Request] = true
 	}
 	By(fmt.Sprintf("waiting until %d requests are classified", len(names)))
 	l.awaitClassified(ctx, names)
-	By("waiting until the platform is settled")
-	Expect(env.Settled(ctx, cluster.Workloads...)).To(Succeed())
+	By("waiting until all rollouts are complete")
+	Expect(env.AwaitRollout(ctx, cluster.Workloads...)).To(Succeed())
 
 	By("flushing every pod once, and querying each trail once")
 	processed := slices.Sorted(maps.Keys(names))
 	trails, err := verdict.ReadTrails(ctx, env.Flusher, trailOptions(ctx), processed)
 	Expect(err).NotTo(HaveOccurred())
-	tally := verdict.Tally{Deeds: times}
-	By("judging")
-	Expect(tally.Judge(verdict.Seen{Answers: answers, Processed: processed, Trails: trails})).To(Succeed())
-	AddReportEntry(tally.Line("chaos "+scenario, deeds))
-	for _, id := range tally.Suspects {
+	result := verdict.Result{Disruptions: times}
+	By("checking the trails")
+	Expect(result.Check(verdict.Observations{Answers: answers, Processed: processed, Trails: trails})).To(Succeed())
+	AddReportEntry(result.Line("chaos "+scenario, disruptions))
+	for _, id := range result.CorrelationIDs {
 		env.Track(id)
 	}
-	Expect(tally.Err()).To(Succeed())
+	Expect(result.Err()).To(Succeed())
 }
 
 func (l *load) awaitClassified(ctx context.Context, names map[string]bool) {
@@ -143,8 +144,8 @@ func (l *load) awaitClassified(ctx context.Context, names map[string]bool) {
 	Expect(err).NotTo(HaveOccurred(), "%d of %d requests are not classified", len(late), len(names))
 }
 
-// trailOptions lead to a ready pod of DataStorage, which no proxy of a Service
-// stands before: that may still know a pod that is gone.
+// trailOptions query a ready pod of DataStorage directly: the proxy of a Service may
+// still forward to a pod that is gone.
 func trailOptions(ctx context.Context) audittrail.Options {
 	GinkgoHelper()
 	pods := podsOf(ctx, cluster.DataStorage.Name)
@@ -152,7 +153,7 @@ func trailOptions(ctx context.Context) audittrail.Options {
 	return audittrail.Options{DataStorageURL: forward(ctx, pods[0])[0], HTTP: &http.Client{}, Authorize: env.Tokens.Reader.Authorize}
 }
 
-// kill kills the process of a pod with SIGKILL, and its pod with it.
+// kill kills the process of a pod with SIGKILL, and deletes the pod.
 func kill(ctx context.Context, w podflush.Workload, pod *corev1.Pod) {
 	GinkgoHelper()
 	killer := reaper(ctx)
@@ -160,7 +161,7 @@ func kill(ctx context.Context, w podflush.Workload, pod *corev1.Pod) {
 	Expect(killer.Kill(ctx, w, pod)).To(Succeed())
 }
 
-// theReaper is made when it is needed first; specs that are Serial share it.
+// theReaper is created on first use; Serial specs share it.
 var theReaper *cluster.Reaper
 
 func reaper(ctx context.Context) *cluster.Reaper {
@@ -173,7 +174,7 @@ func reaper(ctx context.Context) *cluster.Reaper {
 	return theReaper
 }
 
-// victim is a random pod of a workload that is ready; it waits for one.
+// victim waits until a workload has a ready pod, and returns a random one.
 func (l *load) victim(ctx context.Context, w podflush.Workload) *corev1.Pod {
 	GinkgoHelper()
 	pods, err := env.AnyReady(ctx, w)

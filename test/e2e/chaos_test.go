@@ -24,79 +24,79 @@ import (
 // kills is how often each service's pods are killed.
 const kills = 3
 
-// services are those that are restarted and killed.
+// services are the workloads that are restarted and killed.
 var services = []podflush.Workload{cluster.DataStorage, cluster.Gateway, cluster.SignalProcessing}
 
-// leaderLease is SignalProcessing's.
+// leaderLease is the name of SignalProcessing's lease.
 const leaderLease = "signalprocessing.kubernaut.ai"
 
 var _ = Describe("under load,", Serial, Label("chaos"), func() {
 	BeforeEach(func(ctx SpecContext) {
-		// Whatever happens, the next spec finds the platform as it was.
+		// Also after a failure the next spec finds all pods ready.
 		DeferCleanup(func(ctx SpecContext) {
-			Expect(env.Settled(ctx, cluster.Workloads...)).To(Succeed())
+			Expect(env.AwaitRollout(ctx, cluster.Workloads...)).To(Succeed())
 		}, NodeTimeout(specTimeout))
 	})
 
-	It("rolling restarts of all services, as of an upgrade, lose and double nothing", func(ctx SpecContext) {
+	It("rolling restarts of all services, as in an upgrade, lose and double nothing", func(ctx SpecContext) {
 		l := startLoad(ctx)
-		l.moment(ctx)
+		l.awaitAnswers(ctx)
 		for _, w := range services {
 			Expect(env.Restart(ctx, w)).To(Succeed())
 		}
-		Expect(env.Settled(ctx, services...)).To(Succeed())
-		l.moment(ctx)
-		l.judge(ctx, "rolling-restart", "restarts", len(services))
+		Expect(env.AwaitRollout(ctx, services...)).To(Succeed())
+		l.awaitAnswers(ctx)
+		l.check(ctx, "rolling-restart", "restarts", len(services))
 	}, SpecTimeout(chaosTimeout))
 
 	for _, w := range services {
 		It("kills of "+w.Name+"'s pods lose and double nothing", func(ctx SpecContext) {
 			l := startLoad(ctx)
 			for n := range kills {
-				l.moment(ctx)
+				l.awaitAnswers(ctx)
 				victim := l.victim(ctx, w)
 				if n == 0 && w == cluster.SignalProcessing {
 					victim = leader(ctx)
 				}
 				kill(ctx, w, victim)
 			}
-			l.moment(ctx)
-			l.judge(ctx, "kill-"+w.Name, "kills", kills)
+			l.awaitAnswers(ctx)
+			l.check(ctx, "kill-"+w.Name, "kills", kills)
 		}, SpecTimeout(chaosTimeout))
 	}
 
-	// A deletion without a kill would let two servers work on one volume for a
-	// while: to delete the pod of a database without grace is a mistake.
-	It("the loss of PostgreSQL's pod, with all that it had not written, loses and doubles nothing", func(ctx SpecContext) {
+	// Deleting a database's pod without grace and without a kill would let two
+	// servers use one volume for a while.
+	It("a kill of PostgreSQL loses and doubles nothing", func(ctx SpecContext) {
 		l := startLoad(ctx)
-		l.moment(ctx)
+		l.awaitAnswers(ctx)
 		kill(ctx, cluster.PostgreSQL, l.victim(ctx, cluster.PostgreSQL))
-		l.moment(ctx)
-		Expect(env.Settled(ctx, cluster.PostgreSQL, cluster.DataStorage)).To(Succeed())
-		l.moment(ctx)
-		l.judge(ctx, "kill-postgres", "kills", 1)
+		l.awaitAnswers(ctx)
+		Expect(env.AwaitRollout(ctx, cluster.PostgreSQL, cluster.DataStorage)).To(Succeed())
+		l.awaitAnswers(ctx)
+		l.check(ctx, "kill-postgres", "kills", 1)
 	}, SpecTimeout(chaosTimeout))
 
-	It("what a Gateway owes when it is killed is stored by its successor on the same volume", func(ctx SpecContext) {
-		away(ctx, cluster.DataStorage)
+	It("events that are pending in a Gateway when it is killed are stored by its successor on the same volume", func(ctx SpecContext) {
+		scaleToZero(ctx, cluster.DataStorage)
 		l := startLoad(ctx)
-		l.moment(ctx)
+		l.awaitAnswers(ctx)
 		pods, err := env.Pods(ctx, cluster.Gateway)
 		Expect(err).NotTo(HaveOccurred())
 		for i := range pods {
-			l.moment(ctx)
-			Expect(owed(ctx, pods[i].Name)).To(BeNumerically(">", 0), "it was asked, and cannot store")
+			l.awaitAnswers(ctx)
+			Expect(pending(ctx, pods[i].Name)).To(BeNumerically(">", 0), "it accepted signals that it cannot store")
 			kill(ctx, cluster.Gateway, &pods[i])
 		}
-		Expect(env.Settled(ctx, cluster.Gateway)).To(Succeed())
-		l.end()
-		Expect(owed(ctx, pods[0].Name)+owed(ctx, pods[1].Name)).To(BeNumerically(">=", len(l.Answers())), "each answer's receipt, at least")
-		back(ctx, cluster.DataStorage)
-		l.judge(ctx, "kill-owing-gateway", "kills", len(pods))
+		Expect(env.AwaitRollout(ctx, cluster.Gateway)).To(Succeed())
+		l.finish()
+		Expect(pending(ctx, pods[0].Name)+pending(ctx, pods[1].Name)).To(BeNumerically(">=", len(l.Answers())), "at least the receipt of each answer")
+		scaleBack(ctx, cluster.DataStorage)
+		l.check(ctx, "kill-pending-gateway", "kills", len(pods))
 	}, SpecTimeout(chaosTimeout))
 })
 
-// leader is the pod that leads SignalProcessing.
+// leader is the pod that holds SignalProcessing's lease.
 func leader(ctx context.Context) *corev1.Pod {
 	GinkgoHelper()
 	lease := &coordinationv1.Lease{}
@@ -107,36 +107,36 @@ func leader(ctx context.Context) *corev1.Pod {
 	return pod
 }
 
-// owed is how many events a pod owes.
-func owed(ctx context.Context, pod string) int {
+// pending is the number of a pod's pending events.
+func pending(ctx context.Context, pod string) int {
 	GinkgoHelper()
-	for _, debt := range env.Debts(ctx) {
-		if debt.Service == pod {
-			Expect(debt.Err).NotTo(HaveOccurred())
-			return debt.Owed
+	for _, state := range env.StoreStates(ctx) {
+		if state.Service == pod {
+			Expect(state.Err).NotTo(HaveOccurred())
+			return state.Pending
 		}
 	}
-	Fail("pod " + pod + " is not there")
+	Fail("pod " + pod + " does not exist")
 	return 0
 }
 
-// away takes a workload's pods away, until back, or the spec's end.
-func away(ctx context.Context, w podflush.Workload) {
+// scaleToZero removes a workload's pods until scaleBack or the end of the spec.
+func scaleToZero(ctx context.Context, w podflush.Workload) {
 	GinkgoHelper()
 	Expect(env.Scale(ctx, w, 0)).To(Succeed())
-	DeferCleanup(func(ctx SpecContext) { back(ctx, w) })
-	Expect(env.Settled(ctx, w)).To(Succeed())
+	DeferCleanup(func(ctx SpecContext) { scaleBack(ctx, w) })
+	Expect(env.AwaitRollout(ctx, w)).To(Succeed())
 }
 
-func back(ctx context.Context, w podflush.Workload) {
+func scaleBack(ctx context.Context, w podflush.Workload) {
 	GinkgoHelper()
 	const replicas = 2
 	Expect(env.Scale(ctx, w, replicas)).To(Succeed())
-	Expect(env.Settled(ctx, w)).To(Succeed())
+	Expect(env.AwaitRollout(ctx, w)).To(Succeed())
 }
 
 var _ = Describe("a flush", Serial, Label("flush"), func() {
-	// hasty gives each pod little time; a pod that owes says so then.
+	// hasty gives each pod one second, after which a pod with pending events says so.
 	hasty := func() *podflush.Flusher {
 		GinkgoHelper()
 		flusher, err := podflush.New(podflush.Options{
@@ -146,19 +146,19 @@ var _ = Describe("a flush", Serial, Label("flush"), func() {
 		return flusher
 	}
 
-	It("names the pods that owe events when DataStorage is away, and what they owe", func(ctx SpecContext) {
-		away(ctx, cluster.DataStorage)
+	It("names the pods with pending events when DataStorage is down, and counts the events", func(ctx SpecContext) {
+		scaleToZero(ctx, cluster.DataStorage)
 		alert := podAlert()
 		rr := fire(ctx, alert)
 		_, err := hasty().FlushPods(ctx, rr.Name)
 		Expect(err).To(MatchError(ContainSubstring("events are still owed")))
-		owing, ok := errors.AsType[*audit.FlushError](err)
+		flushErr, ok := errors.AsType[*audit.FlushError](err)
 		Expect(ok).To(BeTrue(), "%v", err)
-		Expect(owing.Pending).To(Equal(2), "the signal and its request")
+		Expect(flushErr.Pending).To(Equal(2), "the signal and its request")
 		_, err = hasty().FlushPods(ctx, "")
 		Expect(err).To(MatchError(ContainSubstring("pod gateway-")))
 
-		back(ctx, cluster.DataStorage)
+		scaleBack(ctx, cluster.DataStorage)
 		classified(ctx, rr)
 		Expect(audited(ctx, rr.Name)).To(testenv.BeProcessed(signalReceived, requestCreated))
 	}, SpecTimeout(chaosTimeout))
@@ -180,13 +180,13 @@ var _ = Describe("a flush", Serial, Label("flush"), func() {
 		Expect(err).To(MatchError(SatisfyAny(ContainSubstring("pod "+missing+" is not ready"), ContainSubstring("1 pods exist where 2 are declared"))))
 
 		uncordon(ctx, nodes)
-		Expect(env.Settled(ctx, cluster.Gateway)).To(Succeed())
+		Expect(env.AwaitRollout(ctx, cluster.Gateway)).To(Succeed())
 		classified(ctx, rr)
 		Expect(audited(ctx, rr.Name)).To(testenv.BeProcessed(signalReceived, requestCreated))
 	}, SpecTimeout(chaosTimeout))
 })
 
-// cordon keeps new pods from every node, until uncordon, or the spec's end.
+// cordon cordons every node until uncordon or the end of the spec.
 func cordon(ctx context.Context) []string {
 	GinkgoHelper()
 	var list corev1.NodeList
@@ -199,7 +199,7 @@ func cordon(ctx context.Context) []string {
 	}
 	DeferCleanup(func(ctx SpecContext) {
 		uncordon(ctx, nodes)
-		Expect(env.Settled(ctx, cluster.Workloads...)).To(Succeed())
+		Expect(env.AwaitRollout(ctx, cluster.Workloads...)).To(Succeed())
 	})
 	setUnschedulable(ctx, nodes, "true")
 	return nodes

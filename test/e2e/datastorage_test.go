@@ -67,7 +67,7 @@ var _ = Describe("DataStorage", func() {
 		Entry("a token", "at_least", "malformed", "at_least", "yesterday", SpecTimeout(specTimeout)),
 	)
 
-	It("walks over every event once in both orders, whichever replica answers", func(ctx SpecContext) {
+	It("pages over every event once in both orders, whichever replica answers", func(ctx SpecContext) {
 		const events, size = 25, 4
 		batch := make([]datastorage.AuditEvent, 0, events)
 		start := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
@@ -114,7 +114,7 @@ var _ = Describe("DataStorage", func() {
 		Expect(idsOf(page.Data)).To(Equal(sentIDs(batch[0])), "newest first")
 	}, SpecTimeout(specTimeout))
 
-	It("stores each event of a batch once, which both replicas take at the same moment, again and again", func(ctx SpecContext) {
+	It("stores each event of a batch once, although both replicas receive it concurrently and repeatedly", func(ctx SpecContext) {
 		const times = 6
 		batch := make([]datastorage.AuditEvent, 20)
 		for i := range batch {
@@ -156,7 +156,7 @@ var _ = Describe("DataStorage", func() {
 		Expect(problem.Items[0].Index).To(BeZero())
 	}, SpecTimeout(specTimeout))
 
-	It("reads one event by its id, and knows no other", func(ctx SpecContext) {
+	It("reads one event by its id, and answers 404 for others", func(ctx SpecContext) {
 		event := anEvent(id, nil)
 		writer().store(ctx, event)
 		path := storeEvents + "/" + sentIDs(event)[0]

@@ -26,18 +26,18 @@ const (
 )
 
 // As in the integration suite, but with a signal, through Services, and with
-// whatever pod took it or processed it: the spec cannot know which pods have a
-// part of the trail, and looks once at a random moment.
+// whichever pods received and processed it. The spec cannot know which pods hold
+// parts of the trail, and queries once, at a random point.
 var _ = Describe("founding scenario", Label("flush"), func() {
 	for instance := range foundingInstances {
-		It(fmt.Sprintf("finds every event of what it has seen, looking once (%d)", instance), func(ctx SpecContext) {
+		It(fmt.Sprintf("finds every event of what it has observed with one query (%d)", instance), func(ctx SpecContext) {
 			random := rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), uint64(instance)))
 			alert := podAlert()
 			if instance%workloadOneIn == 0 {
 				alert["pod"] = deployedPod(ctx).Name
 			}
 			alert["severity"] = []string{"critical", "warning", "info", "page", ""}[random.IntN(5)]
-			seen := random.IntN(1 + len(testenv.Steps)) // steps that the spec waits for
+			seen := random.IntN(1 + len(testenv.Steps)) // number of steps that the spec waits for
 			rr := fire(ctx, alert)
 
 			sp := &v1alpha1.SignalProcessing{ObjectMeta: metav1.ObjectMeta{Namespace: rr.Namespace, Name: rr.Name}}
@@ -58,7 +58,7 @@ var _ = Describe("founding scenario", Label("flush"), func() {
 })
 
 var _ = Describe("a signal about a pod that exists", func() {
-	It("is enriched with what the cluster knows of it, and folds with those about its siblings", func(ctx SpecContext) {
+	It("is enriched with what the cluster knows of it, and alerts about its siblings are deduplicated into its request", func(ctx SpecContext) {
 		pod := deployedPod(ctx)
 		alert := podAlert()
 		alert["pod"], alert["alertname"] = pod.Name, "KubePodCrashLooping"
@@ -86,7 +86,7 @@ var _ = Describe("a signal about a pod that exists", func() {
 })
 
 // deployedPod makes a Deployment, and returns its pod once it has a node. The
-// image is nowhere: nothing has to run.
+// image does not exist: the pod need not run.
 func deployedPod(ctx context.Context) *corev1.Pod {
 	GinkgoHelper()
 	name := testenv.Unique("web-*")

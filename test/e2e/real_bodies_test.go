@@ -85,7 +85,7 @@ var _ = Describe("a real notification of Alertmanager", func() {
 		Expect(kinds).To(Equal([]string{"StatefulSet", "Deployment", "Deployment"}), "in the order of the body")
 	}, SpecTimeout(specTimeout))
 
-	It("with an end of an alert nobody knows records that, beside a new request", func(ctx SpecContext) {
+	It("with a resolved alert that was never firing records it, and makes a request for the other", func(ctx SpecContext) {
 		answer := post(ctx, realBody("resolved-and-firing.json"))
 		Expect(answer.Code).To(Equal(http.StatusMultiStatus))
 		Expect(answer.Results).To(HaveLen(2))
@@ -95,7 +95,7 @@ var _ = Describe("a real notification of Alertmanager", func() {
 			testenv.Data("ignored", BeTrue()), testenv.Data("resolved_time", Equal("2026-11-23T09:35:49Z"))))
 	}, SpecTimeout(specTimeout))
 
-	It("with alerts cut off warns on each request", func(ctx SpecContext) {
+	It("with truncated alerts warns on each request", func(ctx SpecContext) {
 		answer := post(ctx, realBody("truncated.json"))
 		Expect(answer.Code).To(Equal(http.StatusMultiStatus))
 		Expect(answer.Results).To(HaveLen(2))
@@ -106,7 +106,7 @@ var _ = Describe("a real notification of Alertmanager", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("sent again folds into the same requests", func(ctx SpecContext) {
+	It("sent again is deduplicated into the same requests", func(ctx SpecContext) {
 		body := realBody("group-of-three.json")
 		first, again := post(ctx, body), post(ctx, body)
 		Expect(again.Summary).To(HaveKeyWithValue("duplicates", 3))
@@ -116,7 +116,7 @@ var _ = Describe("a real notification of Alertmanager", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("that can never be taken is refused, which is on the trail of the call", func(ctx SpecContext) {
+	It("that is not valid is rejected, which the trail of the call shows", func(ctx SpecContext) {
 		answer := post(ctx, []byte(strings.Replace(string(realBody("one-firing.json")), `"version": "4"`, `"version": "3"`, 1)))
 		Expect(answer.Code).To(Equal(http.StatusBadRequest))
 		Expect(answer.Problem.FieldErrors).To(HaveKey("version"))

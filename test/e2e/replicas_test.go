@@ -21,7 +21,7 @@ import (
 // replicaInstances is how many random signals are sent to both replicas at once.
 const replicaInstances = 6
 
-// storm sends a body to each of the addresses at the same moment.
+// storm sends a body to each of the addresses concurrently.
 func storm(ctx context.Context, body []byte, urls ...string) []alertmanager.Answer {
 	GinkgoHelper()
 	answers, errs := make([]alertmanager.Answer, len(urls)), make([]error, len(urls))
@@ -80,7 +80,7 @@ func workEvents() (n int) {
 
 var _ = Describe("the Gateway's replicas", func() {
 	for instance := range replicaInstances {
-		It(fmt.Sprintf("make one request of a signal that reaches all of them at the same moment (%d)", instance), func(ctx SpecContext) {
+		It(fmt.Sprintf("make one request for a signal that reaches all of them concurrently (%d)", instance), func(ctx SpecContext) {
 			urls := forward(ctx, "gateway-0", "gateway-1")
 			urls = slices.Repeat(urls, 1+instance%3)
 			rr := expectOne(ctx, storm(ctx, alertBody(alertmanager.Firing, podAlert()), urls...))
@@ -89,7 +89,7 @@ var _ = Describe("the Gateway's replicas", func() {
 		}, SpecTimeout(specTimeout))
 	}
 
-	It("make one request of signals that reach them through their Service", func(ctx SpecContext) {
+	It("make one request for signals that reach them through their Service", func(ctx SpecContext) {
 		const signals = 20
 		rr := expectOne(ctx, storm(ctx, alertBody(alertmanager.Firing, podAlert()), slices.Repeat([]string{env.GatewayURL}, signals)...))
 		classified(ctx, rr)
@@ -99,7 +99,7 @@ var _ = Describe("the Gateway's replicas", func() {
 		})).To(Succeed(), "the counts of the replicas add up")
 	}, SpecTimeout(specTimeout))
 
-	It("record the end of a problem on the request that either of them made", func(ctx SpecContext) {
+	It("record a resolved signal on the request that either of them made", func(ctx SpecContext) {
 		urls := forward(ctx, "gateway-0", "gateway-1")
 		for i := range urls {
 			alert := podAlert()
@@ -116,7 +116,7 @@ var _ = Describe("the Gateway's replicas", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("make no request of the end of a problem that nobody knows", func(ctx SpecContext) {
+	It("make no request for a resolved signal that was never firing", func(ctx SpecContext) {
 		answer := post(ctx, alertBody(alertmanager.Resolved, podAlert()))
 		Expect(answer.Code).To(Equal(http.StatusOK))
 		Expect(answer.Status).To(Equal("ignored"))

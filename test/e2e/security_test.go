@@ -41,7 +41,7 @@ var _ = Describe("the running pods", func() {
 		"signalprocessing": {65532, true},
 		"postgres":         {999, false},
 	} {
-		It("of "+service+" may do no more than they must", func(ctx SpecContext) {
+		It("of "+service+" have no more privileges than they need", func(ctx SpecContext) {
 			var pods corev1.PodList
 			Expect(env.List(ctx, &pods, client.InNamespace(cluster.System), client.MatchingLabels{"app.kubernetes.io/name": service})).To(Succeed())
 			Expect(pods.Items).NotTo(BeEmpty())
@@ -115,9 +115,9 @@ var _ = Describe("network policies", Label("network-policy"), func() {
 	)
 })
 
-// programEnded tells how a pod's program ended, if it has. A container that the
-// runtime could not start, as happens on a busy node, has ended too, but not its
-// program: the kubelet tries again.
+// programEnded tells how a pod's program ended, if it did. A container that the
+// runtime could not start, as happens on a busy node, has ended too, although its
+// program never ran: the kubelet retries.
 func programEnded(p *corev1.Pod) *corev1.ContainerStateTerminated {
 	for _, status := range p.Status.ContainerStatuses {
 		for _, ended := range []*corev1.ContainerStateTerminated{status.State.Terminated, status.LastTerminationState.Terminated} {

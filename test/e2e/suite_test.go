@@ -29,11 +29,11 @@ var shared *cluster.Shared
 // env is this process's own.
 var env *cluster.Env
 
-// began is when the present spec did.
+// began is when the current spec started.
 var began time.Time
 
-// kept tells that a spec of this process failed, whose namespace stays.
-var kept bool
+// failed tells that a spec of this process failed; its namespace is not removed.
+var failed bool
 
 // gathering collects what is needed to diagnose failed specs.
 var gathering = gather.New()
@@ -60,7 +60,7 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 var _ = SynchronizedAfterSuite(func(ctx SpecContext) {
 	switch {
 	case env == nil:
-	case kept:
+	case failed:
 		GinkgoWriter.Printf("kept namespace %s of a failed spec\n", env.Namespace)
 	default:
 		Expect(env.Close(ctx)).To(Succeed())
@@ -69,15 +69,15 @@ var _ = SynchronizedAfterSuite(func(ctx SpecContext) {
 	if shared == nil {
 		return
 	}
-	// Before anything that all share is removed; the namespaces of failed specs are kept.
-	archive, err := gathering.Collect(ctx, gather.Target{Kubeconfig: shared.Places.Kubeconfig, Kubectl: kubectl()}, GinkgoWriter)
+	// Before the shared objects are removed. The namespaces of failed specs remain.
+	archive, err := gathering.Collect(ctx, gather.Target{Kubeconfig: shared.Addresses.Kubeconfig, Kubectl: kubectl()}, GinkgoWriter)
 	if archive != "" {
-		AddReportEntry("collected for a diagnosis", archive)
+		AddReportEntry("must-gather archive", archive)
 	}
 	Expect(errors.Join(err, shared.Remove(ctx))).To(Succeed())
 })
 
-// kubectl is the repository's own, where it was built.
+// kubectl is the one that the repository built, if there is one.
 func kubectl() string {
 	built := filepath.Join("..", "..", "bin", "kubectl")
 	if _, err := os.Stat(built); err != nil {
@@ -91,11 +91,11 @@ var _ = BeforeEach(func() {
 	began = time.Now()
 })
 
-// While all that the spec made is still there.
+// While everything that the spec made still exists.
 var _ = JustAfterEach(func(ctx SpecContext) {
 	if CurrentSpecReport().Failed() {
-		kept = true
-		AddReportEntry("what is known of this spec's correlation ids", env.Diagnose(ctx, began), ReportEntryVisibilityFailureOrVerbose)
+		failed = true
+		AddReportEntry("diagnosis of this spec's correlation ids", env.Diagnose(ctx, began), ReportEntryVisibilityFailureOrVerbose)
 		Expect(gathering.Note(ctx, gather.Failure{
 			Spec: CurrentSpecReport().FullText(), CorrelationIDs: env.Tracked(), Namespace: env.Namespace,
 			Output: CurrentSpecReport().CapturedGinkgoWriterOutput,

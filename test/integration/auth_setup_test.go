@@ -32,16 +32,16 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// What the specs about callers have in common.
+// Shared by the specs about callers.
 
 const (
 	auditGroup   = "audit.kubernaut.ai"
 	gatewayGroup = "gateway.kubernaut.ai"
-	// ownAudience is one that the API server does not have.
+	// ownAudience is not an audience of the API server.
 	ownAudience = "kubernaut-datastorage"
 )
 
-// byCluster are the flags of a service that asks the cluster about its callers.
+// byCluster are the flags of a service that authenticates its callers by the cluster.
 func byCluster(audiences ...string) auth.Flags {
 	return auth.Flags{Mode: auth.ModeKubernetes, Namespace: env.Namespace, Audiences: audiences}
 }
@@ -56,10 +56,10 @@ func newAccount(ctx context.Context, name string) account {
 	return account{made}
 }
 
-// user is the account's name to the API server.
+// user is the account's user name.
 func (a account) user() string { return "system:serviceaccount:" + a.Namespace + ":" + a.Name }
 
-// token asks the API server for a token, for its own audience where none is given.
+// token requests a token; without audiences it is for the API server.
 func (a account) token(ctx context.Context, audiences ...string) string {
 	GinkgoHelper()
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}
@@ -67,7 +67,7 @@ func (a account) token(ctx context.Context, audiences ...string) string {
 	return request.Status.Token
 }
 
-// tokenFile is a token as pods have it.
+// tokenFile is a token in a file, as in a pod.
 func (a account) tokenFile(ctx context.Context, audiences ...string) string {
 	GinkgoHelper()
 	path := filepath.Join(GinkgoT().TempDir(), "token")
@@ -75,7 +75,7 @@ func (a account) tokenFile(ctx context.Context, audiences ...string) string {
 	return path
 }
 
-// may gives the account a permission and returns what gives it.
+// may grants the account a permission and returns the binding.
 func (a account) may(ctx context.Context, group, resource string, verbs ...string) *rbacv1.RoleBinding {
 	GinkgoHelper()
 	named := metav1.ObjectMeta{Namespace: env.Namespace, Name: a.Name}
@@ -89,15 +89,15 @@ func (a account) may(ctx context.Context, group, resource string, verbs ...strin
 	}
 	Expect(env.Create(ctx, binding)).To(Succeed())
 	for _, verb := range verbs {
-		a.decided(ctx, group, resource, verb, true)
+		a.awaitPermission(ctx, group, resource, verb, true)
 	}
 	return binding
 }
 
-// decided returns once the API server's authorizer knows what it was told.
-func (a account) decided(ctx context.Context, group, resource, verb string, allowed bool) {
+// awaitPermission returns once the API server's authorizer applies the permission.
+func (a account) awaitPermission(ctx context.Context, group, resource, verb string, allowed bool) {
 	GinkgoHelper()
-	settled(ctx, allowed, func(ctx context.Context) (bool, error) {
+	awaitDecision(ctx, allowed, func(ctx context.Context) (bool, error) {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 			User:               a.user(),
 			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: env.Namespace, Group: group, Resource: resource, Verb: verb},
@@ -107,14 +107,14 @@ func (a account) decided(ctx context.Context, group, resource, verb string, allo
 	})
 }
 
-// remove removes the account, and returns once the API server's authenticator
-// knows. That one remembers for 10 s whom it believed: so the spec's own tokens
-// are not asked about, and each question names another audience besides.
+// remove removes the account, and returns once the API server's authenticator knows
+// it. The authenticator caches successes for 10 s: so the probe uses a token of its
+// own, and each review names another audience.
 func (a account) remove(ctx context.Context) {
 	GinkgoHelper()
 	probe := a.token(ctx, ownAudience)
 	removed(ctx, a.ServiceAccount)
-	settled(ctx, false, func(ctx context.Context) (bool, error) {
+	awaitDecision(ctx, false, func(ctx context.Context) (bool, error) {
 		review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{
 			Token: probe, Audiences: []string{ownAudience, testenv.Unique("audience-*")},
 		}}
@@ -123,10 +123,10 @@ func (a account) remove(ctx context.Context) {
 	})
 }
 
-// settled asks the API server until its answer is the wanted one. It learns of
-// bindings and accounts by watches of its own, whose progress it shows to
-// nobody: asking is the only way to know.
-func settled(ctx context.Context, want bool, ask func(context.Context) (bool, error)) {
+// awaitDecision asks until the API server gives the wanted decision. The API server
+// learns of bindings and accounts from its own watches, whose progress is not
+// visible: only asking shows it.
+func awaitDecision(ctx context.Context, want bool, ask func(context.Context) (bool, error)) {
 	GinkgoHelper()
 	Eventually(ask).WithContext(ctx).WithTimeout(specTimeout).WithPolling(10 * time.Millisecond).Should(Equal(want))
 }

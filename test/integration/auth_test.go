@@ -78,7 +78,7 @@ var _ = Describe("auth: callers of DataStorage", func() {
 		Expect(problem.Detail).To(HaveValue(ContainSubstring(ownAudience)))
 	}, SpecTimeout(specTimeout))
 
-	It("are told which permission they lack, and how to get it", func(ctx SpecContext) {
+	It("learn which permission they lack, and how to get it", func(ctx SpecContext) {
 		nobody := newAccount(ctx, "nobody")
 		token := nobody.token(ctx)
 		for verb, answer := range map[string]storeAnswer{"create": create(ctx, token), "list": find(ctx, token)} {
@@ -135,7 +135,7 @@ var _ = Describe("auth: callers of DataStorage", func() {
 		Expect(stored.ActorId).To(HaveValue(Equal(writer.user())))
 	}, SpecTimeout(specTimeout))
 
-	It("are refused a minute after their permission was taken away", func(ctx SpecContext) {
+	It("are rejected a minute after their permission was revoked", func(ctx SpecContext) {
 		now := clocktesting.NewFakeClock(time.Now())
 		store = ownStore(ctx, func(o *datastorageapp.Options) { o.Auth, o.RESTConfig, o.Clock = byCluster(), env.Config, now })
 		writer := newAccount(ctx, "writer")
@@ -144,16 +144,16 @@ var _ = Describe("auth: callers of DataStorage", func() {
 		decoded[datastorage.EventCreated](create(ctx, token), http.StatusCreated)
 
 		removed(ctx, binding)
-		writer.decided(ctx, auditGroup, "events", "create", false)
+		writer.awaitPermission(ctx, auditGroup, "events", "create", false)
 		now.Step(time.Minute)
 		decoded[datastorage.EventCreated](create(ctx, token), http.StatusCreated)
 		now.Step(time.Nanosecond)
 		decoded[datastorage.Problem](create(ctx, token), http.StatusForbidden)
 	}, SpecTimeout(specTimeout))
 
-	It("are asked to come again while the API server is away", func(ctx SpecContext) {
+	It("are asked to retry while the API server is down", func(ctx SpecContext) {
 		cut := ownStore(ctx, func(o *datastorageapp.Options) {
-			o.Auth, o.RESTConfig = byCluster(), &rest.Config{Host: awayURL()}
+			o.Auth, o.RESTConfig = byCluster(), &rest.Config{Host: unreachableURL()}
 		})
 		answer := storeCall(ctx, cut.URL, http.MethodGet, storeEvents+"?correlation_id="+env.CorrelationID(), bearing("any"), nil)
 		decoded[datastorage.Problem](answer, http.StatusServiceUnavailable)

@@ -312,7 +312,7 @@ var _ = Describe("DataStorage ingest", func() {
 		Expect(err).NotTo(HaveOccurred())
 		_, err = tx.Exec(ctx, `LOCK TABLE audit_events IN SHARE MODE`)
 		Expect(err).NotTo(HaveOccurred())
-		// The writer holds one at most, the queue another: there is no room for the others.
+		// The writer holds one at most, the queue another: the others do not fit.
 		const clients = 10
 		answers := make(chan storeAnswer, clients)
 		for range clients {

@@ -182,7 +182,7 @@ var _ = Describe("deployment: configuration", func() {
 			Expect(w.kind).To(Equal("StatefulSet"), "%s: a volume a replica", name)
 			Expect(w.claims).To(HaveLen(1), name)
 			size := w.claims[0].Spec.Resources.Requests.Storage()
-			Expect(size.Value()).To(BeNumerically(">", s.spool.MaxBytes), "%s: what was refused is kept besides", name)
+			Expect(size.Value()).To(BeNumerically(">", s.spool.MaxBytes), "%s: the quarantine needs space too", name)
 			mounts := w.template.Spec.Containers[0].VolumeMounts
 			i := slices.IndexFunc(mounts, func(m corev1.VolumeMount) bool { return m.Name == w.claims[0].Name })
 			Expect(i).NotTo(Equal(-1), name)
@@ -191,11 +191,11 @@ var _ = Describe("deployment: configuration", func() {
 		}
 	})
 
-	eachOverlay("the database has room for every replica, and for one more during a rollout", func(d deployment) {
+	eachOverlay("the database has connections for every replica, and for one more during a rollout", func(d deployment) {
 		const reserved = 3 // superuser_reserved_connections
-		room := 100        // PostgreSQL's default
+		capacity := 100    // PostgreSQL's default
 		if w := d.find("postgres"); w != nil {
-			room = number(`max_connections=(\d+)`, strings.Join(w.template.Spec.Containers[0].Args, " "))
+			capacity = number(`max_connections=(\d+)`, strings.Join(w.template.Spec.Containers[0].Args, " "))
 		}
 		replicas := d.workload("datastorage").replicas
 		for _, s := range typed[autoscalingv2.HorizontalPodAutoscaler](d, "HorizontalPodAutoscaler") {
@@ -204,7 +204,7 @@ var _ = Describe("deployment: configuration", func() {
 			}
 		}
 		options := d.start("datastorage").database
-		Expect((int(*replicas) + 1) * options.MaxConnections).To(BeNumerically("<=", room-reserved))
+		Expect((int(*replicas) + 1) * options.MaxConnections).To(BeNumerically("<=", capacity-reserved))
 	})
 
 	It("has TLS on both APIs in production, and everybody who calls one trusts its authority", func() {

@@ -16,17 +16,17 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// foundingInstances is how many random instances one run of the suite has.
+// foundingInstances is the number of random instances in a run.
 const foundingInstances = 24
 
-// A suite of 87 specs in 12 processes once lost 2 of them to "audit event not
-// found": they changed a resource, waited for its status and polled for the
-// event. Here they look once, at a random moment of processing.
+// Regression test: a suite of 87 specs in 12 processes used to lose 2 of them to
+// "audit event not found": they changed a resource, waited for its status and polled
+// for the event. These specs query once, at a random point of processing.
 var _ = Describe("founding scenario", Label("flush"), func() {
 	for instance := range foundingInstances {
-		It(fmt.Sprintf("finds every event of what it has seen, looking once (%d)", instance), func(ctx SpecContext) {
+		It(fmt.Sprintf("finds every event of what it has observed with one query (%d)", instance), func(ctx SpecContext) {
 			random := rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), uint64(instance)))
-			seen := 1 + random.IntN(len(testenv.Steps)) // steps that the spec waits for
+			seen := 1 + random.IntN(len(testenv.Steps)) // number of steps that the spec waits for
 			rr := env.Request(env.CorrelationID())
 			rr.Spec.Severity = []string{"critical", "warning", "info", "page", ""}[random.IntN(5)]
 			By(fmt.Sprintf("creating a request of severity %q", rr.Spec.Severity))

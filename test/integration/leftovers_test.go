@@ -21,9 +21,10 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// ownerRole makes the test binary an owner for a spec that interrupts it: "hold" has it all up until it is interrupted, "next" is the
-// next start of anything; "write" and "read" are in kept_test.go, the
-// programs in killed_test.go.
+// ownerRole is the variable that makes the test binary own servers for a spec that
+// interrupts it: "hold" starts all of them and waits, "next" is the next start of
+// anything; "write" and "read" are in postgres_data_test.go, the programs in
+// killed_test.go.
 const ownerRole = "KUBERNAUT_TEST_OWNER"
 
 func TestMain(m *testing.M) {

@@ -19,99 +19,100 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// plantation is where secrets were put, each a text that is nowhere else.
-type plantation struct {
+// canaries are unique texts in everything that must-gather collects about a request.
+type canaries struct {
 	id   string
 	logs []string // variables for the script
-	// secrets are never in an archive, payloads with --show-sensitive only, open texts always; by place.
-	secrets, payloads, open map[string]string
+	// secrets must never be in an archive, payloads only with --show-sensitive,
+	// public texts always. The keys describe where the text was put.
+	secrets, payloads, public map[string]string
 }
 
-// in makes the text for a place.
-func in(place string, of map[string]string) string {
-	of[place] = aName()
-	return of[place]
+// in returns a new canary for a location.
+func in(location string, of map[string]string) string {
+	of[location] = aName()
+	return of[location]
 }
 
-// plant puts secrets wherever they may be, about a request that has been processed.
-func plant(ctx context.Context) plantation {
+// placeCanaries puts canaries wherever secrets may be, for a request that has been processed.
+func placeCanaries(ctx context.Context) canaries {
 	GinkgoHelper()
-	p := plantation{id: env.CorrelationID(), secrets: map[string]string{}, payloads: map[string]string{}, open: map[string]string{}}
+	c := canaries{id: env.CorrelationID(), secrets: map[string]string{}, payloads: map[string]string{}, public: map[string]string{}}
 
-	rr := env.Request(p.id)
-	rr.Spec.OriginalPayload = `{"note":"` + in("payload of a request", p.payloads) + `"}`
-	rr.Spec.ProviderData = `{"note":"` + in("provider data of a request", p.payloads) + `"}`
-	rr.Spec.Annotations = map[string]string{"runbook": in("annotation of a signal", p.payloads)}
-	rr.Spec.Labels = map[string]string{"team": in("label of a signal", p.open)}
+	rr := env.Request(c.id)
+	rr.Spec.OriginalPayload = `{"note":"` + in("payload of a request", c.payloads) + `"}`
+	rr.Spec.ProviderData = `{"note":"` + in("provider data of a request", c.payloads) + `"}`
+	rr.Spec.Annotations = map[string]string{"runbook": in("annotation of a signal", c.payloads)}
+	rr.Spec.Labels = map[string]string{"team": in("label of a signal", c.public)}
 	Expect(env.Create(ctx, rr)).To(Succeed())
 	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
-	decoded[any](storeJSON(ctx, env.DataStorage.URL, storeEvents, anEvent(p.id, fields{
-		"is_sensitive": true, "event_data": fields{"note": in("sensitive event", p.payloads)}, "error_message": in("error of a sensitive event", p.payloads),
+	decoded[any](storeJSON(ctx, env.DataStorage.URL, storeEvents, anEvent(c.id, fields{
+		"is_sensitive": true, "event_data": fields{"note": in("sensitive event", c.payloads)}, "error_message": in("error of a sensitive event", c.payloads),
 	})), 201)
-	decoded[any](storeJSON(ctx, env.DataStorage.URL, storeEvents, anEvent(p.id, fields{"event_data": fields{
-		"note":  in("event", p.open),
-		"token": in("token in an event", p.secrets),
-		"spec":  fields{"annotations": fields{"a": in("annotation in an event", p.payloads)}, "originalPayload": in("payload in an event", p.payloads)},
-		"url":   "postgres://kubernaut:" + in("URL in an event", p.secrets) + "@db/audit",
+	decoded[any](storeJSON(ctx, env.DataStorage.URL, storeEvents, anEvent(c.id, fields{"event_data": fields{
+		"note":  in("event", c.public),
+		"token": in("token in an event", c.secrets),
+		"spec":  fields{"annotations": fields{"a": in("annotation in an event", c.payloads)}, "originalPayload": in("payload in an event", c.payloads)},
+		"url":   "postgres://kubernaut:" + in("URL in an event", c.secrets) + "@db/audit",
 	}})), 201)
-	_, err := env.AuditTrail(ctx, p.id)
+	_, err := env.AuditTrail(ctx, c.id)
 	Expect(err).NotTo(HaveOccurred())
 
-	p.plantObjects(ctx)
-	p.plantLogs()
-	return p
+	c.placeObjects(ctx)
+	c.placeLogs()
+	return c
 }
 
-func (p *plantation) plantObjects(ctx context.Context) {
+func (c *canaries) placeObjects(ctx context.Context) {
 	GinkgoHelper()
-	value := in("secret", p.secrets)
-	p.secrets["secret, encoded"] = base64.StdEncoding.EncodeToString([]byte(value))
-	meta := metav1.ObjectMeta{Name: p.id, Labels: map[string]string{"app.kubernetes.io/part-of": "kubernaut"}}
+	value := in("secret", c.secrets)
+	c.secrets["secret, encoded"] = base64.StdEncoding.EncodeToString([]byte(value))
+	meta := metav1.ObjectMeta{Name: c.id, Labels: map[string]string{"app.kubernetes.io/part-of": "kubernaut"}}
 	create(ctx,
 		&corev1.Secret{ObjectMeta: meta, Data: map[string][]byte{"url": []byte(value)}},
-		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: p.id, Annotations: map[string]string{
-			"kubectl.kubernetes.io/last-applied-configuration": `{"data":{"note":"` + in("last applied configuration", p.secrets) + `"}}`,
-			"example.com/db-password":                          in("annotation", p.secrets),
-			"example.com/note":                                 in("open annotation", p.open),
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: c.id, Annotations: map[string]string{
+			"kubectl.kubernetes.io/last-applied-configuration": `{"data":{"note":"` + in("last applied configuration", c.secrets) + `"}}`,
+			"example.com/db-password":                          in("annotation", c.secrets),
+			"example.com/note":                                 in("public annotation", c.public),
 		}}, Data: map[string]string{
-			"config.yaml": "# " + in("comment", p.open) + "\ndatabase-url: postgres://kubernaut:" + in("URL in a config map", p.secrets) +
-				"@db:5432/audit\nclient-secret: '" + in("secret in a config map", p.secrets) + " and more'\n",
-			"password": in("password in a config map", p.secrets),
-			"tls": "-----BEGIN EC PRIVATE KEY-----\n" + in("private key in a config map", p.secrets) +
-				"\n-----END EC PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\n" + in("certificate", p.open) + "\n-----END CERTIFICATE-----\n",
+			"config.yaml": "# " + in("comment", c.public) + "\ndatabase-url: postgres://kubernaut:" + in("URL in a config map", c.secrets) +
+				"@db:5432/audit\nclient-secret: '" + in("secret in a config map", c.secrets) + " and more'\n",
+			"password": in("password in a config map", c.secrets),
+			"tls": "-----BEGIN EC PRIVATE KEY-----\n" + in("private key in a config map", c.secrets) +
+				"\n-----END EC PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\n" + in("certificate", c.public) + "\n-----END CERTIFICATE-----\n",
 		}},
 		&corev1.Pod{ObjectMeta: meta, Spec: corev1.PodSpec{Containers: []corev1.Container{{
 			Name: "service", Image: "localhost/service",
 			Args: []string{
-				"serve", "--token", in("argument", p.secrets), "--password=" + in("argument with its flag", p.secrets),
-				"--note=" + in("open argument", p.open), "--database-url=host=db password=" + in("connection string", p.secrets),
+				"serve", "--token", in("argument", c.secrets), "--password=" + in("argument with its flag", c.secrets),
+				"--note=" + in("public argument", c.public), "--database-url=host=db password=" + in("connection string", c.secrets),
 			},
 			Env: []corev1.EnvVar{
-				{Name: "DATABASE_PASSWORD", Value: in("variable", p.secrets)},
-				{Name: "DATASTORAGE_DATABASE_URL", Value: "postgres://kubernaut:" + in("URL in a variable", p.secrets) + "@db/audit"},
-				{Name: "SIGNING_KEY_FILE", Value: "/etc/" + in("path in a variable", p.open)},
+				{Name: "DATABASE_PASSWORD", Value: in("variable", c.secrets)},
+				{Name: "DATASTORAGE_DATABASE_URL", Value: "postgres://kubernaut:" + in("URL in a variable", c.secrets) + "@db/audit"},
+				{Name: "SIGNING_KEY_FILE", Value: "/etc/" + in("path in a variable", c.public)},
 			},
 		}}}},
-		eventAbout(p.id, "cannot log in at postgres://kubernaut:"+in("Kubernetes event", p.secrets)+"@db/audit "+in("words of a Kubernetes event", p.open)),
+		eventAbout(c.id, "cannot log in at postgres://kubernaut:"+in("Kubernetes event", c.secrets)+"@db/audit "+in("message of a Kubernetes event", c.public)),
 	)
 }
 
-func (p *plantation) plantLogs() {
+func (c *canaries) placeLogs() {
 	GinkgoHelper()
 	now := time.Now().UTC().Format(time.RFC3339Nano)
-	jwt := "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0." + in("JWT in a log", p.secrets) + "aaaaaaaa"
-	p.logs = logOf("gateway.log",
-		now+` {"msg":"`+in("words of a log", p.open)+`","correlation_id":"`+p.id+`","password":"`+in("password in a log", p.secrets)+`"}`,
-		now+" Authorization: Bearer "+in("bearer token in a log", p.secrets)+" for "+p.id,
-		now+" "+p.id+" has "+jwt,
-		now+" "+p.id+" connects to postgres://kubernaut:"+in("URL in a log", p.secrets)+"@db/audit",
-		now+" -----BEGIN RSA PRIVATE KEY-----", in("private key in a log", p.secrets), now+" "+in("end of a private key in a log", p.secrets), "-----END RSA PRIVATE KEY-----",
-		now+" last words "+in("last words", p.open),
+	jwt := "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0." + in("JWT in a log", c.secrets) + "aaaaaaaa"
+	c.logs = logOf("gateway.log",
+		now+` {"msg":"`+in("message of a log", c.public)+`","correlation_id":"`+c.id+`","password":"`+in("password in a log", c.secrets)+`"}`,
+		now+" Authorization: Bearer "+in("bearer token in a log", c.secrets)+" for "+c.id,
+		now+" "+c.id+" has "+jwt,
+		now+" "+c.id+" connects to postgres://kubernaut:"+in("URL in a log", c.secrets)+"@db/audit",
+		now+" -----BEGIN RSA PRIVATE KEY-----", in("private key in a log", c.secrets), now+" "+in("end of a private key in a log", c.secrets), "-----END RSA PRIVATE KEY-----",
+		now+" last words "+in("last words", c.public),
 	)
 }
 
 var _ = Describe("must-gather's redaction", func() {
-	DescribeTable("keeps what is said and drops what is secret", func(ctx SpecContext, text, want string) {
+	DescribeTable("removes secrets and keeps everything else", func(ctx SpecContext, text, want string) {
 		Expect(redacted(ctx, text)).To(Equal(want))
 	},
 		Entry("prose", "the token is fine; secret: not found", "the token is fine; secret: not found"),
@@ -134,7 +135,7 @@ var _ = Describe("must-gather's redaction", func() {
 		Entry("a header", "Authorization: Basic a2F0emU=", "Authorization: [redacted]"),
 		Entry("headers in JSON", `{"Authorization":["Bearer abc"],"Accept":["*/*"]}`, `{"Authorization":[redacted],"Accept":["*/*"]}`),
 		Entry("a bearer token", "sent Bearer A1b2C3d4 to it", "sent Bearer [redacted] to it"),
-		Entry("words about bearer tokens", "the bearer token is missing", "the bearer token is missing"),
+		Entry("prose about bearer tokens", "the bearer token is missing", "the bearer token is missing"),
 		Entry("a JWT", "got eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl.", "got [redacted]."),
 		Entry("a private key", "a\n-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\nb", "a\n[redacted]\nb"),
 		Entry("a private key in one line", `{"k":"-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n"}`, `{"k":"[redacted]\n"}`),
@@ -142,12 +143,12 @@ var _ = Describe("must-gather's redaction", func() {
 		Entry("a private key without an end", "-----BEGIN PRIVATE KEY-----\nMIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSk\nMIIE\nsome words", "[redacted]\nsome words"),
 		Entry("a certificate", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"),
 		Entry("keys of a cloud", "AKIAIOSFODNN7EXAMPLE", "[redacted]"),
-		Entry("what was redacted before", "password=[redacted] token: [redacted]", "password=[redacted] token: [redacted]"),
-		Entry("bytes that are no text", "a\xff\xfeb password=\xff", "a\xff\xfeb password=[redacted]"),
+		Entry("redacted text", "password=[redacted] token: [redacted]", "password=[redacted] token: [redacted]"),
+		Entry("bytes that are not UTF-8", "a\xff\xfeb password=\xff", "a\xff\xfeb password=[redacted]"),
 	)
 })
 
-// redacted passes a text through the script's filter.
+// redacted runs the script's redaction on a text.
 func redacted(ctx context.Context, text string) string {
 	GinkgoHelper()
 	return strings.TrimSuffix(sourced(ctx, text+"\n", "redact"), "\n")

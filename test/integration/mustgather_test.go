@@ -76,7 +76,7 @@ var _ = Describe("must-gather", func() {
 			Expect(g.file(name)).NotTo(BeEmpty())
 		}
 
-		By("asking every pod of ours what it owes")
+		By("reading the pending events of every pod of the platform")
 		for _, pod := range []string{services.PodName(0), services.PodName(1), store.PodName(0)} {
 			inPod := inNamespace + "pods/" + pod + "/"
 			Expect(g.file(inPod + pod + ".yaml")).To(ContainSubstring("\nkind: Pod\n"))
@@ -95,7 +95,7 @@ var _ = Describe("must-gather", func() {
 		Expect(g.file("datastorage-state.txt")).To(And(ContainSubstring("datastorage_database_connections_max"),
 			ContainSubstring("datastorage_ingest_queue_events"), ContainSubstring("datastorage_ingest_commit_seconds, of")))
 
-		By("putting the sources of a request in order")
+		By("merging the sources of a request in order of time")
 		timeline := g.file("timelines/" + rr.Name + ".txt")
 		Expect(timeline).To(HavePrefix(fmt.Sprintf("Correlation id %s; %d audit events.", rr.Name, len(trail))))
 		Expect(auditTypes(timeline)).To(Equal(trail.Types()))
@@ -113,7 +113,7 @@ var _ = Describe("must-gather", func() {
 		Expect(slices.IsSorted(times)).To(BeTrue(), timeline)
 		Expect(g.file("timelines/" + failed.Name + ".txt")).To(ContainSubstring("remediationrequest " + env.Namespace + "/" + failed.Name + ": Failed: no use\n"))
 
-		By("saying what is not there")
+		By("naming what is missing")
 		Expect(g.notCollected("usage in " + env.Namespace)).To(ContainSubstring("Metrics API not available"))
 		Expect(g.file("summary.txt")).To(And(ContainSubstring("remediationrequest Failed"), ContainSubstring(services.PodName(0))))
 	}, SpecTimeout(specTimeout))
@@ -148,27 +148,27 @@ var _ = Describe("must-gather", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("leaves out what is secret, and with --show-sensitive only what is about signals comes back", func(ctx SpecContext) {
-		planted := plant(ctx)
-		flags := slices.Clip([]string{"--namespace", env.Namespace, "--correlation-id", planted.id})
+		c := placeCanaries(ctx)
+		flags := slices.Clip([]string{"--namespace", env.Namespace, "--correlation-id", c.id})
 
-		g := gatherWith(ctx, planted.logs, flags...)
-		for place, secret := range planted.secrets {
-			Expect(g.with(secret)).To(BeEmpty(), place)
+		g := gatherWith(ctx, c.logs, flags...)
+		for location, secret := range c.secrets {
+			Expect(g.with(secret)).To(BeEmpty(), location)
 		}
-		for place, payload := range planted.payloads {
-			Expect(g.with(payload)).To(BeEmpty(), place)
+		for location, payload := range c.payloads {
+			Expect(g.with(payload)).To(BeEmpty(), location)
 		}
-		for place, open := range planted.open {
-			Expect(g.with(open)).NotTo(BeEmpty(), "%s would be missed", place)
+		for location, text := range c.public {
+			Expect(g.with(text)).NotTo(BeEmpty(), "%s would be missed", location)
 		}
-		Expect(g.file("namespaces/" + env.Namespace + "/core/secrets.yaml")).To(ContainSubstring("- name: " + planted.id + "\n  type: Opaque\n  keys:\n  - url\n"))
+		Expect(g.file("namespaces/" + env.Namespace + "/core/secrets.yaml")).To(ContainSubstring("- name: " + c.id + "\n  type: Opaque\n  keys:\n  - url\n"))
 
-		g = gatherWith(ctx, planted.logs, append(flags, "--show-sensitive")...)
-		for place, secret := range planted.secrets {
-			Expect(g.with(secret)).To(BeEmpty(), place)
+		g = gatherWith(ctx, c.logs, append(flags, "--show-sensitive")...)
+		for location, secret := range c.secrets {
+			Expect(g.with(secret)).To(BeEmpty(), location)
 		}
-		for place, payload := range planted.payloads {
-			Expect(g.with(payload)).NotTo(BeEmpty(), place)
+		for location, payload := range c.payloads {
+			Expect(g.with(payload)).NotTo(BeEmpty(), location)
 		}
 	}, SpecTimeout(2*specTimeout)) // it collects twice
 
@@ -244,9 +244,9 @@ var _ = Describe("must-gather", func() {
 			decoded[any](storeJSON(ctx, store.URL, storeEvents, anEvent(id, nil), "Authorization", "Bearer "+token), http.StatusCreated)
 		}
 		address := strings.TrimPrefix(strings.TrimPrefix(store.URL, "http://"), "https://")
-		said := filepath.Join(GinkgoT().TempDir(), "said")
+		calls := filepath.Join(GinkgoT().TempDir(), "calls")
 		forward := `*" port-forward "*) echo "Forwarding from ` + address + ` -> 8080"; exec sleep 300 ;;
-*) echo "$*" >>` + said + ` ;;&
+*) echo "$*" >>` + calls + ` ;;&
 *" create token must-gather "*) echo `
 		flags := []string{"--kubeconfig", env.Kubeconfig, "--namespace", namespaceWithService(ctx), "--correlation-id", id}
 
@@ -269,7 +269,7 @@ var _ = Describe("must-gather", func() {
 		}
 		Expect(result.file("timelines/" + id + ".txt")).To(ContainSubstring("; %d audit events.", want))
 		Expect(result.with(token)).To(BeEmpty())
-		words, err := os.ReadFile(said)
+		words, err := os.ReadFile(calls)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(words)).To(And(ContainSubstring("create token"), Not(ContainSubstring(token))))
 	},

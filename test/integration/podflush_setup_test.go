@@ -25,7 +25,7 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// The rights that package podflush asks for.
+// The permissions that package podflush documents.
 var (
 	mayWatch = []rbacv1.PolicyRule{
 		{APIGroups: []string{"apps"}, Resources: []string{"deployments", "statefulsets"}, Verbs: []string{"list", "watch"}},
@@ -34,8 +34,8 @@ var (
 	mayProxy = rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods/proxy"}, Verbs: []string{"create"}}
 )
 
-// userWith makes a user of the process's namespace who may do nothing but what
-// the rules say, and waits until the API server has learned of them.
+// userWith makes a user with exactly these permissions in the process's namespace,
+// and waits until the API server applies them.
 func userWith(ctx context.Context, rules ...rbacv1.PolicyRule) *rest.Config {
 	GinkgoHelper()
 	meta := metav1.ObjectMeta{Namespace: env.Namespace, Name: env.CorrelationID()}
@@ -46,7 +46,7 @@ func userWith(ctx context.Context, rules ...rbacv1.PolicyRule) *rest.Config {
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: meta.Name}},
 	})).To(Succeed())
 	Eventually(ctx, func(ctx context.Context) (bool, error) {
-		rule := rules[0] // all are of one object, and known at once
+		rule := rules[0] // all rules belong to one object and take effect at once
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 			User: meta.Name,
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
@@ -61,7 +61,7 @@ func userWith(ctx context.Context, rules ...rbacv1.PolicyRule) *rest.Config {
 	return config
 }
 
-// tap sees what a flusher asks the API server.
+// tap observes a flusher's requests to the API server.
 type tap struct {
 	http.RoundTripper
 
@@ -110,7 +110,7 @@ func (t *tap) pods() []string {
 	return slices.Clone(t.asked)
 }
 
-// flusherOf flushes a workload, and shows what it asks for.
+// flusherOf returns a flusher of a workload, and a tap on its requests.
 func flusherOf(w *testenv.Workload, change func(*podflush.Options)) (*podflush.Flusher, *tap) {
 	GinkgoHelper()
 	t := &tap{watching: make(chan struct{})}
@@ -128,8 +128,8 @@ func flusherOf(w *testenv.Workload, change func(*podflush.Options)) (*podflush.F
 	return flusher, t
 }
 
-// stopped gives a Gateway a clock that never ticks: what it records stays
-// where it is until somebody flushes it.
+// stopped gives a Gateway a clock that never ticks: its events stay pending until
+// they are flushed.
 func stopped(o *gateway.Options) { o.Clock = clocktesting.NewFakeClock(time.Now()) }
 
 // gateways makes a workload of two Gateways, and returns their addresses.
@@ -142,8 +142,8 @@ func gateways(ctx context.Context, kind podflush.Kind) (w *testenv.Workload, url
 	return w, []string{first, second}
 }
 
-// wireTo starts a wire to the server of a URL; it returns the URL of its near
-// end. The spec's end takes it down.
+// wireTo starts a connection that can be cut, to the server of a URL; it returns the
+// URL to use instead. It ends with the spec.
 func wireTo(ctx context.Context, target string) (*wire, string) {
 	GinkgoHelper()
 	address, err := url.Parse(target)

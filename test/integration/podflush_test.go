@@ -25,7 +25,7 @@ import (
 )
 
 var _ = Describe("flush of all pods through the API server", Label("flush"), func() {
-	It("makes the trail complete, whichever pod owes a part of it", func(ctx SpecContext) {
+	It("makes the trail complete, whichever pods hold pending parts of it", func(ctx SpecContext) {
 		workload, urls := gateways(ctx, podflush.StatefulSet)
 		processing, err := env.NewWorkload(ctx, podflush.Deployment, env.ManagementURLs[1])
 		Expect(err).NotTo(HaveOccurred())
@@ -74,7 +74,7 @@ var _ = Describe("flush of all pods through the API server", Label("flush"), fun
 			Expect(r.Pod).To(Equal(workload.PodName(i)))
 			Expect(r.UID).NotTo(BeEmpty())
 			Expect(r.Barrier).To(BeNumerically(">", 0), "its Gateway recorded something")
-			Expect(r.Events).To(BeNumerically(">", 0), "nobody else has stored what its Gateway owed")
+			Expect(r.Events).To(BeNumerically(">", 0), "only this Gateway could store its pending events")
 			Expect(r.ConsistencyToken).NotTo(BeEmpty())
 		}
 		Expect(tap.pods()).To(Equal([]string{workload.PodName(0), workload.PodName(1)}), "each once")
@@ -91,7 +91,7 @@ var _ = Describe("flush of all pods through the API server", Label("flush"), fun
 		Expect(err).NotTo(HaveOccurred())
 		Expect(receipts).To(HaveLen(2))
 		Expect(receipts[0].Events).To(Equal(2), "the signal and its request")
-		Expect(receipts[1].Events).To(BeZero(), "what it owes is another's")
+		Expect(receipts[1].Events).To(BeZero(), "its pending events have another correlation id")
 	}, SpecTimeout(specTimeout))
 })
 
@@ -103,7 +103,7 @@ type unsettled struct {
 	says []string
 }
 
-var unsettledStates = []unsettled{
+var changingStates = []unsettled{
 	{
 		name: "a pod that is not ready",
 		begin: func(ctx context.Context, w *testenv.Workload) error {
@@ -149,8 +149,8 @@ var unsettledStates = []unsettled{
 	},
 }
 
-var _ = Describe("flush of all pods: a workload that is not settled", Label("flush"), func() {
-	for _, state := range unsettledStates {
+var _ = Describe("flush of all pods: a workload that is changing", Label("flush"), func() {
+	for _, state := range changingStates {
 		It("waits for the end of "+state.name, func(ctx SpecContext) {
 			workload, _ := gateways(ctx, podflush.StatefulSet)
 			Expect(state.begin(ctx, workload)).To(Succeed())
@@ -210,7 +210,7 @@ var _ = Describe("flush of all pods: a pod that proves nothing", Label("flush"),
 		receipts, err := flusher.FlushPods(ctx, "")
 		expectPodFailure(err, workload, 1)
 		Expect(apierrors.IsServiceUnavailable(podFailure(err).Err)).To(BeTrue(), "%v", err)
-		Expect(receipts).To(HaveLen(1), "the other one proved its part")
+		Expect(receipts).To(HaveLen(1), "the other pod proved its part")
 	}, SpecTimeout(specTimeout))
 
 	It("is named when it does not answer before the context ends", func(ctx SpecContext) {
@@ -226,7 +226,7 @@ var _ = Describe("flush of all pods: a pod that proves nothing", Label("flush"),
 			defer cancel()
 			conn, err := listener.Accept()
 			if err == nil {
-				accepted <- conn // nobody reads from it
+				accepted <- conn // never read from
 			}
 		}()
 		flusher, _ := flusherOf(workload, nil)
@@ -236,7 +236,7 @@ var _ = Describe("flush of all pods: a pod that proves nothing", Label("flush"),
 		Expect((<-accepted).Close()).To(Succeed())
 	}, SpecTimeout(specTimeout))
 
-	It("is named with what it owes, until it has stored it", func(ctx SpecContext) {
+	It("is named with its pending events until they are stored", func(ctx SpecContext) {
 		cable, storageURL := wireTo(ctx, env.DataStorage.URL)
 		url, managementURL := replica(ctx, func(o *gateway.Options) { o.DataStorageURL = storageURL })
 		workload, err := env.NewWorkload(ctx, podflush.StatefulSet, env.ManagementURLs[0], managementURL)
@@ -249,10 +249,10 @@ var _ = Describe("flush of all pods: a pod that proves nothing", Label("flush"),
 		hasty, _ := flusherOf(workload, func(o *podflush.Options) { o.Timeout = time.Millisecond })
 		_, err = hasty.FlushPods(ctx, answer.RemediationRequestName)
 		expectPodFailure(err, workload, 1)
-		owed, ok := errors.AsType[*audit.FlushError](err)
+		flushErr, ok := errors.AsType[*audit.FlushError](err)
 		Expect(ok).To(BeTrue(), "%v", err)
-		Expect(owed.Pending).To(Equal(2), "the signal and its request")
-		Expect(owed.PendingEvents).To(HaveLen(2))
+		Expect(flushErr.Pending).To(Equal(2), "the signal and its request")
+		Expect(flushErr.PendingEvents).To(HaveLen(2))
 
 		cable.restore()
 		patient, _ := flusherOf(workload, nil)

@@ -22,8 +22,8 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// awayURL is where no DataStorage is.
-func awayURL() string {
+// unreachableURL is an address where nothing listens.
+func unreachableURL() string {
 	GinkgoHelper()
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
@@ -32,7 +32,7 @@ func awayURL() string {
 
 func newSpool() spool.Flags { return spool.Flags{Dir: filepath.Join(GinkgoT().TempDir(), "spool")} }
 
-// soleGateway starts a Gateway for the process's namespace that the spec stops.
+// soleGateway starts another Gateway for the process's namespace, which the spec stops.
 func soleGateway(ctx context.Context, change func(*gateway.Options)) (*gateway.App, *lifecycle.Running) {
 	GinkgoHelper()
 	options := gateway.Options{
@@ -44,74 +44,74 @@ func soleGateway(ctx context.Context, change func(*gateway.Options)) (*gateway.A
 	Expect(err).NotTo(HaveOccurred())
 	running, err := lifecycle.Start(ctx, "Gateway", a)
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() { _ = running.Stop() }) // the spec looks at what it says
+	DeferCleanup(func() { _ = running.Stop() }) // the spec checks its error
 	return a, running
 }
 
 var _ = Describe("a spool", func() {
-	It("lets a Gateway stop in peace while DataStorage is away, and the next one store what it had answered", func(ctx SpecContext) {
-		kept := newSpool()
+	It("lets a Gateway stop cleanly while DataStorage is down, and its successor store the events of its answers", func(ctx SpecContext) {
+		disk := newSpool()
 		a, running := soleGateway(ctx, func(o *gateway.Options) {
-			o.DataStorageURL, o.Spool = awayURL(), kept
+			o.DataStorageURL, o.Spool = unreachableURL(), disk
 		})
 		answered := post(ctx, a.APIURL(), alertBody("firing", podAlert()))
 		Expect(answered.Code).To(Equal(http.StatusCreated))
 		Expect(running.Stop()).To(Succeed())
 
-		next, _ := soleGateway(ctx, func(o *gateway.Options) { o.Spool = kept })
+		next, _ := soleGateway(ctx, func(o *gateway.Options) { o.Spool = disk })
 		trail := trailOf(ctx, answered.RemediationRequestName, next.ManagementURL())
 		Expect(trail.Of(signalReceived)).To(HaveLen(1))
 		Expect(trail.Of(requestCreated)).To(HaveLen(1))
 	}, SpecTimeout(specTimeout))
 
-	It("is what a Gateway without one lacks: it says what it has lost", func(ctx SpecContext) {
-		a, running := soleGateway(ctx, func(o *gateway.Options) { o.DataStorageURL = awayURL() })
+	It("is what a Gateway needs to lose nothing: without one it reports its losses", func(ctx SpecContext) {
+		a, running := soleGateway(ctx, func(o *gateway.Options) { o.DataStorageURL = unreachableURL() })
 		Expect(post(ctx, a.APIURL(), alertBody("firing", podAlert())).Code).To(Equal(http.StatusCreated))
 		Expect(running.Stop()).To(MatchError(ContainSubstring("2 lost, first gateway.signal.received")))
 	}, SpecTimeout(specTimeout))
 
-	It("lets a SignalProcessing stop in peace while DataStorage is away, and the next one store what its statuses show", func(ctx SpecContext) {
-		kept := newSpool()
+	It("lets SignalProcessing stop cleanly while DataStorage is down, and its successor store what the statuses show", func(ctx SpecContext) {
+		disk := newSpool()
 		rr := requestElsewhere(ctx)
 		p := startProcessor(ctx, rr.Namespace, func(o *signalprocessing.Options) {
-			o.DataStorageURL, o.Spool = awayURL(), kept
+			o.DataStorageURL, o.Spool = unreachableURL(), disk
 		})
 		Expect(env.Create(ctx, rr)).To(Succeed())
 		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
 		p.stop(ctx)
 
-		next := startProcessor(ctx, rr.Namespace, func(o *signalprocessing.Options) { o.Spool = kept })
+		next := startProcessor(ctx, rr.Namespace, func(o *signalprocessing.Options) { o.Spool = disk })
 		expectWholeTrail(trailOf(ctx, rr.Name, next.managementURL))
 		next.stop(ctx)
 	}, SpecTimeout(specTimeout))
 
 	It("belongs to one Gateway at a time", func(ctx SpecContext) {
-		kept := newSpool()
-		soleGateway(ctx, func(o *gateway.Options) { o.Spool = kept })
+		disk := newSpool()
+		soleGateway(ctx, func(o *gateway.Options) { o.Spool = disk })
 		second, err := gateway.New(gateway.Options{
 			DataStorageURL: env.DataStorage.URL, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0",
-			RESTConfig: env.Config, Namespace: env.Namespace, WatchNamespaces: []string{env.Namespace}, Spool: kept,
+			RESTConfig: env.Config, Namespace: env.Namespace, WatchNamespaces: []string{env.Namespace}, Spool: disk,
 		})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(second.Run(ctx)).To(MatchError(SatisfyAll(ContainSubstring("--audit-spool"), ContainSubstring(kept.Dir), ContainSubstring("in use"))))
+		Expect(second.Run(ctx)).To(MatchError(SatisfyAll(ContainSubstring("--audit-spool"), ContainSubstring(disk.Dir), ContainSubstring("in use"))))
 	}, SpecTimeout(specTimeout))
 })
 
-var _ = Describe("the end of a Gateway", func() {
-	It("takes no more signals first, stores its events then, and answers on the management port to the last", func(ctx SpecContext) {
+var _ = Describe("the shutdown of a Gateway", func() {
+	It("closes the API first, then stores its events, and serves the management port until the end", func(ctx SpecContext) {
 		late := newLateStorage(ctx)
 		a, running := soleGateway(ctx, func(o *gateway.Options) { o.DataStorageURL = late.URL })
 		answered := post(ctx, a.APIURL(), alertBody("firing", podAlert()))
 		Expect(answered.Code).To(Equal(http.StatusCreated))
 		late.expect(a.APIURL()+"/", a.ManagementURL()+"/healthz")
 		Expect(running.Stop()).To(Succeed())
-		Expect(late.answers()).To(HaveEach(http.StatusOK), "of the management port, when the events were stored")
+		Expect(late.answers()).To(HaveEach(http.StatusOK), "the management port answers while the events are stored")
 		Expect(audited(ctx, answered.RemediationRequestName).Of(requestCreated)).To(HaveLen(1))
 	}, SpecTimeout(specTimeout))
 })
 
-// lateStorage is DataStorage, but away until the Gateway takes no more signals;
-// then it asks the management port before it lets events through.
+// lateStorage is a DataStorage that answers 503 until the Gateway has closed its
+// API; then it probes the management port before it forwards events.
 type lateStorage struct {
 	*httptest.Server
 
@@ -159,13 +159,13 @@ func (l *lateStorage) ready(ctx context.Context) bool {
 	return true
 }
 
-// statusOf is the status of an answer, 0 where there is none.
+// statusOf is the status code of a response, 0 if there is none.
 func statusOf(ctx context.Context, address string) int {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return 0
 	}
-	r.Close = true // a connection that is kept alive holds up the end of the server
+	r.Close = true // an idle connection would delay the shutdown of the server
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return 0

@@ -70,7 +70,7 @@ var _ = BeforeEach(func() { env.Forget() })
 
 var _ = JustAfterEach(func(ctx SpecContext) {
 	if CurrentSpecReport().Failed() {
-		AddReportEntry("what is known of this spec's correlation ids", env.Diagnose(ctx), ReportEntryVisibilityFailureOrVerbose)
+		AddReportEntry("diagnosis of this spec's correlation ids", env.Diagnose(ctx), ReportEntryVisibilityFailureOrVerbose)
 		Expect(failures.Note(ctx, gather.Failure{
 			Spec: CurrentSpecReport().FullText(), CorrelationIDs: env.Tracked(), Namespace: env.Namespace,
 			Output: CurrentSpecReport().CapturedGinkgoWriterOutput, ManagementURLs: append([]string{env.DataStorage.ManagementURL}, env.ManagementURLs...),

@@ -14,35 +14,35 @@ import (
 	"kubernaut.ai/pkg/audittrail"
 )
 
-// mostDiagnosed bounds how many correlation ids a diagnosis describes.
-const mostDiagnosed = 8
+// maxDiagnosed bounds the correlation ids that a diagnosis describes.
+const maxDiagnosed = 8
 
-// Sources is where a diagnosis looks.
+// Sources are what a diagnosis reads.
 type Sources struct {
 	// Client finds resources and Kubernetes events in all namespaces.
 	Client client.Client
-	// Debts tells what each service owes, without making it store anything.
-	Debts func(context.Context) []Debt
-	// Stored reads what is stored of a correlation id; Flushed flushes all
-	// services for it before.
+	// StoreStates reads the state of each service's audit store, without flushing it.
+	StoreStates func(context.Context) []StoreState
+	// Stored reads the events of a correlation id that are stored; Flushed
+	// flushes all services for it first.
 	Stored, Flushed func(ctx context.Context, correlationID string) (Trail, error)
 }
 
-// Diagnose describes the correlation ids that the present spec tracked: first
+// Diagnose describes the correlation ids that the current spec tracked: first
 // where the pipeline of each stopped, then trail, resources and Kubernetes
-// events. What cannot be read is named in its place.
+// events. The errors of what cannot be read are part of the text.
 func (e *Evidence) Diagnose(ctx context.Context, s Sources) string {
-	tracked, read := e.known()
+	tracked, read := e.snapshot()
 	var more string
-	if len(tracked) > mostDiagnosed {
-		more = fmt.Sprintf("(and %d correlation ids more)\n", len(tracked)-mostDiagnosed)
-		tracked = tracked[:mostDiagnosed]
+	if len(tracked) > maxDiagnosed {
+		more = fmt.Sprintf("(and %d more correlation ids)\n", len(tracked)-maxDiagnosed)
+		tracked = tracked[:maxDiagnosed]
 	}
-	// Before a flush changes it.
-	debts := s.Debts(ctx)
+	// Before a flush changes them.
+	states := s.StoreStates(ctx)
 	var summaries, details strings.Builder
 	for _, id := range tracked {
-		f := &findings{id: id, debts: debts}
+		f := &findings{id: id, states: states}
 		f.read, f.wasRead = read[id]
 		s.investigate(ctx, f)
 		_, _ = fmt.Fprintf(&summaries, "%s\n", f.summary())
@@ -67,7 +67,7 @@ func (s *Sources) investigate(ctx context.Context, f *findings) {
 	}
 }
 
-// find looks in all namespaces: a request lives where its target does, or with
+// find searches all namespaces: a request is in the namespace of its target or of
 // the Gateway.
 func (s *Sources) find(ctx context.Context, list client.ObjectList, name string) error {
 	if err := s.Client.List(ctx, list, client.MatchingFields{"metadata.name": name}); err != nil {
@@ -85,7 +85,7 @@ func (f *findings) describeTrail() string {
 	case f.storedErr != nil:
 		_, _ = fmt.Fprintf(&text, "trail: %v\n", f.storedErr)
 	case f.flushErr != nil:
-		_, _ = fmt.Fprintf(&text, "trail, as stored at the moment, because the flush failed (%v):\n%s", f.flushErr, f.stored)
+		_, _ = fmt.Fprintf(&text, "trail, as stored now, because the flush failed (%v):\n%s", f.flushErr, f.stored)
 	default:
 		_, _ = fmt.Fprintf(&text, "trail now, flushed:\n%s", f.flushed)
 	}
@@ -133,13 +133,12 @@ func (s *Sources) describeEvents(ctx context.Context, id string) string {
 	return text.String()
 }
 
-// Diagnose describes what is known of the correlation ids that the present
-// spec tracked; see Evidence.
+// Diagnose describes the correlation ids that the current spec tracked; see Evidence.
 func (e *Env) Diagnose(ctx context.Context) string {
 	return e.Evidence.Diagnose(ctx, Sources{
-		Client:  e,
-		Debts:   func(ctx context.Context) []Debt { return debts(ctx, e.ManagementURLs) },
-		Flushed: e.Pipeline.AuditTrail,
+		Client:      e,
+		StoreStates: func(ctx context.Context) []StoreState { return storeStates(ctx, e.ManagementURLs) },
+		Flushed:     e.Pipeline.AuditTrail,
 		Stored: func(ctx context.Context, id string) (Trail, error) {
 			reader, err := audittrail.NewReader(audittrail.Options{DataStorageURL: e.DataStorage.URL})
 			if err != nil {

@@ -1,22 +1,21 @@
-// Package testenv is what the suites run on: PostgreSQL, a Kubernetes API
-// server, DataStorage, and for each process a pipeline of its own.
+// Package testenv provides what the suites run against: PostgreSQL, a Kubernetes
+// API server, DataStorage, and a separate pipeline for each process.
 //
-// One process of a suite starts what all share, see [Start], and hands its
-// addresses to the others, which [Join] it. What each process has for itself
-// is in its [Env]: a namespace, a Gateway and a SignalProcessing that work in
-// that namespace alone, each with an audit store. So no process meets the
-// objects, the events or the buffers of another.
+// One process of a suite starts the shared servers with [Start] and passes their
+// addresses to the others, which call [Join]. The [Env] of each process has a
+// namespace, and a Gateway and a SignalProcessing that work in that namespace only,
+// each with an audit store. So no process sees the objects, the events or the
+// buffers of another.
 //
 // Package cluster does the same with a platform that is deployed in a cluster.
 //
-// Services can stand behind pods, see [Env.NewWorkload]: the API server's proxy
-// of a pod leads to the service, so that it can be flushed as in a cluster.
+// [Env.NewWorkload] puts pods in front of services: the API server's proxy of a pod
+// forwards to the service, so that it can be flushed as in a cluster.
 //
-// A spec acts, waits for what it expects to see with [WaitFor], which watches
-// and does not poll, and then reads the trail with [Env.AuditTrail]: every
-// service that may owe a part of it is flushed, and it is queried once. There
-// is nothing to retry: whoever has seen a status knows that its event was
-// accepted, and the flush proves that it is stored.
+// A spec acts, waits with [WaitFor], which watches and does not poll, and then reads the trail with [Env.AuditTrail]: every
+// service that may have a pending part of it is flushed, and it is queried once.
+// There is nothing to retry: an observed status implies that its event was
+// accepted, and the flush proves that the event is stored.
 //
 //	id := env.CorrelationID()
 //	rr := env.Request(id)

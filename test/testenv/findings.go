@@ -26,8 +26,8 @@ type findings struct {
 	// a flush of all services.
 	stored, flushed     Trail
 	storedErr, flushErr error
-	// debts are from before that flush.
-	debts []Debt
+	// states are from before that flush.
+	states []StoreState
 }
 
 // latest is the trail as far as it is known.
@@ -80,8 +80,8 @@ func (f *findings) summary() string {
 	line("  signal       %s", f.signalState())
 	line("  request      %s", f.requestState())
 	line("  processing   %s", f.processingState())
-	for _, d := range f.debts {
-		line("  owed         %s", d)
+	for _, d := range f.states {
+		line("  pending      %s", d)
 	}
 	line("  DataStorage  %s", f.storageState())
 	return text.String()
@@ -95,7 +95,7 @@ func (f *findings) verdicts() []string {
 		texts = append(texts, f.late()...)
 		texts = append(texts, f.latest().repeated()...)
 	} else {
-		texts = append(texts, fmt.Sprintf("DataStorage does not say what is stored: %v%s", f.storedErr, f.owedBy(false)))
+		texts = append(texts, fmt.Sprintf("DataStorage does not say what is stored: %v%s", f.storedErr, f.pendingIn(false)))
 	}
 	if stopped := f.stopped(); stopped != "" {
 		texts = append(texts, stopped)
@@ -106,7 +106,7 @@ func (f *findings) verdicts() []string {
 	return texts
 }
 
-// missing tells events that are owed from events that nobody has any more.
+// missing distinguishes pending events from events that are lost.
 func (f *findings) missing() []string {
 	events := f.lacks(f.latest())
 	if len(events) == 0 {
@@ -115,11 +115,11 @@ func (f *findings) missing() []string {
 	what := areNot(events) + " stored, although the resources show what " + it(events)
 	switch {
 	case f.flushErr != nil:
-		return []string{fmt.Sprintf("%s%s; a flush proved nothing: %v", what, f.owedBy(false), f.flushErr)}
-	case f.owedBy(true) != "":
-		return []string{what + f.owedBy(true) + "; whoever owed an event has answered a flush since then, and has proved what is not so"}
+		return []string{fmt.Sprintf("%s%s; a flush proved nothing: %v", what, f.pendingIn(false), f.flushErr)}
+	case f.pendingIn(true) != "":
+		return []string{what + f.pendingIn(true) + "; a flush has succeeded since, and so it proved what is not true"}
 	default:
-		return []string{what + ", and every service has proved that it owes nothing: " + never(events)}
+		return []string{what + ", and every service has proved by its flush that none of its events is pending: " + never(events)}
 	}
 }
 
@@ -132,10 +132,10 @@ func (f *findings) late() []string {
 	}
 	if unread := found(f.lacks(f.read)); f.wasRead && len(unread) > 0 {
 		texts = append(texts, strings.Join(unread, ", ")+": stored, but not in the trail that the spec read: "+
-			"either the spec read it before it had seen what shows them, or its flush proved what was not so")
+			"either the spec read it before it had seen what shows them, or its flush proved what was not true")
 	}
-	if owed := found(f.lacks(f.stored)); f.flushErr == nil && len(owed) > 0 {
-		texts = append(texts, strings.Join(owed, ", ")+": owed until this diagnosis flushed"+f.owedBy(false))
+	if pending := found(f.lacks(f.stored)); f.flushErr == nil && len(pending) > 0 {
+		texts = append(texts, strings.Join(pending, ", ")+": pending until this diagnosis flushed"+f.pendingIn(false))
 	}
 	return texts
 }
@@ -191,12 +191,12 @@ func phaseOf(sp *v1alpha1.SignalProcessing) string {
 	return string(sp.Status.Phase)
 }
 
-// owedBy names the services that may have what is missing: those that owe
-// anything, or only those that owe it for longer than usual.
-func (f *findings) owedBy(unusual bool) string {
+// pendingIn names the services that may hold what is missing: those with pending
+// events, or only those with events that are pending for longer than usual.
+func (f *findings) pendingIn(unusual bool) string {
 	var texts []string
-	for _, d := range f.debts {
-		if !d.usual() || !unusual && d.Owed > 0 {
+	for _, d := range f.states {
+		if !d.healthy() || !unusual && d.Pending > 0 {
 			texts = append(texts, d.String())
 		}
 	}

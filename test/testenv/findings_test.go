@@ -52,7 +52,7 @@ func processed(change func(*findings)) *findings {
 			Status:     v1alpha1.RemediationRequestStatus{Phase: v1alpha1.RemediationAwaitingApproval},
 		},
 		processing: &v1alpha1.SignalProcessing{Status: v1alpha1.SignalProcessingStatus{Phase: v1alpha1.ProcessingCompleted}},
-		debts:      []Debt{{Service: "gateway-0"}, {Service: "signalprocessing-0"}},
+		states:     []StoreState{{Service: "gateway-0"}, {Service: "signalprocessing-0"}},
 	}
 	if change != nil {
 		change(f)
@@ -71,7 +71,7 @@ func TestASummarySaysWhereThePipelineStopped(t *testing.T) {
 		"all is well": {nil, []string{
 			"where the pipeline of rr-1 stopped:\n  * nowhere: whatever the resources show is stored\n",
 			"signal       accepted by the Gateway, gateway.signal.received is stored 1 times",
-			`request      shop/rr-1 in phase "AwaitingApproval"`, "processing   in phase Completed", "owed         gateway-0 owes nothing",
+			`request      shop/rr-1 in phase "AwaitingApproval"`, "processing   in phase Completed", "pending      gateway-0 has no pending events",
 		}},
 		"an event was never recorded": {func(f *findings) {
 			f.stored = withoutType(f.stored, classified)
@@ -80,51 +80,51 @@ func TestASummarySaysWhereThePipelineStopped(t *testing.T) {
 		"an event was never recorded, while others are": {func(f *findings) {
 			f.stored = withoutType(f.stored, classified)
 			f.flushed = f.stored
-			f.debts[1].Owed, f.debts[1].Oldest = 3, 20*time.Millisecond
-		}, []string{"* " + classified + " is not stored, although", "never recorded, or it was lost", "owed         signalprocessing-0 owes 3 events"}},
+			f.states[1].Pending, f.states[1].Oldest = 3, 20*time.Millisecond
+		}, []string{"* " + classified + " is not stored, although", "never recorded, or it was lost", "pending      signalprocessing-0 has 3 pending events"}},
 		"several events were never recorded": {func(f *findings) {
 			f.stored = f.stored[:2]
 			f.flushed = f.stored
 		}, []string{
 			"* signalprocessing.phase.transition from Pending to Enriching, signalprocessing.enrichment.completed, ",
-			" are not stored, although the resources show what they tell, and every service has proved that it owes nothing: they were",
+			" are not stored, although the resources show what they tell, and every service has proved by its flush that none of its events is pending: they were",
 		}},
 		"a flush that lies": {func(f *findings) {
 			f.stored = withoutType(f.stored, classified)
 			f.flushed = f.stored
-			f.debts[0].Owed, f.debts[0].Oldest = 1, 20*time.Millisecond // of another spec
-			f.debts[1].Owed, f.debts[1].Oldest = 3, 2*time.Second
+			f.states[0].Pending, f.states[0].Oldest = 1, 20*time.Millisecond // of another spec
+			f.states[1].Pending, f.states[1].Oldest = 3, 2*time.Second
 		}, []string{
-			classified + " is not stored, although the resources show what it tells; signalprocessing-0 owes 3 events, the oldest for 2s; " +
-				"whoever owed an event has answered a flush since then, and has proved what is not so",
+			classified + " is not stored, although the resources show what it tells; signalprocessing-0 has 3 pending events, the oldest for 2s; " +
+				"a flush has succeeded since, and so it proved what is not true",
 		}},
 		"a flush that did nothing": {func(f *findings) {
 			f.stored = withoutType(f.stored, classified)
 			f.wasRead, f.read = true, f.stored
-			f.debts[1].Owed, f.debts[1].Oldest = 3, 12*time.Second
+			f.states[1].Pending, f.states[1].Oldest = 3, 12*time.Second
 		}, []string{
 			classified + ": stored, but not in the trail that the spec read",
-			classified + ": owed until this diagnosis flushed; signalprocessing-0 owes 3 events, the oldest for 12s",
+			classified + ": pending until this diagnosis flushed; signalprocessing-0 has 3 pending events, the oldest for 12s",
 		}},
 		"a sink that is down": {func(f *findings) {
 			f.stored = withoutType(f.stored, classified)
 			f.flushed, f.flushErr = nil, errors.New("pod signalprocessing-0: 1 of 1 events are still owed")
-			f.debts[1].Owed, f.debts[1].SinkDown = 1, true
+			f.states[1].Pending, f.states[1].SinkDown = 1, true
 		}, []string{
-			classified + " is not stored, although the resources show what it tells; signalprocessing-0 owes 1 events, the oldest for 0s; its last write failed; a flush proved nothing: pod signalprocessing-0",
+			classified + " is not stored, although the resources show what it tells; signalprocessing-0 has 1 pending events, the oldest for 0s; its last write failed; a flush proved nothing: pod signalprocessing-0",
 			"DataStorage  answers: 9 events are stored; a flush failed",
 		}},
 		"an event that was refused": {func(f *findings) {
 			f.stored = withoutType(f.stored, classified)
 			f.flushed = f.stored
-			f.debts[1].Refused = 1
-		}, []string{classified + " is not stored, although the resources show what it tells; signalprocessing-0 owes nothing; 1 of its events were refused or lost"}},
+			f.states[1].Unacknowledged = 1
+		}, []string{classified + " is not stored, although the resources show what it tells; signalprocessing-0 has no pending events; 1 of its events were rejected or lost"}},
 		"DataStorage is down": {func(f *findings) {
 			f.stored, f.storedErr = nil, away
 			f.flushed, f.flushErr = nil, away
-			f.debts[0].Err = errors.New("no answer")
+			f.states[0].Err = errors.New("no answer")
 		}, []string{
-			"* DataStorage does not say what is stored: query DataStorage: 503 Service Unavailable; gateway-0 does not say what it owes: no answer",
+			"* DataStorage does not say what is stored: query DataStorage: 503 Service Unavailable; pending events of gateway-0 are unknown: no answer",
 			"signal       nobody knows", "DataStorage  fails: query DataStorage: 503",
 		}},
 		"no signal": {func(f *findings) {

@@ -19,15 +19,15 @@ import (
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
 )
 
-// NamespaceLabel marks what suites made, for a person who looks at a cluster.
+// NamespaceLabel marks namespaces that suites made, for people who inspect a cluster.
 const NamespaceLabel = "kubernaut.ai/testenv"
 
-// PipelineOptions of a Pipeline. The zero value is the pipeline that every
-// process has.
+// PipelineOptions of a Pipeline. The zero value describes the pipeline that
+// every process has.
 type PipelineOptions struct {
 	// Labels and Annotations of the namespace.
 	Labels, Annotations map[string]string
-	// DataStorage to record in; the shared one where it is nil.
+	// DataStorage to record in; nil selects the shared one.
 	DataStorage *DataStorage
 	// Gateway and SignalProcessing change the options of the services.
 	Gateway          func(*gateway.Options)
@@ -37,11 +37,11 @@ type PipelineOptions struct {
 // Pipeline is a Gateway and a SignalProcessing that work in one namespace, and
 // the DataStorage that they record in.
 type Pipeline struct {
-	// Namespace is where the pipeline's requests live.
+	// Namespace of the pipeline's requests.
 	Namespace string
 	// GatewayURL is the address of the Gateway's API.
 	GatewayURL string
-	// ManagementURLs are those of the services that may owe events.
+	// ManagementURLs are those of the services that may have pending events.
 	ManagementURLs []string
 	// DataStorage is where the services record.
 	DataStorage *DataStorage
@@ -72,8 +72,8 @@ func (e *Env) NewPipeline(ctx context.Context, o PipelineOptions) (*Pipeline, er
 }
 
 // AuditTrail flushes every service of the pipeline for a correlation id and
-// then queries its events once. The trail is complete for all that was seen
-// before the call.
+// then queries its events once. The trail is complete for everything that was
+// observed before the call.
 func (p *Pipeline) AuditTrail(ctx context.Context, correlationID string) (Trail, error) {
 	events, err := p.trail.Read(ctx, correlationID)
 	if err != nil {
@@ -82,7 +82,7 @@ func (p *Pipeline) AuditTrail(ctx context.Context, correlationID string) (Trail,
 	return events, nil
 }
 
-// Stop ends the services, and reports what they could not store.
+// Stop stops the services. Its error tells which events they could not store.
 func (p *Pipeline) Stop() error {
 	var errs []error
 	for _, s := range slices.Backward(p.services) {
@@ -92,8 +92,8 @@ func (p *Pipeline) Stop() error {
 	return errors.Join(errs...)
 }
 
-// NewNamespace makes a namespace with a random name. It stays: nothing in a
-// control plane without controllers could remove what is in it.
+// NewNamespace makes a namespace with a random name. It is not
+// removed: a control plane without controllers cannot empty a namespace.
 func (e *Env) NewNamespace(ctx context.Context, labels, annotations map[string]string) (string, error) {
 	name := "test-" + random()
 	marked := map[string]string{NamespaceLabel: "true"}
@@ -105,10 +105,11 @@ func (e *Env) NewNamespace(ctx context.Context, labels, annotations map[string]s
 	return name, nil
 }
 
-// Unique replaces the star of a name by what no other spec, process or run has.
+// Unique replaces the asterisk of a name with a random part that no other spec,
+// process or run uses.
 func Unique(name string) string { return strings.Replace(name, "*", random(), 1) }
 
-// random is a part of a name that no other spec, process or run has.
+// random returns a part of a name that no other spec, process or run uses.
 func random() string { return strings.ToLower(rand.Text()[:16]) }
 
 func (p *Pipeline) startGateway(ctx context.Context, e *Env, o *PipelineOptions) error {

@@ -15,11 +15,11 @@ import (
 
 const (
 	claimName = "kubernaut-e2e"
-	// claimLasts is longer than a run takes: what an older one has left is nobody's.
-	claimLasts = 30 * time.Minute
+	// claimExpiry is longer than a run takes: an older claim was left by a run that died.
+	claimExpiry = 30 * time.Minute
 )
 
-// claim makes sure that no other run restarts and kills what this one looks at.
+// claim ensures that no other run restarts and kills what this one tests.
 func (s *Shared) claim(ctx context.Context) error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -34,7 +34,7 @@ func (s *Shared) claim(ctx context.Context) error {
 	}
 	err = s.env.Create(ctx, mine)
 	if apierrors.IsAlreadyExists(err) {
-		if err = s.forget(ctx, mine); err == nil {
+		if err = s.removeExpired(ctx, mine); err == nil {
 			err = s.env.Create(ctx, mine)
 		}
 	}
@@ -45,14 +45,14 @@ func (s *Shared) claim(ctx context.Context) error {
 	return nil
 }
 
-// forget removes a claim that is too old to be anybody's.
-func (s *Shared) forget(ctx context.Context, mine *coordinationv1.Lease) error {
+// removeExpired removes a claim that has expired.
+func (s *Shared) removeExpired(ctx context.Context, mine *coordinationv1.Lease) error {
 	theirs := &coordinationv1.Lease{}
 	if err := s.env.Get(ctx, client.ObjectKeyFromObject(mine), theirs); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if since := ptr.Deref(theirs.Spec.AcquireTime, metav1.MicroTime{}); time.Since(since.Time) < claimLasts {
-		return fmt.Errorf("another run has it, %s, since %s: wait for its end, or, where there is none any more, delete lease %s of namespace %s",
+	if since := ptr.Deref(theirs.Spec.AcquireTime, metav1.MicroTime{}); time.Since(since.Time) < claimExpiry {
+		return fmt.Errorf("claimed by another run (%s) since %s: wait until it ends or, if it died, delete lease %s of namespace %s",
 			ptr.Deref(theirs.Spec.HolderIdentity, ""), since.UTC().Format(time.TimeOnly), claimName, System)
 	}
 	return client.IgnoreNotFound(s.env.Delete(ctx, theirs, client.Preconditions{UID: &theirs.UID}))

@@ -10,59 +10,59 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestLogsAreCutToWhatMatters(t *testing.T) {
+func TestLogsAreReducedToRelevantLines(t *testing.T) {
 	g := NewWithT(t)
 	var log strings.Builder
-	for i := range 2 * mostLines {
+	for i := range 2 * maxLines {
 		_, _ = fmt.Fprintf(&log, `{"level":"info","message":"of another","name":"rr-2"}`+"\n"+`{"level":"info","message":"n %d","name":"rr-1"}`+"\n", i)
 		_, _ = fmt.Fprintf(&log, `{"level":"error","message":"n %d","name":"rr-2"}`+"\n", i)
 	}
 	log.WriteString(`{"level":"warn","message":"audit sink down"}` + "\n2026 LOG: fine\n2026 FATAL:  no space left\n")
 	lines, left := relevant(strings.NewReader(log.String()), []string{"rr-1"})
-	g.Expect(lines).To(HaveLen(mostLines + mostTroubles))
-	g.Expect(left).To(Equal(4*mostLines + 2 - mostLines - mostTroubles))
-	g.Expect(lines[mostLines-1]).To(Equal(fmt.Sprintf(`{"level":"info","message":"n %d","name":"rr-1"}`, 2*mostLines-1)))
+	g.Expect(lines).To(HaveLen(maxLines + maxProblems))
+	g.Expect(left).To(Equal(4*maxLines + 2 - maxLines - maxProblems))
+	g.Expect(lines[maxLines-1]).To(Equal(fmt.Sprintf(`{"level":"info","message":"n %d","name":"rr-1"}`, 2*maxLines-1)))
 	g.Expect(lines[len(lines)-2:]).To(Equal([]string{`{"level":"warn","message":"audit sink down"}`, "2026 FATAL:  no space left"}))
 	lines, _ = relevant(strings.NewReader(log.String()), nil)
-	g.Expect(lines).To(HaveLen(mostTroubles), "trouble alone")
+	g.Expect(lines).To(HaveLen(maxProblems), "problems only")
 }
 
-func TestAWorkloadIsSettledWhenItsControllerReportsIt(t *testing.T) {
+func TestARolloutIsCompleteWhenTheControllerReportsIt(t *testing.T) {
 	g := NewWithT(t)
-	settled := func() *appsv1.Deployment {
+	complete := func() *appsv1.Deployment {
 		return &appsv1.Deployment{
 			ObjectMeta: metav1.ObjectMeta{Generation: 3},
 			Spec:       appsv1.DeploymentSpec{Replicas: new(int32(2))},
 			Status:     appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, ReadyReplicas: 2},
 		}
 	}
-	replicas, done := state(settled())
+	replicas, done := state(complete())
 	g.Expect(replicas).To(BeEquivalentTo(2))
 	g.Expect(done).To(BeTrue())
 	for name, change := range map[string]func(*appsv1.Deployment){
 		"not observed": func(d *appsv1.Deployment) { d.Generation++ },
 		"one too many": func(d *appsv1.Deployment) { d.Status.Replicas++ },
-		"an old one":   func(d *appsv1.Deployment) { d.Status.UpdatedReplicas-- },
+		"not updated":  func(d *appsv1.Deployment) { d.Status.UpdatedReplicas-- },
 		"not ready":    func(d *appsv1.Deployment) { d.Status.ReadyReplicas-- },
 	} {
-		d := settled()
+		d := complete()
 		change(d)
 		_, done := state(d)
 		g.Expect(done).To(BeFalse(), name)
 	}
 	s := &appsv1.StatefulSet{Status: appsv1.StatefulSetStatus{Replicas: 1, ReadyReplicas: 1, UpdateRevision: "b", CurrentRevision: "a"}}
 	_, done = state(s)
-	g.Expect(done).To(BeFalse(), "it is being rolled out")
+	g.Expect(done).To(BeFalse(), "rollout in progress")
 	s.Status.CurrentRevision = "b"
 	_, done = state(s)
 	g.Expect(done).To(BeTrue())
 }
 
-func TestPlacesComeFromTheEnvironment(t *testing.T) {
+func TestAddressesComeFromTheEnvironment(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(FromEnvironment().GatewayURL).To(Equal("http://127.0.0.1:30081"))
 	t.Setenv("E2E_KUBECONFIG", "/k")
 	t.Setenv("E2E_GATEWAY_URL", "http://g")
 	t.Setenv("E2E_DATASTORAGE_URL", "http://d")
-	g.Expect(FromEnvironment()).To(Equal(Places{Kubeconfig: "/k", GatewayURL: "http://g", DataStorageURL: "http://d"}))
+	g.Expect(FromEnvironment()).To(Equal(Addresses{Kubeconfig: "/k", GatewayURL: "http://g", DataStorageURL: "http://d"}))
 }

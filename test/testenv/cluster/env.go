@@ -29,15 +29,15 @@ const (
 	dialTimeout = 3 * time.Second
 )
 
-// Env is what one process of a suite has: the cluster, which all share, and a
-// namespace of its own.
+// Env is one process's access to the cluster, which all share, with a separate
+// namespace.
 type Env struct {
 	// WithWatch reaches the API server with full access and no rate limit.
 	client.WithWatch
-	// Evidence is what the present spec has touched.
+	// Evidence is what the current spec has used.
 	testenv.Evidence
-	// Places is where the cluster is.
-	Places
+	// Addresses locate the cluster.
+	Addresses
 
 	// Tokens of the suite's service accounts.
 	Tokens Tokens
@@ -45,7 +45,7 @@ type Env struct {
 	// Config and Kubernetes are those of the same client.
 	Config     *rest.Config
 	Kubernetes *kubernetes.Clientset
-	// HTTP keeps no connection: the pod at its other end may be gone.
+	// HTTP reuses no connection: the pod at the other end may be gone.
 	HTTP *http.Client
 	// Flusher flushes every pod of the Gateway and of SignalProcessing.
 	Flusher *podflush.Flusher
@@ -62,7 +62,7 @@ func Join(ctx context.Context, encoded []byte) (*Env, error) {
 	if err := json.Unmarshal(encoded, &s); err != nil {
 		return nil, fmt.Errorf("read what the suite shares: %w", err)
 	}
-	e, err := connect(s.Places)
+	e, err := connect(s.Addresses)
 	if err != nil {
 		return nil, err
 	}
@@ -76,10 +76,10 @@ func Join(ctx context.Context, encoded []byte) (*Env, error) {
 	return e, nil
 }
 
-func connect(p Places) (*Env, error) {
-	// What libraries log would mix with the reports of other processes.
+func connect(a Addresses) (*Env, error) {
+	// The logs of libraries would mix with the reports of other processes.
 	kube.LogTo(zap.NewNop())
-	config, err := kube.Config(nil, p.Kubeconfig, "kubernaut-e2e")
+	config, err := kube.Config(nil, a.Kubeconfig, "kubernaut-e2e")
 	if err != nil {
 		return nil, fmt.Errorf("read kubeconfig: %w", err)
 	}
@@ -95,11 +95,11 @@ func connect(p Places) (*Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
-	flusher, err := podflush.New(podflush.Options{Config: config, Workloads: owing})
+	flusher, err := podflush.New(podflush.Options{Config: config, Workloads: recording})
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
-	return &Env{WithWatch: c, Places: p, Config: config, Kubernetes: set, HTTP: newHTTP(), Flusher: flusher}, nil
+	return &Env{WithWatch: c, Addresses: a, Config: config, Kubernetes: set, HTTP: newHTTP(), Flusher: flusher}, nil
 }
 
 func newHTTP() *http.Client {
@@ -123,8 +123,8 @@ func (e *Env) NewNamespace(ctx context.Context) (string, error) {
 	return namespace.Name, nil
 }
 
-// RemoveNamespace lets the cluster remove a namespace and what is in it, which
-// goes on when it returns.
+// RemoveNamespace deletes a namespace. The cluster removes its content after the
+// call has returned.
 func (e *Env) RemoveNamespace(ctx context.Context, name string) error {
 	if err := e.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("remove namespace %s: %w", name, err)
@@ -157,4 +157,4 @@ func (e *Env) trailOptions(dataStorageURL string, flushers ...audittrail.Flusher
 	}
 }
 
-var errNoSuchPod = errors.New("there is no such pod")
+var errNoSuchPod = errors.New("no such pod")

@@ -13,8 +13,8 @@ import (
 
 const apiPort = 8080
 
-// Forward opens a way to a pod's API port, which no Service decides. It is
-// open until close is called.
+// Forward forwards a local port to a pod's API port, without a Service. It is open
+// until closeIt is called.
 func (e *Env) Forward(ctx context.Context, namespace, pod string) (url string, closeIt func(), err error) {
 	transport, upgrader, err := spdy.RoundTripperFor(e.Config)
 	if err != nil {
@@ -23,8 +23,8 @@ func (e *Env) Forward(ctx context.Context, namespace, pod string) (url string, c
 	target := e.Kubernetes.CoreV1().RESTClient().Post().Namespace(namespace).Resource("pods").Name(pod).SubResource("portforward")
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, target.URL())
 	stop, ready := make(chan struct{}), make(chan struct{})
-	var complaints strings.Builder // read once the forwarder has ended
-	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", apiPort)}, stop, ready, io.Discard, &complaints)
+	var stderr strings.Builder // read once the forwarder has ended
+	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", apiPort)}, stop, ready, io.Discard, &stderr)
 	if err != nil {
 		return "", nil, fmt.Errorf("forward to pod %s: %w", pod, err)
 	}
@@ -36,7 +36,7 @@ func (e *Env) Forward(ctx context.Context, namespace, pod string) (url string, c
 	select {
 	case <-ready:
 	case err := <-ended:
-		return "", nil, fmt.Errorf("forward to pod %s: %w %s", pod, err, complaints.String())
+		return "", nil, fmt.Errorf("forward to pod %s: %w %s", pod, err, stderr.String())
 	case <-ctx.Done():
 		close(stop)
 		return "", nil, fmt.Errorf("forward to pod %s: %w", pod, context.Cause(ctx))

@@ -30,34 +30,34 @@ func (e *Env) Pods(ctx context.Context, w podflush.Workload) ([]corev1.Pod, erro
 	return pods.Items, nil
 }
 
-// Debts tells what each pod of the Gateway and of SignalProcessing owes. It
-// makes none of them store anything.
-func (e *Env) Debts(ctx context.Context) []testenv.Debt {
-	var all []testenv.Debt
-	for _, w := range owing {
+// StoreStates reads the state of the audit store of each pod of the Gateway and of
+// SignalProcessing, without flushing it.
+func (e *Env) StoreStates(ctx context.Context) []testenv.StoreState {
+	var all []testenv.StoreState
+	for _, w := range recording {
 		pods, err := e.Pods(ctx, w)
 		if err != nil {
-			all = append(all, testenv.Debt{Service: w.Name, Err: err})
+			all = append(all, testenv.StoreState{Service: w.Name, Err: err})
 			continue
 		}
 		for i := range pods {
-			all = append(all, e.debt(ctx, &pods[i]))
+			all = append(all, e.storeState(ctx, &pods[i]))
 		}
 	}
 	return all
 }
 
-func (e *Env) debt(ctx context.Context, pod *corev1.Pod) testenv.Debt {
+func (e *Env) storeState(ctx context.Context, pod *corev1.Pod) testenv.StoreState {
 	metrics, err := e.Kubernetes.CoreV1().RESTClient().Get().Namespace(pod.Namespace).Resource("pods").
 		Name(pod.Name + ":" + managementPort).SubResource("proxy").Suffix("metrics").DoRaw(ctx)
 	if err != nil {
-		return testenv.Debt{Service: pod.Name, Err: fmt.Errorf("%w (it is %s)", err, lifeOf(pod))}
+		return testenv.StoreState{Service: pod.Name, Err: fmt.Errorf("%w (it is %s)", err, stateOf(pod))}
 	}
-	return testenv.ReadDebt(pod.Name, bytes.NewReader(metrics))
+	return testenv.ReadStoreState(pod.Name, bytes.NewReader(metrics))
 }
 
-// lifeOf says in a word how a pod is.
-func lifeOf(pod *corev1.Pod) string {
+// stateOf describes the state of a pod.
+func stateOf(pod *corev1.Pod) string {
 	switch {
 	case pod.DeletionTimestamp != nil:
 		return "terminating"
@@ -67,7 +67,7 @@ func lifeOf(pod *corev1.Pod) string {
 	return "ready"
 }
 
-// Scale declares a number of replicas.
+// Scale sets the number of replicas.
 func (e *Env) Scale(ctx context.Context, w podflush.Workload, replicas int32) error {
 	return e.patch(ctx, w, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
 }
@@ -95,11 +95,11 @@ func (e *Env) DeletePod(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// How many lines of a pod's log are shown at most: about the ids, and about
-// trouble that names none of them.
+// Bounds of the log lines shown for a pod: of those that contain an id, and of
+// other warnings and errors.
 const (
-	mostLines    = 40
-	mostTroubles = 10
+	maxLines    = 40
+	maxProblems = 10
 )
 
 // Logs are the lines that the platform's pods have logged since a time about
@@ -113,7 +113,7 @@ func (e *Env) Logs(ctx context.Context, since time.Time, ids []string) string {
 			_, _ = fmt.Fprintf(&text, "%v\n", err)
 		}
 		for i := range pods {
-			_, _ = fmt.Fprintf(&text, "log of pod %s (%s, %d restarts):\n", pods[i].Name, lifeOf(&pods[i]), restarts(&pods[i]))
+			_, _ = fmt.Fprintf(&text, "log of pod %s (%s, %d restarts):\n", pods[i].Name, stateOf(&pods[i]), restarts(&pods[i]))
 			if restarts(&pods[i]) > 0 {
 				e.log(ctx, &text, &pods[i], true, since, ids)
 			}
@@ -141,20 +141,20 @@ func (e *Env) log(ctx context.Context, to io.Writer, pod *corev1.Pod, previous b
 	defer func() { _ = logs.Close() }()
 	lines, left := relevant(logs, ids)
 	if left > 0 {
-		_, _ = fmt.Fprintf(to, "  (%d earlier lines are left out)\n", left)
+		_, _ = fmt.Fprintf(to, "  (%d earlier lines left out)\n", left)
 	}
 	for _, line := range lines {
 		_, _ = fmt.Fprintf(to, "  %s\n", line)
 	}
 }
 
-// relevant are the last lines about one of the ids, and the last that tell of
-// trouble with something else; and how many more there were.
+// relevant returns the last lines that contain one of the ids and the last other
+// warnings and errors, and counts those that it leaves out.
 func relevant(logs io.Reader, ids []string) (lines []string, left int) {
 	const longestLine = 1 << 20
 	scanner := bufio.NewScanner(logs)
 	scanner.Buffer(nil, longestLine)
-	about, troubles := make([]string, 0, mostLines+mostTroubles), make([]string, 0, mostTroubles)
+	about, problems := make([]string, 0, maxLines+maxProblems), make([]string, 0, maxProblems)
 	keep := func(in *[]string, line string, most int) {
 		if *in = append(*in, line); len(*in) > most {
 			*in, left = (*in)[1:], left+1
@@ -164,15 +164,15 @@ func relevant(logs io.Reader, ids []string) (lines []string, left int) {
 		line := scanner.Text()
 		switch {
 		case slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(line, id) }):
-			keep(&about, line, mostLines)
-		case troubling(line):
-			keep(&troubles, line, mostTroubles)
+			keep(&about, line, maxLines)
+		case isProblem(line):
+			keep(&problems, line, maxProblems)
 		}
 	}
-	return append(about, troubles...), left
+	return append(about, problems...), left
 }
 
-func troubling(line string) bool {
+func isProblem(line string) bool {
 	for _, sign := range []string{`"level":"warn"`, `"level":"error"`, `"level":"fatal"`, "WARNING: ", "ERROR: ", "FATAL: ", "PANIC: ", "panic: "} {
 		if strings.Contains(line, sign) {
 			return true

@@ -15,15 +15,15 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// Reaper kills processes of pods with SIGKILL. To delete a pod is no kill: its
-// kubelet still asks the processes to end, and gives them their time.
+// Reaper kills processes of pods with SIGKILL. Deleting a pod is not
+// enough: its kubelet sends SIGTERM first and waits.
 type Reaper struct {
 	env *Env
 	pod *corev1.Pod
 }
 
 // NewReaper starts a reaper in the process's namespace. It runs on the node of
-// the database's pod, from that pod's image, which has a shell; so all must be
+// the database's pod, from that pod's image, which has a shell; so all pods must be
 // on one node.
 func (e *Env) NewReaper(ctx context.Context) (*Reaper, error) {
 	models, err := e.Pods(ctx, PostgreSQL)
@@ -57,13 +57,13 @@ func (e *Env) NewReaper(ctx context.Context) (*Reaper, error) {
 }
 
 // Kill kills all processes of a pod's service with SIGKILL, and deletes the pod.
-// They are stopped before that: so none of them does anything about its end,
-// or beside its successor, which begins as soon as the pod is deleted. Without
-// that, a kubelet keeps the successor waiting, the longer the more often.
+// The processes are stopped (SIGSTOP) before the deletion, so that none of them
+// reacts to it or runs beside its successor, which starts as soon as the pod is
+// deleted. Without the deletion, the kubelet delays the restart exponentially.
 func (r *Reaper) Kill(ctx context.Context, w podflush.Workload, pod *corev1.Pod) error {
-	// The control group of a process bears the uid of its pod. It looks again
-	// until all are stopped, as some may have been born meanwhile. Nothing of
-	// this starts another program: there are many processes.
+	// The control group of a process contains the uid of its pod. The script
+	// repeats until it finds no further process, as new ones may start meanwhile.
+	// It starts no program, because there are many processes.
 	script := fmt.Sprintf(`declare -A stopped
 more=yes
 while [ "$more" ]; do
@@ -83,7 +83,7 @@ done`, comm(w), strings.ReplaceAll(string(pod.UID), "-", "[-_]"))
 	if err != nil {
 		return fmt.Errorf("stop the processes of pod %s: %w", pod.Name, err)
 	}
-	processes := strings.Fields(found) // kill is a builtin of the shell, and no program that each image has
+	processes := strings.Fields(found) // kill is a shell builtin; not every image has the program
 	if len(processes) == 0 {
 		return fmt.Errorf("stop the processes of pod %s: there are none", pod.Name)
 	}
@@ -101,10 +101,10 @@ done`, comm(w), strings.ReplaceAll(string(pod.UID), "-", "[-_]"))
 // Close removes the reaper.
 func (r *Reaper) Close(ctx context.Context) error { return r.env.DeletePod(ctx, r.pod) }
 
-// comm is a program's name as the kernel keeps it.
+// comm is a program's name as the kernel truncates it.
 func comm(w podflush.Workload) string {
-	const longest = 15
-	return w.Name[:min(len(w.Name), longest)]
+	const maxComm = 15
+	return w.Name[:min(len(w.Name), maxComm)]
 }
 
 func (r *Reaper) run(ctx context.Context, command ...string) (output string, err error) {
@@ -114,9 +114,9 @@ func (r *Reaper) run(ctx context.Context, command ...string) (output string, err
 	if err != nil {
 		return "", fmt.Errorf("exec: %w", err)
 	}
-	var said, complained bytes.Buffer
-	if err := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &said, Stderr: &complained}); err != nil {
-		return "", fmt.Errorf("exec: %w: %s", err, complained.String())
+	var stdout, stderr bytes.Buffer
+	if err := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &stdout, Stderr: &stderr}); err != nil {
+		return "", fmt.Errorf("exec: %w: %s", err, stderr.String())
 	}
-	return said.String(), nil
+	return stdout.String(), nil
 }

@@ -33,24 +33,24 @@ func (t Token) Authorize(_ context.Context, r *http.Request) error {
 	return nil
 }
 
-// Tokens are those of the suite's service accounts, each of which may do one thing.
+// Tokens are those of the suite's service accounts, each of which has one permission.
 type Tokens struct {
 	// Reader reads trails, Writer writes events, Sender sends signals.
 	Reader Token `json:"reader"`
 	Writer Token `json:"writer"`
 	Sender Token `json:"sender"`
-	// Nobody may do nothing.
+	// Nobody has no permission.
 	Nobody Token `json:"nobody"`
-	// Foreign is Reader's, Writer's and Sender's rights in one account, but for
-	// an audience that nobody is.
+	// Foreign has the permissions of Reader, Writer and Sender, but an audience
+	// that no service accepts.
 	Foreign Token `json:"foreign"`
-	// ForDataStorage is the Reader's for DataStorage's own audience.
+	// ForDataStorage has the permission of Reader and DataStorage's own audience.
 	ForDataStorage Token `json:"for_datastorage"`
 }
 
 // Shared is what all processes of a suite share.
 type Shared struct {
-	Places Places `json:"places"`
+	Addresses Addresses `json:"addresses"`
 	// Namespace is that of the suite's service accounts.
 	Namespace string `json:"namespace"`
 	Tokens    Tokens `json:"tokens"`
@@ -59,18 +59,18 @@ type Shared struct {
 	claimed *coordinationv1.Lease
 }
 
-// Prepare claims the cluster, waits until the platform's workloads are settled,
+// Prepare claims the cluster, waits until the platform's rollouts are complete,
 // and makes the suite's service accounts. The caller removes them, also after an error.
-func Prepare(ctx context.Context, p Places) (*Shared, error) {
-	e, err := connect(p)
+func Prepare(ctx context.Context, a Addresses) (*Shared, error) {
+	e, err := connect(a)
 	if err != nil {
 		return nil, err
 	}
-	s := &Shared{Places: p, env: e}
+	s := &Shared{Addresses: a, env: e}
 	if err := s.claim(ctx); err != nil {
 		return nil, err
 	}
-	if err := e.Settled(ctx, Workloads...); err != nil {
+	if err := e.AwaitRollout(ctx, Workloads...); err != nil {
 		return s, fmt.Errorf("the platform is not ready: %w", err)
 	}
 	if s.Namespace, err = e.NewNamespace(ctx); err != nil {
@@ -93,7 +93,7 @@ func Prepare(ctx context.Context, p Places) (*Shared, error) {
 			return s, err
 		}
 	}
-	return s, s.known(ctx)
+	return s, s.awaitPermissions(ctx)
 }
 
 // Encode is for Join.
@@ -149,9 +149,9 @@ func (s *Shared) account(ctx context.Context, name string, roles []string, audie
 	return Token(request.Status.Token), nil
 }
 
-// known returns when the API server knows of the last binding, and so of all:
-// it learns of them in order, a moment after they were made.
-func (s *Shared) known(ctx context.Context) error {
+// awaitPermissions returns when the API server applies the last binding, and so all
+// of them: it observes bindings in order, shortly after they were made.
+func (s *Shared) awaitPermissions(ctx context.Context) error {
 	for {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 			User: "system:serviceaccount:" + s.Namespace + ":own-audience",
@@ -160,7 +160,7 @@ func (s *Shared) known(ctx context.Context) error {
 			},
 		}}
 		if err := s.env.Create(ctx, review); err != nil {
-			return fmt.Errorf("wait until the service accounts' rights are known: %w", err)
+			return fmt.Errorf("wait for the service accounts' permissions: %w", err)
 		}
 		if review.Status.Allowed {
 			return nil

@@ -19,18 +19,18 @@ import (
 // nameLabel names the service that a pod belongs to.
 const nameLabel = "app.kubernetes.io/name"
 
-// Settled waits, by watches, until each workload has the pods that it declares,
+// AwaitRollout waits, by watches, until each workload has the pods that it declares,
 // all of the newest generation and ready, and no others.
-func (e *Env) Settled(ctx context.Context, workloads ...podflush.Workload) error {
+func (e *Env) AwaitRollout(ctx context.Context, workloads ...podflush.Workload) error {
 	for _, w := range workloads {
-		if err := e.settled(ctx, w); err != nil {
+		if err := e.awaitRollout(ctx, w); err != nil {
 			return fmt.Errorf("wait for %s: %w", w, err)
 		}
 	}
 	return nil
 }
 
-func (e *Env) settled(ctx context.Context, w podflush.Workload) error {
+func (e *Env) awaitRollout(ctx context.Context, w podflush.Workload) error {
 	for {
 		want, err := e.reported(ctx, w)
 		if err != nil {
@@ -42,7 +42,7 @@ func (e *Env) settled(ctx context.Context, w podflush.Workload) error {
 		if err != nil {
 			return err
 		}
-		// The controller may have begun something new in the meantime.
+		// The controller may have started another rollout meanwhile.
 		now, err := e.read(ctx, w)
 		if err != nil {
 			return err
@@ -53,8 +53,8 @@ func (e *Env) settled(ctx context.Context, w podflush.Workload) error {
 	}
 }
 
-// reported waits until the controller reports a settled workload, and returns
-// how many replicas that has.
+// reported waits until the controller reports a complete rollout, and returns
+// the number of replicas.
 func (e *Env) reported(ctx context.Context, w podflush.Workload) (replicas int32, err error) {
 	meta := metav1.ObjectMeta{Namespace: w.Namespace, Name: w.Name}
 	if w.Kind == podflush.Deployment {
@@ -71,8 +71,8 @@ func (e *Env) reported(ctx context.Context, w podflush.Workload) (replicas int32
 	return replicas, err
 }
 
-// state tells how many replicas a workload declares, and whether its
-// controller reports these, all updated and ready, and no others.
+// state returns how many replicas a workload declares, and whether its controller
+// reports exactly these, all updated and ready.
 func state(object client.Object) (replicas int32, done bool) {
 	switch o := object.(type) {
 	case *appsv1.Deployment:

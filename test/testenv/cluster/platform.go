@@ -22,24 +22,24 @@ var (
 // Workloads are all of them.
 var Workloads = []podflush.Workload{DataStorage, Gateway, SignalProcessing, PostgreSQL}
 
-// owing are those that accept events which they may owe.
-var owing = []podflush.Workload{Gateway, SignalProcessing}
+// recording are those that record audit events, and so may have pending ones.
+var recording = []podflush.Workload{Gateway, SignalProcessing}
 
-// Audience is that of tokens for DataStorage alone.
+// Audience is the audience of tokens for DataStorage.
 const Audience = "kubernaut-datastorage"
 
-// Places is where the cluster is.
-type Places struct {
+// Addresses locate the cluster and the platform in it.
+type Addresses struct {
 	Kubeconfig     string `json:"kubeconfig"`
 	GatewayURL     string `json:"gateway_url"`
 	DataStorageURL string `json:"datastorage_url"`
 }
 
 // FromEnvironment reads E2E_KUBECONFIG, E2E_GATEWAY_URL and
-// E2E_DATASTORAGE_URL. Without them it is the Kind cluster of this repository,
-// as seen from a suite's folder.
-func FromEnvironment() Places {
-	return Places{
+// E2E_DATASTORAGE_URL. The defaults are those of this repository's Kind
+// cluster, relative to a suite's directory.
+func FromEnvironment() Addresses {
+	return Addresses{
 		Kubeconfig:     cmp.Or(os.Getenv("E2E_KUBECONFIG"), filepath.Join("..", "..", "out", "kind", "kubeconfig")),
 		GatewayURL:     cmp.Or(os.Getenv("E2E_GATEWAY_URL"), "http://127.0.0.1:30081"),
 		DataStorageURL: cmp.Or(os.Getenv("E2E_DATASTORAGE_URL"), "http://127.0.0.1:30080"),

@@ -20,13 +20,13 @@ import (
 	"kubernaut.ai/internal/devstack/postgres"
 )
 
-// keptData is the folder for the roles "write" and "read".
-const keptData = "KUBERNAUT_TEST_DATA"
+// dataVariable is the variable with the data directory for the roles "write" and "read".
+const dataVariable = "KUBERNAUT_TEST_DATA"
 
-// withServer runs use with a connection to a private server on kept data.
+// withServer starts a private server on that data directory and calls use with a connection.
 func withServer(use func(context.Context, *pgx.Conn) error) error {
 	ctx := context.Background()
-	server, err := postgres.Start(ctx, postgres.Options{DataDir: os.Getenv(keptData)})
+	server, err := postgres.Start(ctx, postgres.Options{DataDir: os.Getenv(dataVariable)})
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func withServer(use func(context.Context, *pgx.Conn) error) error {
 // write stores a row and then waits to be killed.
 func write() error {
 	return withServer(func(ctx context.Context, conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, "CREATE TABLE kept AS SELECT 'precious' AS value"); err != nil {
+		if _, err := conn.Exec(ctx, "CREATE TABLE persisted AS SELECT 'precious' AS value"); err != nil {
 			return err
 		}
 		_, _ = fmt.Fprintln(os.Stdout, "up")
@@ -54,14 +54,14 @@ func write() error {
 func read() error {
 	return withServer(func(ctx context.Context, conn *pgx.Conn) error {
 		var value string
-		err := conn.QueryRow(ctx, "SELECT value FROM kept").Scan(&value)
+		err := conn.QueryRow(ctx, "SELECT value FROM persisted").Scan(&value)
 		_, _ = fmt.Fprintln(os.Stdout, value)
 		return err
 	})
 }
 
-var _ = Describe("a private PostgreSQL with kept data", func() {
-	It("has everything that it acknowledged after server and owner were killed", func(ctx SpecContext) {
+var _ = Describe("a private PostgreSQL with a data directory", func() {
+	It("has every acknowledged row after server and owner were killed", func(ctx SpecContext) {
 		tmp := temporaryFolder()
 		data := filepath.Join(tmp, "data")
 		owner := role(ctx, "write", tmp)
@@ -77,7 +77,7 @@ var _ = Describe("a private PostgreSQL with kept data", func() {
 		Expect(records).To(HaveLen(1))
 		pid, err := strconv.Atoi(filepath.Base(records[0]))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(owner.Process.Signal(syscall.SIGSTOP)).To(Succeed()) // it must not tidy up
+		Expect(owner.Process.Signal(syscall.SIGSTOP)).To(Succeed()) // it must not clean up
 		Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
 		Expect(owner.Process.Kill()).To(Succeed())
 		Expect(owner.Wait()).NotTo(Succeed())
@@ -92,8 +92,8 @@ var _ = Describe("a private PostgreSQL with kept data", func() {
 	}, SpecTimeout(specTimeout))
 })
 
-// privateServer keeps a server that the suite was given out of it.
+// privateServer makes a role start its own server, even if DATABASE_URL names one.
 func privateServer(env []string, data string) []string {
 	env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, "DATABASE_URL=") })
-	return append(env, keptData+"="+data)
+	return append(env, dataVariable+"="+data)
 }
