@@ -1,6 +1,6 @@
-// Package apply writes the status of resources through server-side apply:
-// each writer owns the fields that it applies and no others, and a write that
-// rests on an outdated reading is refused.
+// Package apply writes the status of resources with server-side apply: a writer owns
+// exactly the fields that it applies, and a write that is based on an outdated read
+// is rejected.
 package apply
 
 import (
@@ -19,12 +19,11 @@ import (
 // FieldManager owns the fields that this service writes.
 const FieldManager = "signalprocessing"
 
-// Status makes status (a pointer to a struct) the status of the object, as far
-// as this service owns it: a field that an earlier call set and that is absent
-// now is removed. It fails with a conflict (apierrors.IsConflict) when the
-// object is no longer at object's resource version, or is another one of the
-// same name. kind is the object's kind in our API group. The given object stays
-// as it is.
+// Status applies status, a pointer to a struct, as this service's part of the object's
+// status: a field that an earlier call set and that status lacks is removed. It fails
+// with a conflict (apierrors.IsConflict) if the resource version of the object has
+// changed, or if it was replaced by another object of the same name. kind is the
+// object's kind in our API group. Status does not modify object.
 func Status(ctx context.Context, c client.StatusClient, kind string, object client.Object, status any) error {
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status)
 	if err != nil {
@@ -43,17 +42,17 @@ func Status(ctx context.Context, c client.StatusClient, kind string, object clie
 	return nil
 }
 
-// Target is a resource that Settled reads anew: a pointer to a struct.
+// Target is a resource that StatusWithRetry reads again: a pointer to a struct.
 type Target[S any] interface {
 	*S
 	client.Object
 }
 
-// Settled is Status for a resource that others keep changing: labels,
-// annotations and their own parts of the status are no reason to give up. A
-// conflict makes it read the resource anew and, as long as that is the same
-// resource and still the same to the caller, write again, until ctx ends.
-func Settled[S any, T Target[S]](ctx context.Context, c client.StatusClient, live client.Reader, kind string, object T, status any, same func(fresh T) bool) error {
+// StatusWithRetry is Status for a resource with other writers, whose changes of labels,
+// annotations and their own parts of the status do not matter. After a conflict it
+// reads the resource again and retries until ctx ends, as long as it is the same
+// resource and same reports that it is unchanged for the caller.
+func StatusWithRetry[S any, T Target[S]](ctx context.Context, c client.StatusClient, live client.Reader, kind string, object T, status any, same func(fresh T) bool) error {
 	target := object
 	for {
 		err := Status(ctx, c, kind, target, status)
@@ -64,7 +63,7 @@ func Settled[S any, T Target[S]](ctx context.Context, c client.StatusClient, liv
 		if readErr := live.Get(ctx, client.ObjectKeyFromObject(object), fresh); readErr != nil {
 			return errors.Join(err, readErr)
 		}
-		// A conflict about the version that is still the present one has another reason.
+		// A conflict although the resource version is current has another cause.
 		if fresh.GetUID() != object.GetUID() || fresh.GetResourceVersion() == target.GetResourceVersion() || !same(fresh) {
 			return err
 		}

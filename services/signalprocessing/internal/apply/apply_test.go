@@ -17,8 +17,8 @@ import (
 
 const kind = "SignalProcessing"
 
-// setup returns a client with one resource, and the resource as it was before
-// somebody else changed it.
+// setup returns a client with one resource, and the resource before another writer
+// changed it.
 func setup(t *testing.T) (client.Client, *v1alpha1.SignalProcessing) {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -65,40 +65,40 @@ func TestStatusHoldsForTheVersionThatWasRead(t *testing.T) {
 	}
 }
 
-func TestSettledWritesWhenOnlyOthersPartsChanged(t *testing.T) {
+func TestStatusWithRetryWritesWhenOnlyOthersPartsChanged(t *testing.T) {
 	t.Parallel()
 	c, before := setup(t)
 	same := func(fresh *v1alpha1.SignalProcessing) bool { return fresh.Status.Phase == "" }
-	if err := apply.Settled(t.Context(), c, c, kind, before, status(v1alpha1.ProcessingEnriching), same); err != nil {
+	if err := apply.StatusWithRetry(t.Context(), c, c, kind, before, status(v1alpha1.ProcessingEnriching), same); err != nil {
 		t.Fatal(err)
 	}
 	if phase := read(t, c).Status.Phase; phase != v1alpha1.ProcessingEnriching {
 		t.Errorf("phase = %s", phase)
 	}
-	// The step is made now: what was planned before it must not be written again.
-	if err := apply.Settled(t.Context(), c, c, kind, before, status(v1alpha1.ProcessingPending), same); !apierrors.IsConflict(err) {
+	// The step is complete: its status must not be written again.
+	if err := apply.StatusWithRetry(t.Context(), c, c, kind, before, status(v1alpha1.ProcessingPending), same); !apierrors.IsConflict(err) {
 		t.Errorf("error = %v, want a conflict", err)
 	}
 }
 
-func TestSettledLeavesAnotherResourceOfTheNameAlone(t *testing.T) {
+func TestStatusWithRetryLeavesAnotherResourceOfTheNameAlone(t *testing.T) {
 	t.Parallel()
 	c, before := setup(t)
 	before.UID = "uid-of-an-earlier-one"
 	always := func(*v1alpha1.SignalProcessing) bool { return true }
-	if err := apply.Settled(t.Context(), c, c, kind, before, status(v1alpha1.ProcessingEnriching), always); !apierrors.IsConflict(err) {
+	if err := apply.StatusWithRetry(t.Context(), c, c, kind, before, status(v1alpha1.ProcessingEnriching), always); !apierrors.IsConflict(err) {
 		t.Errorf("error = %v, want a conflict", err)
 	}
 }
 
-func TestSettledOfADeletedResource(t *testing.T) {
+func TestStatusWithRetryOfADeletedResource(t *testing.T) {
 	t.Parallel()
 	c, before := setup(t)
 	if err := c.Delete(t.Context(), before.DeepCopy()); err != nil {
 		t.Fatal(err)
 	}
 	always := func(*v1alpha1.SignalProcessing) bool { return true }
-	err := apply.Settled(t.Context(), c, c, kind, before, status(v1alpha1.ProcessingEnriching), always)
+	err := apply.StatusWithRetry(t.Context(), c, c, kind, before, status(v1alpha1.ProcessingEnriching), always)
 	if err == nil || errors.Is(err, t.Context().Err()) {
 		t.Errorf("error = %v", err)
 	}

@@ -31,18 +31,18 @@ const (
 	resourceType = "SignalProcessing"
 )
 
-// Step is one step of one resource: what an event's id is derived from,
-// together with the event's content.
+// Step identifies one step of one resource. Event ids are derived from the step
+// and from the content of the event.
 type Step struct {
 	// Resource being processed.
 	Resource *v1alpha1.SignalProcessing
-	// Phase in which the step is made.
+	// Phase that the resource is in before the step.
 	Phase v1alpha1.ProcessingPhase
-	// Attempt counts the failed attempts of the phase before this step.
+	// Attempt is the number of attempts in this phase that have failed so far.
 	Attempt int32
 }
 
-// StepOf is the next step of a resource, as its status tells.
+// StepOf returns the next step of a resource according to its status.
 func StepOf(sp *v1alpha1.SignalProcessing) Step {
 	phase := sp.Status.Phase
 	if phase == "" {
@@ -51,7 +51,7 @@ func StepOf(sp *v1alpha1.SignalProcessing) Step {
 	return Step{Resource: sp, Phase: phase, Attempt: sp.Status.Attempt}
 }
 
-// content is everything of an event that its id stands for.
+// content is the part of an event that its id is derived from.
 type content struct {
 	Type         string          `json:"type"`
 	Action       string          `json:"action"`
@@ -62,8 +62,8 @@ type content struct {
 	Data         json.RawMessage `json:"data"`
 }
 
-// event makes the event of a step. took is how long the step's work lasted;
-// it is no part of the event's identity.
+// event builds an event of the step. took is the duration of the step's work; it
+// is not part of the event's identity.
 func (s Step) event(c content, data any, took *time.Duration) (*audit.Event, error) {
 	encoded, err := json.Marshal(data)
 	if err != nil {

@@ -14,7 +14,7 @@ type transition struct {
 	Generation int64                    `json:"generation"`
 }
 
-// Transition tells that the resource goes from the step's phase to another.
+// Transition records that the resource moves from the step's phase to another.
 func (s Step) Transition(to v1alpha1.ProcessingPhase) (*audit.Event, error) {
 	return s.event(content{
 		Type:    TypePhaseTransition,
@@ -30,8 +30,8 @@ type target struct {
 	Namespace string `json:"namespace,omitempty"`
 }
 
-// enrichment is the data of TypeEnrichmentCompleted. The context is there in
-// full: with the signal it is the policies' input, so that decisions can be
+// enrichment is the data of TypeEnrichmentCompleted. It contains the whole context:
+// together with the signal that is the policies' input, so that decisions can be
 // replayed from the trail alone.
 type enrichment struct {
 	Generation int64                     `json:"generation"`
@@ -40,7 +40,7 @@ type enrichment struct {
 	Context    *v1alpha1.EnrichedContext `json:"context"`
 }
 
-// Enriched tells what enrichment found out.
+// Enriched records the result of enrichment.
 func (s Step) Enriched(found *v1alpha1.EnrichedContext, took time.Duration) (*audit.Event, error) {
 	of := s.Resource.Spec.Signal.TargetResource
 	return s.event(content{
@@ -55,15 +55,15 @@ func (s Step) Enriched(found *v1alpha1.EnrichedContext, took time.Duration) (*au
 	}, &took)
 }
 
-// Evidence is what a decision rests on.
+// Evidence is what a decision is based on.
 type Evidence struct {
 	Policy      v1alpha1.Policy
 	InputSHA256 string
-	// PolicyError says why a default was decided; empty where the policies answered.
+	// PolicyError says why a default was used; empty if the policies decided.
 	PolicyError string
 }
 
-// evidence is how Evidence appears in an event's data.
+// evidence is the form of Evidence in an event's data.
 type evidence struct {
 	PolicySHA256 string `json:"policy_sha256"`
 	PolicyOrigin string `json:"policy_origin"`
@@ -80,7 +80,7 @@ func (e Evidence) data() evidence {
 	}
 }
 
-// outcome of a decision: a default that stands in for a failed policy is a failure.
+// outcome of a decision: a default that replaces a failed policy is a failure.
 func (e Evidence) outcome() audit.Outcome {
 	if e.PolicyError != "" {
 		return audit.OutcomeFailure
@@ -104,7 +104,7 @@ type classification struct {
 	Environment verdict `json:"environment"`
 }
 
-// Classified tells the decided severity and environment.
+// Classified records the decided severity and environment.
 func (s Step) Classified(severity v1alpha1.SeverityDecision, environment v1alpha1.EnvironmentDecision, e Evidence, took time.Duration) (*audit.Event, error) {
 	return s.event(content{
 		Type:     TypeClassificationDecision,
@@ -119,7 +119,7 @@ func (s Step) Classified(severity v1alpha1.SeverityDecision, environment v1alpha
 	}, &took)
 }
 
-// business is who is concerned.
+// business describes who owns the affected service.
 type business struct {
 	Unit         string               `json:"unit,omitempty"`
 	ServiceOwner string               `json:"service_owner,omitempty"`
@@ -136,7 +136,7 @@ type categorization struct {
 	Business   business `json:"business"`
 }
 
-// Categorized tells the decided priority and who is concerned.
+// Categorized records the decided priority and business owner.
 func (s Step) Categorized(priority v1alpha1.PriorityDecision, b v1alpha1.Business, e Evidence, took time.Duration) (*audit.Event, error) {
 	return s.event(content{
 		Type:     TypeBusinessClassified,
@@ -161,8 +161,8 @@ type processed struct {
 	Priority    v1alpha1.Priority        `json:"priority,omitempty"`
 }
 
-// Processed tells that processing ends with the given status. took is how long
-// this generation was processed.
+// Processed records that processing ends with the given status. took is the
+// duration of processing of this generation.
 func (s Step) Processed(end *v1alpha1.SignalProcessingStatus, took time.Duration) (*audit.Event, error) {
 	data := processed{Generation: s.Resource.Generation, Phase: end.Phase}
 	c := content{Type: TypeSignalProcessed, Action: "process", Outcome: outcomeOf(end.Phase)}
@@ -182,14 +182,14 @@ func (s Step) Processed(end *v1alpha1.SignalProcessingStatus, took time.Duration
 	return s.event(c, data, &took)
 }
 
-// Failure is why an attempt at a step failed, in words that do not vary
+// Failure describes why an attempt at a step failed, in words that do not vary
 // between repetitions of the attempt.
 type Failure struct {
 	// Code of the failure, for example "forbidden".
 	Code string
 	// Message says what could not be done.
 	Message string
-	// Final is true when there will be no other attempt.
+	// Final is true if no attempt follows.
 	Final bool
 }
 
@@ -197,12 +197,12 @@ type Failure struct {
 type failure struct {
 	Generation int64                    `json:"generation"`
 	Phase      v1alpha1.ProcessingPhase `json:"phase"`
-	// Attempt is which attempt failed, from 1.
+	// Attempt is the number of the failed attempt, from 1.
 	Attempt int32 `json:"attempt"`
 	Final   bool  `json:"final"`
 }
 
-// Failed tells that an attempt at the step failed.
+// Failed records that an attempt at the step failed.
 func (s Step) Failed(f Failure) (*audit.Event, error) {
 	return s.event(content{
 		Type:         TypeErrorOccurred,

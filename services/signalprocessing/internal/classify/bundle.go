@@ -13,10 +13,10 @@ import (
 	"kubernaut.ai/pkg/audit/wire"
 )
 
-// OriginBuiltIn is the origin of the policies that the program carries.
+// OriginBuiltIn is the origin of the embedded policies.
 const OriginBuiltIn = "built-in"
 
-// maxBundleBytes bounds what is read of a bundle.
+// maxBundleBytes bounds the size of a bundle.
 const maxBundleBytes = 4 << 20
 
 //go:embed policies/*.rego
@@ -26,19 +26,19 @@ var builtIn embed.FS
 type Bundle struct {
 	// Origin says where the bundle came from.
 	Origin string
-	// SHA256 is the hex digest over the names and contents of the modules, tests left out.
+	// SHA256 is the hex digest over the names and contents of the modules, without tests.
 	SHA256 string
 	// Modules are the sources by file name.
 	Modules map[string]string
 }
 
-// BuiltIn returns the policies that the program carries.
+// BuiltIn returns the embedded policies.
 func BuiltIn() (Bundle, error) {
 	return LoadBundle(builtIn, "policies", OriginBuiltIn)
 }
 
-// LoadBundle reads the .rego files of a folder of fsys; files that end in
-// _test.rego are the policies' tests and no part of the bundle.
+// LoadBundle reads the .rego files of a directory of fsys, except the policies' tests
+// (_test.rego).
 func LoadBundle(fsys fs.FS, dir, origin string) (Bundle, error) {
 	names, err := fs.Glob(fsys, path.Join(dir, "*.rego"))
 	if err != nil {

@@ -12,18 +12,18 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// DefaultDeadline is how long one decision may take where Options say nothing.
+// DefaultDeadline bounds a decision if Options.Deadline is zero.
 const DefaultDeadline = 5 * time.Second
 
-// The sources of a value that no policy decided.
+// Sources of values that no policy rule decided.
 const (
-	// SourceDefault: no rule knew better.
+	// SourceDefault: no rule applied.
 	SourceDefault = "default"
 	// SourcePolicyError: the policy failed.
 	SourcePolicyError = "policy-error"
 )
 
-// The queries that a bundle answers.
+// The decisions that a bundle defines.
 const (
 	querySeverity    = "data.kubernaut.severity.decision"
 	queryEnvironment = "data.kubernaut.environment.decision"
@@ -33,19 +33,19 @@ const (
 
 // Options of a Classifier.
 type Options struct {
-	// Deadline of one decision, on the real clock; DefaultDeadline where it is zero.
+	// Deadline of one decision on the real clock; zero means DefaultDeadline.
 	Deadline time.Duration
 }
 
-// Classifier evaluates a bundle's policies. It is safe for concurrent use.
+// Classifier evaluates the policies of a bundle. It is safe for concurrent use.
 type Classifier struct {
 	policy   v1alpha1.Policy
 	deadline time.Duration
 	prepared map[string]rego.PreparedEvalQuery
 }
 
-// New compiles the bundle's policies. It fails when one does not compile or a
-// decision is not defined at all.
+// New compiles the bundle's policies. It fails if a policy does not compile or a
+// decision is not defined.
 func New(ctx context.Context, b Bundle, o Options) (*Classifier, error) {
 	if o.Deadline == 0 {
 		o.Deadline = DefaultDeadline
@@ -75,8 +75,8 @@ func New(ctx context.Context, b Bundle, o Options) (*Classifier, error) {
 	return c, nil
 }
 
-// compile checks the modules. Built-in functions whose answers depend on more
-// than their arguments are not there, so that decisions can be replayed.
+// compile compiles the modules. It excludes nondeterministic built-in functions, so
+// that decisions can be replayed.
 func compile(b Bundle) (*ast.Compiler, error) {
 	modules := make(map[string]*ast.Module, len(b.Modules))
 	for _, name := range sortedNames(b.Modules) {
@@ -98,7 +98,7 @@ func compile(b Bundle) (*ast.Compiler, error) {
 // Policy identifies the bundle.
 func (c *Classifier) Policy() v1alpha1.Policy { return c.policy }
 
-// Classification is the answer of the severity and environment policies.
+// Classification is the result of the severity and environment policies.
 type Classification struct {
 	Evidence
 
@@ -106,7 +106,7 @@ type Classification struct {
 	Environment v1alpha1.EnvironmentDecision
 }
 
-// Categorization is the answer of the priority and business policies.
+// Categorization is the result of the priority and business policies.
 type Categorization struct {
 	Evidence
 
@@ -114,16 +114,16 @@ type Categorization struct {
 	Business v1alpha1.Business
 }
 
-// Evidence is what a decision rests on.
+// Evidence is what a decision is based on.
 type Evidence struct {
 	// InputSHA256 is the hex digest of the input's JSON form.
 	InputSHA256 string
-	// PolicyError says why a default was decided instead; empty where the policies answered.
+	// PolicyError says why a default was used; empty if the policies decided.
 	PolicyError string
 }
 
-// Classify decides severity and environment. The error is not nil only when
-// ctx ended.
+// Classify decides severity and environment. It returns an error only if ctx has
+// ended.
 func (c *Classifier) Classify(ctx context.Context, in Input) (Classification, error) {
 	doc, sum, err := in.document()
 	if err != nil {
@@ -146,8 +146,8 @@ func (c *Classifier) Classify(ctx context.Context, in Input) (Classification, er
 	return out, nil
 }
 
-// Categorize decides priority and business. in.Severity and in.Environment are
-// the decisions of Classify. The error is not nil only when ctx ended.
+// Categorize decides priority and business. in.Severity and in.Environment are the
+// decisions of Classify. It returns an error only if ctx has ended.
 func (c *Classifier) Categorize(ctx context.Context, in Input) (Categorization, error) {
 	doc, sum, err := in.document()
 	if err != nil {

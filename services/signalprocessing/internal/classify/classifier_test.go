@@ -12,7 +12,7 @@ import (
 	"kubernaut.ai/services/signalprocessing/internal/classify"
 )
 
-// valid is a bundle that decides the same about everything.
+// valid is a bundle with constant decisions.
 const valid = `package kubernaut
 severity.decision := {"value": "high", "source": "test", "confidence": 50}
 environment.decision := {"value": "staging", "source": "test", "confidence": 50}
@@ -49,7 +49,7 @@ func signal(severity, namespace string, labels map[string]string) *v1alpha1.Sign
 	}
 }
 
-func TestSeverityOfWhatSourcesSay(t *testing.T) {
+func TestSeverityOfSourceValues(t *testing.T) {
 	t.Parallel()
 	c := builtIn(t)
 	for want, words := range map[v1alpha1.Severity][]string{
@@ -155,7 +155,7 @@ func TestPriorityAndBusiness(t *testing.T) {
 		t.Errorf("business = %+v, want %+v", got.Business, business)
 	}
 	if got.InputSHA256 == classified.InputSHA256 {
-		t.Error("the decisions are part of the input, and its digest did not change")
+		t.Error("the decisions are part of the input, but its digest did not change")
 	}
 }
 
@@ -200,7 +200,7 @@ func TestFailedPolicyDecidesTheDefault(t *testing.T) {
 			t.Parallel()
 			source := strings.Replace(valid, test.replace, test.with, 1)
 			if source == valid {
-				t.Fatal("nothing was replaced")
+				t.Fatal("the replacement matched nothing")
 			}
 			var o classify.Options
 			if test.with == endless {

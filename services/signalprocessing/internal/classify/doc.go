@@ -1,17 +1,16 @@
-// Package classify decides how bad a signal is, where it happens, how urgent
-// that makes it and whom it concerns. The decisions are Rego policies, which
-// are compiled once; they see their input and nothing else (no clock, no
-// network, no randomness), so that the same input under the same [Bundle]
-// always gives the same decision and a recorded one can be replayed.
+// Package classify decides a signal's severity, environment, priority and business
+// owner with Rego policies. The policies are compiled once and depend on their input
+// only (no clock, no network, no randomness): the same input and [Bundle] always
+// result in the same decision, so that a recorded decision can be replayed.
 //
-// A bundle answers four queries:
+// A bundle defines four decisions:
 //
 //	data.kubernaut.severity.decision     {value, source, confidence}
 //	data.kubernaut.environment.decision  {value, source, confidence}
 //	data.kubernaut.priority.decision     {value, source, confidence}, with severity and environment in its input
 //	data.kubernaut.business.decision     {unit, serviceOwner, criticality, sla}
 //
-// A policy that fails, takes too long or answers outside of the platform's
-// scales costs no signal its processing: the default is decided instead
-// (unknown, P3), and the decision says why.
+// If a policy fails, exceeds its deadline or returns a value outside the platform's
+// scales, the signal is still processed: the default applies (unknown, P3), and the
+// decision says why.
 package classify

@@ -9,17 +9,17 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// Input is what the policies see.
+// Input is the input of the policies.
 type Input struct {
 	Signal  Signal                   `json:"signal"`
 	Context v1alpha1.EnrichedContext `json:"context"`
-	// Severity and Environment are there for the priority and business policies alone.
+	// Severity and Environment are set for the priority and business policies only.
 	Severity    *Verdict `json:"severity,omitempty"`
 	Environment *Verdict `json:"environment,omitempty"`
 }
 
-// Signal is the signal as the policies see it: without times, so that a
-// decision depends on nothing that differs between two alike signals.
+// Signal is the signal without its times, so that decisions about equal signals are
+// equal.
 type Signal struct {
 	Name        string            `json:"name"`
 	Type        string            `json:"type"`
@@ -44,8 +44,7 @@ type Verdict struct {
 	Confidence int32  `json:"confidence"`
 }
 
-// NewInput makes the input for a signal and what enrichment found out, which
-// may be nil.
+// NewInput makes the input for a signal and its enriched context, which may be nil.
 func NewInput(signal *v1alpha1.Signal, context *v1alpha1.EnrichedContext) Input {
 	in := Input{Signal: Signal{
 		Name:     signal.SignalName,
@@ -61,7 +60,7 @@ func NewInput(signal *v1alpha1.Signal, context *v1alpha1.EnrichedContext) Input 
 		Annotations: signal.Annotations,
 	}}
 	if in.Signal.Target.Kind == "Namespace" {
-		// A namespace is its own: its name tells the environment, too.
+		// Its own name may tell the environment.
 		in.Signal.Target.Namespace = in.Signal.Target.Name
 	}
 	if context != nil {
@@ -70,7 +69,7 @@ func NewInput(signal *v1alpha1.Signal, context *v1alpha1.EnrichedContext) Input 
 	return in
 }
 
-// Decided adds what Classify decided; nil where it did not.
+// Decided adds the decisions of Classify; nil ones are ignored.
 func (in *Input) Decided(severity *v1alpha1.SeverityDecision, environment *v1alpha1.EnvironmentDecision) {
 	if severity != nil {
 		in.Severity = &Verdict{Value: string(severity.Value), Source: severity.Source, Confidence: severity.ConfidencePercent}
@@ -80,8 +79,8 @@ func (in *Input) Decided(severity *v1alpha1.SeverityDecision, environment *v1alp
 	}
 }
 
-// document is the input in JSON's own types, and its digest. Maps are encoded
-// in the order of their keys, so equal inputs have equal digests.
+// document returns the input as generic JSON values, and its digest. Maps are
+// encoded in key order, so that equal inputs have equal digests.
 func (in *Input) document() (any, string, error) {
 	text, err := json.Marshal(in)
 	if err != nil {

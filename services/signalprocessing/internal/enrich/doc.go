@@ -1,12 +1,12 @@
-// Package enrich finds out what the cluster knows about the target of a
-// signal: its owners, its namespace, its node, and what guards or scales it.
+// Package enrich collects the cluster's context of a signal's target: its owners,
+// namespace and node, and the objects that protect or scale it.
 //
-// Targets come and go faster than alerts do. What is not there (the target,
-// its namespace, a kind that nobody knows) degrades the context and is no
-// failure; what could not be asked (no permission, API server away) is an
-// *[Error], and the caller tries again.
+// Targets may be gone before their alert is processed. A missing object (target,
+// namespace) or an unknown kind degrades the context and is not a failure. A read
+// that fails (no permission, API server unreachable) is an *[Error], and the caller
+// retries.
 //
-// Everything is read live, with bounded lists: informers on every pod of the
-// cluster would cost more than a few reads a signal, and would wait forever
-// where a permission is missing.
+// Everything is read from the API server, with bounded lists: informers for every
+// pod of the cluster would cost more than a few reads for each signal, and would
+// wait forever if a permission is missing.
 package enrich

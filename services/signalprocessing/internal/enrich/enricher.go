@@ -16,19 +16,19 @@ import (
 // maxOwners bounds the owner chain; a cycle of owners ends there too.
 const maxOwners = 10
 
-// Enricher asks the cluster. It is safe for concurrent use.
+// Enricher reads the context of targets. It is safe for concurrent use.
 type Enricher struct {
 	reader client.Reader
 }
 
-// New makes an Enricher that reads from reader, which should not be a cache
-// (see the package's comment).
+// New makes an Enricher that reads from reader, which should not be a cache (see
+// the package comment).
 func New(reader client.Reader) *Enricher {
 	return &Enricher{reader: reader}
 }
 
-// Enrich finds out what the cluster knows about the target. The error is an
-// *Error, or ctx's own where ctx ended.
+// Enrich returns the context of the target. The error is an *Error, or wraps
+// ctx.Err() if ctx has ended.
 func (e *Enricher) Enrich(ctx context.Context, target v1alpha1.TargetResource) (*v1alpha1.EnrichedContext, error) {
 	found := &v1alpha1.EnrichedContext{}
 	namespace, err := e.namespace(ctx, target, found)
@@ -56,8 +56,7 @@ func (e *Enricher) Enrich(ctx context.Context, target v1alpha1.TargetResource) (
 	return found, nil
 }
 
-// cause makes an ended context the error: whatever else went wrong then went
-// wrong because of it.
+// cause returns the error of ctx if it has ended, since that is why a read failed.
 func (e *Enricher) cause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("enrich: %w", ctx.Err())
@@ -72,7 +71,7 @@ type link struct {
 	kind string
 }
 
-// get reads one object and reports whether it is there.
+// get reads an object and reports whether it exists.
 func (e *Enricher) get(ctx context.Context, kind string, key client.ObjectKey, into client.Object) (bool, error) {
 	err := e.reader.Get(ctx, key, into)
 	switch {
@@ -92,21 +91,21 @@ func describe(kind string, key client.ObjectKey) string {
 	return fmt.Sprintf("%s %q in namespace %q", kind, key.Name, key.Namespace)
 }
 
-// degradef notes what is missing; the first reason stays.
+// degradef marks the context as degraded. The first reason is kept.
 func degradef(found *v1alpha1.EnrichedContext, format string, args ...any) {
 	if !found.Degraded {
 		found.Degraded, found.DegradedReason = true, fmt.Sprintf(format, args...)
 	}
 }
 
-// namespace reads the target's namespace, and returns nil where there is none.
+// namespace reads the target's namespace; nil if there is none.
 func (e *Enricher) namespace(ctx context.Context, target v1alpha1.TargetResource, found *v1alpha1.EnrichedContext) (*corev1.Namespace, error) {
 	name := target.Namespace
 	switch {
 	case target.Kind == kindNamespace:
 		name = target.Name
 	case name == "" || clusterScoped(target.Kind):
-		return nil, nil //nolint:nilnil // a target outside of all namespaces has none
+		return nil, nil //nolint:nilnil // a cluster-scoped target has no namespace
 	}
 	var namespace corev1.Namespace
 	there, err := e.get(ctx, kindNamespace, client.ObjectKey{Name: name}, &namespace)
@@ -115,20 +114,20 @@ func (e *Enricher) namespace(ctx context.Context, target v1alpha1.TargetResource
 	}
 	if !there {
 		degradef(found, "namespace %q does not exist", name)
-		return nil, nil //nolint:nilnil // noted as degraded
+		return nil, nil //nolint:nilnil // reported as degraded
 	}
 	found.NamespaceLabels = bounded(namespace.Labels)
 	found.NamespaceAnnotations = businessAnnotations(namespace.Annotations)
 	return &namespace, nil
 }
 
-// chain reads the target and its owners, nearest first; it is empty where the
-// target is not there.
+// chain reads the target and its owners, nearest first. It is empty if the target
+// does not exist.
 func (e *Enricher) chain(ctx context.Context, target v1alpha1.TargetResource, found *v1alpha1.EnrichedContext) ([]link, error) {
 	object := newObject(target.Kind)
 	switch {
 	case object == nil:
-		degradef(found, "targets of kind %q are not known", target.Kind)
+		degradef(found, "kind %q is not supported", target.Kind)
 		return nil, nil
 	case clusterScoped(target.Kind):
 		target.Namespace = ""
@@ -149,8 +148,8 @@ func (e *Enricher) chain(ctx context.Context, target v1alpha1.TargetResource, fo
 	return e.owners(ctx, link{kind: target.Kind, Object: object}, found)
 }
 
-// owners follows the controlling owners. One that is gone, or of a kind that
-// the service does not read, is named and ends the chain.
+// owners follows the controller references. The chain ends with the name of an
+// owner that is gone or of a kind that the service does not read.
 func (e *Enricher) owners(ctx context.Context, object link, found *v1alpha1.EnrichedContext) ([]link, error) {
 	chain := []link{object}
 	for len(found.OwnerChain) < maxOwners {
@@ -180,7 +179,7 @@ func (e *Enricher) owners(ctx context.Context, object link, found *v1alpha1.Enri
 	return chain, nil
 }
 
-// node reads the node that the target runs on. A node that is gone keeps its name.
+// node reads the node that the target runs on. If the node is gone, only its name is known.
 func (e *Enricher) node(ctx context.Context, chain []link, found *v1alpha1.EnrichedContext) error {
 	if len(chain) == 0 {
 		return nil

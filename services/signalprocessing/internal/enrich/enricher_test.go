@@ -23,8 +23,8 @@ import (
 	"kubernaut.ai/services/signalprocessing/internal/enrich"
 )
 
-// What the cluster answers is tested against a real API server in the
-// integration suite; here is what it takes a broken one for.
+// Reads that succeed are tested against a real API server in the integration
+// suite. These tests need an API server that fails.
 
 func namespace(labels map[string]string) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: labels}}
@@ -41,7 +41,7 @@ func target() v1alpha1.TargetResource {
 	return v1alpha1.TargetResource{Kind: "Pod", Name: "web-0", Namespace: "shop"}
 }
 
-func TestErrorsAreToldApart(t *testing.T) {
+func TestErrorCodes(t *testing.T) {
 	t.Parallel()
 	pods := schema.GroupResource{Resource: "pods"}
 	for name, test := range map[string]struct {
@@ -78,7 +78,7 @@ func TestErrorsAreToldApart(t *testing.T) {
 	}
 }
 
-// Whatever cannot be asked fails the enrichment and is named.
+// Every read that fails fails the enrichment and is named.
 func TestEveryReadMatters(t *testing.T) {
 	t.Parallel()
 	for what, want := range map[string]string{
@@ -151,14 +151,14 @@ func TestLabelsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(found.NamespaceLabels) != 128 || found.NamespaceLabels["l1000"] == "" || found.NamespaceLabels["l1127"] == "" {
-		t.Errorf("%d labels are kept, want the first 128", len(found.NamespaceLabels))
+		t.Errorf("%d labels, want the first 128", len(found.NamespaceLabels))
 	}
 	if len(found.NamespaceAnnotations) != 2 || found.NamespaceAnnotations["kubernaut.ai/sla"] != "4h" || found.NamespaceAnnotations["team"] != "checkout" {
 		t.Errorf("annotations = %v", found.NamespaceAnnotations)
 	}
 }
 
-func TestAnnotationsCanBeOnTheTrail(t *testing.T) {
+func TestAnnotationsAreValidInAuditEvents(t *testing.T) {
 	t.Parallel()
 	object := namespace(nil)
 	object.Annotations = map[string]string{"team": "a\x00b"}
@@ -167,7 +167,7 @@ func TestAnnotationsCanBeOnTheTrail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Neither an audit event nor PostgreSQL takes a NUL.
+	// Neither audit events nor PostgreSQL accept NUL.
 	if got := found.NamespaceAnnotations["team"]; got != "a\uFFFDb" {
 		t.Errorf("annotation %q, want no NUL in it", got)
 	}

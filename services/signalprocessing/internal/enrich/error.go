@@ -19,24 +19,24 @@ const (
 	CodeFailed       = "failed"
 )
 
-// Error means that the cluster could not be asked.
+// Error is a failed read.
 type Error struct {
 	// Code is one of the Code constants.
 	Code string
-	// What could not be read, for example `pod "web-0" in namespace "shop"`.
+	// What is the object that could not be read, for example `pod "web-0" in namespace "shop"`.
 	What string
 	// Err is the cause.
 	Err error
 }
 
-// Error gives the cause in full.
+// Error includes the whole cause.
 func (e *Error) Error() string { return fmt.Sprintf("read %s: %v", e.What, e.Err) }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Stable describes the error in words that do not vary between repetitions:
-// the cause's own text may hold port numbers, or lists in any order.
+// Stable describes the error in words that do not vary between repetitions: the
+// text of the cause may contain port numbers, or lists in varying order.
 func (e *Error) Stable() string { return fmt.Sprintf("read %s: %s", e.What, e.Code) }
 
 func newError(what string, err error) *Error {
@@ -61,7 +61,7 @@ func codeOf(err error) string {
 	}
 }
 
-// Describe returns code and stable text of an error of Enrich.
+// Describe returns the code and the stable text of an error from Enrich.
 func Describe(err error) (code, text string) {
 	var failed *Error
 	switch {

@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	// maxLabels is how many labels or annotations a context keeps.
+	// maxLabels bounds the labels and the annotations of a context.
 	maxLabels = 128
-	// maxAnnotation is the longest annotation that a context keeps, in bytes.
+	// maxAnnotation bounds an annotation of a context, in bytes; longer ones are omitted.
 	maxAnnotation = 1024
 )
 
-// hint is a label or annotation that gives a tool away; an empty value stands for any.
+// hint is a label or annotation that identifies a tool; an empty value matches any.
 type hint struct{ tool, key, value string }
 
 // serviceMesh names the mesh that the objects are part of, nearest object first.
@@ -54,21 +54,21 @@ func firstHint(objects []link, hints []hint) string {
 	return ""
 }
 
-// businessAnnotations are the annotations that policies read. Kubernetes allows
-// NUL in their values; audit events do not.
+// businessAnnotations returns the annotations that policies read. Kubernetes allows
+// NUL in values; audit events do not.
 func businessAnnotations(all map[string]string) map[string]string {
-	kept := map[string]string{}
+	selected := map[string]string{}
 	for key, value := range all {
 		wanted := strings.HasPrefix(key, "kubernaut.ai/") || key == "team" || key == "owner"
 		if wanted && len(value) <= maxAnnotation {
-			kept[key] = strings.ReplaceAll(value, "\x00", "\uFFFD")
+			selected[key] = strings.ReplaceAll(value, "\x00", "\uFFFD")
 		}
 	}
-	return bounded(kept)
+	return bounded(selected)
 }
 
-// bounded keeps the first labels in the order of their keys, so that the same
-// labels always give the same context. It returns nil for none.
+// bounded returns the first labels in key order, so that equal labels result in
+// equal contexts. It returns nil if there are none.
 func bounded(all map[string]string) map[string]string {
 	if len(all) == 0 {
 		return nil
@@ -76,9 +76,9 @@ func bounded(all map[string]string) map[string]string {
 	if len(all) <= maxLabels {
 		return maps.Clone(all)
 	}
-	kept := make(map[string]string, maxLabels)
+	selected := make(map[string]string, maxLabels)
 	for _, key := range slices.Sorted(maps.Keys(all))[:maxLabels] {
-		kept[key] = all[key]
+		selected[key] = all[key]
 	}
-	return kept
+	return selected
 }

@@ -12,8 +12,8 @@ import (
 
 const kindNamespace = "Namespace"
 
-// newObject returns an empty object of a kind that signals speak of, or nil.
-// These kinds are also the ones that the service's role may read; an owner of
+// newObject returns an empty object of a kind that can be the target of a signal,
+// or nil. The service's role permits reading exactly these kinds; an owner of
 // another kind ends the owner chain.
 func newObject(kind string) client.Object {
 	switch kind {
@@ -54,8 +54,8 @@ func newObject(kind string) client.Object {
 	}
 }
 
-// groupOf is the API group of a kind that newObject knows: an owner of the
-// same kind in another group is another kind.
+// groupOf is the API group of a kind of newObject. An owner with the same kind name
+// in another group is a different kind.
 func groupOf(kind string) string {
 	switch kind {
 	case "ReplicaSet", "Deployment", "StatefulSet", "DaemonSet":
@@ -73,7 +73,7 @@ func groupOf(kind string) string {
 	}
 }
 
-// clusterScoped tells whether objects of a kind live in no namespace.
+// clusterScoped reports whether a kind is not namespaced.
 func clusterScoped(kind string) bool {
 	switch kind {
 	case "Node", kindNamespace, "PersistentVolume":
@@ -83,7 +83,7 @@ func clusterScoped(kind string) bool {
 	}
 }
 
-// podLabels are the labels of the pods that an object is or makes; nil where it makes none.
+// podLabels returns the labels of a pod or of a workload's pod template, else nil.
 func podLabels(o client.Object) map[string]string {
 	switch o := o.(type) {
 	case *corev1.Pod:
@@ -110,7 +110,7 @@ func podLabels(o client.Object) map[string]string {
 	}
 }
 
-// nodeOf is the node that an object runs on, or is; empty where it is on none.
+// nodeOf is the name of a node, or of the node that a pod runs on, else empty.
 func nodeOf(o client.Object) string {
 	switch o := o.(type) {
 	case *corev1.Pod:

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// maxListed is how many objects of a kind in the namespace are looked at.
+	// maxListed bounds the objects of a kind that are read in the namespace.
 	maxListed = 500
-	// maxNamed is how many of them a context names.
+	// maxNamed bounds the names of a kind in a context.
 	maxNamed = 16
 )
 
-// protection names the objects of the namespace that guard or scale the target.
+// protection names the objects of the namespace that protect or scale the target.
 func (e *Enricher) protection(ctx context.Context, namespace string, chain []link, found *v1alpha1.EnrichedContext) error {
 	pods := podLabelsOf(chain)
 	if pods == nil {
@@ -46,7 +46,7 @@ func (e *Enricher) protection(ctx context.Context, namespace string, chain []lin
 		}
 	}
 	for i := range budgets.Items {
-		// In policy/v1 no selector selects nothing, an empty one everything.
+		// In policy/v1 a missing selector selects nothing, an empty one everything.
 		if selector := budgets.Items[i].Spec.Selector; selector != nil && selects(*selector, pods) {
 			name(&found.Protection.PodDisruptionBudgets, &budgets.Items[i])
 		}
@@ -69,8 +69,8 @@ func (e *Enricher) list(ctx context.Context, namespace, what string, into client
 	return nil
 }
 
-// podLabelsOf are the labels of the pods of the nearest object that has any:
-// the target itself, or a workload that it belongs to.
+// podLabelsOf returns the pod labels of the target, or of the nearest workload that
+// owns it.
 func podLabelsOf(chain []link) labels.Set {
 	for _, object := range chain {
 		if set := podLabels(object.Object); set != nil {

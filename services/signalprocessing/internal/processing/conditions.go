@@ -25,8 +25,8 @@ func (r *Reconciler) condition(status *v1alpha1.SignalProcessingStatus, name str
 	})
 }
 
-// untouched sets every condition to what holds before the first step.
-func (r *Reconciler) untouched(status *v1alpha1.SignalProcessingStatus) {
+// resetConditions sets every condition to its value before the first step.
+func (r *Reconciler) resetConditions(status *v1alpha1.SignalProcessingStatus) {
 	for _, name := range []string{
 		v1alpha1.ConditionEnrichmentComplete, v1alpha1.ConditionClassificationComplete,
 		v1alpha1.ConditionCategorizationComplete, v1alpha1.ConditionReady,
@@ -35,8 +35,8 @@ func (r *Reconciler) untouched(status *v1alpha1.SignalProcessingStatus) {
 	}
 }
 
-// decision sets the condition of a decision; a default that stands in for a
-// failed policy shows in its reason.
+// decision sets the condition of a decision. Its reason shows a default that
+// replaces a failed policy.
 func (r *Reconciler) decision(status *v1alpha1.SignalProcessingStatus, name, reason, message, policyError string) {
 	if policyError != "" {
 		reason, message = "PolicyFailed", policyError
@@ -44,7 +44,7 @@ func (r *Reconciler) decision(status *v1alpha1.SignalProcessingStatus, name, rea
 	r.condition(status, name, metav1.ConditionTrue, reason, message)
 }
 
-// reasonOf makes a condition's reason of an error's code: Forbidden of forbidden.
+// reasonOf returns the condition reason of an error code: Forbidden for forbidden.
 func reasonOf(code string) string {
 	return strings.ToUpper(code[:1]) + code[1:]
 }

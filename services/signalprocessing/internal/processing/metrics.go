@@ -23,16 +23,16 @@ func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		steps: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signalprocessing_steps_total",
-			Help: "Steps by the phase they were made in and their result (ok or error).",
+			Help: "Steps by the phase before the step and by result (ok or error).",
 		}, []string{"phase", "result"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "signalprocessing_step_duration_seconds",
-			Help:    "Time from reading the resource to its written status.",
+			Help:    "Time from reading the resource to writing its status.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}, []string{"phase"}),
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signalprocessing_decisions_total",
-			Help: "Completed signals by what was decided about them.",
+			Help: "Completed signals by severity, environment and priority.",
 		}, []string{"severity", "environment", "priority"}),
 		degraded: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signalprocessing_degraded_total",
@@ -40,7 +40,7 @@ func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
 		}),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signalprocessing_conflicts_total",
-			Help: "Steps made again because the resource had changed.",
+			Help: "Steps repeated because the resource had changed.",
 		}),
 	}
 	for _, c := range []prometheus.Collector{m.steps, m.durations, m.decisions, m.degraded, m.conflicts} {

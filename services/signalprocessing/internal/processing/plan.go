@@ -15,13 +15,13 @@ import (
 	"kubernaut.ai/services/signalprocessing/internal/enrich"
 )
 
-// plan is a step that is decided and not yet made.
+// plan is the decided outcome of a step, before it is committed.
 type plan struct {
 	// events to record, in this order, before status is written.
 	events []*audit.Event
 	status v1alpha1.SignalProcessingStatus
-	// retryAfter is the wait before the next attempt; zero where the written
-	// status itself leads to the next step.
+	// retryAfter is the delay before the next attempt; zero if the status change
+	// triggers the next step.
 	retryAfter time.Duration
 }
 
@@ -34,7 +34,7 @@ func (p *plan) with(e *audit.Event, err error) error {
 	return nil
 }
 
-// to completes a plan that leads to another phase.
+// to completes a plan with a transition to another phase.
 func (p *plan) to(step auditevents.Step, next v1alpha1.ProcessingPhase, message string) (*plan, error) {
 	p.status.Phase = next
 	p.status.Attempt = 0
@@ -45,7 +45,7 @@ func (p *plan) to(step auditevents.Step, next v1alpha1.ProcessingPhase, message 
 	return p, nil
 }
 
-// plan decides the next step of a resource that is not settled.
+// plan decides the next step of a resource that is not finished.
 func (r *Reconciler) plan(ctx context.Context, sp *v1alpha1.SignalProcessing) (*plan, error) {
 	step := auditevents.StepOf(sp)
 	if sp.Status.Phase != "" && sp.Status.ObservedGeneration != sp.Generation {
@@ -65,20 +65,20 @@ func (r *Reconciler) plan(ctx context.Context, sp *v1alpha1.SignalProcessing) (*
 	return nil, fmt.Errorf("phase %q has no next step", step.Phase)
 }
 
-// restart leads a new generation back to Pending, with nothing of the old one left.
+// restart returns a new generation to Pending and clears the results of the old one.
 func (r *Reconciler) restart(step auditevents.Step) (*plan, error) {
 	generation := step.Resource.Generation
 	p := &plan{status: v1alpha1.SignalProcessingStatus{ObservedGeneration: generation}}
-	r.untouched(&p.status)
-	return p.to(step, v1alpha1.ProcessingPending, fmt.Sprintf("generation %d is to be processed", generation))
+	r.resetConditions(&p.status)
+	return p.to(step, v1alpha1.ProcessingPending, fmt.Sprintf("generation %d waits for processing", generation))
 }
 
 func (r *Reconciler) start(step auditevents.Step) (*plan, error) {
 	now := metav1.NewMicroTime(r.Clock.Now())
 	p := &plan{status: v1alpha1.SignalProcessingStatus{ObservedGeneration: step.Resource.Generation, StartedAt: &now}}
 	p.status.Conditions = step.Resource.Status.DeepCopy().Conditions
-	r.untouched(&p.status)
-	return p.to(step, v1alpha1.ProcessingEnriching, "asking the cluster about the target")
+	r.resetConditions(&p.status)
+	return p.to(step, v1alpha1.ProcessingEnriching, "reading the target from the cluster")
 }
 
 func (r *Reconciler) enrich(ctx context.Context, step auditevents.Step) (*plan, error) {
@@ -105,7 +105,7 @@ func (r *Reconciler) enrich(ctx context.Context, step auditevents.Step) (*plan, 
 	return p.to(step, v1alpha1.ProcessingClassifying, message)
 }
 
-// failed plans another attempt, or the end where there were enough.
+// failed plans another attempt, or the failure of processing after the last one.
 func (r *Reconciler) failed(step auditevents.Step, cause error) (*plan, error) {
 	code, stable := enrich.Describe(cause)
 	final := step.Attempt+1 >= r.options.MaxAttempts
@@ -132,7 +132,7 @@ func (r *Reconciler) failed(step auditevents.Step, cause error) (*plan, error) {
 	return p, nil
 }
 
-// backoff is the wait after the failed attempt with this index, from 0.
+// backoff is the delay after the failed attempt with this index, from 0.
 func (r *Reconciler) backoff(attempt int32) time.Duration {
 	wait := r.options.FirstBackoff
 	for range attempt {
@@ -185,7 +185,7 @@ func (r *Reconciler) categorize(ctx context.Context, step auditevents.Step) (*pl
 	return p.to(step, v1alpha1.ProcessingCompleted, p.status.Message)
 }
 
-// end completes the status of a last step and adds the event that processing is over.
+// end completes the status of the last step and adds the event that ends processing.
 func (r *Reconciler) end(p *plan, step auditevents.Step, phase v1alpha1.ProcessingPhase, message string) error {
 	now := metav1.NewMicroTime(r.Clock.Now())
 	p.status.Phase, p.status.CompletedAt, p.status.Message = phase, &now, wire.TruncateCharacters(message, maxMessage)

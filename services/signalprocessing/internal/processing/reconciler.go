@@ -25,31 +25,32 @@ import (
 const kind = "SignalProcessing"
 
 const (
-	// workTimeout bounds the work of a step, commitTimeout its records and its write.
+	// workTimeout bounds the work of a step, commitTimeout the recording of its
+	// events and the write of its status.
 	workTimeout   = 30 * time.Second
 	commitTimeout = 15 * time.Second
-	// conflictDelay is the wait before a step is made again after a conflict.
+	// conflictDelay is the delay before a step is repeated after a conflict.
 	conflictDelay = 10 * time.Millisecond
 )
 
-// Recorder accepts audit events; *audit.Store is one.
+// Recorder records audit events. *audit.Store implements it.
 type Recorder interface {
 	Record(ctx context.Context, e *audit.Event) error
 }
 
-// Enricher finds out what the cluster knows about a target; *enrich.Enricher is one.
+// Enricher collects the cluster's context of a target. *enrich.Enricher implements it.
 type Enricher interface {
 	Enrich(ctx context.Context, target v1alpha1.TargetResource) (*v1alpha1.EnrichedContext, error)
 }
 
-// Classifier decides; *classify.Classifier is one.
+// Classifier evaluates the policies. *classify.Classifier implements it.
 type Classifier interface {
 	Classify(ctx context.Context, in classify.Input) (classify.Classification, error)
 	Categorize(ctx context.Context, in classify.Input) (classify.Categorization, error)
 	Policy() v1alpha1.Policy
 }
 
-// Parts are what a Reconciler works with. All are required.
+// Parts are the dependencies of a Reconciler. All are required.
 type Parts struct {
 	// Live reads from the API server, Cached from the informers.
 	Live, Cached client.Reader
@@ -66,16 +67,16 @@ type Parts struct {
 
 // Options of a Reconciler.
 type Options struct {
-	// MaxAttempts is how often enrichment is tried before processing fails, at least 1.
+	// MaxAttempts is the number of attempts at enrichment before processing fails, at least 1.
 	MaxAttempts int32
-	// FirstBackoff is the wait after the first failed attempt; it doubles up to MaxBackoff.
+	// FirstBackoff is the delay after the first failed attempt; it doubles up to MaxBackoff.
 	FirstBackoff, MaxBackoff time.Duration
-	// Concurrency is how many resources are processed at the same time.
+	// Concurrency is the number of resources that are processed concurrently.
 	Concurrency int
 }
 
-// Reconciler makes the steps of SignalProcessings. It keeps no state: all of
-// it is in the resources.
+// Reconciler performs the steps of SignalProcessings. It is stateless: all state is
+// in the resources.
 type Reconciler struct {
 	Parts
 
@@ -88,28 +89,28 @@ func New(parts Parts, options Options) (*Reconciler, error) {
 	case options.MaxAttempts < 1:
 		return nil, fmt.Errorf("attempts %d: must be at least 1", options.MaxAttempts)
 	case options.FirstBackoff <= 0 || options.MaxBackoff < options.FirstBackoff:
-		return nil, fmt.Errorf("backoff from %s to %s: must be positive and growing", options.FirstBackoff, options.MaxBackoff)
+		return nil, fmt.Errorf("backoff from %s to %s: must be positive and not decreasing", options.FirstBackoff, options.MaxBackoff)
 	case options.Concurrency < 1:
 		return nil, fmt.Errorf("concurrency %d: must be at least 1", options.Concurrency)
 	}
 	return &Reconciler{Parts: parts, options: options}, nil
 }
 
-// Reconcile makes the next step of one resource, if there is one. An error
-// after ctx ended is not reported: the service stops, and the step is made
-// when it runs again.
+// Reconcile performs the next step of a resource, if there is one. It reports no
+// error after ctx has ended: the service is stopping, and the step is performed
+// after its next start.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	result, err := r.reconcile(ctx, request)
 	if ctx.Err() != nil {
-		return reconcile.Result{}, nil //nolint:nilerr // a stop is no failure
+		return reconcile.Result{}, nil //nolint:nilerr // stopping is not a failure
 	}
 	return result, err
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var sp v1alpha1.SignalProcessing
-	// An end that the cache shows is final for its generation: it saves the live read.
-	if err := r.Cached.Get(ctx, request.NamespacedName, &sp); err == nil && settled(&sp) {
+	// A terminal phase in the cache is final for its generation and saves the live read.
+	if err := r.Cached.Get(ctx, request.NamespacedName, &sp); err == nil && finished(&sp) {
 		return reconcile.Result{}, nil
 	}
 	sp = v1alpha1.SignalProcessing{}
@@ -119,7 +120,7 @@ func (r *Reconciler) reconcile(ctx context.Context, request reconcile.Request) (
 		}
 		return reconcile.Result{}, fmt.Errorf("read %s %s: %w", kind, request.NamespacedName, err)
 	}
-	if settled(&sp) || sp.DeletionTimestamp != nil {
+	if finished(&sp) || sp.DeletionTimestamp != nil {
 		return reconcile.Result{}, nil
 	}
 	phase := auditevents.StepOf(&sp).Phase
@@ -129,8 +130,8 @@ func (r *Reconciler) reconcile(ctx context.Context, request reconcile.Request) (
 	return result, err
 }
 
-// settled tells whether there is nothing left to do for the present generation.
-func settled(sp *v1alpha1.SignalProcessing) bool {
+// finished reports whether the current generation needs no further step.
+func finished(sp *v1alpha1.SignalProcessing) bool {
 	return sp.Status.Phase.Terminal() && sp.Status.ObservedGeneration == sp.Generation
 }
 
@@ -139,14 +140,13 @@ func (r *Reconciler) step(ctx context.Context, sp *v1alpha1.SignalProcessing) (r
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("%s %s: %w", kind, client.ObjectKeyFromObject(sp), err)
 	}
-	// What is decided is finished even when the service is asked to stop.
+	// A step that is decided is completed even if the service is asked to stop.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	return r.commit(ctx, sp, plan)
 }
 
-// commit records the step's events and then writes its status: no status
-// without its events.
+// commit records the step's events before it writes the status that shows them.
 func (r *Reconciler) commit(ctx context.Context, sp *v1alpha1.SignalProcessing, p *plan) (reconcile.Result, error) {
 	for _, event := range p.events {
 		if err := r.Audit.Record(ctx, event); err != nil {
@@ -167,16 +167,16 @@ func (r *Reconciler) commit(ctx context.Context, sp *v1alpha1.SignalProcessing, 
 	return reconcile.Result{RequeueAfter: p.retryAfter}, nil
 }
 
-// write writes the status as long as the resource is the one that the step was
-// planned for.
+// write writes the status unless generation or status have changed since the step
+// was planned.
 func (r *Reconciler) write(ctx context.Context, sp *v1alpha1.SignalProcessing, status *v1alpha1.SignalProcessingStatus) error {
 	same := func(fresh *v1alpha1.SignalProcessing) bool {
 		return fresh.Generation == sp.Generation && equality.Semantic.DeepEqual(fresh.Status, sp.Status)
 	}
-	return apply.Settled(ctx, r.Writer, r.Live, kind, sp, status, same) //nolint:wrapcheck // of this module
+	return apply.StatusWithRetry(ctx, r.Writer, r.Live, kind, sp, status, same) //nolint:wrapcheck // of this module
 }
 
-// announce tells of a step that is made.
+// announce counts and logs a completed step, and emits its Kubernetes event.
 func (r *Reconciler) announce(sp *v1alpha1.SignalProcessing, p *plan) {
 	r.Metrics.decided(&p.status)
 	if p.status.Phase == sp.Status.Phase {

@@ -33,13 +33,13 @@ import (
 
 var errBroken = errors.New("broken on purpose")
 
-// recorder keeps what it accepts, by id, and knows what was the status when.
+// recorder stores the events that it accepts, by id, with the status at that time.
 type recorder struct {
 	order   []string
 	byID    map[string]*audit.Event
 	refuse  error
 	observe func(e *audit.Event)
-	// doubt is what Record returns although it has kept the event.
+	// doubt is an error that Record returns although it has stored the event.
 	doubt error
 }
 
@@ -58,8 +58,8 @@ func (r *recorder) Record(_ context.Context, e *audit.Event) error {
 	return r.doubt
 }
 
-// bench is a reconciler on an API server that keeps objects and nothing else.
-// What depends on a real one is in the integration suite.
+// bench is a reconciler on a fake API server. Behavior that depends on a real one is
+// tested in the integration suite.
 type bench struct {
 	*processing.Reconciler
 
@@ -68,9 +68,9 @@ type bench struct {
 	audit    *recorder
 	registry *prometheus.Registry
 	enrich   func() (*v1alpha1.EnrichedContext, error)
-	// writes stands in the way of status writes where it is set.
+	// writes intercepts status writes if it is set.
 	writes func(write func() error) error
-	// stale is what the cache shows where it is set.
+	// stale is the content of the cache if it is set.
 	stale *v1alpha1.SignalProcessing
 }
 
@@ -78,7 +78,7 @@ func (b *bench) Enrich(context.Context, v1alpha1.TargetResource) (*v1alpha1.Enri
 	return b.enrich()
 }
 
-// Get is the cache.
+// Get reads from the cache.
 func (b *bench) Get(ctx context.Context, key client.ObjectKey, into client.Object, o ...client.GetOption) error {
 	if sp, ok := into.(*v1alpha1.SignalProcessing); ok && b.stale != nil {
 		b.stale.DeepCopyInto(sp)
@@ -87,7 +87,7 @@ func (b *bench) Get(ctx context.Context, key client.ObjectKey, into client.Objec
 	return b.client.Get(ctx, key, into, o...)
 }
 
-// List is the cache.
+// List reads from the cache.
 func (b *bench) List(ctx context.Context, into client.ObjectList, o ...client.ListOption) error {
 	return b.client.List(ctx, into, o...)
 }
@@ -148,7 +148,7 @@ func setup(t *testing.T) *bench {
 	return b
 }
 
-// step reconciles once and returns the resource after it.
+// step reconciles once and returns the resource afterwards.
 func (b *bench) step() (*v1alpha1.SignalProcessing, reconcile.Result, error) {
 	b.t.Helper()
 	key := client.ObjectKey{Namespace: "shop", Name: "rr-1"}
@@ -160,7 +160,7 @@ func (b *bench) step() (*v1alpha1.SignalProcessing, reconcile.Result, error) {
 	return sp, result, err
 }
 
-// run reconciles until nothing is left to do.
+// run reconciles until the resource is finished.
 func (b *bench) run() *v1alpha1.SignalProcessing {
 	b.t.Helper()
 	for range 20 {
@@ -176,7 +176,7 @@ func (b *bench) run() *v1alpha1.SignalProcessing {
 	return nil
 }
 
-// complete is the trail of a signal that is processed without trouble.
+// complete is the trail of a signal that is processed without failures.
 func complete() []string {
 	return []string{
 		auditevents.TypePhaseTransition,
@@ -258,8 +258,8 @@ func TestNoStatusWhileItsEventIsInDoubtAndTheEventOnce(t *testing.T) {
 	}
 }
 
-// Each write fails before it goes through: refused, not done although it was
-// asked for, or done with an answer that got lost.
+// Each write fails before it succeeds: rejected, not performed, or performed with a
+// lost response.
 func TestRepeatedStepsLeaveEachEventOnce(t *testing.T) {
 	t.Parallel()
 	conflict := apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("signalprocessings").GroupResource(), "rr-1", errBroken)
@@ -267,7 +267,7 @@ func TestRepeatedStepsLeaveEachEventOnce(t *testing.T) {
 	for name, test := range map[string]struct {
 		failure error
 		done    bool
-		// failures before a write goes through; a step repeats a conflict by itself.
+		// failures before a write succeeds; a step retries conflicts itself.
 		failures int
 	}{
 		"one conflict":         {failure: conflict, failures: 1},
@@ -391,7 +391,7 @@ func TestNewGenerationIsProcessedAnew(t *testing.T) {
 	if sp := b.run(); sp.Status.Severity.Value != v1alpha1.SeverityLow || sp.Status.Priority.Value != v1alpha1.PriorityP3 {
 		t.Errorf("status = %+v", sp.Status)
 	}
-	// The way back to Pending, and the whole way again.
+	// Back to Pending, and through all phases again.
 	if want := slices.Concat(complete(), []string{auditevents.TypePhaseTransition}, complete()); !slices.Equal(b.audit.order, want) {
 		t.Errorf("trail = %v", b.audit.order)
 	}
@@ -415,7 +415,7 @@ func TestStopDuringWorkIsNoAttempt(t *testing.T) {
 	}
 }
 
-// What was recorded is also shown, when the service is asked to stop in between.
+// A status is written after its events were recorded, even if the service is asked to stop in between.
 func TestStopAfterTheRecordStillWritesTheStatus(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -442,16 +442,16 @@ func TestMetrics(t *testing.T) {
 	}
 	b.run()
 	err := testutil.GatherAndCompare(b.registry, strings.NewReader(`
-# HELP signalprocessing_conflicts_total Steps made again because the resource had changed.
+# HELP signalprocessing_conflicts_total Steps repeated because the resource had changed.
 # TYPE signalprocessing_conflicts_total counter
 signalprocessing_conflicts_total 0
-# HELP signalprocessing_decisions_total Completed signals by what was decided about them.
+# HELP signalprocessing_decisions_total Completed signals by severity, environment and priority.
 # TYPE signalprocessing_decisions_total counter
 signalprocessing_decisions_total{environment="production",priority="P0",severity="critical"} 1
 # HELP signalprocessing_degraded_total Signals whose target was not found.
 # TYPE signalprocessing_degraded_total counter
 signalprocessing_degraded_total 1
-# HELP signalprocessing_steps_total Steps by the phase they were made in and their result (ok or error).
+# HELP signalprocessing_steps_total Steps by the phase before the step and by result (ok or error).
 # TYPE signalprocessing_steps_total counter
 signalprocessing_steps_total{phase="Categorizing",result="ok"} 1
 signalprocessing_steps_total{phase="Classifying",result="ok"} 1
@@ -496,7 +496,7 @@ func TestAStartAheadOfTheClockLeavesAValidDuration(t *testing.T) {
 		if sp.Status.Phase.Terminal() {
 			return
 		}
-		// The leader that started was ahead of this one's clock.
+		// The clock of the leader that started was ahead of this one's.
 		ahead := metav1.NewMicroTime(b.Clock.Now().Add(time.Hour))
 		sp.Status.StartedAt = &ahead
 		if err := b.client.Status().Update(t.Context(), sp); err != nil {

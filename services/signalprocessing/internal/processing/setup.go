@@ -15,11 +15,11 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// A step that ended in an error (the audit store is full, the API server is
-// away) is made again after these waits.
+// Backoff of a step that ended in an error, such as a full audit store or an
+// unreachable API server.
 const (
-	firstErrorWait = 20 * time.Millisecond
-	maxErrorWait   = 30 * time.Second
+	firstErrorBackoff = 20 * time.Millisecond
+	maxErrorBackoff   = 30 * time.Second
 )
 
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=signalprocessings,verbs=get;list;watch
@@ -41,7 +41,7 @@ func (r *Reconciler) Register(m manager.Manager) error {
 		For(&v1alpha1.SignalProcessing{}, builder.WithPredicates(progress())).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.options.Concurrency,
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstErrorWait, maxErrorWait),
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstErrorBackoff, maxErrorBackoff),
 		}).
 		Complete(r)
 	if err != nil {
@@ -50,9 +50,9 @@ func (r *Reconciler) Register(m manager.Manager) error {
 	return nil
 }
 
-// progress lets a change through that calls for a step: a new phase or a new
-// generation. Changes by others do not, and neither does a counted attempt:
-// its next attempt comes after the backoff.
+// progress passes changes that require a step: a new phase or a new generation.
+// It drops other writers' changes, and a failed attempt, whose next attempt follows
+// after the backoff.
 func progress() predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool {

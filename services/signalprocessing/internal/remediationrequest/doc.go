@@ -1,11 +1,10 @@
-// Package remediationrequest gives each new RemediationRequest its SignalProcessing and
-// mirrors what comes of it onto the request.
+// Package remediationrequest creates a SignalProcessing for each new
+// RemediationRequest and mirrors its status to the request.
 //
-// The SignalProcessing bears the request's name, lives in its namespace and is
-// owned by it: whoever creates it first, it is the same one. The mirrored
-// status follows from a SignalProcessing's status, whose audit events were
-// recorded before; so the request shows nothing that its trail does not.
+// The SignalProcessing has the request's name and namespace and is owned by the
+// request, so that concurrent creations result in the same object. The mirrored
+// status is derived from the SignalProcessing's status, whose audit events were
+// recorded before it; so the request shows nothing that its trail does not.
 //
-// A request that has gone on to approval, or has ended, belongs to others and
-// is left alone.
+// Requests that are past approval, or in a terminal phase, are not changed.
 package remediationrequest

@@ -9,12 +9,12 @@ import (
 	"kubernaut.ai/pkg/audit/wire"
 )
 
-// ConditionProcessed is true when the request's signal is classified, false
-// when that failed, and unknown before.
+// ConditionProcessed is true once the request's signal is classified, false if
+// processing failed, and unknown before.
 const ConditionProcessed = "SignalProcessed"
 
-// ours tells whether the request is in a phase that signal processing leads.
-func ours(phase v1alpha1.RemediationPhase) bool {
+// owned reports whether this service writes the status of requests in the phase.
+func owned(phase v1alpha1.RemediationPhase) bool {
 	switch phase {
 	case "", v1alpha1.RemediationPending, v1alpha1.RemediationProcessing, v1alpha1.RemediationAwaitingApproval:
 		return true
@@ -24,8 +24,8 @@ func ours(phase v1alpha1.RemediationPhase) bool {
 	return false
 }
 
-// mirrored is the part of a request's status that follows from its
-// SignalProcessing: the fields that this service owns, and no others.
+// mirrored returns the part of a request's status that is derived from its
+// SignalProcessing: exactly the fields that this service owns.
 func mirrored(rr *v1alpha1.RemediationRequest, sp *v1alpha1.SignalProcessing, now metav1.Time) *v1alpha1.RemediationRequestStatus {
 	status := &v1alpha1.RemediationRequestStatus{
 		ObservedGeneration:  rr.Generation,
@@ -64,7 +64,7 @@ func mirrored(rr *v1alpha1.RemediationRequest, sp *v1alpha1.SignalProcessing, no
 		status.Priority = sp.Status.Priority.Value
 	}
 	condition.Message = status.Message
-	// Only the condition of our own is applied; it keeps its time while its status stays.
+	// Only our own condition is applied. Its transition time changes only with its status.
 	if before := meta.FindStatusCondition(rr.Status.Conditions, ConditionProcessed); before != nil {
 		status.Conditions = []metav1.Condition{*before.DeepCopy()}
 	}
@@ -75,7 +75,7 @@ func mirrored(rr *v1alpha1.RemediationRequest, sp *v1alpha1.SignalProcessing, no
 // maxMessage is the length of a message in characters.
 const maxMessage = 1024
 
-// shows tells whether a request's status has the mirrored part of another.
+// shows reports whether a request's status contains the mirrored part.
 func shows(status, part *v1alpha1.RemediationRequestStatus) bool {
 	before := meta.FindStatusCondition(status.Conditions, ConditionProcessed)
 	after := meta.FindStatusCondition(part.Conditions, ConditionProcessed)

@@ -44,7 +44,7 @@ func TestMirroredPhases(t *testing.T) {
 			t.Errorf("%q is mirrored as %+v", phase, got)
 		}
 		if got.Deduplication != nil {
-			t.Error("the Gateway's part of the status was touched")
+			t.Error("the Gateway's part of the status was changed")
 		}
 		if shows(&rr.Status, got) {
 			t.Errorf("%q: an empty status shows everything", phase)
@@ -63,8 +63,8 @@ func TestPhasesOfOthersAreLeftAlone(t *testing.T) {
 		v1alpha1.RemediationApproved: false, v1alpha1.RemediationRejected: false, v1alpha1.RemediationExecuting: false,
 		v1alpha1.RemediationCompleted: false, v1alpha1.RemediationFailed: false, v1alpha1.RemediationTimedOut: false, v1alpha1.RemediationSkipped: false,
 	} {
-		if ours(phase) != want {
-			t.Errorf("ours(%q) = %t", phase, !want)
+		if owned(phase) != want {
+			t.Errorf("owned(%q) = %t", phase, !want)
 		}
 	}
 }

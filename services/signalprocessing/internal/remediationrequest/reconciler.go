@@ -24,22 +24,22 @@ const kind = "RemediationRequest"
 const (
 	// writeTimeout bounds the write of a status.
 	writeTimeout = 15 * time.Second
-	// conflictDelay is the wait before a request that had changed is mirrored again.
+	// conflictDelay is the delay before a retry after a conflict.
 	conflictDelay = 10 * time.Millisecond
 )
 
-// Parts are what a Reconciler works with. All are required.
+// Parts are the dependencies of a Reconciler. All are required.
 type Parts struct {
 	// Live reads from the API server, Cached from the informers.
 	Live, Cached client.Reader
 	Writer       client.Client
 	Clock        clock.PassiveClock
 	Log          *zap.Logger
-	// Concurrency is how many requests are handled at the same time, at least 1.
+	// Concurrency is the number of requests that are handled concurrently, at least 1.
 	Concurrency int
 }
 
-// Reconciler creates SignalProcessings and mirrors them. It keeps no state.
+// Reconciler creates SignalProcessings and mirrors them. It is stateless.
 type Reconciler struct {
 	Parts
 }
@@ -52,25 +52,24 @@ func New(parts Parts) (*Reconciler, error) {
 	return &Reconciler{Parts: parts}, nil
 }
 
-// Reconcile sees to it that the request has its SignalProcessing and shows
-// what came of it.
+// Reconcile ensures that the request has a SignalProcessing and mirrors its status.
 //
-// The request is read before the SignalProcessing, and written only if our part
-// of it has not changed since: so a late writer, like a leader that was deposed, never
-// mirrors an older state over a newer one. An error after ctx ended is not
-// reported: the service stops.
+// The request is read before the SignalProcessing, and written only if our part of
+// it has not changed since. So a late writer, for instance a deposed leader, never
+// overwrites a newer state with an older one. Reconcile reports no error after ctx
+// has ended: the service is stopping.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	result, err := r.reconcile(ctx, req)
 	if ctx.Err() != nil {
-		return reconcile.Result{}, nil //nolint:nilerr // a stop is no failure
+		return reconcile.Result{}, nil //nolint:nilerr // stopping is not a failure
 	}
 	return result, err
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	var rr v1alpha1.RemediationRequest
-	// A phase beyond ours never comes back to us: it saves the live read.
-	if err := r.Cached.Get(ctx, req.NamespacedName, &rr); err == nil && !ours(rr.Status.Phase) {
+	// A request never returns to a phase of ours, so the cached phase saves the live read.
+	if err := r.Cached.Get(ctx, req.NamespacedName, &rr); err == nil && !owned(rr.Status.Phase) {
 		return reconcile.Result{}, nil
 	}
 	rr = v1alpha1.RemediationRequest{}
@@ -80,13 +79,13 @@ func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request) (reco
 		}
 		return reconcile.Result{}, fmt.Errorf("read %s %s: %w", kind, req.NamespacedName, err)
 	}
-	if !ours(rr.Status.Phase) || rr.DeletionTimestamp != nil {
+	if !owned(rr.Status.Phase) || rr.DeletionTimestamp != nil {
 		return reconcile.Result{}, nil
 	}
 	sp, err := r.processing(ctx, &rr)
 	switch {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return reconcile.Result{}, nil // the request goes with its namespace
+		return reconcile.Result{}, nil // the request is removed with its namespace
 	case err != nil:
 		return reconcile.Result{}, err
 	}
@@ -100,7 +99,7 @@ func (r *Reconciler) processing(ctx context.Context, rr *v1alpha1.RemediationReq
 	err := r.Live.Get(ctx, key, sp)
 	if apierrors.IsNotFound(err) {
 		if sp, err = r.create(ctx, rr); apierrors.IsAlreadyExists(err) {
-			// Somebody was faster; theirs is the same.
+			// Created concurrently, with the same content.
 			sp = &v1alpha1.SignalProcessing{}
 			err = r.Live.Get(ctx, key, sp)
 		}
@@ -133,7 +132,7 @@ func (r *Reconciler) create(ctx context.Context, rr *v1alpha1.RemediationRequest
 	return sp, nil
 }
 
-// mirror writes what the SignalProcessing has come to, unless the request shows it already.
+// mirror writes the mirrored status unless the request shows it already.
 func (r *Reconciler) mirror(ctx context.Context, rr *v1alpha1.RemediationRequest, sp *v1alpha1.SignalProcessing) (reconcile.Result, error) {
 	part := mirrored(rr, sp, metav1.NewTime(r.Clock.Now()))
 	if shows(&rr.Status, part) {
@@ -142,7 +141,7 @@ func (r *Reconciler) mirror(ctx context.Context, rr *v1alpha1.RemediationRequest
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	same := func(fresh *v1alpha1.RemediationRequest) bool { return shows(&fresh.Status, &rr.Status) }
-	err := apply.Settled(ctx, r.Writer, r.Live, kind, rr, part, same)
+	err := apply.StatusWithRetry(ctx, r.Writer, r.Live, kind, rr, part, same)
 	switch {
 	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: conflictDelay}, nil
@@ -151,7 +150,7 @@ func (r *Reconciler) mirror(ctx context.Context, rr *v1alpha1.RemediationRequest
 	case err != nil:
 		return reconcile.Result{}, err //nolint:wrapcheck // of this module
 	}
-	// A request that has no phase yet is pending.
+	// A request without a phase is pending.
 	if from := cmp.Or(rr.Status.Phase, v1alpha1.RemediationPending); part.Phase != from {
 		r.Log.Info("phase changed", zap.String("namespace", rr.Namespace), zap.String("name", rr.Name),
 			zap.String("from", string(from)), zap.String("to", string(part.Phase)))

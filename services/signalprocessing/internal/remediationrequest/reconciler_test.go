@@ -21,8 +21,8 @@ import (
 	"kubernaut.ai/services/signalprocessing/internal/remediationrequest"
 )
 
-// A namespace that is being removed takes no new objects, and takes a while to
-// go: to try again and again until then would keep the others waiting.
+// A terminating namespace accepts no new objects and may exist for a while:
+// retrying until it is gone would delay other requests.
 func TestARequestInATerminatingNamespaceIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	refusal := apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "signalprocessings"}, "rr-1", errors.New("no"))

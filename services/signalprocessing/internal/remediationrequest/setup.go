@@ -15,10 +15,10 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// A request that could not be handled is handled again after these waits.
+// Backoff of a request that could not be handled.
 const (
-	firstErrorWait = 20 * time.Millisecond
-	maxErrorWait   = 30 * time.Second
+	firstErrorBackoff = 20 * time.Millisecond
+	maxErrorBackoff   = 30 * time.Second
 )
 
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=remediationrequests,verbs=get;list;watch
@@ -31,10 +31,10 @@ func (r *Reconciler) Register(m manager.Manager) error {
 	err := builder.ControllerManagedBy(m).
 		Named("request").
 		For(&v1alpha1.RemediationRequest{}, builder.WithPredicates(created())).
-		Owns(&v1alpha1.SignalProcessing{}, builder.WithPredicates(moved())).
+		Owns(&v1alpha1.SignalProcessing{}, builder.WithPredicates(statusChanged())).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Concurrency,
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstErrorWait, maxErrorWait),
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstErrorBackoff, maxErrorBackoff),
 		}).
 		Complete(r)
 	if err != nil {
@@ -43,8 +43,8 @@ func (r *Reconciler) Register(m manager.Manager) error {
 	return nil
 }
 
-// created lets new requests through: their spec never changes, and their
-// status is written by us or counts signals.
+// created passes new requests only: their spec is immutable, and status changes
+// are our own or count occurrences.
 func created() predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc: func(event.UpdateEvent) bool { return false },
@@ -52,8 +52,8 @@ func created() predicate.Predicate {
 	}
 }
 
-// moved lets a SignalProcessing's change through when it shows on the request.
-func moved() predicate.Predicate {
+// statusChanged passes changes of a SignalProcessing that the request mirrors.
+func statusChanged() predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, ok := e.ObjectOld.(*v1alpha1.SignalProcessing)

@@ -40,7 +40,7 @@ func evidence() auditevents.Evidence {
 	return auditevents.Evidence{Policy: v1alpha1.Policy{SHA256: "aa", Origin: "built-in"}, InputSHA256: "bb"}
 }
 
-// events is one event of each type, as two runs of a resource make them.
+// events are one event of each type, as two runs over a resource record them.
 func events(t *testing.T) []*audit.Event {
 	t.Helper()
 	var all []*audit.Event
@@ -84,7 +84,7 @@ func events(t *testing.T) []*audit.Event {
 
 var update = flag.Bool("update", false, "write the golden file") //nolint:gochecknoglobals // a test's flag
 
-// pinned is what this package sets of an event.
+// pinned is the part of an event that this package sets.
 type pinned struct {
 	ID            uuid.UUID       `json:"id"`
 	Type          string          `json:"type"`
@@ -101,9 +101,9 @@ type pinned struct {
 	Data          json.RawMessage `json:"data"`
 }
 
-// TestEvents pins the whole content of each event, its id included: an id
-// that changes between two versions of the service doubles the events of steps
-// that are repeated across an upgrade.
+// TestEvents compares the whole content of each event, including its id, with a
+// golden file: if an id changed between two versions of the service, steps that are
+// repeated across an upgrade would record their events twice.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	all := events(t)
@@ -130,7 +130,7 @@ func TestEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got)+"\n" != string(want) {
-		t.Errorf("the events differ from %s (run with -update and look at the difference):\n%s", golden, got)
+		t.Errorf("events differ from %s (run with -update and review the difference):\n%s", golden, got)
 	}
 	for _, e := range all {
 		if err := e.Validate(); err != nil {
@@ -146,7 +146,7 @@ func TestRepeatedStepIsTheSameEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What others change meanwhile, and how long it took, is no part of the step.
+	// Other writers' changes and the duration are not part of the step.
 	sp.ResourceVersion, sp.Annotations, sp.Labels = "77", map[string]string{"x": "y"}, map[string]string{"x": "y"}
 	again, err := auditevents.StepOf(sp).Enriched(&v1alpha1.EnrichedContext{TargetLabels: map[string]string{"b": "2", "a": "1"}}, time.Minute)
 	if err != nil {
