@@ -30,7 +30,7 @@ func TestMustGatherPassesItsFlagsOn(t *testing.T) {
 		t.Errorf("--help: code %d, output %q", code, out)
 	}
 	code, _, complaints := runMustGather(t, "--since", "soon")
-	if code != cli.ExitUsage || !strings.Contains(complaints, "--since soon: no duration; give one like 30m or 1h30m (see kubernaut must-gather --help)") {
+	if code != cli.ExitUsage || !strings.Contains(complaints, "--since soon: not a duration; use for example 30m or 1h30m (see kubernaut must-gather --help)") {
 		t.Errorf("unusable flag: code %d, output %q", code, complaints)
 	}
 	if strings.Count(complaints, "\n") != 1 {
@@ -63,12 +63,12 @@ func TestMustGatherLeavesAnArchiveOfAClusterThatIsAway(t *testing.T) {
 func TestMustGatherNamesWhatIsMissing(t *testing.T) {
 	t.Setenv("KUBECTL", "no-such-kubectl")
 	code, _, complaints := runMustGather(t, "--dest", t.TempDir())
-	if code != cli.ExitFailed || !strings.Contains(complaints, "no-such-kubectl is missing: install it, or name one in KUBECTL") {
+	if code != cli.ExitFailed || !strings.Contains(complaints, "no-such-kubectl is missing: install it, or set KUBECTL") {
 		t.Errorf("without kubectl: code %d, output %q", code, complaints)
 	}
 	t.Setenv("PATH", t.TempDir())
 	code, _, complaints = runMustGather(t)
-	if code != cli.ExitFailed || !strings.Contains(complaints, "needs bash, which is missing") {
+	if code != cli.ExitFailed || !strings.Contains(complaints, "bash is required") {
 		t.Errorf("without bash: code %d, output %q", code, complaints)
 	}
 }

@@ -187,15 +187,15 @@ var _ = Describe("must-gather", func() {
 
 		g := gatherWith(ctx, []string{"DATASTORAGE_URL=http://" + closedPort(ctx)}, "--namespace", env.Namespace, "--correlation-id", id, "--time-limit", "15s")
 		Expect(g.notCollected("audit events")).To(ContainSubstring("Connection refused"))
-		Expect(g.file("timelines/" + id + ".txt")).To(And(ContainSubstring("its audit events could not be read"), ContainSubstring("Nothing that was collected mentions it")))
-		Expect(g.notCollected("state of " + workload.PodName(1) + " in " + env.Namespace)).To(ContainSubstring("no answer within its time"))
+		Expect(g.file("timelines/" + id + ".txt")).To(And(ContainSubstring("its audit events could not be read"), ContainSubstring("No collected data mentions it")))
+		Expect(g.notCollected("state of " + workload.PodName(1) + " in " + env.Namespace)).To(ContainSubstring("timed out after"))
 		Expect(g.notCollected("state of " + workload.PodName(3) + " in " + env.Namespace)).To(ContainSubstring("error trying to reach service"))
 
 		pods := "namespaces/" + env.Namespace + "/pods/"
 		Expect(g.file(pods + workload.PodName(0) + "/management/metrics.txt")).To(ContainSubstring("audit_owed_events"))
 		Expect(g.file(pods + workload.PodName(2) + "/management/readyz.json")).To(ContainSubstring(`"database":"failed"`))
 		Expect(lineWith(g.file("audit-state.txt"), workload.PodName(1))).To(HaveSuffix("no-answer"))
-		Expect(g.file("summary.txt")).To(And(ContainSubstring(workload.PodName(1)+": no answer"), ContainSubstring(`"database":"failed"`)))
+		Expect(g.file("summary.txt")).To(And(ContainSubstring(workload.PodName(1)+": no response"), ContainSubstring(`"database":"failed"`)))
 	}, SpecTimeout(specTimeout))
 
 	It("names what its caller may not read", func(ctx SpecContext) {
@@ -286,15 +286,15 @@ var _ = Describe("must-gather", func() {
 		Expect(result.stderr).To(Equal("must-gather.sh: " + says + " (see must-gather.sh --help)\n"))
 		Expect(result.stdout).To(BeEmpty())
 	},
-		Entry("a flag that there is not", "--everything: there is no such flag", "--everything"),
-		Entry("a word", "now: there is no such flag", "now"),
+		Entry("an unknown flag", "--everything: unknown flag", "--everything"),
+		Entry("a word", "now: unknown flag", "now"),
 		Entry("a flag without its value", "--since: needs a value", "--since"),
-		Entry("an empty value", "--namespace is empty; give a value, or leave it out", "--namespace="),
-		Entry("what is no duration", "--since 1 hour: no duration; give one like 30m or 1h30m", "--since", "1 hour"),
-		Entry("no time at all", "--time-limit 0s: must be more than 0", "--time-limit=0s"),
-		Entry("what is no namespace", "--namespace Kube_System: no name of a namespace", "--namespace", "Kube_System"),
+		Entry("an empty value", "--namespace is empty; give a value or omit the flag", "--namespace="),
+		Entry("an invalid duration", "--since 1 hour: not a duration; use for example 30m or 1h30m", "--since", "1 hour"),
+		Entry("a zero time limit", "--time-limit 0s: must be more than 0", "--time-limit=0s"),
+		Entry("an invalid namespace", "--namespace Kube_System: not a valid namespace name", "--namespace", "Kube_System"),
 		Entry("a correlation id of two lines", "--correlation-id: a correlation id is one line of at most 255 bytes", "--correlation-id", "a\nb"),
-		Entry("a kubeconfig that is not there", "--kubeconfig /nowhere: cannot be read", "--kubeconfig", "/nowhere"),
+		Entry("a missing kubeconfig", "--kubeconfig /nowhere: cannot be read", "--kubeconfig", "/nowhere"),
 		Entry("a value for a switch", "--show-sensitive=yes: takes no value", "--show-sensitive=yes"),
 	)
 

@@ -1,28 +1,27 @@
 #!/usr/bin/env bash
-# Collects what is needed to find out why Kubernaut does not do what it should, into a folder and an archive of it.
-# Needs bash, kubectl, and what every Linux has (coreutils, tar, gzip, sed, awk). Changes nothing in the cluster.
-# `must-gather.sh --help` tells how to use it.
+# Collects diagnostics of Kubernaut into a directory and an archive. Requires bash, kubectl and standard tools
+# (coreutils, tar, gzip, sed, awk). Changes nothing in the cluster. See `must-gather.sh --help`.
 #
 # The sections of this file:
 #   steps        what is collected: one table; add a step there
 #   flags        and the environment
 #   redaction    the one filter that everything written passes
 #   objects      JSON of the API server to YAML files
-#   running      steps beside each other, time limits, what could not be collected
+#   running      concurrent steps, time limits, what could not be collected
 #   cluster, pods, DataStorage, timelines, overview    the functions of the steps
 #   main         order, interrupts, the archive
 set -uo pipefail # no -e: every step is best effort
-export LC_ALL=C  # bytes are bytes, also those that are no text
-umask 077        # what is collected is not for everybody
+export LC_ALL=C  # bytes, also those that are not valid text
+umask 077        # the archive is private
 
 readonly TOOL=kubernaut/must-gather VERSION=0.1.0
 readonly OURS=app.kubernetes.io/part-of=kubernaut
 readonly HOME_NAMESPACE=kubernaut-system
-readonly JOBS=6                    # steps at a time
-readonly LOG_BYTES=10485760        # of one log, at most
-readonly LOG_LINES=40000           # likewise; the newest ones
-readonly RECENT_FAILURES=20        # timelines of requests that nobody named
-readonly STUCK=5 STUCK_AFTER=60    # likewise, of the oldest that have not come far in so many seconds
+readonly JOBS=6                    # concurrent steps
+readonly LOG_BYTES=10485760        # maximum size of one log
+readonly LOG_LINES=40000           # likewise in lines; the newest ones
+readonly RECENT_FAILURES=20        # timelines of failed requests that were not named
+readonly STUCK=5 STUCK_AFTER=60    # likewise, of the oldest requests without progress for so many seconds
 readonly PAGE=500 PAGES=20         # of audit events, for one timeline
 readonly MANAGEMENT_PORT=management # the name of the port with probes and metrics
 
@@ -33,7 +32,7 @@ readonly MANAGEMENT_PORT=management # the name of the port with probes and metri
 #   kube WORDS...          is kubectl, within the step's time limit; when it fails, not-collected.txt names it
 #   ... | save FILE        writes a file of the archive, redacted
 #   missed WHAT WHY HOW    names something else that could not be collected
-# Steps run beside each other; those of a later table see what earlier ones found.
+# Steps run concurrently; those of a later table can use the files of earlier ones.
 
 # cluster_steps collects what belongs to no namespace.
 cluster_steps() {
@@ -95,37 +94,37 @@ summary_steps() {
 
 usage() {
 	cat <<USAGE
-Collects what is needed to find out why Kubernaut does not do what it should: resources, logs, events, metrics,
-the state of audit stores and of DataStorage, and timelines of requests. Changes nothing in the cluster.
+Collects diagnostics of Kubernaut: resources, logs, events, metrics, the state of audit stores and of DataStorage, and
+timelines of requests. Changes nothing in the cluster.
 
 Usage: $NAME [flags]
 
-  --namespace NS         namespace to collect; may be repeated ($HOME_NAMESPACE, and where pods labelled
-                         $OURS are)
-  --since DURATION       how far back logs and failures of interest go, as in 30m or 1h30m (1h)
-  --correlation-id ID    request to make a timeline of; may be repeated. The $RECENT_FAILURES newest that failed,
-                         and the $STUCK oldest that are stuck, have one anyway
-  --dest DIR             where to make the folder must-gather-<time> and its archive (.)
+  --namespace NS         namespace to collect; may be repeated (default: $HOME_NAMESPACE, and namespaces with
+                         pods labeled $OURS)
+  --since DURATION       age of the oldest logs and failures to collect, as in 30m or 1h30m (default: 1h)
+  --correlation-id ID    request that gets a timeline; may be repeated. The $RECENT_FAILURES newest failed requests and
+                         the $STUCK oldest stuck ones always have one
+  --dest DIR             directory for the directory must-gather-<time> and its archive (default: .)
   --kubeconfig FILE      as kubectl's
   --context NAME         as kubectl's
-  --time-limit DURATION  for each step (20s)
-  --show-sensitive       keep signals' payloads and the data of sensitive audit events; values of Secrets, passwords
-                         and tokens are never kept
+  --time-limit DURATION  for each step (default: 20s)
+  --show-sensitive       include the payloads of signals and the data of sensitive audit events; values of Secrets,
+                         passwords and tokens are never included
   --help                 this text
 
 Environment:
-  KUBECTL                the kubectl to run
-  DATASTORAGE_URL        address of DataStorage, where it is no Service "datastorage" of the cluster
+  KUBECTL                the kubectl program
+  DATASTORAGE_URL        URL of DataStorage, if it is not the Service "datastorage" of the cluster
   DATASTORAGE_TOKEN_FILE file with a bearer token for it
-  DATASTORAGE_CA_FILE    certificates to trust, for https
-  EXTRA_LOGS             folder with logs of processes that are no pods (*.log) and notes (*.txt), to take along
+  DATASTORAGE_CA_FILE    CA certificates for https
+  EXTRA_LOGS             directory with logs (*.log) and notes (*.txt) of processes outside the cluster, to include
 
 The last line of output is the archive's path. What could not be collected is in the archive's not-collected.txt.
-Exit codes: 0 there is an archive, even a partial one after an interrupt; 1 there is none; 2 unusable flags.
+Exit codes: 0 archive written, possibly a partial one after an interrupt; 1 no archive; 2 invalid flags.
 USAGE
 }
 
-# unusable ends the script: who called it mends it.
+# unusable ends the script because of an invalid flag.
 unusable() {
 	printf '%s: %s (see %s --help)\n' "$NAME" "$1" "$NAME" >&2
 	exit 2
@@ -134,9 +133,9 @@ unusable() {
 # seconds turns a duration into whole seconds, at least 1.
 seconds() { # FLAG DURATION
 	local rest=$2 total=0 number unit
-	[ -n "$rest" ] || unusable "$1 is empty; give a duration like 30m or 1h30m"
+	[ -n "$rest" ] || unusable "$1 is empty; use for example 30m or 1h30m"
 	while [ -n "$rest" ]; do
-		[[ $rest =~ ^([0-9]{1,6})(h|m|s|ms)(.*)$ ]] || unusable "$1 $2: no duration; give one like 30m or 1h30m"
+		[[ $rest =~ ^([0-9]{1,6})(h|m|s|ms)(.*)$ ]] || unusable "$1 $2: not a duration; use for example 30m or 1h30m"
 		number=$((10#${BASH_REMATCH[1]})) unit=${BASH_REMATCH[2]} rest=${BASH_REMATCH[3]}
 		case $unit in
 		h) total=$((total + number * 3600000)) ;;
@@ -165,7 +164,7 @@ parse_flags() {
 			continue
 			;;
 		--since | --namespace | --dest | --correlation-id | --kubeconfig | --context | --time-limit) ;;
-		*) unusable "$1: there is no such flag" ;;
+		*) unusable "$1: unknown flag" ;;
 		esac
 		if [ "$1" != "$flag" ]; then
 			value=${1#*=}
@@ -180,12 +179,12 @@ parse_flags() {
 }
 
 take_flag() { # FLAG VALUE
-	[ -n "$2" ] || unusable "$1 is empty; give a value, or leave it out"
+	[ -n "$2" ] || unusable "$1 is empty; give a value or omit the flag"
 	case $1 in
 	--since) SINCE=$(seconds "$1" "$2") || exit 2 ;;
 	--time-limit) LIMIT=$(seconds "$1" "$2") || exit 2 ;;
 	--namespace)
-		[[ $2 =~ ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$ ]] || unusable "$1 $2: no name of a namespace"
+		[[ $2 =~ ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$ ]] || unusable "$1 $2: not a valid namespace name"
 		NAMESPACES+=("$2")
 		;;
 	--correlation-id)
@@ -245,7 +244,7 @@ function scrub_private_keys(s,    out, rest) {
 	return out s
 }
 
-# scrub_urls replaces who logs in, and with what, in URLs.
+# scrub_urls replaces the user information in URLs.
 function scrub_urls(s,    out, at) {
 	out = ""
 	while ((at = index(s, "://")) > 0) {
@@ -558,7 +557,7 @@ function found(name, value,    text) {
 	say(text)
 }
 
-# allowed returns the text of a value, without what must not be seen.
+# allowed returns the text of a value without secrets.
 function allowed(name, value,    text, where, before) {
 	if (value !~ /^"./ || value == "\"\"") return plain(value)
 	where = below(name)
@@ -585,7 +584,7 @@ function scrub_lines(text,    n, i, parts, out) {
 
 function say(text) { wanted[++lines] = text }
 
-# margin is what stands before the next entry: spaces, or the dashes of the lists that it begins.
+# margin is the indentation of the next entry: spaces, or the dashes of the lists that it begins.
 function margin(    text) {
 	text = lead == "" ? sprintf("%" column[depth] "s", "") : lead
 	lead = ""
@@ -642,7 +641,7 @@ function note_condition(    c) {
 	facts[c "message"] = facts[c "reason"] = ""
 }
 
-# tell writes the object's line, and one for each thing that is known to have happened to it and when.
+# tell writes the object's line, and one for each dated change of it.
 function tell(    id, kind, i) {
 	kind = resource
 	sub(/s?\..*/, "", kind)
@@ -665,7 +664,7 @@ to_yaml() { # RESOURCE FILE: one file, or with %NS and %NAME one for each object
 
 # Running
 
-# say tells the person who waits, and the log.
+# say prints progress and logs it.
 say() {
 	printf '%3ds  %s\n' "$SECONDS" "$*"
 	note "$@"
@@ -673,7 +672,7 @@ say() {
 
 note() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" | redact >>"$DEST/must-gather.log"; }
 
-# step runs a function beside others, with a time limit of its own.
+# step runs a function concurrently, with a time limit of its own.
 step() { # NAME FUNCTION ARGS...
 	while [ "$(running)" -ge "$JOBS" ]; do wait -n 2>/dev/null; done
 	run_step "$@" </dev/null >/dev/null &
@@ -721,13 +720,13 @@ kube() {
 	return "$code"
 }
 
-# try is kube where a failure is nothing to speak of.
+# try is kube for commands whose failure does not matter.
 try() { within "$KUBECTL" "${KUBE_FLAGS[@]}" "$@" 2>/dev/null; }
 
-# why tells why a program failed: the time, or the end of what it said.
+# why prints why a program failed: its timeout, or the end of its error output.
 why() { # CODE FILE
 	case $1 in
-	124 | 137) echo "no answer within its time, $(date -u -d "@$LIMIT" +%-Mm%-Ss 2>/dev/null || echo "$LIMIT s")" ;;
+	124 | 137) echo "timed out after $(date -u -d "@$LIMIT" +%-Mm%-Ss 2>/dev/null || echo "$LIMIT s")" ;;
 	*)
 		{ grep -iE '^(error|the connection|unable) ?' "$2" || grep -v '^[IWE][0-9][0-9][0-9][0-9] ' "$2"; } | tail -n 3 | tr '\n' ' ' | cut -c 1-500
 		;;
@@ -746,7 +745,7 @@ words() {
 # missed names something that could not be collected.
 missed() { # WHAT WHY HOW
 	local entry
-	entry=$(printf '%s\n    reason:  %s\n    command: %s\n' "$1" "${2:-it said nothing}" "$3" | redact)
+	entry=$(printf '%s\n    reason:  %s\n    command: %s\n' "$1" "${2:-no error message}" "$3" | redact)
 	printf '%s\n' "$entry" >>"$WORK/missed" # in one write, among those of other steps
 }
 
@@ -894,7 +893,7 @@ collect_log() { # NAMESPACE POD CONTAINER current|previous
 		return
 	fi
 	kube "${flags[@]}" "--since=${SINCE}s" "--tail=$LOG_LINES" >"$MINE" &&
-		# A silent container's last words are older.
+		# The last lines of a silent container are older.
 		[ ! -s "$MINE" ] && kube "${flags[@]}" --tail=200 >"$MINE"
 	save "$file" <"$MINE"
 }
@@ -913,7 +912,7 @@ collect_state() { # NAMESPACE POD PORT
 	fi
 }
 
-# ask prints the answer of a probe, also one that says no: that is in what kubectl says when it is talkative.
+# ask prints the response of a probe, also of one that fails: kubectl prints that with -v only.
 ask() { # PATH
 	local problems code
 	problems=$(mktemp "$WORK/problems.XXXXXX")
@@ -948,11 +947,11 @@ state() { # PREFIX METRICS-FILE
 # The columns of the table of audit stores: names of metrics after audit_.
 readonly AUDIT_COLUMNS="owed_events owed_bytes oldest_owed_age_seconds backlog_events spool_bytes unacknowledged_events rejected_total lost_total retries_total accepted_total stored_total sink_up"
 
-# summarize_audit_stores makes one table of what all pods of ours owe.
+# summarize_audit_stores makes one table of the audit stores of all our pods.
 summarize_audit_stores() {
 	local namespace pod file
 	{
-		echo "What the audit stores of the pods owe; each pod's audit-state.txt says what the columns mean."
+		echo "Audit stores of the pods; audit-state.txt of each pod explains the columns."
 		echo
 		{
 			echo "namespace pod $AUDIT_COLUMNS"
@@ -979,7 +978,7 @@ summarize_audit_stores() {
 	} | save audit-state.txt
 }
 
-# columns lines up what spaces part.
+# columns aligns space-separated fields.
 columns() {
 	awk '{ for (i = 1; i <= NF; i++) { cell[NR, i] = $i; if (length($i) > width[i]) width[i] = length($i) } n[NR] = NF }
 		END { for (r = 1; r <= NR; r++) { text = ""; for (i = 1; i <= n[r]; i++) text = text sprintf("%-" (width[i] + 2) "s", cell[r, i]); sub(/ +$/, "", text); print text } }'
@@ -987,7 +986,7 @@ columns() {
 
 # DataStorage
 
-# begin_forward lets kubectl carry connections to the Service, whose authentication the API server's own proxy would defeat.
+# begin_forward forwards a port to the Service: the API server's proxy would remove the token from requests.
 begin_forward() {
 	[ -z "${DATASTORAGE_URL:-}" ] || return 0
 	DS_NAMESPACE=$(cat "$WORK/datastorage.namespace" 2>/dev/null)
@@ -1004,7 +1003,7 @@ end_forward() {
 	FORWARD=''
 }
 
-# find_datastorage looks for the Service, and gets a token for it.
+# find_datastorage finds the Service, and requests a token for it.
 find_datastorage() {
 	local namespace
 	for namespace in "${NAMESPACES[@]}"; do
@@ -1112,10 +1111,10 @@ summarize_datastorage() {
 	while IFS=$'\t' read -r namespace pod _; do
 		folder=$DEST/namespaces/$namespace/pods/$pod
 		[ -s "$folder/datastorage-state.txt" ] || continue
-		echo "=== $pod in $namespace: $(cat "$folder/management/readyz.json" 2>/dev/null || echo "no answer of /readyz")"
+		echo "=== $pod in $namespace: $(cat "$folder/management/readyz.json" 2>/dev/null || echo "no response from /readyz")"
 		cat "$folder/datastorage-state.txt"
 		echo "partitions, from its log:"
-		grep -rhi partition "$folder" --include='*.log' | tail -n 20 || echo "  it says nothing of them"
+		grep -rhi partition "$folder" --include='*.log' | tail -n 20 || echo "  no messages about partitions"
 		echo
 	done < <(awk -F'\t' '$3 == "port" && !seen[$1, $2]++' "$WORK/pods") | save datastorage-state.txt
 }
@@ -1242,7 +1241,7 @@ choose_ids() {
 	} | awk '!seen[$0]++' >"$WORK/ids"
 }
 
-# ago is a time so many seconds ago.
+# ago prints the time a number of seconds ago.
 ago() {
 	local then=$(($(date +%s) - $1))
 	date -u -d "@$then" +%Y-%m-%dT%H:%M:%S 2>/dev/null || date -u -r "$then" +%Y-%m-%dT%H:%M:%S
@@ -1262,13 +1261,13 @@ make_timeline() { # ID
 		cat "$WORK"/known.* 2>/dev/null | awk -F'\t' -v id="$1" "$TIME"'$1 == "moment" && $2 == id { row($3, $4, $5) }'
 	} >"$rows"
 	{
-		echo "Correlation id $1; $trail. Times are UTC; one without a fraction is that of its whole second, and stands at the second's end."
+		echo "Correlation id $1; $trail. Times are UTC. Timestamps with second precision are sorted to the end of their second."
 		cat "$WORK"/known.* 2>/dev/null | awk -F'\t' -v id="$1" '$1 == "object" && $2 == id { print $3 " " $4 ": " ($5 == "" ? "no phase" : $5) ($8 == "" ? "" : ": " $8) }'
 		echo
 		if [ -s "$rows" ]; then
 			sort -s -t $'\t' -k 1,1 "$rows" | awk -F'\t' '{ printf "%-27s  %-28s  %s\n", $2, $3, $4 }'
 		else
-			echo "Nothing that was collected mentions it."
+			echo "No collected data mentions it."
 		fi
 	} | save "timelines/$name.txt"
 }
@@ -1313,7 +1312,7 @@ url_encode() { # TEXT
 	printf '%s' "$out"
 }
 
-# collect_extra takes the logs of processes that are no pods along.
+# collect_extra includes the logs of processes outside the cluster.
 collect_extra() {
 	local file
 	while IFS= read -r file; do
@@ -1323,18 +1322,18 @@ collect_extra() {
 
 # Overview
 
-# summarize says at a glance what is wrong, and where to go on reading.
+# summarize prints an overview of what is wrong, and where to continue.
 summarize() {
 	local namespace
 	cat <<TEXT
 Kubernaut in ${NAMESPACES[*]}, $STARTED; logs and failures of the last $((SINCE / 60)) minutes.
 
 What to read:
-  audit-state.txt, datastorage-state.txt   what the audit stores owe; the store of events
-  timelines/                               requests that were asked for, failed or are stuck: audit events, logs, Kubernetes events
-  namespaces/NS/events.txt, pods.txt       and a folder for each pod with logs, probes and metrics
+  audit-state.txt, datastorage-state.txt   pending events of the audit stores; the store of events
+  timelines/                               requested, failed and stuck requests: audit events, logs, Kubernetes events
+  namespaces/NS/events.txt, pods.txt       and a directory for each pod with logs, probes and metrics
   kubernaut.ai/                            all requests as tables
-  not-collected.txt                        what is missing here, and why
+  not-collected.txt                        what could not be collected, and why
 TEXT
 	echo
 	echo "Requests by phase:"
@@ -1342,14 +1341,14 @@ TEXT
 	for namespace in "${NAMESPACES[@]}"; do
 		echo
 		echo "Pods in $namespace:"
-		sed 's/^/  /' "$DEST/namespaces/$namespace/pods.txt" 2>/dev/null || echo "  none that could be read"
+		sed 's/^/  /' "$DEST/namespaces/$namespace/pods.txt" 2>/dev/null || echo "  none readable"
 		echo
-		echo "Probes in $namespace that do not say that all is well:"
+		echo "Failing probes in $namespace:"
 		grep -rLE '"status":"(ok|ready)"' "$DEST/namespaces/$namespace/pods" --include='*z.json' 2>/dev/null | while IFS= read -r file; do
 			echo "  ${file#"$DEST"/}: $(head -c 500 "$file")"
 		done
 		awk -F'\t' -v ns="$namespace" '$1 == ns && $3 == "port" { print $2 }' "$WORK/pods" | while IFS= read -r pod; do
-			[ -e "$DEST/namespaces/$namespace/pods/$pod/management/readyz.json" ] || echo "  $pod: no answer"
+			[ -e "$DEST/namespaces/$namespace/pods/$pod/management/readyz.json" ] || echo "  $pod: no response"
 		done
 		echo
 		echo "Newest warnings in $namespace:"
@@ -1370,12 +1369,12 @@ prepare() {
 	local program file
 	[ "${BASH_VERSINFO[0]}${BASH_VERSINFO[1]}" -ge 44 ] || fail "this is bash $BASH_VERSION; 4.4 or later is needed"
 	for program in awk sed tar gzip timeout sort grep find "$KUBECTL"; do
-		command -v "$program" >/dev/null || fail "$program is missing: install it$([ "$program" != "$KUBECTL" ] || echo ", or name one in KUBECTL")"
+		command -v "$program" >/dev/null || fail "$program is missing: install it$([ "$program" != "$KUBECTL" ] || echo ", or set KUBECTL")"
 	done
 	[ -z "${EXTRA_LOGS:-}" ] || [ -d "$EXTRA_LOGS" ] || unusable "EXTRA_LOGS $EXTRA_LOGS: no folder"
 	case ${DATASTORAGE_URL:-http://} in http://* | https://*) ;; *) unusable "DATASTORAGE_URL $DATASTORAGE_URL: must begin with http:// or https://" ;; esac
 	make_folder
-	WORK=$(mktemp -d "${TMPDIR:-/tmp}/must-gather.XXXXXX") || fail "cannot make a temporary folder"
+	WORK=$(mktemp -d "${TMPDIR:-/tmp}/must-gather.XXXXXX") || fail "cannot create a temporary directory"
 	KUBE_FLAGS+=(--cache-dir "$WORK/cache")
 	for file in missed events pods ids token; do : >"$WORK/$file" || fail "cannot write to $WORK"; done
 	STARTED=$(date -u +%Y-%m-%dT%H:%M:%SZ)
@@ -1383,13 +1382,13 @@ prepare() {
 	echo "start $STARTED" >"$DEST/timestamp"
 }
 
-# make_folder makes a folder of its own for what is collected.
+# make_folder makes a new directory for the archive's files.
 make_folder() {
 	local name again=''
-	{ mkdir -p "$DEST" && DEST=$(cd "$DEST" && pwd); } || fail "cannot make $DEST: name another folder with --dest"
+	{ mkdir -p "$DEST" && DEST=$(cd "$DEST" && pwd); } || fail "cannot create $DEST: choose another directory with --dest"
 	name=$DEST/must-gather-$(date -u +%Y%m%d-%H%M%S)
 	while [ -e "$name$again.tar.gz" ] || ! mkdir "$name$again"; do
-		[ -e "$name$again" ] || fail "cannot write to $DEST: name another folder with --dest"
+		[ -e "$name$again" ] || fail "cannot write to $DEST: choose another directory with --dest"
 		again=$((again - 1))
 	done
 	DEST=$name$again
@@ -1400,7 +1399,7 @@ fail() {
 	exit 1
 }
 
-# reachable finds out whether anybody answers, lest every step waits for nobody.
+# reachable checks that the API server responds, so that the steps need not all time out.
 reachable() {
 	local problems=$WORK/problems.reach code
 	within "$KUBECTL" "${KUBE_FLAGS[@]}" get --raw /version >/dev/null 2>"$problems"
@@ -1430,9 +1429,9 @@ collect() {
 		while IFS=$'\t' read -r namespace pod; do pod_steps "$namespace" "$pod"; done < <(cut -f 1,2 "$WORK/pods" | sort -u)
 		for namespace in "${NAMESPACES[@]}"; do namespace_steps "$namespace"; done
 	else
-		say "the cluster does not answer"
+		say "the cluster does not respond"
 	fi
-	step "way to DataStorage" reach_datastorage
+	step "connection to DataStorage" reach_datastorage
 	[ -z "${EXTRA_LOGS:-}" ] || step "logs of other processes" collect_extra
 	steps_end
 	choose_ids
@@ -1441,7 +1440,7 @@ collect() {
 	steps_end
 }
 
-# run_step_here is run_step where the result decides how to go on.
+# run_step_here runs a step in this shell, for its result.
 run_step_here() {
 	STEP=$1
 	STEP_END=$((SECONDS + LIMIT))
@@ -1449,12 +1448,12 @@ run_step_here() {
 	"$@"
 }
 
-# finish writes what is known at the end, and the archive.
+# finish writes the summary and the archive.
 finish() {
 	end_forward
 	summarize | save summary.txt
-	if [ -s "$WORK/missed" ]; then save not-collected.txt <"$WORK/missed"; else echo "Everything that was looked for could be collected." | save not-collected.txt; fi
-	say "not collected: $(count_missed) (not-collected.txt says what and why)"
+	if [ -s "$WORK/missed" ]; then save not-collected.txt <"$WORK/missed"; else echo "Everything was collected." | save not-collected.txt; fi
+	say "not collected: $(count_missed) (see not-collected.txt)"
 	echo "end $(date -u +%Y-%m-%dT%H:%M:%SZ)" >>"$DEST/timestamp"
 	tar -C "$(dirname "$DEST")" -czf "$DEST.tar.gz" "$(basename "$DEST")" || fail "cannot write $DEST.tar.gz; what was collected is in $DEST"
 	printf '%s\n' "$DEST.tar.gz"

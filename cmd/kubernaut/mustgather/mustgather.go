@@ -1,6 +1,5 @@
-// Package mustgather runs the script that collects what is needed to diagnose
-// a cluster. The script is one file that works by itself: hack/must-gather.sh
-// is the same.
+// Package mustgather runs the script that collects diagnostics of a cluster. The
+// script is self-contained: hack/must-gather.sh is the same file.
 package mustgather
 
 import (
@@ -18,32 +17,32 @@ import (
 //go:embed must-gather.sh
 var script []byte
 
-// patience is how long an interrupted script may take to make its archive.
-const patience = time.Minute
+// archiveTimeout bounds the time that an interrupted script takes to write its archive.
+const archiveTimeout = time.Minute
 
-// Options of Run. The zero value is the script without flags.
+// Options of Run. The zero value runs the script without flags.
 type Options struct {
 	// Args are the script's flags.
 	Args []string
-	// Env is added to the process's environment; the script's help names its variables.
+	// Env is appended to the environment of the process; the script's help lists its variables.
 	Env []string
-	// Stdout gets progress and, as its last line, the archive's path; Stderr complaints.
+	// Stdout receives progress and, as its last line, the archive's path; Stderr receives errors.
 	Stdout, Stderr io.Writer
 }
 
-// Run runs the script until it ends. When ctx ends it is interrupted, and makes
-// an archive of what it has. The error of a script that failed is an
-// *exec.ExitError, with code 2 for unusable flags.
+// Run runs the script until it ends. When ctx ends, the script is interrupted and
+// archives what it has collected. The error of a script that failed wraps an
+// *exec.ExitError, with code 2 for invalid flags.
 func Run(ctx context.Context, o Options) error {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		return fmt.Errorf("the script needs bash, which is missing: install it, or run must-gather where there is one: %w", err)
+		return fmt.Errorf("bash is required: install it, or run must-gather on a machine that has it: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "kubernaut-must-gather-")
 	if err != nil {
 		return fmt.Errorf("unpack the script: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // a leftover in the folder for temporary files harms nobody
+	defer func() { _ = os.RemoveAll(dir) }() // a leftover in the temporary directory does no harm
 	path := filepath.Join(dir, "must-gather.sh")
 	if err := os.WriteFile(path, script, 0o600); err != nil {
 		return fmt.Errorf("unpack the script: %w", err)
@@ -52,9 +51,9 @@ func Run(ctx context.Context, o Options) error {
 	cmd.Env = append(os.Environ(), o.Env...)
 	cmd.Stdout, cmd.Stderr = o.Stdout, o.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = patience
+	cmd.WaitDelay = archiveTimeout
 	err = cmd.Run()
-	// An interrupted script that made its archive has done what it should.
+	// An interrupted script that wrote its archive has succeeded.
 	if err != nil && ctx.Err() != nil && cmd.ProcessState != nil && cmd.ProcessState.Success() {
 		return nil
 	}
