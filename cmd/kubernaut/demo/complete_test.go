@@ -2,50 +2,71 @@ package demo
 
 import (
 	"encoding/json"
-	"reflect"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"kubernaut.ai/api/datastorage"
 )
 
-// wholeTrail is a trail without gaps.
-func wholeTrail() []datastorage.StoredEvent {
+// recordedTrail is the trail of a real run of the demo, as DataStorage returned it.
+func recordedTrail(t *testing.T) []datastorage.StoredEvent {
+	t.Helper()
+	text, err := os.ReadFile("testdata/trail.json")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var events []datastorage.StoredEvent
-	for _, e := range expected {
-		for range e.times {
-			category, _, _ := strings.Cut(e.eventType, ".")
-			events = append(events, datastorage.StoredEvent{EventType: e.eventType, EventCategory: category})
-		}
+	if err := json.Unmarshal(text, &events); err != nil {
+		t.Fatal(err)
 	}
 	return events
 }
 
-func TestAWholeTrailHasNoGaps(t *testing.T) {
-	if found := gaps(wholeTrail()); found != nil {
+func TestARecordedTrailHasNoGaps(t *testing.T) {
+	trail := recordedTrail(t)
+	if found := gaps(trail); found != nil {
 		t.Errorf("gaps %v", found)
+	}
+	if len(trail) != len(expected) {
+		t.Errorf("%d events, but %d are expected", len(trail), len(expected))
 	}
 }
 
 func TestEveryMissingEventIsAGap(t *testing.T) {
-	for i, missing := range wholeTrail() {
-		trail := wholeTrail()
-		trail = append(trail[:i], trail[i+1:]...)
-		found := gaps(trail)
-		if len(found) != 1 || !strings.HasPrefix(found[0], missing.EventType+": ") {
-			t.Errorf("without a %s: gaps %v", missing.EventType, found)
+	for i, missing := range recordedTrail(t) {
+		found := gaps(slices.Delete(recordedTrail(t), i, i+1))
+		if len(found) != 1 || !strings.HasPrefix(found[0], missing.EventType) || !strings.HasSuffix(found[0], ": 0 of 1") {
+			t.Errorf("without event %d, a %s: gaps %v", i, missing.EventType, found)
 		}
 	}
 }
 
-func TestADoubledTransitionIsAGapAndAnotherSignalIsNone(t *testing.T) {
-	doubled := append(wholeTrail(), datastorage.StoredEvent{EventType: "signalprocessing.signal.processed", EventCategory: "signalprocessing"})
-	if found := gaps(doubled); !reflect.DeepEqual(found, []string{"signalprocessing.signal.processed: 2 of 1"}) {
-		t.Errorf("gaps %v", found)
+func TestARepeatedEventWithADerivedIDIsAGap(t *testing.T) {
+	for i, repeated := range recordedTrail(t) {
+		found := gaps(append(recordedTrail(t), repeated))
+		derived := repeated.EventCategory == "signalprocessing"
+		if derived != (len(found) == 1 && strings.HasPrefix(found[0], repeated.EventType) && strings.HasSuffix(found[0], ": 2 of 1")) {
+			t.Errorf("event %d twice, a %s: gaps %v", i, repeated.EventType, found)
+		}
+		if !derived && found != nil {
+			t.Errorf("another %s is a gap: %v", repeated.EventType, found)
+		}
 	}
-	again := append(wholeTrail(), datastorage.StoredEvent{EventType: "gateway.signal.received", EventCategory: "gateway"})
-	if found := gaps(again); found != nil {
-		t.Errorf("gaps %v", found)
+}
+
+func TestARepeatedTransitionDoesNotReplaceAnother(t *testing.T) {
+	trail := recordedTrail(t)
+	var transitions []int
+	for i := range trail {
+		if trail[i].EventType == "signalprocessing.phase.transition" {
+			transitions = append(transitions, i)
+		}
+	}
+	trail[transitions[1]] = trail[transitions[0]]
+	if found := gaps(trail); len(found) != 2 {
+		t.Errorf("one transition twice and another missing: gaps %v", found)
 	}
 }
 

@@ -77,7 +77,7 @@ func Run(ctx context.Context, at stack.Addresses, out io.Writer) error {
 	if missing := gaps(events); len(missing) > 0 {
 		return fmt.Errorf("%w: %s", ErrIncomplete, strings.Join(missing, ", "))
 	}
-	linef(out, "\nThe trail is complete: every service proved by its flush that it owes nothing, and one query found all of it.")
+	linef(out, "\nThe trail is complete: each service proved by its flush that none of its events is pending, and one query found them all.")
 	return nil
 }
 
