@@ -14,7 +14,7 @@ const (
 	Resolved = "resolved"
 )
 
-// Alert is one of a notification.
+// Alert is one alert of a notification.
 type Alert struct {
 	Status   string            `json:"status"`
 	Labels   map[string]string `json:"labels"`
@@ -40,11 +40,11 @@ func notification(status string, alerts []Alert) ([]byte, error) {
 	return body, nil
 }
 
-// RealBodies are the names of the bodies that an unmodified Alertmanager has sent.
+// RealBodies are the names of bodies recorded from an unmodified Alertmanager.
 var RealBodies = []string{"one-firing.json", "group-of-three.json", "resolved-and-firing.json", "truncated.json"}
 
-// Real is a body that an unmodified Alertmanager has sent. It is read relative
-// to a suite's folder, where suites run.
+// Real returns a body recorded from an unmodified Alertmanager. The path is relative
+// to a suite's directory, where suites run.
 func Real(name string) ([]byte, error) {
 	body, err := os.ReadFile(filepath.Join("..", "..", "services", "gateway", "internal", "alertmanager", "testdata", name))
 	if err != nil {

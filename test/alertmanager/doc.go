@@ -1,3 +1,3 @@
-// Package alertmanager is the Gateway's client in suites: it sends notifications
-// as Alertmanager does, single ones and loads of them, and reads the answers.
+// Package alertmanager is a client of the Gateway for suites: it sends notifications
+// as Alertmanager does, single ones or under load, and decodes the responses.
 package alertmanager

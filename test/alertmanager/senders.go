@@ -14,19 +14,18 @@ import (
 )
 
 const (
-	// recent is how many of its latest alerts a sender may send again.
+	// recent bounds the latest alerts that a sender may send again.
 	recent = 8
-	// mostAlerts is how many new ones a notification has at most.
-	mostAlerts = 3
+	// maxAlerts bounds the new alerts of a notification.
+	maxAlerts = 3
 )
 
 // ErrBusy is the failure of an attempt that was answered 503.
-var ErrBusy = errors.New("the Gateway asks to send it again")
+var ErrBusy = errors.New("the Gateway is busy")
 
-// Route says where to send a notification. It is called before each attempt,
-// with the failure of the one before (nil at first, ErrBusy, or why there was
-// no answer); it returns when the next one is worth its while, or with an
-// error when there is to be none.
+// Route returns the URL for an attempt to send a notification. It is called before
+// each attempt, with the failure of the one before: nil at first, ErrBusy, or the error
+// of the call. It blocks until it is time for the attempt; an error ends the attempts.
 type Route func(ctx context.Context, failure error) (url string, err error)
 
 // Options of Senders.
@@ -35,14 +34,14 @@ type Options struct {
 	Namespace string
 	// NewRoute is called for each notification.
 	NewRoute func() Route
-	// Pace is the time from one notification of a sender to its next; none where it is 0.
+	// Pace is the interval between the notifications of a sender; 0 means no delay.
 	Pace time.Duration
 	// HTTP and Authorize are those of a Call.
 	HTTP      *http.Client
 	Authorize func(ctx context.Context, r *http.Request) error
 }
 
-// Senders send notifications as Alertmanager does: each until it is answered.
+// Senders send notifications as Alertmanager does, and retry until they are answered.
 type Senders struct {
 	Options
 
@@ -54,28 +53,28 @@ type Senders struct {
 	answered []Answered // guarded by mu
 }
 
-// Answered is what the Gateway has said of one signal.
+// Answered is the Gateway's answer about one signal.
 type Answered struct {
-	// Delivery is the id of the request that brought the signal.
+	// Delivery is the request id of the notification.
 	Delivery string
 	// Request is the name of the signal's RemediationRequest, the correlation id.
 	Request     string
 	Fingerprint string
-	// Duplicate tells that the request was there already.
+	// Duplicate reports that the request existed before.
 	Duplicate bool
 }
 
-// NewSenders makes senders, who send nothing yet.
+// NewSenders makes senders; Send starts one.
 func NewSenders(o Options) *Senders {
 	s := &Senders{Options: o, ticks: make(chan struct{}, 1), enough: make(chan struct{})}
 	s.finish = sync.OnceFunc(func() { close(s.enough) })
 	return s
 }
 
-// Ticks has a value when something was answered since the last one was taken.
+// Ticks has a value if a notification was answered since the last one was received.
 func (s *Senders) Ticks() <-chan struct{} { return s.ticks }
 
-// Finish lets the senders end once they have the answers that they wait for.
+// Finish ends the senders after their current notifications are answered.
 func (s *Senders) Finish() { s.finish() }
 
 // Answers are those so far.
@@ -85,7 +84,7 @@ func (s *Senders) Answers() []Answered {
 	return slices.Clone(s.answered)
 }
 
-// Send sends notifications until Finish; some alerts come again.
+// Send sends notifications until Finish, and repeats some alerts.
 func (s *Senders) Send(ctx context.Context, random *rand.Rand) error {
 	var known []Alert
 	var pace <-chan time.Time
@@ -103,7 +102,7 @@ func (s *Senders) Send(ctx context.Context, random *rand.Rand) error {
 		default:
 		}
 		var alerts []Alert
-		for range 1 + random.IntN(mostAlerts) {
+		for range 1 + random.IntN(maxAlerts) {
 			alerts = append(alerts, s.newAlert())
 		}
 		if len(known) > 0 && random.IntN(2) == 0 {
@@ -131,7 +130,7 @@ func (s *Senders) newAlert() Alert {
 	}}
 }
 
-// deliver sends a notification until it is answered.
+// deliver sends a notification, and retries until it is answered.
 func (s *Senders) deliver(ctx context.Context, alerts []Alert) error {
 	body, err := notification(Firing, alerts)
 	if err != nil {
@@ -142,7 +141,7 @@ func (s *Senders) deliver(ctx context.Context, alerts []Alert) error {
 	for {
 		url, err := route(ctx, failure)
 		if err != nil {
-			return fmt.Errorf("a notification is not answered: %w", err)
+			return fmt.Errorf("send notification: %w", err)
 		}
 		answer, err := Call{URL: url, Body: body, HTTP: s.HTTP, Authorize: s.Authorize}.Do(ctx)
 		switch {
@@ -158,9 +157,9 @@ func (s *Senders) deliver(ctx context.Context, alerts []Alert) error {
 	}
 }
 
-var errUnexpected = errors.New("the Gateway's answer is not what was expected")
+var errUnexpected = errors.New("unexpected answer of the Gateway")
 
-// note remembers an answer. An answer counts when it was read to its end.
+// note stores an answer that was read completely.
 func (s *Senders) note(a *Answer) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -179,9 +178,9 @@ func (s *Senders) note(a *Answer) error {
 	return nil
 }
 
-// Backoff is the Route of an Alertmanager to one address: it tries again at
-// growing intervals, from first to most.
-func Backoff(url string, first, most time.Duration) Route {
+// Backoff is a Route to one address that retries like Alertmanager, at intervals that
+// grow from first to limit.
+func Backoff(url string, first, limit time.Duration) Route {
 	wait := first
 	return func(ctx context.Context, failure error) (string, error) {
 		if failure == nil {
@@ -189,7 +188,7 @@ func Backoff(url string, first, most time.Duration) Route {
 		}
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
-		wait = min(2*wait, most)
+		wait = min(2*wait, limit)
 		select {
 		case <-timer.C:
 			return url, nil

@@ -19,8 +19,8 @@ import (
 	"kubernaut.ai/test/alertmanager"
 )
 
-// gateway answers each attempt by the next of the manners, and as it should after them.
-func gateway(t *testing.T, manners ...http.HandlerFunc) (url string, bodies *[]string) {
+// gateway handles each attempt with the next of the handlers, and correctly after them.
+func gateway(t *testing.T, handlers ...http.HandlerFunc) (url string, bodies *[]string) {
 	t.Helper()
 	bodies = &[]string{}
 	var one sync.Mutex
@@ -35,10 +35,10 @@ func gateway(t *testing.T, manners ...http.HandlerFunc) (url string, bodies *[]s
 		}
 		*bodies = append(*bodies, sent.Alerts[0].Labels["alertname"])
 		w.Header().Set("X-Request-ID", r.Header.Get("X-Request-ID"))
-		if len(manners) > 0 {
-			manner := manners[0]
-			manners = manners[1:]
-			manner(w, r)
+		if len(handlers) > 0 {
+			handler := handlers[0]
+			handlers = handlers[1:]
+			handler(w, r)
 			return
 		}
 		results := make([]alertmanager.Result, len(sent.Alerts))
@@ -82,17 +82,17 @@ func TestANotificationIsSentUntilItIsAnswered(t *testing.T) {
 	g.Expect(s.Answers()[0].Request).To(HavePrefix("rr-pod-"))
 }
 
-func TestAnAnswerThatIsNoneOfAGatewayEndsTheLoad(t *testing.T) {
-	for want, manner := range map[string]http.HandlerFunc{
+func TestAnUnexpectedAnswerEndsTheLoad(t *testing.T) {
+	for want, handler := range map[string]http.HandlerFunc{
 		"answered 400": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusBadRequest)
 			_, _ = w.Write([]byte(`{"detail":"no"}`))
 		},
-		"not what was expected": func(w http.ResponseWriter, _ *http.Request) {
+		"unexpected answer": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = fmt.Fprint(w, `{"status":"rejected"}`)
 		},
 	} {
-		url, _ := gateway(t, manner)
+		url, _ := gateway(t, handler)
 		s := alertmanager.NewSenders(alertmanager.Options{NewRoute: func() alertmanager.Route {
 			return alertmanager.Backoff(url, time.Hour, time.Hour)
 		}})

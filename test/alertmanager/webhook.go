@@ -14,7 +14,7 @@ import (
 // Path of the webhook.
 const Path = "/api/v1/signals/prometheus"
 
-// maxAnswer bounds what is read of an answer.
+// maxAnswer bounds the size of an answer.
 const maxAnswer = 4 << 20
 
 // Result is the Gateway's answer about one signal.
@@ -25,11 +25,11 @@ type Result struct {
 	RemediationRequestName      string `json:"remediationRequestName"`
 	RemediationRequestNamespace string `json:"remediationRequestNamespace"`
 	Message                     string `json:"message"`
-	// FieldErrors of a signal that is not usable.
+	// FieldErrors of an invalid signal.
 	FieldErrors map[string]string `json:"field_errors"`
 }
 
-// Problem is the Gateway's answer when it took nothing.
+// Problem is the Gateway's answer to a request that it rejected.
 type Problem struct {
 	Detail      string            `json:"detail"`
 	FieldErrors map[string]string `json:"field_errors"`
@@ -64,23 +64,23 @@ type Answer struct {
 
 // Call is a call of the Gateway.
 type Call struct {
-	// URL of the Gateway's API, and where Path or Method are another's.
+	// URL of the Gateway's API. Path and Method are those of the webhook if empty.
 	URL, Path, Method string
 	Header            http.Header
 	Body              []byte
-	// RequestID is a random one where it is empty.
+	// RequestID is random if empty.
 	RequestID string
-	// HTTP makes the call; http.DefaultClient where it is nil.
+	// HTTP makes the call; nil means http.DefaultClient.
 	HTTP *http.Client
-	// Authorize adds credentials; none where it is nil.
+	// Authorize adds credentials; nil means none.
 	Authorize func(ctx context.Context, r *http.Request) error
 }
 
 // JSON is the header of a notification.
 func JSON() http.Header { return http.Header{"Content-Type": {"application/json"}} }
 
-// Do makes the call and reads the answer to its end. The error says why there
-// is none, or none that a Gateway would give.
+// Do makes the call and reads the answer completely. It fails if there is no answer,
+// or none that a Gateway would give.
 func (c Call) Do(ctx context.Context) (Answer, error) {
 	if c.Path == "" {
 		c.Path = Path
@@ -120,7 +120,7 @@ func (c Call) Do(ctx context.Context) (Answer, error) {
 	return c.answer(response, text)
 }
 
-// answer reads what a Gateway says.
+// answer decodes a response.
 func (c Call) answer(response *http.Response, text []byte) (Answer, error) {
 	a := Answer{Code: response.StatusCode, Header: response.Header, RequestID: c.RequestID}
 	var into any = &a.Taken

@@ -38,7 +38,7 @@ var _ = Describe("auth: callers of DataStorage", func() {
 		return storeCall(ctx, store.URL, http.MethodPost, storeEvents, bearing(token), encode(anEvent(env.CorrelationID(), nil)))
 	}
 
-	It("are unknown without a token that the API server knows, for its own audience", func(ctx SpecContext) {
+	It("are rejected without a token that the API server accepts for the audience", func(ctx SpecContext) {
 		reader := newAccount(ctx, "reader")
 		reader.may(ctx, auditGroup, "events", "list")
 		good := reader.token(ctx)
@@ -55,14 +55,14 @@ var _ = Describe("auth: callers of DataStorage", func() {
 		decoded[datastorage.EventPage](find(ctx, good), http.StatusOK)
 	}, SpecTimeout(specTimeout))
 
-	It("are unknown once their account is gone", func(ctx SpecContext) {
+	It("are rejected once their account is removed", func(ctx SpecContext) {
 		reader := newAccount(ctx, "reader")
 		token := reader.token(ctx)
 		reader.remove(ctx)
 		decoded[datastorage.Problem](find(ctx, token), http.StatusUnauthorized)
 	}, SpecTimeout(specTimeout))
 
-	It("show tokens for the audiences that it is given", func(ctx SpecContext) {
+	It("use tokens for the configured audiences", func(ctx SpecContext) {
 		strict := ownStore(ctx, func(o *datastorageapp.Options) {
 			o.Auth, o.RESTConfig = byCluster(ownAudience, "another"), env.Config
 		})
@@ -92,7 +92,7 @@ var _ = Describe("auth: callers of DataStorage", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("write and read by permissions of their own", func(ctx SpecContext) {
+	It("need separate permissions to write and to read", func(ctx SpecContext) {
 		writer, lister, getter := newAccount(ctx, "writer"), newAccount(ctx, "lister"), newAccount(ctx, "getter")
 		writer.may(ctx, auditGroup, "events", "create")
 		lister.may(ctx, auditGroup, "events", "list")

@@ -68,14 +68,14 @@ func encode(value any) []byte {
 	return text
 }
 
-// storeAnswer is an answer of DataStorage, of whatever kind.
+// storeAnswer is any response of DataStorage.
 type storeAnswer struct {
 	code   int
 	header http.Header
 	body   []byte
 }
 
-// decoded decodes the answer; it fails the spec unless its status is code.
+// decoded decodes the response; it fails the spec unless its status is code.
 func decoded[T any](a storeAnswer, code int) T {
 	GinkgoHelper()
 	Expect(a.code).To(Equal(code), "%s", a.body)
@@ -97,7 +97,7 @@ func storeCall(ctx context.Context, base, method, path string, header http.Heade
 	return answer
 }
 
-// tryStoreCall is for goroutines that must not fail the spec themselves.
+// tryStoreCall does not fail the spec, and so can be called in goroutines.
 func tryStoreCall(ctx context.Context, base, method, path string, header http.Header, body []byte) (storeAnswer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, base+path, bytes.NewReader(body))
 	if err != nil {
@@ -162,8 +162,8 @@ func wireIDs(events ...fields) []string {
 	return ids
 }
 
-// ownStore starts a DataStorage with a database of its own, for a spec that
-// breaks things or needs other options.
+// ownStore starts a separate DataStorage with its own database, for a spec that
+// breaks it or needs other options.
 func ownStore(ctx context.Context, change func(*datastorageapp.Options)) *testenv.DataStorage {
 	GinkgoHelper()
 	store, err := env.NewDataStorage(ctx, func(o *datastorageapp.Options) {
@@ -177,7 +177,7 @@ func ownStore(ctx context.Context, change func(*datastorageapp.Options)) *testen
 	return store
 }
 
-// connect opens a connection to a database for statements of the spec's own.
+// connect opens a connection to a database for the statements of a spec.
 func connect(ctx context.Context, databaseURL string) *pgx.Conn {
 	GinkgoHelper()
 	conn, err := pgx.Connect(ctx, databaseURL)

@@ -31,7 +31,7 @@ var _ = Describe("DataStorage ingest", func() {
 		base, id = env.DataStorage.URL, env.CorrelationID()
 	})
 
-	It("stores a batch, answers its ids in order, and shows it to the next query", func(ctx SpecContext) {
+	It("stores a batch, returns its ids in order, and includes it in the next query", func(ctx SpecContext) {
 		events := someEvents(id, 20)
 		created := decoded[datastorage.BatchCreated](storeJSON(ctx, base, storeBatch, events), http.StatusCreated)
 		Expect(created.Created).To(Equal(20))
@@ -42,7 +42,7 @@ var _ = Describe("DataStorage ingest", func() {
 		Expect(idsOf(storedOf(ctx, base, id))).To(ConsistOf(wireIDs(events...)))
 	}, SpecTimeout(specTimeout))
 
-	It("stores one event, assigns it an id, and gives every field back", func(ctx SpecContext) {
+	It("stores one event, assigns an id, and returns every field", func(ctx SpecContext) {
 		parent := newEventID().String()
 		sent := anEvent(id, fields{
 			"event_id": nil, "event_timestamp": "2026-01-02T04:04:05.123456789+01:00", "actor_type": "service", "actor_id": "gateway-0",
@@ -66,7 +66,7 @@ var _ = Describe("DataStorage ingest", func() {
 		Expect(encode(got)).To(MatchJSON(encode(sent)))
 	}, SpecTimeout(specTimeout))
 
-	DescribeTable("takes the forms of a body", func(ctx SpecContext, media string, body func(events []fields) []byte) {
+	DescribeTable("accepts every form of a body", func(ctx SpecContext, media string, body func(events []fields) []byte) {
 		events := someEvents(id, 3)
 		header := http.Header{"Content-Type": {media}}
 		encoded := body(events)
@@ -89,7 +89,7 @@ var _ = Describe("DataStorage ingest", func() {
 		Entry("CloudEvents", "application/cloudevents-batch+json", cloudEvents),
 	)
 
-	DescribeTable("refuses what it cannot take, and says what, where and what to do",
+	DescribeTable("rejects invalid requests, and says what is wrong, where, and what to do",
 		func(ctx SpecContext, code int, slug, detail string, path string, header http.Header, body func() []byte) {
 			answer := storeCall(ctx, base, http.MethodPost, path, header, body())
 			problem := decoded[datastorage.Problem](answer, code)
@@ -122,7 +122,7 @@ var _ = Describe("DataStorage ingest", func() {
 		Entry("a method that a path does not take", 405, "method-not-allowed", "does not take this method", "/openapi.json", alertmanager.JSON(), text("[]")),
 	)
 
-	DescribeTable("names the field of an event that is refused", func(ctx SpecContext, field string, value any, reason string) {
+	DescribeTable("names the invalid field of an event", func(ctx SpecContext, field string, value any, reason string) {
 		event := anEvent(id, fields{field: value})
 		problem := decoded[datastorage.Problem](storeJSON(ctx, base, storeEvents, event), http.StatusBadRequest)
 		Expect(problem.FieldErrors).To(HaveLen(1))
@@ -137,7 +137,7 @@ var _ = Describe("DataStorage ingest", func() {
 		Entry("outcome", "event_outcome", "maybe", "success, failure or pending"),
 	)
 
-	It("refuses event data beyond its limit", func(ctx SpecContext) {
+	It("rejects event data beyond its limit", func(ctx SpecContext) {
 		large := anEvent(id, fields{"event_data": fields{"k": string(bytes.Repeat([]byte("x"), 1<<20))}})
 		problem := decoded[datastorage.Problem](storeJSON(ctx, base, storeBatch, []fields{anEvent(id, nil), large}), http.StatusRequestEntityTooLarge)
 		Expect(problem.Items).To(HaveLen(1))
@@ -161,7 +161,7 @@ var _ = Describe("DataStorage ingest", func() {
 		Expect(storedOf(ctx, base, id)).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 
-	It("stores the others where the client asks for leniency", func(ctx SpecContext) {
+	It("stores the valid events of a batch if the client asks for it", func(ctx SpecContext) {
 		events := someEvents(id, 4)
 		events[1]["event_outcome"] = "maybe"
 		events[3] = events[2]
@@ -177,7 +177,7 @@ var _ = Describe("DataStorage ingest", func() {
 		Expect(idsOf(storedOf(ctx, base, id))).To(ConsistOf(wireIDs(events[0], events[2])))
 	}, SpecTimeout(specTimeout))
 
-	It("recognises what it has, whatever else changed", func(ctx SpecContext) {
+	It("recognizes a repeated event, whatever else changed", func(ctx SpecContext) {
 		events := someEvents(id, 3)
 		decoded[datastorage.BatchCreated](storeJSON(ctx, base, storeBatch, events), http.StatusCreated)
 		for i, e := range events {
@@ -189,7 +189,7 @@ var _ = Describe("DataStorage ingest", func() {
 		Expect(storedOf(ctx, base, id)).To(HaveLen(3))
 	}, SpecTimeout(specTimeout))
 
-	DescribeTable("recognises an id that carries no or an odd time", func(ctx SpecContext, pattern string) {
+	DescribeTable("recognizes an id with no time or an unusual one", func(ctx SpecContext, pattern string) {
 		event := anEvent(id, fields{"event_id": pattern[:24] + newEventID().String()[24:]})
 		decoded[datastorage.EventCreated](storeJSON(ctx, base, storeEvents, event), http.StatusCreated)
 		event["event_timestamp"] = "2020-01-01T00:00:00Z"
@@ -202,7 +202,7 @@ var _ = Describe("DataStorage ingest", func() {
 		Entry("of the year 10889", "ffffffff-ffff-7000-8000-000000000000"),
 	)
 
-	It("refuses an id that was used for something else, and keeps the first", func(ctx SpecContext) {
+	It("rejects an id that was used for another event, and keeps the first event", func(ctx SpecContext) {
 		first := anEvent(id, nil)
 		decoded[datastorage.EventCreated](storeJSON(ctx, base, storeEvents, first), http.StatusCreated)
 		other := anEvent(id, fields{"event_id": first["event_id"], "event_outcome": "failure"})
@@ -221,7 +221,7 @@ var _ = Describe("DataStorage ingest", func() {
 		Expect(problem.Items[0].Index).To(Equal(1))
 	}, SpecTimeout(specTimeout))
 
-	It("stores each event once when many clients send the same batch at once", func(ctx SpecContext) {
+	It("stores each event once when many clients send the same batch concurrently", func(ctx SpecContext) {
 		const clients, size = 24, 50
 		body := encode(someEvents(id, size))
 		answers := make([]storeAnswer, clients)
@@ -244,7 +244,7 @@ var _ = Describe("DataStorage ingest", func() {
 		Expect(storedOf(ctx, base, id)).To(HaveLen(size))
 	}, SpecTimeout(specTimeout))
 
-	It("stores one of two contradicting batches that come at once, whole, and nothing of the other", func(ctx SpecContext) {
+	It("stores one of two conflicting concurrent batches completely, and nothing of the other", func(ctx SpecContext) {
 		for range 10 {
 			shared := anEvent(id, nil)
 			bodies := [][]byte{
@@ -268,7 +268,7 @@ var _ = Describe("DataStorage ingest", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("lets a request that the database refuses not fail the others of its transaction", func(ctx SpecContext) {
+	It("does not fail other requests of a transaction because of one that the database rejects", func(ctx SpecContext) {
 		own := ownStore(ctx, func(o *datastorageapp.Options) { o.Writers = 1 })
 		conn := connect(ctx, own.DatabaseURL())
 		execute(ctx, conn, `ALTER TABLE audit_events ADD CONSTRAINT no_cursed_events CHECK (severity <> 'cursed')`)
@@ -283,7 +283,7 @@ var _ = Describe("DataStorage ingest", func() {
 		errs := make([]error, len(requests))
 		tx, err := conn.Begin(ctx)
 		Expect(err).NotTo(HaveOccurred())
-		// What arrives while the table is locked gathers behind the first.
+		// Requests that arrive while the table is locked queue behind the first.
 		_, err = tx.Exec(ctx, `LOCK TABLE audit_events IN SHARE MODE`)
 		Expect(err).NotTo(HaveOccurred())
 		var group sync.WaitGroup
@@ -305,14 +305,14 @@ var _ = Describe("DataStorage ingest", func() {
 		Expect(idsOf(storedOf(ctx, own.URL, id))).To(ConsistOf(wireIDs(append(good, lenient[:2]...)...)))
 	}, SpecTimeout(specTimeout))
 
-	It("answers 503 at once when its queue is full, and stores what it took", func(ctx SpecContext) {
+	It("answers 503 at once when its queue is full, and stores what it accepted", func(ctx SpecContext) {
 		own := ownStore(ctx, func(o *datastorageapp.Options) { o.Writers, o.QueueEvents = 1, 1 })
 		conn := connect(ctx, own.DatabaseURL())
 		tx, err := conn.Begin(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		_, err = tx.Exec(ctx, `LOCK TABLE audit_events IN SHARE MODE`)
 		Expect(err).NotTo(HaveOccurred())
-		// The writer holds one at most, the queue another: the others do not fit.
+		// The writer holds at most one, the queue another: the others do not fit.
 		const clients = 10
 		answers := make(chan storeAnswer, clients)
 		for range clients {
@@ -338,7 +338,7 @@ var _ = Describe("DataStorage ingest", func() {
 		Expect(storedOf(ctx, own.URL, id)).To(HaveLen(created))
 	}, SpecTimeout(specTimeout))
 
-	It("knows its callers, and tells their events apart", func(ctx SpecContext) {
+	It("stores the caller of each event", func(ctx SpecContext) {
 		tokens := filepath.Join(GinkgoT().TempDir(), "tokens")
 		hash := func(token string) string {
 			sum := sha256.Sum256([]byte(token))

@@ -19,7 +19,7 @@ import (
 	datastorageapp "kubernaut.ai/services/datastorage/app"
 )
 
-// serveOnce runs a DataStorage that is expected not to start.
+// serveOnce runs a DataStorage that must fail to start.
 func serveOnce(ctx context.Context, databaseURL string) error {
 	GinkgoHelper()
 	return serveWithin(ctx, databaseURL, 10*time.Second)
@@ -43,7 +43,7 @@ func emptyDatabase(ctx context.Context) string {
 }
 
 var _ = Describe("DataStorage schema", func() {
-	It("is made by migrations, also by several at once, and nothing is left to do afterwards", func(ctx SpecContext) {
+	It("is created by migrations, even by concurrent ones, after which none is pending", func(ctx SpecContext) {
 		url := emptyDatabase(ctx)
 		status, err := datastorageapp.ReadSchemaStatus(ctx, url)
 		Expect(err).NotTo(HaveOccurred())
@@ -89,11 +89,11 @@ var _ = Describe("DataStorage schema", func() {
 		Expect(serveOnce(ctx, url)).To(MatchError(ContainSubstring("datastorage migrate up")))
 	}, SpecTimeout(specTimeout))
 
-	It("takes events of any time, before and after their month has its partition", func(ctx SpecContext) {
+	It("accepts events of any time, before and after their month has a partition", func(ctx SpecContext) {
 		own := ownStore(ctx, nil)
 		conn := connect(ctx, own.DatabaseURL())
 		id := env.CorrelationID()
-		// A month that nothing was made for: its events are in the default partition.
+		// A month without a partition: its events are in the default partition.
 		inAYear := anEvent(id, fields{"event_id": "01ae0000-0000-7000-8000-000000000001"})
 		decoded[datastorage.EventCreated](storeJSON(ctx, own.URL, storeEvents, inAYear), http.StatusCreated)
 		far := time.UnixMilli(0x01ae00000000)
@@ -112,7 +112,7 @@ var _ = Describe("DataStorage schema", func() {
 })
 
 var _ = Describe("DataStorage start and stop", func() {
-	It("says where it looked for a database that it cannot reach, and keeps the password to itself", func(ctx SpecContext) {
+	It("names the address of an unreachable database, without the password", func(ctx SpecContext) {
 		var listen net.ListenConfig
 		closed, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
 		Expect(err).NotTo(HaveOccurred())
@@ -131,14 +131,14 @@ var _ = Describe("DataStorage start and stop", func() {
 		Expect(err).To(MatchError(And(ContainSubstring("refused"), ContainSubstring("3D000"))))
 	}, SpecTimeout(specTimeout))
 
-	It("rejects a pool that is larger than the server allows", func(ctx SpecContext) {
+	It("rejects a pool that is larger than the server permits", func(ctx SpecContext) {
 		_, err := env.NewDataStorage(ctx, func(o *datastorageapp.Options) { o.MaxConnections = 9999 })
 		Expect(err).To(MatchError(ContainSubstring("--database-max-connections 9999 is more than the server allows")))
 		var usage *cli.UsageError
 		Expect(errors.As(err, &usage)).To(BeTrue())
 	}, SpecTimeout(specTimeout))
 
-	It("is ready while the database is, counts what it does, and flushes what it took", func(ctx SpecContext) {
+	It("is ready while the database is, exports metrics, and flushes what it accepted", func(ctx SpecContext) {
 		own := ownStore(ctx, nil)
 		id := env.CorrelationID()
 		token := storeSome(ctx, own.URL, someEvents(id, 3)...)
@@ -158,7 +158,7 @@ var _ = Describe("DataStorage start and stop", func() {
 		Expect(storeCall(ctx, own.ManagementURL, http.MethodGet, "/healthz", nil, nil).code).To(Equal(http.StatusOK))
 	}, SpecTimeout(specTimeout))
 
-	It("answers 503 while the database cuts it off, and takes the same events again afterwards", func(ctx SpecContext) {
+	It("answers 503 while the database is unreachable, and accepts the same events afterwards", func(ctx SpecContext) {
 		own := ownStore(ctx, nil)
 		id := env.CorrelationID()
 		events := someEvents(id, 5)
@@ -212,7 +212,7 @@ var _ = Describe("DataStorage start and stop", func() {
 		Expect(<-answered).To(HaveOccurred(), "the connection was closed without an answer")
 	}, SpecTimeout(specTimeout))
 
-	It("finishes the requests under way when it is stopped", func(ctx SpecContext) {
+	It("finishes the requests in progress when it is stopped", func(ctx SpecContext) {
 		database, err := env.NewDatabase(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func(ctx SpecContext) { Expect(database.Drop(ctx)).To(Succeed()) })
@@ -237,7 +237,7 @@ var _ = Describe("DataStorage start and stop", func() {
 			defer GinkgoRecover()
 			answered <- storeJSON(ctx, a.APIURL(), storeEvents, anEvent(id, nil))
 		}()
-		// The lock's queue tells that the request is under way.
+		// The queue of the lock shows that the request is in progress.
 		watcher := connect(ctx, database.URL)
 		for waiting := 0; waiting == 0; {
 			Expect(watcher.QueryRow(ctx, `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'audit_events'::regclass`).Scan(&waiting)).To(Succeed())

@@ -33,8 +33,8 @@ var _ = Describe("DataStorage query", func() {
 		base, id = env.DataStorage.URL, env.CorrelationID()
 	})
 
-	// alone stores an event that differs from two others in one field, and
-	// expects a query for that field to find it alone.
+	// alone stores an event that differs from two others in one field, and expects a
+	// query for that field to find only that event.
 	alone := func(ctx SpecContext, changes fields, parameters ...string) {
 		GinkgoHelper()
 		wanted := anEvent(id, changes)
@@ -44,8 +44,8 @@ var _ = Describe("DataStorage query", func() {
 		Expect(page.Pagination).To(Equal(datastorage.Pagination{Limit: 50, Total: 1}))
 	}
 
-	It("filters by the begin of time", func(ctx SpecContext) {
-		// Entries are made when the suite starts, which may be minutes ago.
+	It("filters by start time", func(ctx SpecContext) {
+		// Entries are constructed when the suite starts, which may be minutes ago.
 		now := time.Now()
 		alone(ctx, fields{"event_timestamp": now.Add(2 * time.Minute)}, "since", now.Add(time.Minute).Format(time.RFC3339Nano))
 	})
@@ -80,7 +80,7 @@ var _ = Describe("DataStorage query", func() {
 		Entry("several at once", fields{"severity": "high", "namespace": "shop"}, "severity", "high", "namespace", "shop", "event_type", "*"),
 	)
 
-	DescribeTable("refuses and names", func(ctx SpecContext, parameter string, reason string, parameters ...string) {
+	DescribeTable("rejects and names", func(ctx SpecContext, parameter string, reason string, parameters ...string) {
 		problem := decoded[datastorage.Problem](storeFind(ctx, base, parameters...), http.StatusBadRequest)
 		Expect(problem.Type).To(HaveSuffix("/validation-error"))
 		Expect(problem.FieldErrors).To(HaveLen(1))
@@ -105,12 +105,12 @@ var _ = Describe("DataStorage query", func() {
 		Entry("a token", "at_least", "malformed", "at_least", "yesterday"),
 	)
 
-	It("walks over every event once in both orders, also while others are stored", func(ctx SpecContext) {
+	It("pages over every event once in both orders, even while others are stored", func(ctx SpecContext) {
 		const events, size = 95, 10
 		batch := make([]fields, 0, events)
 		start := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 		for i := range events {
-			// Some share their time: then the id decides.
+			// Some have equal times: then the id decides.
 			batch = append(batch, anEvent(id, fields{"event_timestamp": start.Add(time.Duration(i/7) * time.Second)}))
 		}
 		storeSome(ctx, base, batch...)
@@ -153,7 +153,7 @@ var _ = Describe("DataStorage query", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("bounds a page in bytes too, and still gives every event once", func(ctx SpecContext) {
+	It("bounds a page in bytes, and still returns every event once", func(ctx SpecContext) {
 		// As text that PostgreSQL gives back, "pad" takes 11 bytes and its value.
 		padded := func(size int) fields { return fields{"pad": strings.Repeat("x", size-len(`{"pad": ""}`))} }
 		const bound = 1000
@@ -200,7 +200,7 @@ var _ = Describe("DataStorage query", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("refuses a cursor of another query", func(ctx SpecContext) {
+	It("rejects a cursor of another query", func(ctx SpecContext) {
 		storeSome(ctx, base, someEvents(id, 3)...)
 		page := decoded[datastorage.EventPage](storeFind(ctx, base, "correlation_id", id, "limit", "1"), http.StatusOK)
 		cursor := *page.Pagination.NextCursor
@@ -212,7 +212,7 @@ var _ = Describe("DataStorage query", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("gives older clients their offset, newest first", func(ctx SpecContext) {
+	It("supports offsets for older clients, newest first", func(ctx SpecContext) {
 		batch := make([]fields, 0, 5)
 		for i := range cap(batch) {
 			batch = append(batch, anEvent(id, fields{"event_timestamp": fmt.Sprintf("2026-01-01T00:00:0%dZ", i)}))
@@ -228,7 +228,7 @@ var _ = Describe("DataStorage query", func() {
 		Expect(beyond.Pagination.Total).To(Equal(5))
 	}, SpecTimeout(specTimeout))
 
-	It("counts exactly up to 10,000, and says when there are more", func(ctx SpecContext) {
+	It("counts exactly up to 10,000, and reports when there are more", func(ctx SpecContext) {
 		storeSome(ctx, base, someEvents(id, 10_000)...)
 		page := decoded[datastorage.EventPage](storeFind(ctx, base, "correlation_id", id, "limit", "1"), http.StatusOK)
 		Expect([]any{page.Pagination.Total, page.Pagination.TotalIsLowerBound}).To(Equal([]any{10_000, false}))
@@ -237,7 +237,7 @@ var _ = Describe("DataStorage query", func() {
 		Expect([]any{page.Pagination.Total, page.Pagination.TotalIsLowerBound}).To(Equal([]any{10_000, true}))
 	}, SpecTimeout(specTimeout))
 
-	It("answers what its tokens vouch for, and nothing that it cannot vouch for", func(ctx SpecContext) {
+	It("answers only when it has everything that the consistency tokens require", func(ctx SpecContext) {
 		first, second := anEvent(id, nil), anEvent(id, nil)
 		tokens := []string{storeSome(ctx, base, first), storeSome(ctx, base, second)}
 		page := decoded[datastorage.EventPage](storeFind(ctx, base, "correlation_id", id, "at_least", tokens[0], "at_least", tokens[1]), http.StatusOK)
@@ -265,11 +265,11 @@ var _ = Describe("DataStorage query", func() {
 		decoded[datastorage.Problem](storeCall(ctx, base, http.MethodGet, path+"a/b", nil, nil), http.StatusNotFound)
 	}, SpecTimeout(specTimeout))
 
-	It("keeps a client's request id, where that is harmless", func(ctx SpecContext) {
-		for sent, kept := range map[string]bool{"client-1:a.b": true, "with space": false, strings.Repeat("x", 129): false} {
+	It("returns a client's request id if it is harmless", func(ctx SpecContext) {
+		for sent, returned := range map[string]bool{"client-1:a.b": true, "with space": false, strings.Repeat("x", 129): false} {
 			answer := storeCall(ctx, base, http.MethodGet, "/nowhere", http.Header{"X-Request-Id": {sent}}, nil)
 			decoded[datastorage.Problem](answer, http.StatusNotFound)
-			if kept {
+			if returned {
 				Expect(answer.header.Get("X-Request-ID")).To(Equal(sent))
 			} else {
 				Expect(answer.header.Get("X-Request-ID")).NotTo(Equal(sent))
@@ -277,7 +277,7 @@ var _ = Describe("DataStorage query", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("serves its document, and the health of older clients", func(ctx SpecContext) {
+	It("serves its OpenAPI document, and the health endpoints of older clients", func(ctx SpecContext) {
 		answer := storeCall(ctx, base, http.MethodGet, "/openapi.json", nil, nil)
 		Expect(answer.code).To(Equal(http.StatusOK))
 		var document struct {

@@ -21,13 +21,13 @@ import (
 	datastorageapp "kubernaut.ai/services/datastorage/app"
 )
 
-// door leads to a database once it is open; before, it hangs up on everybody.
-type door struct {
+// lateDatabase is a TCP proxy in front of a database that closes every connection until it is opened.
+type lateDatabase struct {
 	url  string
 	open atomic.Bool
 }
 
-func newDoor(ctx context.Context, databaseURL string) *door {
+func newLateDatabase(ctx context.Context, databaseURL string) *lateDatabase {
 	GinkgoHelper()
 	behind, err := pgconn.ParseConfig(databaseURL)
 	Expect(err).NotTo(HaveOccurred())
@@ -38,7 +38,7 @@ func newDoor(ctx context.Context, databaseURL string) *door {
 		Scheme: "postgres", User: url.UserPassword(behind.User, behind.Password),
 		Host: listener.Addr().String(), Path: "/" + behind.Database, RawQuery: "sslmode=disable",
 	}
-	d := &door{url: front.String()}
+	d := &lateDatabase{url: front.String()}
 	go func() {
 		for {
 			near, err := listener.Accept()
@@ -65,9 +65,9 @@ func newDoor(ctx context.Context, databaseURL string) *door {
 	return d
 }
 
-var _ = Describe("DataStorage start beside its database", func() {
+var _ = Describe("DataStorage start before its database", func() {
 	It("waits for the database, says why, and then migrates", func(ctx SpecContext) {
-		d := newDoor(ctx, emptyDatabase(ctx))
+		d := newLateDatabase(ctx, emptyDatabase(ctx))
 		var reasons []string
 		Expect(datastorageapp.AwaitDatabase(ctx, d.url, time.Minute, func(reason error) {
 			reasons = append(reasons, reason.Error())
@@ -80,7 +80,7 @@ var _ = Describe("DataStorage start beside its database", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("does not wait for a database that does not exist", func(ctx SpecContext) {
-		d := newDoor(ctx, emptyDatabase(ctx))
+		d := newLateDatabase(ctx, emptyDatabase(ctx))
 		d.open.Store(true)
 		err := datastorageapp.AwaitDatabase(ctx, d.url+"&dbname=kubernaut_none", time.Minute, func(reason error) {
 			Fail("waits: " + reason.Error())
@@ -88,11 +88,11 @@ var _ = Describe("DataStorage start beside its database", func() {
 		Expect(err).To(MatchError(ContainSubstring("3D000")))
 	}, SpecTimeout(specTimeout))
 
-	It("serves once the database answers", func(ctx SpecContext) {
+	It("serves once the database is reachable", func(ctx SpecContext) {
 		database, err := env.NewDatabase(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func(ctx SpecContext) { Expect(database.Drop(ctx)).To(Succeed()) })
-		d := newDoor(ctx, database.URL)
+		d := newLateDatabase(ctx, database.URL)
 		waited := make(chan struct{})
 		log := logger().WithOptions(zap.Hooks(func(e zapcore.Entry) error {
 			if e.Message == "waiting for the database" && d.open.CompareAndSwap(false, true) {

@@ -24,7 +24,7 @@ const deployNamespace = "kubernaut-system"
 
 var overlays = []string{"local", "kind", "production"}
 
-// deployment is what an overlay makes.
+// deployment is the output of an overlay.
 type deployment []*unstructured.Unstructured
 
 // build makes an overlay as `kubectl apply -k` does, with the same restrictions
@@ -51,7 +51,7 @@ func eachOverlay(text string, body func(d deployment)) {
 	}
 }
 
-// typed returns the objects of a kind as what Kubernetes defines.
+// typed returns the objects of a kind as their Kubernetes types.
 func typed[T any](d deployment, kinds ...string) []*T {
 	GinkgoHelper()
 	var found []*T
@@ -105,7 +105,7 @@ func (d deployment) workloads() []workload {
 	return found
 }
 
-// find returns nil where the overlay has no such workload.
+// find returns nil if the overlay has no such workload.
 func (d deployment) find(name string) *workload {
 	GinkgoHelper()
 	for _, w := range d.workloads() {
@@ -143,7 +143,7 @@ func (w *workload) pod() *corev1.Pod {
 	return pod
 }
 
-// containers are all of them, those that run first too.
+// containers are all containers, including init containers.
 func (w *workload) containers() []corev1.Container {
 	return slices.Concat(w.template.Spec.InitContainers, w.template.Spec.Containers)
 }
@@ -158,7 +158,7 @@ func (w *workload) ports() []string {
 	return names
 }
 
-// configured is the text of a key of a ConfigMap.
+// configured returns the value of a ConfigMap's key.
 func (d deployment) configured(configMap, key string) string {
 	GinkgoHelper()
 	for _, c := range typed[corev1.ConfigMap](d, "ConfigMap") {
@@ -171,7 +171,7 @@ func (d deployment) configured(configMap, key string) string {
 	return ""
 }
 
-// given are the configuration and secrets that a pod refers to, by kind and name.
+// given are the ConfigMaps and Secrets that a pod refers to, by kind and name.
 func given(pod *corev1.PodSpec) map[string]bool {
 	names := map[string]bool{}
 	for _, v := range pod.Volumes {
@@ -192,8 +192,8 @@ func given(pod *corev1.PodSpec) map[string]bool {
 	return names
 }
 
-// provided are the names that an overlay makes or, for a certificate's secret,
-// has made.
+// provided are the names of the ConfigMaps and Secrets that an overlay creates, or
+// that a certificate in it creates.
 func (d deployment) provided() map[string]bool {
 	names := map[string]bool{}
 	for _, u := range d {

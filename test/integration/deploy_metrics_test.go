@@ -14,8 +14,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// foreignMetrics are those of kube-state-metrics, which the prometheus operator's
-// users have.
+// foreignMetrics are those of kube-state-metrics, which is part of the Prometheus
+// operator's stack.
 var foreignMetrics = []string{"kube_deployment_status_replicas_ready", "kube_deployment_spec_replicas"}
 
 // exported are the names of the series at some management ports.
@@ -86,7 +86,7 @@ func panels(d deployment) map[string]string {
 	expressions := map[string]string{}
 	for _, p := range dashboard.Panels {
 		for _, t := range p.Targets {
-			// What Grafana puts there before it asks.
+			// Grafana replaces these variables before it queries.
 			expressions[p.Title+": "+t.Expr] = strings.ReplaceAll(t.Expr, "$namespace", deployNamespace)
 		}
 	}
@@ -94,7 +94,7 @@ func panels(d deployment) map[string]string {
 	return expressions
 }
 
-// expectMetrics expects every series that alerts and dashboard ask for to be there.
+// expectMetrics expects every series that alerts and dashboard use to exist.
 func expectMetrics(d deployment, there map[string]bool) {
 	GinkgoHelper()
 	for _, name := range foreignMetrics {
@@ -131,7 +131,7 @@ func metrics(expression string) []string {
 }
 
 var _ = Describe("deployment: alerts", func() {
-	It("come before the limits that are configured", func() {
+	It("fire before the configured limits are reached", func() {
 		d := build("production")
 		expressions := alerts(d)
 		for _, name := range []string{"gateway", "signalprocessing"} {

@@ -31,12 +31,12 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// storageAudience is that of the tokens which pods show DataStorage.
+// storageAudience is the audience of the pods' tokens for DataStorage.
 const storageAudience = "kubernaut-datastorage"
 
-// refusals are the requests of services that the API server forbade.
+// refusals are requests of services that the API server rejected as forbidden.
 type refusals struct {
-	// end is told of each; a spec that waits for what cannot happen then ends.
+	// end is called for each, so that a spec does not wait in vain.
 	end context.CancelCauseFunc
 
 	mu        sync.Mutex
@@ -58,7 +58,7 @@ func (r *refusals) all() []string {
 	return append([]string{}, r.forbidden...)
 }
 
-// configFor is what a pod of a service account has, and notes what is refused.
+// configFor is the configuration of a service account's pod; it records refusals.
 func (r *refusals) configFor(ctx context.Context, account string) *rest.Config {
 	config := rest.AnonymousClientConfig(env.Config)
 	config.QPS = -1
@@ -88,7 +88,7 @@ func token(ctx context.Context, account string, audiences ...string) string {
 	return request.Status.Token
 }
 
-// tokenFile is what the pod's volume has.
+// tokenFile is the token file of the pod's volume.
 func tokenFile(ctx context.Context, account string) string {
 	GinkgoHelper()
 	path := filepath.Join(GinkgoT().TempDir(), "token")
@@ -96,8 +96,8 @@ func tokenFile(ctx context.Context, account string) string {
 	return path
 }
 
-// may asks whether a service account has a right, in all namespaces where
-// namespace is empty.
+// may reports whether a service account has a permission; an empty namespace means
+// all namespaces.
 func may(ctx context.Context, account, namespace, verb, group, resource string) bool {
 	GinkgoHelper()
 	resource, subresource, _ := strings.Cut(resource, "/")
@@ -112,8 +112,8 @@ func may(ctx context.Context, account, namespace, verb, group, resource string) 
 	return review.Status.Allowed
 }
 
-// deployRights applies the overlay's accounts and rights, with a sender of signals as
-// its user would bind one, and waits until the API server has learned of them.
+// deployRights applies the overlay's accounts and permissions, binds a sender of
+// signals as an operator would, and waits until the API server applies them.
 func deployRights(ctx context.Context, d deployment) (sender string) {
 	GinkgoHelper()
 	a := newApplier()
@@ -141,7 +141,7 @@ func deployRights(ctx context.Context, d deployment) (sender string) {
 	return sender
 }
 
-// deployed is a pipeline whose services have the rights of their overlay and no others.
+// deployed is a pipeline whose services have exactly the permissions of their overlay.
 type deployed struct {
 	*testenv.Pipeline
 
@@ -150,8 +150,8 @@ type deployed struct {
 	trail   *audittrail.Reader
 }
 
-// deployPipeline returns it with a context that ends when the API server
-// refuses it something.
+// deployPipeline returns it with a context that ends when the API server rejects a
+// request as forbidden.
 func deployPipeline(ctx context.Context) (*deployed, context.Context) {
 	GinkgoHelper()
 	d := &deployed{sender: deployRights(ctx, build("kind"))}
@@ -169,8 +169,8 @@ func deployPipeline(ctx context.Context) (*deployed, context.Context) {
 			o.RESTConfig = d.refused.configFor(ctx, "gateway")
 			o.DataStorageTokenFile = tokenFile(ctx, "gateway")
 			o.Auth = auth.Flags{Mode: auth.ModeKubernetes, Namespace: deployNamespace}
-			// It watches no more than the pipeline's namespace and its own: the
-			// rest of this API server is other specs'.
+			// It watches only the pipeline's namespace and its own: other specs use
+			// the same API server.
 			o.Namespace = deployNamespace
 		},
 		SignalProcessing: func(o *signalprocessing.Options) {

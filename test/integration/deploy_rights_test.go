@@ -22,16 +22,15 @@ var targetLabels = []string{
 	"horizontalpodautoscaler", "persistentvolumeclaim", "persistentvolume", "node",
 }
 
-// processedKinds are those that SignalProcessing looks at.
+// processedKinds are the kinds that SignalProcessing reads.
 var processedKinds = []string{
 	"Pod", "Node", "Namespace", "Service", "PersistentVolumeClaim", "PersistentVolume", "ReplicationController", "ReplicaSet",
 	"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress",
 }
 
-// One spec: its services contend for the lease of the leader, and for the
-// namespace.
-var _ = Describe("deployment: rights", func() {
-	It("are what the services need, and no more; and the services export what alerts and dashboard name", func(spec SpecContext) {
+// One spec, because its services use the leader's lease and the namespace.
+var _ = Describe("deployment: permissions", func() {
+	It("are exactly what the services need; and the services export the metrics of alerts and dashboard", func(spec SpecContext) {
 		d, ctx := deployPipeline(spec)
 
 		By("alerting about two pods of a workload, twice")
@@ -72,7 +71,7 @@ var _ = Describe("deployment: rights", func() {
 		By("comparing metrics")
 		expectMetrics(build("production"), exported(ctx, append(d.ManagementURLs, d.DataStorage.ManagementURL)...))
 
-		By("asking for rights that are used rarely")
+		By("checking permissions that are used rarely")
 		for _, right := range []struct{ account, namespace, verb, group, resource string }{
 			{"gateway", "", "watch", "kubernaut.ai", "remediationrequests"},
 			{"gateway", "", "delete", "kubernaut.ai", "remediationrequests"},
@@ -84,7 +83,7 @@ var _ = Describe("deployment: rights", func() {
 			Expect(may(ctx, right.account, right.namespace, right.verb, right.group, right.resource)).To(BeTrue(), "%+v", right)
 		}
 
-		By("asking for rights that nobody needs")
+		By("checking permissions that no service needs")
 		for _, account := range []string{"datastorage", "gateway", "signalprocessing", "must-gather"} {
 			for _, right := range []struct{ verb, group, resource string }{
 				{"get", "", "secrets"},

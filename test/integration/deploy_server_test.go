@@ -50,7 +50,7 @@ var foreign = []foreignModule{
 func (m *foreignModule) download(ctx context.Context) string {
 	GinkgoHelper()
 	command := exec.CommandContext(ctx, "go", "mod", "download", "-json", m.module+"@"+m.version)
-	// Outside of every module: nothing here is to depend on it.
+	// Outside of every module, so that no module depends on it.
 	command.Dir = GinkgoT().TempDir()
 	command.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
 	output, err := command.Output()
@@ -64,7 +64,7 @@ func (m *foreignModule) download(ctx context.Context) string {
 	return downloaded.Dir
 }
 
-// installForeign makes the API server know the resources of others.
+// installForeign installs the resource definitions of other projects.
 func installForeign(ctx context.Context) {
 	GinkgoHelper()
 	var paths []string
@@ -140,7 +140,7 @@ func (a *applier) applyNamespace(ctx context.Context, d deployment) {
 
 var _ = Describe("deployment: API server", func() {
 	for _, overlay := range overlays {
-		It("takes every object without a doubt ("+overlay+")", func(ctx SpecContext) {
+		It("accepts every object without a warning ("+overlay+")", func(ctx SpecContext) {
 			if overlay == "production" {
 				installForeign(ctx)
 			}
@@ -167,7 +167,7 @@ var _ = Describe("deployment: API server", func() {
 		}, SpecTimeout(specTimeout))
 	}
 
-	It("has the namespace enforce, audit and warn of what is restricted", func(ctx SpecContext) {
+	It("has a namespace that enforces, audits and warns about the restricted Pod Security level", func(ctx SpecContext) {
 		d := build("production")
 		newApplier().applyNamespace(ctx, d)
 		var namespace corev1.Namespace

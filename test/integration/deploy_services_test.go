@@ -30,16 +30,16 @@ import (
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
 )
 
-// started is what a service is started with.
+// started is the configuration that a service is started with.
 type started struct {
 	listen, management string
-	auth               *auth.Flags // nil where nobody calls
+	auth               *auth.Flags // nil for a service without an API
 	spool              *spool.Flags
 	grace              time.Duration
-	database           *datastorage.Options // nil where there is none
+	database           *datastorage.Options // nil for a service without a database
 }
 
-// deployedService is a service as its own main sees its flags.
+// deployedService is a service with the flags of its main.
 type deployedService struct {
 	prefix   string
 	addFlags func(*pflag.FlagSet)
@@ -63,11 +63,11 @@ func deployedServices() map[string]*deployedService {
 	}
 }
 
-// errStarted ends a command where the service would start.
+// errStarted ends a command instead of starting the service.
 var errStarted = errors.New("started")
 
-// start gives a service what its container in an overlay has: configuration
-// file, environment and arguments. What the service does not take fails the spec.
+// start parses the configuration file, environment and arguments of the service's
+// container in an overlay. The spec fails if the service does not accept them.
 func (d deployment) start(name string) started {
 	GinkgoHelper()
 	s := deployedServices()[name]
@@ -90,8 +90,8 @@ func (d deployment) run(w *workload, c *corev1.Container, prefix string, program
 	Expect(stderr.String()).To(HaveSuffix(": "+errStarted.Error()+"\n"), "%s/%s", w.name, c.Name)
 }
 
-// setEnvironment sets the container's variables. One that looks like a flag of
-// the service must be one.
+// setEnvironment sets the container's variables. A variable with the service's
+// prefix must be one of its flags.
 func setEnvironment(c *corev1.Container, prefix string, flags *pflag.FlagSet) {
 	GinkgoHelper()
 	for _, e := range c.Env {
@@ -115,8 +115,8 @@ func setEnvironment(c *corev1.Container, prefix string, flags *pflag.FlagSet) {
 	}
 }
 
-// mount puts the container's configuration into a folder, and makes the
-// arguments point there.
+// mount writes the container's configuration to a directory, and adapts the
+// arguments.
 func (d deployment) mount(w *workload, c *corev1.Container, args []string) []string {
 	GinkgoHelper()
 	args = slices.Clone(args)
@@ -207,7 +207,7 @@ var _ = Describe("deployment: configuration", func() {
 		Expect((int(*replicas) + 1) * options.MaxConnections).To(BeNumerically("<=", capacity-reserved))
 	})
 
-	It("has TLS on both APIs in production, and everybody who calls one trusts its authority", func() {
+	It("has TLS on both APIs in production, and their callers trust the CA", func() {
 		d := build("production")
 		for _, name := range []string{"datastorage", "gateway"} {
 			expectMountedFiles(d.workload(name), "TLS_CERT", "TLS_KEY")
@@ -221,9 +221,8 @@ var _ = Describe("deployment: configuration", func() {
 	})
 })
 
-// expectMountedFiles expects the files that a workload's variables name to lie
-// in what is mounted, and no other than the named keys to be shown of a secret
-// that is another's.
+// expectMountedFiles expects the files that a workload's variables name to be
+// mounted, and only the named keys of another's Secret to be visible.
 func expectMountedFiles(w *workload, variables ...string) {
 	GinkgoHelper()
 	c := &w.template.Spec.Containers[0]
@@ -241,7 +240,7 @@ func expectMountedFiles(w *workload, variables ...string) {
 	}
 }
 
-// number is what the first group of a pattern found in a text.
+// number is the value of a pattern's first group in a text.
 func number(pattern, text string) int {
 	GinkgoHelper()
 	found := regexp.MustCompile(pattern).FindStringSubmatch(text)

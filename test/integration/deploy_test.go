@@ -74,7 +74,7 @@ var _ = Describe("deployment: conventions", func() {
 		}
 	})
 
-	It("lets a flusher do what a flush of all pods takes", func() {
+	It("grants a flusher what a flush of all pods requires", func() {
 		for _, role := range typed[rbacv1.Role](build("production"), "Role") {
 			if role.Name == "flusher" {
 				Expect(role.Rules).To(ConsistOf(append(mayWatch, mayProxy)))
@@ -87,7 +87,7 @@ var _ = Describe("deployment: conventions", func() {
 	eachOverlay("whatever a pod refers to is there", func(d deployment) {
 		provided := d.provided()
 		if d.find("postgres") == nil {
-			provided["Secret/datastorage-database"] = true // its user makes it, as the overlay says
+			provided["Secret/datastorage-database"] = true // created by the operator, as the overlay says
 		}
 		for _, w := range d.workloads() {
 			for name := range given(&w.template.Spec) {
@@ -132,7 +132,7 @@ var _ = Describe("deployment: conventions", func() {
 		}
 	})
 
-	It("leaves the number of replicas to the autoscaler, which may not strand a spool", func() {
+	It("leaves the number of replicas to the autoscaler, which never scales a spool away", func() {
 		d := build("production")
 		scalers := typed[autoscalingv2.HorizontalPodAutoscaler](d, "HorizontalPodAutoscaler")
 		Expect(scalers).To(HaveLen(2))
@@ -146,7 +146,7 @@ var _ = Describe("deployment: conventions", func() {
 		}
 	})
 
-	It("spreads replicas over nodes: where it can, and in production always", func() {
+	It("spreads replicas over nodes if possible, and in production always", func() {
 		for overlay, want := range map[string]corev1.UnsatisfiableConstraintAction{
 			"kind": corev1.ScheduleAnyway, "production": corev1.DoNotSchedule,
 		} {
@@ -171,8 +171,8 @@ func selector(s *metav1.LabelSelector) labels.Selector {
 	return converted
 }
 
-// expectMemoryForGo expects GOMEMLIMIT, where there is one, to leave a part of
-// the container's limit to what is not Go's.
+// expectMemoryForGo expects GOMEMLIMIT, if it is set, to leave a part of the
+// container's limit for memory outside of Go's heap.
 func expectMemoryForGo(what string, c *corev1.Container) {
 	GinkgoHelper()
 	for _, e := range c.Env {

@@ -35,7 +35,7 @@ import (
 
 const mustGather = "../../hack/must-gather.sh"
 
-// kubectl is the one that came with the control plane, or that of the machine.
+// kubectl is the one of the control plane, or of the machine.
 var kubectl = sync.OnceValues(func() (string, error) {
 	programs, err := controlplane.Find(context.Background(), nil)
 	if err != nil {
@@ -47,15 +47,15 @@ var kubectl = sync.OnceValues(func() (string, error) {
 	return exec.LookPath("kubectl")
 })
 
-// gathering is a run of must-gather that may go on.
+// gathering is a run of must-gather that may be in progress.
 type gathering struct {
 	cmd    *exec.Cmd
-	tmp    string // its folder for temporary files
+	tmp    string // its directory for temporary files
 	stdout bytes.Buffer
 	stderr bytes.Buffer
 }
 
-// gathered is what a run of must-gather left.
+// gathered is the result of a run of must-gather.
 type gathered struct {
 	code   int
 	stdout string
@@ -140,14 +140,14 @@ func unpack(archive string) map[string]string {
 // names are those of the files, sorted.
 func (g *gathered) names() []string { return slices.Sorted(maps.Keys(g.files)) }
 
-// file is the content of a file that must be there.
+// file returns the content of a file that must exist.
 func (g *gathered) file(name string) string {
 	GinkgoHelper()
 	Expect(g.files).To(HaveKey(name), "there are %v; not collected: %s", g.names(), g.files["not-collected.txt"])
 	return g.files[name]
 }
 
-// with are the names of the files that have a text.
+// with returns the names of the files that contain a text.
 func (g *gathered) with(text string) []string {
 	var names []string
 	for _, name := range g.names() {
@@ -158,7 +158,7 @@ func (g *gathered) with(text string) []string {
 	return names
 }
 
-// notCollected is the entry of something that could not be collected.
+// notCollected returns the entry of something that could not be collected.
 func (g *gathered) notCollected(what string) string {
 	GinkgoHelper()
 	_, entry, found := strings.Cut("\n"+g.file("not-collected.txt"), "\n"+what+"\n")
@@ -170,8 +170,8 @@ func (g *gathered) notCollected(what string) string {
 	return reason + "\n" + command
 }
 
-// restrictedKubeconfig is a kubeconfig file of a service account that may do
-// what the rules say, in the process's namespace.
+// restrictedKubeconfig is a kubeconfig file of a service account with the given
+// permissions in the process's namespace.
 func restrictedKubeconfig(ctx context.Context, rules ...rbacv1.PolicyRule) string {
 	GinkgoHelper()
 	meta := metav1.ObjectMeta{Namespace: env.Namespace, Name: aName()}
@@ -207,8 +207,8 @@ func restrictedKubeconfig(ctx context.Context, rules ...rbacv1.PolicyRule) strin
 	return kubeconfig
 }
 
-// kubectlThat is a kubectl that does something else for some words, as lines of
-// a case statement say; $real is the real one.
+// kubectlThat is a kubectl that behaves differently for some arguments, as the lines
+// of a case statement define; $real is the real one.
 func kubectlThat(cases string) string {
 	GinkgoHelper()
 	program, err := kubectl()
@@ -218,7 +218,7 @@ func kubectlThat(cases string) string {
 	return "KUBECTL=" + file
 }
 
-// aName is a name that no other object has.
+// aName returns a unique name.
 func aName() string { return strings.ToLower(rand.Text()) }
 
 // create makes objects in the process's namespace.

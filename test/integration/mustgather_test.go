@@ -39,11 +39,11 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// timeOf begins a line of a timeline.
+// timeOf is the timestamp at the start of a timeline's line.
 var timeOf = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z +`)
 
 var _ = Describe("must-gather", func() {
-	It("collects what a diagnosis needs, and a timeline of each request that was named or has failed", func(ctx SpecContext) {
+	It("collects diagnostics, and a timeline of each request that was named or has failed", func(ctx SpecContext) {
 		services, err := env.NewWorkload(ctx, podflush.StatefulSet, env.ManagementURLs...)
 		Expect(err).NotTo(HaveOccurred())
 		store, err := env.NewWorkload(ctx, podflush.Deployment, env.DataStorage.ManagementURL)
@@ -118,7 +118,7 @@ var _ = Describe("must-gather", func() {
 		Expect(g.file("summary.txt")).To(And(ContainSubstring("remediationrequest Failed"), ContainSubstring(services.PodName(0))))
 	}, SpecTimeout(specTimeout))
 
-	It("makes timelines of what was named, of the newest failures and of what has been stuck longest", func(ctx SpecContext) {
+	It("makes timelines of named requests, of the newest failures and of the longest stuck requests", func(ctx SpecContext) {
 		now := time.Now().UTC()
 		ago := func(d time.Duration) string { return now.Add(-d).Format(time.RFC3339) }
 		object := func(id, phase, created, completed string) string {
@@ -147,7 +147,7 @@ var _ = Describe("must-gather", func() {
 		Expect(strings.Fields(chosen)).To(Equal(want))
 	}, SpecTimeout(specTimeout))
 
-	It("leaves out what is secret, and with --show-sensitive only what is about signals comes back", func(ctx SpecContext) {
+	It("omits secrets and payloads, and includes payloads with --show-sensitive", func(ctx SpecContext) {
 		c := placeCanaries(ctx)
 		flags := slices.Clip([]string{"--namespace", env.Namespace, "--correlation-id", c.id})
 
@@ -172,7 +172,7 @@ var _ = Describe("must-gather", func() {
 		}
 	}, SpecTimeout(2*specTimeout)) // it collects twice
 
-	It("goes on where DataStorage is down, and a pod refuses, hangs or is not ready", func(ctx SpecContext) {
+	It("continues when DataStorage is down and a pod refuses connections, hangs or is not ready", func(ctx SpecContext) {
 		hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 		DeferCleanup(hanging.Close)
 		unready := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -198,7 +198,7 @@ var _ = Describe("must-gather", func() {
 		Expect(g.file("summary.txt")).To(And(ContainSubstring(workload.PodName(1)+": no response"), ContainSubstring(`"database":"failed"`)))
 	}, SpecTimeout(specTimeout))
 
-	It("names what its caller may not read", func(ctx SpecContext) {
+	It("names what its caller is not permitted to read", func(ctx SpecContext) {
 		workload, err := env.NewWorkload(ctx, podflush.StatefulSet, env.ManagementURLs[0])
 		Expect(err).NotTo(HaveOccurred())
 		kubeconfig := restrictedKubeconfig(ctx,
@@ -214,7 +214,7 @@ var _ = Describe("must-gather", func() {
 		Expect(g.file("namespaces/" + env.Namespace + "/pods/" + workload.PodName(0) + "/management/metrics.txt")).NotTo(BeEmpty())
 	}, SpecTimeout(specTimeout))
 
-	It("says of a cluster without Kubernaut that it has none", func(ctx SpecContext) {
+	It("reports a cluster without Kubernaut", func(ctx SpecContext) {
 		plane, err := controlplane.Start(ctx, controlplane.Options{})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func(ctx SpecContext) { Expect(plane.Stop(ctx)).To(Succeed()) })
@@ -231,7 +231,7 @@ var _ = Describe("must-gather", func() {
 		Expect(result.notCollected("kubernaut.ai resources")).To(ContainSubstring(`doesn't have a resource type`))
 	}, SpecTimeout(specTimeout))
 
-	DescribeTable("reads audit events through a port-forward with a token that nobody sees", func(ctx SpecContext, encrypted bool) {
+	DescribeTable("reads audit events through a port-forward without exposing the token", func(ctx SpecContext, encrypted bool) {
 		token := aName()
 		store := ownStore(ctx, func(o *datastorageapp.Options) {
 			o.Auth = auth.Flags{Mode: auth.ModeTokenFile, File: fileOfTokens("must-gather", token)}
@@ -250,14 +250,14 @@ var _ = Describe("must-gather", func() {
 *" create token must-gather "*) echo `
 		flags := []string{"--kubeconfig", env.Kubeconfig, "--namespace", namespaceWithService(ctx), "--correlation-id", id}
 
-		By("showing a token that DataStorage does not know")
+		By("using a token that DataStorage does not accept")
 		g := prepareGathering(ctx, []string{kubectlThat(forward + aName() + "; exit ;;")}, flags...)
 		Expect(g.cmd.Start()).To(Succeed())
 		result := g.wait()
 		Expect(result.code).To(Equal(0), result.stderr)
 		Expect(result.notCollected("audit events")).To(Or(ContainSubstring("401 Unauthorized"), ContainSubstring("must be logged in")))
 
-		By("showing one that it knows")
+		By("using one that it accepts")
 		g = prepareGathering(ctx, []string{kubectlThat(forward + token + "; exit ;;")}, flags...)
 		Expect(g.cmd.Start()).To(Succeed())
 		result = g.wait()
@@ -277,7 +277,7 @@ var _ = Describe("must-gather", func() {
 		Entry("over TLS", true, SpecTimeout(specTimeout)),
 	)
 
-	DescribeTable("refuses", func(ctx SpecContext, says string, flags ...string) {
+	DescribeTable("rejects", func(ctx SpecContext, says string, flags ...string) {
 		g := prepareGathering(ctx, nil, flags...)
 		g.cmd.Args = slices.DeleteFunc(g.cmd.Args, func(arg string) bool { return arg == "" })
 		Expect(g.cmd.Start()).To(Succeed())
@@ -298,7 +298,7 @@ var _ = Describe("must-gather", func() {
 		Entry("a value for a switch", "--show-sensitive=yes: takes no value", "--show-sensitive=yes"),
 	)
 
-	DescribeTable("keeps what it has when it is interrupted, and leaves no process behind", func(ctx SpecContext, hanging int, behaviour string) {
+	DescribeTable("archives what it has when it is interrupted, and leaves no process behind", func(ctx SpecContext, hanging int, behaviour string) {
 		namespace := namespaceWithService(ctx)
 		fifo := filepath.Join(GinkgoT().TempDir(), "fifo")
 		Expect(syscall.Mkfifo(fifo, 0o600)).To(Succeed())
@@ -324,7 +324,7 @@ var _ = Describe("must-gather", func() {
 	)
 })
 
-// namespaceWithService makes a namespace with a Service as DataStorage has.
+// namespaceWithService makes a namespace with a Service like DataStorage's.
 func namespaceWithService(ctx context.Context) string {
 	GinkgoHelper()
 	namespace, err := env.NewNamespace(ctx, nil, nil)
@@ -345,7 +345,7 @@ func fileOfTokens(caller, token string) string {
 	return file
 }
 
-// certificate makes files with a certificate that nobody trusts, and its key.
+// certificate makes files with an untrusted certificate and its key.
 func certificate() (cert, key string) {
 	GinkgoHelper()
 	certText, keyText, err := certutil.GenerateSelfSignedCertKey("datastorage", nil, nil)
@@ -368,7 +368,7 @@ func processedRequest(ctx context.Context) (*v1alpha1.RemediationRequest, testen
 	return rr, trail
 }
 
-// failedRequest is one that has failed; nobody processes it further.
+// failedRequest makes a request that has failed; no service processes it further.
 func failedRequest(ctx context.Context) *v1alpha1.RemediationRequest {
 	GinkgoHelper()
 	rr, _ := processedRequest(ctx)
@@ -386,7 +386,7 @@ func eventAbout(name, message string) *corev1.Event {
 	}
 }
 
-// logOf makes a log of a process that is no pod; it returns the variable that names its folder.
+// logOf writes the log of a process outside the cluster; it returns the variable that names its directory.
 func logOf(name string, lines ...string) []string {
 	GinkgoHelper()
 	dir := GinkgoT().TempDir()
@@ -417,7 +417,7 @@ func auditTypes(timeline string) []string {
 	return found
 }
 
-// closedPort is an address where nobody listens.
+// closedPort returns an address where nothing listens.
 func closedPort(ctx context.Context) string {
 	GinkgoHelper()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")

@@ -183,7 +183,7 @@ var _ = Describe("flush of all pods: a workload that is changing", Label("flush"
 		}, SpecTimeout(specTimeout))
 	}
 
-	It("is an error at once when there is nothing to wait for", func(ctx SpecContext) {
+	It("fails at once when there is nothing to wait for", func(ctx SpecContext) {
 		workload, err := env.NewWorkload(ctx, podflush.StatefulSet)
 		Expect(err).NotTo(HaveOccurred())
 		flusher, _ := flusherOf(workload, nil)
@@ -213,7 +213,7 @@ var _ = Describe("flush of all pods: a pod that proves nothing", Label("flush"),
 		Expect(receipts).To(HaveLen(1), "the other pod proved its part")
 	}, SpecTimeout(specTimeout))
 
-	It("is named when it does not answer before the context ends", func(ctx SpecContext) {
+	It("is named when it does not respond before the context ends", func(ctx SpecContext) {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { Expect(listener.Close()).To(Succeed()) })
@@ -261,7 +261,7 @@ var _ = Describe("flush of all pods: a pod that proves nothing", Label("flush"),
 		Expect(receipts).To(HaveLen(2))
 	}, SpecTimeout(specTimeout))
 
-	It("is named with the right that is missing", func(ctx SpecContext) {
+	It("is named with the missing permission", func(ctx SpecContext) {
 		workload, err := env.NewWorkload(ctx, podflush.StatefulSet, env.ManagementURLs[0])
 		Expect(err).NotTo(HaveOccurred())
 		flusher, _ := flusherOf(workload, func(o *podflush.Options) { o.Config = userWith(ctx, mayWatch...) })
@@ -284,7 +284,7 @@ var _ = Describe("flush of all pods: a pod that proves nothing", Label("flush"),
 		Expect(err).To(MatchError(ContainSubstring(`no port is named "metrics"`)))
 	}, SpecTimeout(specTimeout))
 
-	DescribeTable("is named although it answered", func(ctx SpecContext, change func(context.Context, *testenv.Workload) error, says string) {
+	DescribeTable("is named although it responded", func(ctx SpecContext, change func(context.Context, *testenv.Workload) error, says string) {
 		workload, _ := gateways(ctx, podflush.StatefulSet)
 		flusher, tap := flusherOf(workload, nil)
 		tap.beforeFlush = func(pod string) {

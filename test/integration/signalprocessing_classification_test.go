@@ -54,7 +54,7 @@ var _ = Describe("classification", func() {
 		Expect(auditTrail(ctx, rr)).To(testenv.HaveAudited(businessClassified, testenv.Data("priority.value", BeEquivalentTo(want))))
 	}, priorityEntries())
 
-	It("tells whom it concerns, from labels and annotations of the namespace", func(ctx SpecContext) {
+	It("decides the business owner from labels and annotations of the namespace", func(ctx SpecContext) {
 		rr := env.Request(env.CorrelationID())
 		rr.Spec.TargetResource.Namespace = namespaceNamed(ctx, "shop-*",
 			map[string]string{"team": "checkout", "kubernaut.ai/criticality": "high"},
@@ -69,16 +69,16 @@ var _ = Describe("classification", func() {
 			testenv.Data("business.sla", Equal("4h"))))
 	}, SpecTimeout(specTimeout))
 
-	It("leaves out what nothing tells", func(ctx SpecContext) {
+	It("omits unknown business fields", func(ctx SpecContext) {
 		rr := env.Request(env.CorrelationID())
 		rr.Spec.TargetResource.Namespace = namespaceNamed(ctx, "shop-*", map[string]string{"kubernaut.ai/criticality": "enormous"}, map[string]string{"kubernaut.ai/sla": "soon"})
 		Expect(*classified(ctx, rr).Status.Business).To(Equal(v1alpha1.Business{Criticality: "unknown"}))
 	}, SpecTimeout(specTimeout))
 })
 
-// evidence is what tells an environment.
+// evidence is what determines an environment.
 type evidence struct {
-	namespace       string // a star is replaced by something random
+	namespace       string // an asterisk is replaced by a random part
 	namespaceLabels map[string]string
 	targetLabels    map[string]string
 	signalLabels    map[string]string
@@ -143,7 +143,7 @@ func environmentEntries() []TableEntry {
 	for _, name := range []string{"cluster", "cluster_name", "kubernaut.ai/cluster"} {
 		add(evidence{signalLabels: map[string]string{name: "prod"}}, v1alpha1.EnvironmentProduction, "signal-cluster")
 	}
-	// The better evidence wins.
+	// The strongest evidence wins.
 	everything := evidence{
 		namespace: "prod-*", namespaceLabels: map[string]string{"env": "qa", "kubernaut.ai/environment": "dev"},
 		targetLabels: map[string]string{"env": "prod"}, signalLabels: map[string]string{"cluster": "stage"},

@@ -22,7 +22,7 @@ import (
 )
 
 var _ = Describe("enrichment", func() {
-	It("finds owners, node, guards, mesh and GitOps tool of a pod", func(ctx SpecContext) {
+	It("finds owners, node, protection, mesh and GitOps tool of a pod", func(ctx SpecContext) {
 		namespace := namespaceNamed(ctx, "shop-*", map[string]string{"istio-injection": "enabled", "team": "checkout"}, nil)
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: testenv.Unique("node-*"), Labels: map[string]string{"zone": "a"}}}
 		Expect(env.Create(ctx, node)).To(Succeed())
@@ -91,7 +91,7 @@ var _ = Describe("enrichment", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("looks at a node, which has no namespace", func(ctx SpecContext) {
+	It("reads a node, which has no namespace", func(ctx SpecContext) {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: testenv.Unique("node-*"), Labels: map[string]string{"env": "prod"}}}
 		Expect(env.Create(ctx, node)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(env.Delete(ctx, node)).To(Succeed()) })
@@ -103,7 +103,7 @@ var _ = Describe("enrichment", func() {
 		Expect(sp.Status.Environment.Value).To(Equal(v1alpha1.EnvironmentProduction))
 	}, SpecTimeout(specTimeout))
 
-	DescribeTable("goes on without what is not there", func(ctx SpecContext, target v1alpha1.TargetResource, reason string) {
+	DescribeTable("continues without missing objects", func(ctx SpecContext, target v1alpha1.TargetResource, reason string) {
 		target.Name = testenv.Unique(target.Name)
 		target.Namespace = testenv.Unique(target.Namespace)
 		rr := env.Request(env.CorrelationID())
@@ -121,7 +121,7 @@ var _ = Describe("enrichment", func() {
 		Entry("a pod", v1alpha1.TargetResource{Kind: "Pod", Name: "web-*", Namespace: "default"}, "does not exist", SpecTimeout(specTimeout)),
 		Entry("a namespace", v1alpha1.TargetResource{Kind: "Pod", Name: "web-*", Namespace: "gone-*"}, "namespace", SpecTimeout(specTimeout)),
 		Entry("a node", v1alpha1.TargetResource{Kind: "Node", Name: "node-*"}, "does not exist", SpecTimeout(specTimeout)),
-		Entry("a kind that nobody knows", v1alpha1.TargetResource{Kind: "Unknown", Name: "web-*", Namespace: "default"}, `kind "Unknown"`, SpecTimeout(specTimeout)),
+		Entry("an unsupported kind", v1alpha1.TargetResource{Kind: "Unknown", Name: "web-*", Namespace: "default"}, `kind "Unknown"`, SpecTimeout(specTimeout)),
 		Entry("a namespace's name", v1alpha1.TargetResource{Kind: "Pod", Name: "web-*"}, "names no namespace", SpecTimeout(specTimeout)),
 	)
 
@@ -142,8 +142,8 @@ func template() corev1.PodTemplateSpec {
 	}
 }
 
-// deploymentWithPod makes what the controllers of a whole cluster would: a
-// deployment, its replica set, and a pod of that.
+// deploymentWithPod makes what controllers would make in a whole cluster: a
+// Deployment, its ReplicaSet and a pod.
 func deploymentWithPod(ctx context.Context, namespace, node string) (*appsv1.Deployment, *corev1.Pod) {
 	GinkgoHelper()
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
@@ -177,8 +177,8 @@ func replicaSet(ctx context.Context, namespace, name string, owner client.Object
 	return rs
 }
 
-// guards makes objects that guard or scale the pods with app=web and their
-// deployment, and others that do not.
+// guards makes objects that protect or scale the pods with app=web and their
+// Deployment, and others that do not.
 func guards(ctx context.Context, namespace, deployment string) {
 	GinkgoHelper()
 	named := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: namespace, Name: name} }

@@ -21,8 +21,8 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-var _ = Describe("signal processing under trouble", func() {
-	It("works with the documented permissions and no others", func(ctx SpecContext) {
+var _ = Describe("signal processing with failures", func() {
+	It("works with exactly the documented permissions", func(ctx SpecContext) {
 		rr := requestElsewhere(ctx)
 		node := podOnNode(ctx, rr)
 		p := startProcessor(ctx, rr.Namespace, as(ctx, documentedRules()))
@@ -67,7 +67,7 @@ var _ = Describe("signal processing under trouble", func() {
 		Expect(trail).To(HaveLen(6))
 	}, SpecTimeout(specTimeout))
 
-	It("goes on once the missing permission is given", func(ctx SpecContext) {
+	It("continues once the missing permission is granted", func(ctx SpecContext) {
 		rr := requestElsewhere(ctx)
 		var user string
 		p := startProcessor(ctx, rr.Namespace, func(o *signalprocessing.Options) {
@@ -92,7 +92,7 @@ var _ = Describe("signal processing under trouble", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("leaves each event exactly once while others keep changing its resources", func(ctx SpecContext) {
+	It("records each event exactly once while others change its resources", func(ctx SpecContext) {
 		rr := requestElsewhere(ctx)
 		p := startProcessor(ctx, rr.Namespace, nil)
 		Expect(env.Create(ctx, rr)).To(Succeed())
@@ -109,7 +109,7 @@ var _ = Describe("signal processing under trouble", func() {
 		expectWholeTrail(auditTrail(ctx, rr))
 	}, SpecTimeout(specTimeout))
 
-	It("leaves each event exactly once when it is restarted in every phase", func(ctx SpecContext) {
+	It("records each event exactly once when it is restarted in every phase", func(ctx SpecContext) {
 		rr := requestElsewhere(ctx)
 		Expect(env.Create(ctx, rr)).To(Succeed())
 		sp := &v1alpha1.SignalProcessing{ObjectMeta: metav1.ObjectMeta{Namespace: rr.Namespace, Name: rr.Name}}
@@ -127,7 +127,7 @@ var _ = Describe("signal processing under trouble", func() {
 		expectWholeTrail(auditTrail(ctx, rr))
 	}, SpecTimeout(specTimeout))
 
-	It("leaves each event exactly once when two replicas work at the same time", func(ctx SpecContext) {
+	It("records each event exactly once when two replicas work concurrently", func(ctx SpecContext) {
 		rr := requestElsewhere(ctx)
 		one := startProcessor(ctx, rr.Namespace, nil)
 		two := startProcessor(ctx, rr.Namespace, nil)
@@ -138,7 +138,7 @@ var _ = Describe("signal processing under trouble", func() {
 		expectWholeTrail(auditTrail(ctx, rr))
 	}, SpecTimeout(specTimeout))
 
-	It("lets one elected replica work, and the other take over", func(ctx SpecContext) {
+	It("lets the elected replica work, and another take over", func(ctx SpecContext) {
 		rr := requestElsewhere(ctx)
 		elected := func(o *signalprocessing.Options) {
 			o.LeaderElect, o.LeaderElectionNamespace = true, rr.Namespace
@@ -157,8 +157,8 @@ var _ = Describe("signal processing under trouble", func() {
 	}, SpecTimeout(specTimeout))
 })
 
-// requestElsewhere is a request in a namespace where the process's own
-// SignalProcessing does not work.
+// requestElsewhere is a request in a namespace that the process's own
+// SignalProcessing does not watch.
 func requestElsewhere(ctx context.Context) *v1alpha1.RemediationRequest {
 	GinkgoHelper()
 	namespace, err := env.NewNamespace(ctx, nil, nil)
@@ -192,8 +192,7 @@ func changeUntil(ctx context.Context, object client.Object, key client.ObjectKey
 	return changes
 }
 
-// documentedRules are the permissions that the service asks for, see the
-// markers of its controllers.
+// documentedRules are the permissions in the markers of the service's controllers.
 func documentedRules() []rbacv1.PolicyRule {
 	rule := func(group string, resources []string, verbs ...string) rbacv1.PolicyRule {
 		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: verbs}
@@ -217,18 +216,18 @@ func documentedRules() []rbacv1.PolicyRule {
 	}
 }
 
-// without leaves out the rule about one resource.
+// without returns the rules except the one about a resource.
 func without(resource string, rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
-	var kept []rbacv1.PolicyRule
+	var remaining []rbacv1.PolicyRule
 	for _, rule := range rules {
 		if len(rule.Resources) != 1 || rule.Resources[0] != resource {
-			kept = append(kept, rule)
+			remaining = append(remaining, rule)
 		}
 	}
-	return kept
+	return remaining
 }
 
-// as lets a service act as a user who has these permissions and no others.
+// as makes a service act as a user with exactly these permissions.
 func as(ctx context.Context, rules []rbacv1.PolicyRule) func(*signalprocessing.Options) {
 	GinkgoHelper()
 	user := testenv.Unique("signalprocessing-*")
@@ -239,7 +238,7 @@ func as(ctx context.Context, rules []rbacv1.PolicyRule) func(*signalprocessing.O
 	}
 }
 
-// grant gives a user permissions, until the spec's end.
+// grant grants a user permissions until the end of the spec.
 func grant(ctx context.Context, user string, rules []rbacv1.PolicyRule) {
 	GinkgoHelper()
 	name := testenv.Unique("integration-*")

@@ -19,7 +19,7 @@ import (
 )
 
 var _ = Describe("signal processing", func() {
-	It("gives a request its SignalProcessing: same name, owned by it, same signal", func(ctx SpecContext) {
+	It("creates the SignalProcessing of a request: same name, owned by it, same signal", func(ctx SpecContext) {
 		rr := env.Request(env.CorrelationID())
 		rr.Spec.Labels = map[string]string{"alertname": "KubePodCrashLooping"}
 		sp := classified(ctx, rr)
@@ -29,7 +29,7 @@ var _ = Describe("signal processing", func() {
 		Expect(sp.Spec.Signal).To(Equal(rr.Spec.Signal))
 	}, SpecTimeout(specTimeout))
 
-	It("takes the SignalProcessing that somebody else created first", func(ctx SpecContext) {
+	It("uses a SignalProcessing that was created concurrently", func(ctx SpecContext) {
 		rr := env.Request(env.CorrelationID())
 		namespace, err := env.NewNamespace(ctx, nil, nil)
 		Expect(err).NotTo(HaveOccurred())
@@ -67,7 +67,7 @@ var _ = Describe("signal processing", func() {
 		Entry(nil, v1alpha1.ProcessingCategorizing, v1alpha1.ProcessingCompleted, SpecTimeout(specTimeout)),
 	)
 
-	It("completes with every condition true, for the generation that it speaks of", func(ctx SpecContext) {
+	It("completes with every condition true for the observed generation", func(ctx SpecContext) {
 		sp := classified(ctx, env.Request(env.CorrelationID()))
 		Expect(sp.Status.Phase).To(Equal(v1alpha1.ProcessingCompleted))
 		Expect(sp.Status.ObservedGeneration).To(Equal(sp.Generation))
@@ -85,7 +85,7 @@ var _ = Describe("signal processing", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("mirrors the outcome on the request and leaves the Gateway's part alone", func(ctx SpecContext) {
+	It("mirrors the result to the request and does not change the Gateway's part", func(ctx SpecContext) {
 		rr := env.Request(env.CorrelationID())
 		rr.Spec.Severity = "page"
 		rr.Spec.TargetResource.Namespace = namespaceNamed(ctx, "shop-*", map[string]string{"env": "prod"}, nil)
@@ -107,7 +107,7 @@ var _ = Describe("signal processing", func() {
 		Expect(rr.Status.Deduplication.OccurrenceCount).To(BeEquivalentTo(3))
 	}, SpecTimeout(specTimeout))
 
-	It("leaves a request alone that has gone on to approval", func(ctx SpecContext) {
+	It("does not change a request that is past approval", func(ctx SpecContext) {
 		rr := env.Request(env.CorrelationID())
 		sp := classified(ctx, rr)
 		approved := rr.DeepCopy()
@@ -148,7 +148,7 @@ var _ = Describe("signal processing", func() {
 		Expect(trail.Of(testenv.PhaseTransition)).To(HaveLen(9))
 	}, SpecTimeout(specTimeout))
 
-	It("does not process a signal again because somebody else changes the resource", func(ctx SpecContext) {
+	It("does not process a signal again when others change the resource", func(ctx SpecContext) {
 		rr := env.Request(env.CorrelationID())
 		sp := classified(ctx, rr)
 		for _, value := range []string{"1", "2", "3"} {
@@ -162,7 +162,7 @@ var _ = Describe("signal processing", func() {
 		Expect(processingOf(ctx, rr).Status).To(Equal(sp.Status))
 	}, SpecTimeout(specTimeout))
 
-	It("tells kubectl describe what happened", func(ctx SpecContext) {
+	It("emits Kubernetes events for kubectl describe", func(ctx SpecContext) {
 		rr := env.Request(env.CorrelationID())
 		Expect(env.Create(ctx, rr)).To(Succeed())
 		events, err := env.Watch(ctx, &eventsv1.EventList{}, client.InNamespace(rr.Namespace), client.MatchingFields{"regarding.name": rr.Name})
@@ -181,7 +181,7 @@ var _ = Describe("signal processing", func() {
 		Expect(missing).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 
-	It("does not mistake an earlier request's SignalProcessing for its own", func(ctx SpecContext) {
+	It("does not use the SignalProcessing of an earlier request of the same name", func(ctx SpecContext) {
 		rr := env.Request(env.CorrelationID())
 		foreign := &v1alpha1.SignalProcessing{
 			ObjectMeta: metav1.ObjectMeta{Namespace: rr.Namespace, Name: rr.Name},
@@ -201,7 +201,7 @@ var _ = Describe("signal processing", func() {
 		Expect(processingOf(ctx, rr).Spec.RemediationRequestRef.UID).To(Equal(rr.UID))
 	}, SpecTimeout(specTimeout))
 
-	It("leaves the spec of a request as it came", func(ctx SpecContext) {
+	It("does not change the spec of a request", func(ctx SpecContext) {
 		rr := env.Request(env.CorrelationID())
 		classified(ctx, rr)
 		rr.Spec.Severity = "info"

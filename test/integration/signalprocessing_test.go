@@ -17,7 +17,7 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// What the SignalProcessing specs have in common.
+// Shared by the SignalProcessing specs.
 
 const (
 	enrichmentCompleted    = "signalprocessing.enrichment.completed"
@@ -27,7 +27,7 @@ const (
 	processed              = "signalprocessing.signal.processed"
 )
 
-// namespaceNamed makes a namespace with a name of the spec's choice.
+// namespaceNamed makes a namespace with a given name.
 func namespaceNamed(ctx context.Context, name string, labels, annotations map[string]string) string {
 	GinkgoHelper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: testenv.Unique(name), Labels: labels, Annotations: annotations}}
@@ -60,22 +60,22 @@ func auditTrail(ctx context.Context, rr *v1alpha1.RemediationRequest) testenv.Tr
 	return trail
 }
 
-// expectWholeTrail expects the events of a signal that was processed without
-// trouble: each of them once, and nothing else.
+// expectWholeTrail expects exactly the events of a signal that was processed without
+// failures, each of them once.
 func expectWholeTrail(trail testenv.Trail) {
 	GinkgoHelper()
 	Expect(trail).To(testenv.BeProcessed())
 }
 
-// processor is a SignalProcessing service of the spec's own.
+// processor is a SignalProcessing that a spec started.
 type processor struct {
 	managementURL string
 	cancel        context.CancelFunc
 	ended         chan error
 }
 
-// startProcessor runs a SignalProcessing in a namespace until stop, or until
-// the spec's end at the latest.
+// startProcessor runs a SignalProcessing for a namespace until stop or the end of
+// the spec.
 func startProcessor(ctx context.Context, namespace string, change func(*signalprocessing.Options)) *processor {
 	GinkgoHelper()
 	options := signalprocessing.Options{
@@ -102,7 +102,7 @@ func startProcessor(ctx context.Context, namespace string, change func(*signalpr
 	return p
 }
 
-// stop ends the service, which stores what it owes.
+// stop stops the service, which stores its pending events.
 func (p *processor) stop(ctx context.Context) {
 	GinkgoHelper()
 	p.cancel()

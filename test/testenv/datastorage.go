@@ -12,8 +12,8 @@ import (
 	datastorage "kubernaut.ai/services/datastorage/app"
 )
 
-// The connections of a DataStorage in a suite: a server that DATABASE_URL names
-// may have PostgreSQL's default of 100, for all of them.
+// The connections of a DataStorage in a suite. All of them share the server, which
+// may have PostgreSQL's default limit of 100.
 const (
 	poolSize     = 30
 	idlePoolSize = 5
@@ -26,11 +26,11 @@ type DataStorage struct {
 	// ManagementURL of probes, metrics and flush.
 	ManagementURL string
 
-	service  *lifecycle.Running // nil where another process runs it
+	service  *lifecycle.Running // nil if another process runs it
 	database *Database          // likewise
 }
 
-// Database is a database of one's own.
+// Database is a database for one suite.
 type Database struct {
 	// URL to connect with.
 	URL string
@@ -40,7 +40,7 @@ type Database struct {
 }
 
 // NewDatabase makes a database with DataStorage's schema, for a suite that
-// breaks things. The caller drops it.
+// breaks it. The caller drops it.
 func (e *Env) NewDatabase(ctx context.Context) (*Database, error) {
 	return newDatabase(ctx, e.PostgreSQL, e.template)
 }
@@ -59,7 +59,7 @@ func newDatabase(ctx context.Context, server *postgres.Server, template string) 
 	return d, nil
 }
 
-// Drop removes the database and cuts the connections to it.
+// Drop removes the database and closes the connections to it.
 func (d *Database) Drop(ctx context.Context) error {
 	if err := d.server.DropDatabase(ctx, d.name); err != nil {
 		return fmt.Errorf("remove database: %w", err)
@@ -67,8 +67,8 @@ func (d *Database) Drop(ctx context.Context) error {
 	return nil
 }
 
-// NewDataStorage starts a DataStorage with a database of its own in this
-// process; change may change its options. The caller stops it.
+// NewDataStorage starts a DataStorage with a new database in this process; change
+// may change its options. The caller stops it.
 func (e *Env) NewDataStorage(ctx context.Context, change func(*datastorage.Options)) (*DataStorage, error) {
 	return startDataStorage(ctx, e.PostgreSQL, e.template, e.log, change)
 }
@@ -87,8 +87,7 @@ func startDataStorage(ctx context.Context, server *postgres.Server, template str
 	return d, nil
 }
 
-// DatabaseURL is where the events are, for suites that own their DataStorage;
-// empty for the shared one.
+// DatabaseURL is the URL of the database, or empty for the shared DataStorage.
 func (d *DataStorage) DatabaseURL() string {
 	if d.database == nil {
 		return ""
@@ -96,7 +95,7 @@ func (d *DataStorage) DatabaseURL() string {
 	return d.database.URL
 }
 
-// Stop ends a DataStorage that this process started, and drops its database.
+// Stop stops a DataStorage that this process started, and drops its database.
 func (d *DataStorage) Stop(ctx context.Context) error {
 	if d.service == nil {
 		return nil

@@ -20,21 +20,21 @@ import (
 
 const anyPort = "127.0.0.1:0"
 
-// Env is what one process has: the shared parts, and a pipeline of its own.
-// One spec at a time uses it; its methods are safe for that spec's goroutines.
+// Env is one process's access to the shared servers, with its own pipeline. It is
+// used by one spec at a time, whose goroutines may call it concurrently.
 type Env struct {
 	// WithWatch reaches the API server with full access and no rate limit.
 	client.WithWatch
 	// Pipeline is the process's own.
 	*Pipeline
-	// Evidence is what the present spec has touched.
+	// Evidence is what the current spec has used.
 	Evidence
 
 	// Config is the client's configuration.
 	Config *rest.Config
 	// Kubeconfig is the path of a file with full access.
 	Kubeconfig string
-	// PostgreSQL is the server that all share, for suites that own a database.
+	// PostgreSQL is the shared server, for suites that need their own database.
 	PostgreSQL *postgres.Server
 
 	template string
@@ -48,7 +48,7 @@ func Join(ctx context.Context, encoded []byte, log *zap.Logger) (*Env, error) {
 	if err := json.Unmarshal(encoded, &a); err != nil {
 		return nil, fmt.Errorf("read the shared parts' addresses: %w", err)
 	}
-	// What libraries log besides would mix with the reports of other processes.
+	// The logs of libraries would mix with the reports of other processes.
 	kube.LogTo(zap.NewNop())
 
 	config, err := kube.Config(nil, a.Kubeconfig, "kubernaut-testenv")
@@ -73,7 +73,7 @@ func Join(ctx context.Context, encoded []byte, log *zap.Logger) (*Env, error) {
 	return e, nil
 }
 
-// Close stops the process's own services.
+// Close stops the services of the process.
 func (e *Env) Close() error { return e.Stop() }
 
 // AuditTrail flushes all services of the process's pipeline for a correlation
@@ -84,7 +84,7 @@ func (e *Env) AuditTrail(ctx context.Context, correlationID string) (Trail, erro
 
 // Request returns a valid request in the process's namespace, whose name is
 // the correlation id of its trail. Its target does not exist. A spec changes
-// what it is about, and creates it.
+// it as needed, and creates it.
 func (e *Env) Request(correlationID string) *v1alpha1.RemediationRequest {
 	now := metav1.NewMicroTime(time.Now())
 	fingerprint := sha256.Sum256([]byte(correlationID))

@@ -14,15 +14,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// managementPort is the name of the port that a pod's service is flushed at.
+// managementPort is the name of a pod's management port.
 const managementPort = "management"
 
-// podNetwork has the made-up addresses of pods. The port of a pod is the one
-// that the process which it stands for listens on, on the loopback interface:
-// so every process of a suite can make pods, and none has to be told of them.
+// podNetwork contains the fictitious addresses of pods. A pod has the port that its
+// process listens on, on the loopback interface. So every process of a suite can make
+// pods without announcing them.
 var podNetwork = netip.MustParsePrefix("10.128.0.0/9")
 
-// dialPod connects the API server to the process that a pod stands for.
+// dialPod connects the API server to the process behind a pod.
 func dialPod(ctx context.Context, network, address string) (net.Conn, error) {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -47,8 +47,8 @@ func randomPodIP() string {
 	return netip.AddrFrom4(ip).String()
 }
 
-// AddPod makes a ready pod that stands for the service at a management URL,
-// and reports it as the workload's controller would.
+// AddPod makes a ready pod for the service at a management URL, and updates the
+// workload's status as its controller would.
 func (w *Workload) AddPod(ctx context.Context, name, managementURL string) error {
 	pod, err := w.pod(name, managementURL)
 	if err != nil {
@@ -71,7 +71,7 @@ func (w *Workload) AddPod(ctx context.Context, name, managementURL string) error
 	return w.Report(ctx)
 }
 
-// ChangePod changes a pod's status as its kubelet would, and reports it.
+// ChangePod changes a pod's status as its kubelet would, and updates the workload's.
 func (w *Workload) ChangePod(ctx context.Context, name string, change func(*corev1.PodStatus)) error {
 	pod := &corev1.Pod{}
 	if err := w.env.Get(ctx, w.key(name), pod); err != nil {
@@ -99,8 +99,8 @@ func Ready(ready bool) func(*corev1.PodStatus) {
 // Restarted is a change of a pod's status.
 func Restarted(s *corev1.PodStatus) { s.ContainerStatuses[0].RestartCount++ }
 
-// TerminatePod asks a pod to end, as kubectl delete does; it goes on running,
-// as there is no kubelet that would end it.
+// TerminatePod deletes a pod as kubectl does. It keeps running, because there is no
+// kubelet to end it.
 func (w *Workload) TerminatePod(ctx context.Context, name string) error {
 	if err := w.env.Delete(ctx, w.podNamed(name)); err != nil {
 		return fmt.Errorf("terminate pod %s: %w", name, err)
@@ -108,7 +108,7 @@ func (w *Workload) TerminatePod(ctx context.Context, name string) error {
 	return w.Report(ctx)
 }
 
-// RemovePod removes a pod, as its kubelet does when it has ended.
+// RemovePod removes a pod as its kubelet does after it has ended.
 func (w *Workload) RemovePod(ctx context.Context, name string) error {
 	if err := w.env.Delete(ctx, w.podNamed(name), client.GracePeriodSeconds(0)); err != nil {
 		return fmt.Errorf("remove pod %s: %w", name, err)
@@ -136,7 +136,7 @@ func (w *Workload) pod(name, managementURL string) (*corev1.Pod, error) {
 	pod := w.podNamed(name)
 	pod.Labels = w.labels()
 	pod.Spec = podSpec()
-	// On a node, a deleted pod stays until its kubelet has ended it.
+	// With a node, a deleted pod remains until its kubelet has ended it.
 	pod.Spec.NodeName = "node"
 	pod.Spec.AutomountServiceAccountToken = new(false)
 	pod.Spec.Containers[0].Ports = []corev1.ContainerPort{{Name: managementPort, ContainerPort: int32(port)}}

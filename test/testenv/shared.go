@@ -15,15 +15,15 @@ import (
 	datastorage "kubernaut.ai/services/datastorage/app"
 )
 
-// databasePrefix begins the names of the databases that are made on a server,
-// which may be somebody's (DATABASE_URL).
+// databasePrefix is the prefix of all databases that suites create. The server may
+// have other users (DATABASE_URL).
 const databasePrefix = "kubernaut_test_"
 
 // Options of Start.
 type Options struct {
-	// Progress is told about everything that takes long.
+	// Progress receives messages about everything that takes long.
 	Progress progress.Func
-	// Log gets what DataStorage logs; a nil one discards everything.
+	// Log receives DataStorage's log; nil discards it.
 	Log *zap.Logger
 }
 
@@ -36,7 +36,7 @@ type Shared struct {
 	template string
 }
 
-// addresses is what the other processes need of a Shared.
+// addresses is the part of a Shared that the other processes need.
 type addresses struct {
 	PostgreSQL            string `json:"postgresql"`
 	Template              string `json:"template"`
@@ -45,9 +45,8 @@ type addresses struct {
 	DataStorageManagement string `json:"datastorage_management"`
 }
 
-// Start provides PostgreSQL and a control plane, see the packages of
-// kubernaut.ai/pkg/local, and starts DataStorage in this process. The caller
-// stops it.
+// Start provides PostgreSQL and a control plane (see internal/devstack), and starts
+// DataStorage in this process. The caller stops it.
 func Start(ctx context.Context, o Options) (*Shared, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
@@ -59,7 +58,7 @@ func Start(ctx context.Context, o Options) (*Shared, error) {
 	return s, nil
 }
 
-// Encode is for Join.
+// Encode returns the argument of Join.
 func (s *Shared) Encode() ([]byte, error) {
 	encoded, err := json.Marshal(addresses{
 		PostgreSQL: s.PostgreSQL.URL(), Template: s.template, Kubeconfig: s.ControlPlane.Kubeconfig(),
@@ -71,12 +70,12 @@ func (s *Shared) Encode() ([]byte, error) {
 	return encoded, nil
 }
 
-// Stop ends everything in order, also what a failed Start left, and also when
-// ctx has ended: an interrupted suite has 30 s for it. The processes that
+// Stop stops everything in order, including what a failed Start left. It works with
+// a context that has ended: an interrupted suite has 30 s for it. The processes that
 // joined must have closed their Envs.
 func (s *Shared) Stop(ctx context.Context) error {
-	const patience = 30 * time.Second
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	const stopTimeout = 30 * time.Second
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	var errs []error
 	if s.DataStorage != nil {
@@ -101,8 +100,8 @@ func (s *Shared) start(ctx context.Context, o *Options) (err error) {
 	if s.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{Progress: o.Progress, DialPods: dialPod}); err != nil {
 		return fmt.Errorf("start control plane: %w", err)
 	}
-	// Nobody may be connected to a template: DataStorage gets a copy, like
-	// every suite that owns its database.
+	// A template must have no connections: DataStorage uses a copy, like every suite
+	// that owns its database.
 	template := databasePrefix + "template_" + random()
 	url, err := s.PostgreSQL.CreateDatabase(ctx, template, "")
 	if err != nil {

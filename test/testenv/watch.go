@@ -17,12 +17,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// WaitFor watches one object until the predicate holds for it, and leaves the
-// state for which it did in object. It does not poll, and no state between the
-// first and the last is needed: the predicate sees the present one first. The
-// object may not exist yet; when it is deleted the wait fails.
+// WaitFor watches one object until the predicate holds, and stores the state for which
+// it did in object. It does not poll. The predicate is called with the current state
+// first. The object need not exist yet; if it is deleted, the wait fails.
 //
-// The error of a wait that its context ended shows the last state seen.
+// If ctx ends, the error shows the last observed state.
 func WaitFor[T client.Object](ctx context.Context, c client.WithWatch, object T, holds func(T) bool) error {
 	what := fmt.Sprintf("%T %s", object, client.ObjectKeyFromObject(object))
 	list, err := listOf(c, object)
@@ -43,7 +42,7 @@ func WaitFor[T client.Object](ctx context.Context, c client.WithWatch, object T,
 		case found != nil:
 			return copyInto(object, *found)
 		}
-		// The API server ended the watch, as it does now and then: begin again.
+		// The API server ended the watch, as it does now and then: watch again.
 	}
 }
 
@@ -52,7 +51,7 @@ var errDeleted = errors.New("it was deleted")
 // watchOnce watches until the predicate holds, the watch ends (nil, nil), or
 // something fails.
 func watchOnce[T client.Object](ctx context.Context, c client.WithWatch, list client.ObjectList, object T, holds func(T) bool) (*T, error) {
-	// A watch from no resource version begins with the present state.
+	// Without a resource version the watch begins with the current state.
 	w, err := c.Watch(ctx, list, client.InNamespace(object.GetNamespace()), client.MatchingFields{"metadata.name": object.GetName()})
 	if err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
@@ -82,11 +81,11 @@ func watchOnce[T client.Object](ctx context.Context, c client.WithWatch, list cl
 }
 
 // WaitForAll watches the objects of a list's kind that the options select until
-// the predicate holds for all of them together, by namespace and name. It does
-// not poll. The map is the predicate's only while it runs.
+// the predicate holds for all of them together, by namespace and name. It does not
+// poll. The predicate must not retain the map.
 func WaitForAll[T client.Object](ctx context.Context, c client.WithWatch, list client.ObjectList, holds func(map[client.ObjectKey]T) bool, options ...client.ListOption) error {
 	for {
-		// Listed first, so that the predicate never sees a part of them.
+		// Listed first, so that the predicate never sees only some of them.
 		if err := c.List(ctx, list, options...); err != nil {
 			return fmt.Errorf("wait for %T: list: %w", list, err)
 		}
@@ -111,7 +110,7 @@ func WaitForAll[T client.Object](ctx context.Context, c client.WithWatch, list c
 		case err != nil && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err):
 			return fmt.Errorf("wait for %T: %w", list, err)
 		}
-		// The API server ended the watch, as it does now and then: begin again.
+		// The API server ended the watch, as it does now and then: watch again.
 	}
 }
 
@@ -155,7 +154,7 @@ func watchAll[T client.Object](ctx context.Context, c client.WithWatch, list cli
 	}
 }
 
-// some of the objects, enough to show.
+// some returns a few of the objects to show.
 func some[T client.Object](seen map[client.ObjectKey]T) []T {
 	const most = 3
 	var few []T

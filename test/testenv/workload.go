@@ -19,10 +19,10 @@ const (
 	partLabel = "app.kubernetes.io/part-of"
 )
 
-// Workload is a Deployment or StatefulSet whose pods stand for services that
-// run on this machine. The API server proxies requests to a pod's management
-// port to the service. No controller looks after it: its methods report what
-// one would. One goroutine at a time uses it.
+// Workload is a Deployment or StatefulSet with pods for services that run on this
+// machine. The API server proxies requests for a pod's management port to the
+// service. There is no controller: the methods update the status as one would. It is
+// not safe for concurrent use.
 type Workload struct {
 	podflush.Workload
 
@@ -30,7 +30,7 @@ type Workload struct {
 }
 
 // NewWorkload makes a workload in the process's namespace, with a ready pod
-// for each management URL; see PodName. It stays.
+// for each management URL; see PodName. It is not removed.
 func (e *Env) NewWorkload(ctx context.Context, kind podflush.Kind, managementURLs ...string) (*Workload, error) {
 	w := &Workload{
 		Workload: podflush.Workload{Kind: kind, Namespace: e.Namespace, Name: "workload-" + random()},
@@ -57,7 +57,7 @@ func (e *Env) NewWorkload(ctx context.Context, kind podflush.Kind, managementURL
 	return w, w.Report(ctx)
 }
 
-// PodName is that of the pod with an ordinal number, which a StatefulSet's pods have.
+// PodName is the name of the pod with an ordinal, as in a StatefulSet.
 func (w *Workload) PodName(ordinal int) string { return fmt.Sprintf("%s-%d", w.Name, ordinal) }
 
 // Declare changes the number of replicas. The controller observes it with the
@@ -101,7 +101,7 @@ func (w *Workload) Report(ctx context.Context) error {
 	return nil
 }
 
-// count leaves out, as controllers do, the pods that are terminating or have finished.
+// count ignores terminating and finished pods, as controllers do.
 func count(pods []corev1.Pod) (existing, ready int32) {
 	for i := range pods {
 		if pods[i].DeletionTimestamp != nil || pods[i].Status.Phase == corev1.PodFailed || pods[i].Status.Phase == corev1.PodSucceeded {
@@ -129,7 +129,7 @@ func (w *Workload) labels() map[string]string {
 	return map[string]string{workloadLabel: w.Name, partLabel: "kubernaut"}
 }
 
-// podSpec names an image that nobody pulls.
+// podSpec names an image that is never pulled.
 func podSpec() corev1.PodSpec {
 	return corev1.PodSpec{Containers: []corev1.Container{{Name: containerName, Image: "localhost/" + containerName}}}
 }

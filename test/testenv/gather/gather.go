@@ -1,9 +1,9 @@
 // Package gather runs must-gather when specs have failed.
 //
-// Each process of a suite notes what its failed specs were about, in a folder
-// that the processes of one run share. At the end, before anything is stopped
-// or removed, the first process collects once, for all of them; a run without
-// failures costs nothing.
+// Each process of a suite records its failed specs in a directory that the processes
+// of a run share. At the end, before anything is stopped or removed, the first
+// process collects diagnostics once for all of them. A run without failures costs
+// nothing.
 package gather
 
 import (
@@ -24,18 +24,18 @@ import (
 )
 
 const (
-	// destVariable names the folder to collect into.
+	// destVariable names the directory to collect into.
 	destVariable = "MUST_GATHER_DEST"
-	// maxIDs bounds the timelines that are asked for, maxNamespaces the namespaces.
+	// maxIDs bounds the requested timelines, maxNamespaces the namespaces.
 	maxIDs, maxNamespaces = 30, 6
-	// patience bounds the collection, grace what an interrupted one may take.
-	patience = 3 * time.Minute
-	grace    = 30 * time.Second
-	// latest is the file in the folder of archives that has the path of the newest.
+	// collectTimeout bounds the collection, archiveTimeout an interrupted one.
+	collectTimeout = 3 * time.Minute
+	archiveTimeout = 30 * time.Second
+	// latest is the file with the path of the newest archive.
 	latest = "latest"
 )
 
-// Failure is what a spec that failed was about.
+// Failure describes a spec that failed.
 type Failure struct {
 	Spec           string   `json:"spec"`
 	CorrelationIDs []string `json:"correlation_ids"`
@@ -43,10 +43,10 @@ type Failure struct {
 	Namespace string `json:"namespace"`
 	// Output of the spec, and of the services that ran in its process.
 	Output string `json:"output"`
-	// ManagementURLs are those of services that are no pods. They are asked for
-	// their state at once: at the end of the suite they are gone.
+	// ManagementURLs are those of services outside the cluster. Their state is read
+	// at once: at the end of the suite they are stopped.
 	ManagementURLs []string `json:"-"`
-	// States are their answers, by name.
+	// States are their responses, by name.
 	States map[string]string `json:"states,omitempty"`
 }
 
@@ -54,9 +54,9 @@ type Failure struct {
 type Target struct {
 	// Kubeconfig of the cluster.
 	Kubeconfig string
-	// Kubectl is the program; the one on the path where it is empty.
+	// Kubectl is the program; if empty, the one on the path.
 	Kubectl string
-	// DataStorageURL where it is no Service of the cluster.
+	// DataStorageURL, if it is not a Service of the cluster.
 	DataStorageURL string
 }
 
@@ -65,9 +65,9 @@ type Run struct {
 	dest, notes string
 }
 
-// New makes the Run that this process takes part in: the processes of a run
-// have the same parent. The archive goes to MUST_GATHER_DEST, or to the folder
-// out/must-gather of the repository.
+// New returns the Run of this process: the processes of a run have the same parent.
+// The archive is written to MUST_GATHER_DEST, or to out/must-gather of the
+// repository.
 func New() *Run {
 	dest := os.Getenv(destVariable)
 	if dest == "" {
@@ -76,7 +76,7 @@ func New() *Run {
 	return &Run{dest: dest, notes: filepath.Join(dest, "failed-"+strconv.Itoa(os.Getppid()))}
 }
 
-// repository is the folder above the present one that has the workspace's file.
+// repository is the parent directory that contains go.work.
 func repository() string {
 	dir := "."
 	for range 8 {
@@ -88,44 +88,46 @@ func repository() string {
 	return "."
 }
 
-// Begin forgets an earlier run; the first process calls it before any spec runs.
+// Begin removes what an earlier run left; the first process calls it before any spec
+// runs.
 func (r *Run) Begin() error {
 	if err := errors.Join(os.RemoveAll(r.notes), os.RemoveAll(filepath.Join(r.dest, latest))); err != nil {
-		return fmt.Errorf("forget failures: %w", err)
+		return fmt.Errorf("remove recorded failures: %w", err)
 	}
 	return nil
 }
 
-// Note remembers a failure.
+// Note records a failure.
 func (r *Run) Note(ctx context.Context, f Failure) error {
 	f.States = states(ctx, f.ManagementURLs)
 	if err := os.MkdirAll(r.notes, 0o750); err != nil {
-		return fmt.Errorf("note failure: %w", err)
+		return fmt.Errorf("record failure: %w", err)
 	}
 	text, err := json.Marshal(f)
 	if err != nil {
-		return fmt.Errorf("note failure: %w", err)
+		return fmt.Errorf("record failure: %w", err)
 	}
 	file, err := os.CreateTemp(r.notes, "*.json")
 	if err != nil {
-		return fmt.Errorf("note failure: %w", err)
+		return fmt.Errorf("record failure: %w", err)
 	}
 	_, err = file.Write(text)
 	if err := errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("note failure: %w", err)
+		return fmt.Errorf("record failure: %w", err)
 	}
 	return nil
 }
 
-// Collect runs must-gather if any process has noted a failure, and returns the
-// archive's path, else nothing. The path is also in the file "latest" beside
-// it, so that whoever called the suite can print it last. Progress goes to out.
+// Collect runs must-gather if any process has recorded a failure, and returns the
+// path of the archive, else "". It also writes the path to the file "latest" beside
+// the archive, so that the caller of the suite can print it last. Progress is written
+// to out.
 func (r *Run) Collect(ctx context.Context, t Target, out io.Writer) (archive string, err error) {
-	failures, err := r.noted()
+	failures, err := r.recorded()
 	if err != nil || len(failures) == 0 {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), collectTimeout)
 	defer cancel()
 	logs, err := r.writeLogs(failures)
 	if err != nil {
@@ -145,7 +147,7 @@ func (r *Run) Collect(ctx context.Context, t Target, out io.Writer) (archive str
 		return "", fmt.Errorf("name the archive: %w", err)
 	}
 	if err := os.RemoveAll(r.notes); err != nil {
-		return "", fmt.Errorf("forget failures: %w", err)
+		return "", fmt.Errorf("remove recorded failures: %w", err)
 	}
 	return archive, nil
 }
@@ -155,15 +157,15 @@ func script(ctx context.Context, args, environment []string, out io.Writer) (str
 	path := filepath.Join(repository(), "hack", "must-gather.sh")
 	cmd := exec.CommandContext(ctx, "bash", append([]string{path}, args...)...)
 	cmd.Env = append(os.Environ(), environment...)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(&said, out), out
-	// Interrupted, it makes an archive of what it has.
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&output, out), out
+	// An interrupted script archives what it has collected.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = grace
-	if err := cmd.Run(); err != nil && said.Len() == 0 {
+	cmd.WaitDelay = archiveTimeout
+	if err := cmd.Run(); err != nil && output.Len() == 0 {
 		return "", fmt.Errorf("collect with %s: %w", path, err)
 	}
-	lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+	lines := strings.Split(strings.TrimSpace(output.String()), "\n")
 	return lines[len(lines)-1], nil
 }
 
@@ -178,20 +180,20 @@ func (t Target) environment(logs string) []string {
 	return environment
 }
 
-func (r *Run) noted() ([]Failure, error) {
+func (r *Run) recorded() ([]Failure, error) {
 	files, err := filepath.Glob(filepath.Join(r.notes, "*.json"))
 	if err != nil {
-		return nil, fmt.Errorf("read noted failures: %w", err)
+		return nil, fmt.Errorf("read recorded failures: %w", err)
 	}
 	failures := make([]Failure, 0, len(files))
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			return nil, fmt.Errorf("read noted failure: %w", err)
+			return nil, fmt.Errorf("read recorded failure: %w", err)
 		}
 		var f Failure
 		if err := json.Unmarshal(text, &f); err != nil {
-			return nil, fmt.Errorf("read noted failure %s: %w", file, err)
+			return nil, fmt.Errorf("read recorded failure %s: %w", file, err)
 		}
 		failures = append(failures, f)
 	}
@@ -202,7 +204,7 @@ func (r *Run) noted() ([]Failure, error) {
 func (r *Run) writeLogs(failures []Failure) (string, error) {
 	logs := filepath.Join(r.notes, "logs")
 	if err := os.MkdirAll(logs, 0o750); err != nil {
-		return "", fmt.Errorf("keep logs of failed specs: %w", err)
+		return "", fmt.Errorf("write logs of failed specs: %w", err)
 	}
 	for i := range failures {
 		text := failures[i].Spec + "\n\n" + failures[i].Output
@@ -212,13 +214,13 @@ func (r *Run) writeLogs(failures []Failure) (string, error) {
 			errs = append(errs, os.WriteFile(name+"-"+what+".txt", []byte(state), 0o600))
 		}
 		if err := errors.Join(errs...); err != nil {
-			return "", fmt.Errorf("keep log of a failed spec: %w", err)
+			return "", fmt.Errorf("write log of a failed spec: %w", err)
 		}
 	}
 	return logs, nil
 }
 
-// about are the flags that name what the failed specs were about.
+// about returns the flags for the failed specs' correlation ids and namespaces.
 func about(failures []Failure) []string {
 	ids := make([]string, 0, maxIDs)
 	namespaces := make([]string, 0, len(failures))

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// answerPatience bounds how long a service may take to tell its state.
-const answerPatience = 5 * time.Second
+// stateTimeout bounds reading the state of all services.
+const stateTimeout = 5 * time.Second
 
-// states asks services for readiness and metrics, by the URLs of their management ports.
+// states reads readiness and metrics from management ports.
 func states(ctx context.Context, managementURLs []string) map[string]string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateTimeout)
 	defer cancel()
 	answers := map[string]string{}
 	for _, base := range managementURLs {
@@ -26,7 +26,7 @@ func states(ctx context.Context, managementURLs []string) map[string]string {
 	return answers
 }
 
-// nameOf makes a part of a file's name of a service's address.
+// nameOf turns a service's address into a part of a file name.
 func nameOf(base string) string {
 	address, err := url.Parse(base)
 	if err != nil {
@@ -35,20 +35,20 @@ func nameOf(base string) string {
 	return strings.NewReplacer(":", "_", "/", "_").Replace(address.Host)
 }
 
-// state is the answer, or why there is none.
+// state returns the response, or why there is none.
 func state(ctx context.Context, address string) string {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return fmt.Sprintf("no answer: %v\n", err)
+		return fmt.Sprintf("no response: %v\n", err)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Sprintf("no answer: %v\n", err)
+		return fmt.Sprintf("no response: %v\n", err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		return fmt.Sprintf("half an answer: %v\n%s", err, text)
+		return fmt.Sprintf("incomplete response: %v\n%s", err, text)
 	}
 	return response.Request.URL.String() + " answered " + response.Status + "\n" + string(text)
 }
