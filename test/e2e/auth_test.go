@@ -16,10 +16,10 @@ import (
 	"kubernaut.ai/test/testenv/cluster"
 )
 
-// call is a call that needs a permission.
+// call is a request that requires a permission.
 type call struct {
 	name string
-	do   func(context.Context, cluster.Token) said
+	do   func(context.Context, cluster.Token) storageAnswer
 	// allowed selects a token with the permission; code is the response to it.
 	allowed func(cluster.Tokens) cluster.Token
 	code    int
@@ -31,7 +31,7 @@ var calls = []call{
 	{
 		name: "the Gateway's webhook", code: http.StatusCreated, resource: "signals", verb: "create",
 		allowed: func(t cluster.Tokens) cluster.Token { return t.Sender },
-		do: func(ctx context.Context, token cluster.Token) said {
+		do: func(ctx context.Context, token cluster.Token) storageAnswer {
 			to := storage{env.GatewayURL, token}
 			return to.call(ctx, http.MethodPost, alertmanager.Path, alertmanager.JSON(), alertBody(alertmanager.Firing, podAlert()))
 		},
@@ -39,14 +39,14 @@ var calls = []call{
 	{
 		name: "DataStorage's query", code: http.StatusOK, resource: "events", verb: "list",
 		allowed: func(t cluster.Tokens) cluster.Token { return t.Reader },
-		do: func(ctx context.Context, token cluster.Token) said {
+		do: func(ctx context.Context, token cluster.Token) storageAnswer {
 			return storage{env.DataStorageURL, token}.find(ctx, "correlation_id", env.CorrelationID())
 		},
 	},
 	{
 		name: "DataStorage's read of one event", code: http.StatusNotFound, resource: "events", verb: "get",
 		allowed: func(t cluster.Tokens) cluster.Token { return t.Reader },
-		do: func(ctx context.Context, token cluster.Token) said {
+		do: func(ctx context.Context, token cluster.Token) storageAnswer {
 			path := storeEvents + "/" + sentIDs(anEvent("rr", nil))[0]
 			return storage{env.DataStorageURL, token}.call(ctx, http.MethodGet, path, nil, nil)
 		},
@@ -54,7 +54,7 @@ var calls = []call{
 	{
 		name: "DataStorage's batch", code: http.StatusCreated, resource: "events", verb: "create",
 		allowed: func(t cluster.Tokens) cluster.Token { return t.Writer },
-		do: func(ctx context.Context, token cluster.Token) said {
+		do: func(ctx context.Context, token cluster.Token) storageAnswer {
 			batch := encode([]datastorage.AuditEvent{anEvent(env.CorrelationID(), nil)})
 			return storage{env.DataStorageURL, token}.call(ctx, http.MethodPost, storeBatch, contentJSON(), batch)
 		},

@@ -27,20 +27,21 @@ const (
 	signalTruncated    = "gateway.signal.truncated"
 )
 
-// podAlert is the labels of a random alert about a pod of the process's
-// namespace, which is not there.
+// podAlert returns the labels of a random alert about a pod in the process's namespace
+// that does not exist.
 func podAlert() map[string]string {
 	name := testenv.Unique("alert-*")
 	return map[string]string{"alertname": name, "namespace": env.Namespace, "pod": name, "severity": "warning"}
 }
 
-// tryPost sends a body to a Gateway; it is for goroutines.
+// tryPost sends a body to a Gateway. It does not fail the spec, and so can be called
+// in goroutines.
 func tryPost(ctx context.Context, url string, body []byte) (alertmanager.Answer, error) {
 	return alertmanager.Call{URL: url, Body: body, HTTP: env.HTTP, Authorize: env.Tokens.Sender.Authorize}.Do(ctx)
 }
 
-// post sends a body to the Gateway as Alertmanager does, and tracks the
-// requests that it speaks of.
+// post sends a body to the Gateway as Alertmanager does, and tracks the requests in
+// the answer.
 func post(ctx context.Context, body []byte) alertmanager.Answer {
 	GinkgoHelper()
 	answer, err := tryPost(ctx, env.GatewayURL, body)
@@ -76,7 +77,7 @@ func requestOf(r alertmanager.Result) *v1alpha1.RemediationRequest {
 }
 
 // classified waits until the request shows its classification, and returns its
-// processing.
+// SignalProcessing.
 func classified(ctx context.Context, rr *v1alpha1.RemediationRequest) *v1alpha1.SignalProcessing {
 	GinkgoHelper()
 	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
@@ -93,8 +94,8 @@ func audited(ctx context.Context, correlationID string) testenv.Trail {
 	return trail
 }
 
-// discard removes a request that lies outside the process's namespace, at the
-// end of a spec that passed.
+// discard removes a request outside the process's namespace at the end of a spec that
+// passed.
 func discard(rr *v1alpha1.RemediationRequest) {
 	if rr.Namespace == env.Namespace {
 		return
@@ -106,8 +107,8 @@ func discard(rr *v1alpha1.RemediationRequest) {
 	})
 }
 
-// forward opens a way to the API port of each of a workload's pods, until the
-// spec's end.
+// forward forwards local ports to the API ports of a workload's pods until the end
+// of the spec.
 func forward(ctx context.Context, pods ...string) []string {
 	GinkgoHelper()
 	urls := make([]string, 0, len(pods))

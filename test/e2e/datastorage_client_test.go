@@ -25,7 +25,7 @@ const (
 	storeBatch  = storeEvents + "/batch"
 )
 
-// anEvent is a valid event; change makes it another one.
+// anEvent returns a valid event, modified by change.
 func anEvent(correlationID string, change func(*datastorage.AuditEvent)) datastorage.AuditEvent {
 	GinkgoHelper()
 	id, err := uuid.NewV7()
@@ -41,53 +41,53 @@ func anEvent(correlationID string, change func(*datastorage.AuditEvent)) datasto
 	return e
 }
 
-// storage is DataStorage as a client with a token meets it.
+// storage is a client of DataStorage with a token.
 type storage struct {
 	url   string
 	token cluster.Token
 }
 
-// reader and writer reach it through its Service.
+// reader and writer use its Service.
 func reader() storage { return storage{env.DataStorageURL, env.Tokens.Reader} }
 func writer() storage { return storage{env.DataStorageURL, env.Tokens.Writer} }
 
-// said is an answer of DataStorage.
-type said struct {
+// storageAnswer is a response of DataStorage.
+type storageAnswer struct {
 	code   int
 	header http.Header
 	body   []byte
 }
 
-func (s storage) call(ctx context.Context, method, path string, header http.Header, body []byte) said {
+func (s storage) call(ctx context.Context, method, path string, header http.Header, body []byte) storageAnswer {
 	GinkgoHelper()
 	answer, err := s.try(ctx, method, path, header, body)
 	Expect(err).NotTo(HaveOccurred())
 	return answer
 }
 
-// try is for goroutines that must not fail the spec themselves.
-func (s storage) try(ctx context.Context, method, path string, header http.Header, body []byte) (said, error) {
+// try does not fail the spec, and so can be called in goroutines.
+func (s storage) try(ctx context.Context, method, path string, header http.Header, body []byte) (storageAnswer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, s.url+path, bytes.NewReader(body))
 	if err != nil {
-		return said{}, err
+		return storageAnswer{}, err
 	}
 	if header != nil {
 		request.Header = header.Clone()
 	}
 	if err := s.token.Authorize(ctx, request); err != nil {
-		return said{}, err
+		return storageAnswer{}, err
 	}
 	response, err := env.HTTP.Do(request)
 	if err != nil {
-		return said{}, err
+		return storageAnswer{}, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
-	return said{code: response.StatusCode, header: response.Header, body: text}, err
+	return storageAnswer{code: response.StatusCode, header: response.Header, body: text}, err
 }
 
 // find queries once; parameters come in pairs of name and value.
-func (s storage) find(ctx context.Context, parameters ...string) said {
+func (s storage) find(ctx context.Context, parameters ...string) storageAnswer {
 	GinkgoHelper()
 	query := url.Values{}
 	for i := 0; i+1 < len(parameters); i += 2 {
@@ -110,8 +110,8 @@ func encode(value any) []byte {
 	return text
 }
 
-// decoded decodes the answer; it fails the spec unless its status is code.
-func decoded[T any](a said, code int) T {
+// decoded decodes the response; it fails the spec unless its status is code.
+func decoded[T any](a storageAnswer, code int) T {
 	GinkgoHelper()
 	Expect(a.code).To(Equal(code), "%s", a.body)
 	want := "application/json"

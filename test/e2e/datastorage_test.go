@@ -72,11 +72,11 @@ var _ = Describe("DataStorage", func() {
 		batch := make([]datastorage.AuditEvent, 0, events)
 		start := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 		for i := range events {
-			// Some share their time: then the id decides.
+			// Some have equal times: then the id decides.
 			batch = append(batch, anEvent(id, func(e *datastorage.AuditEvent) { e.EventTimestamp = start.Add(time.Duration(i/4) * time.Second) }))
 		}
 		token := writer().store(ctx, batch...).ConsistencyToken
-		wanted := sentIDs(batch...) // ids of version 7 are in order
+		wanted := sentIDs(batch...) // version 7 ids are ordered
 		for _, order := range []string{"asc", "desc"} {
 			var seen []string
 			for cursor, pages := "", 0; pages == 0 || cursor != ""; pages++ {
@@ -122,7 +122,7 @@ var _ = Describe("DataStorage", func() {
 		}
 		body := encode(batch)
 		replicas := dataStorageReplicas(ctx)
-		answers, errs := make([]said, times), make([]error, times)
+		answers, errs := make([]storageAnswer, times), make([]error, times)
 		var all sync.WaitGroup
 		for i := range times {
 			all.Go(func() {
@@ -167,7 +167,7 @@ var _ = Describe("DataStorage", func() {
 	}, SpecTimeout(specTimeout))
 })
 
-// dataStorageReplicas opens a way to each of its pods.
+// dataStorageReplicas returns a client for each of its pods.
 func dataStorageReplicas(ctx SpecContext) []string {
 	GinkgoHelper()
 	pods := podsOf(ctx, "datastorage")

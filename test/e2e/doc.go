@@ -1,18 +1,17 @@
-// Package e2e holds the suite that runs against a whole cluster with the
-// platform deployed in it as users deploy it.
+// Package e2e contains the suite that runs against a cluster with the platform
+// deployed as users deploy it.
 //
-// Run it in as many processes as you like: each has a namespace of its own, and
-// whatever a spec makes has a name that no other spec, process or run has. So
-// the suite may run again and again on a cluster that is kept. Specs that
-// disturb others (restarts, kills, outages) are Serial: they run when all others
-// have ended, each with a load of its own.
+// It can run in any number of processes: each has a namespace, and all objects have
+// unique names, so that the suite can run repeatedly on the same cluster. Disruptive
+// specs (restarts, kills, outages) are Serial: they run after all others, each with its
+// own load.
 //
-// The rules are those of the integration suite: act, wait by a watch, flush,
-// query once. The flush reaches every pod of the Gateway and of
-// SignalProcessing, through the API server. A failed spec prints first where the
-// pipeline of its signals stopped. Its namespaces are kept.
+// The rules are those of the integration suite: act, wait by a watch, flush, query
+// once. The flush reaches every pod of the Gateway and of SignalProcessing through
+// the API server. A failed spec first prints where the pipeline of its signals
+// stopped. Its namespaces are not removed.
 //
-// Specs that need a network plugin which enforces NetworkPolicies, as kind's
-// and the one of hack/kind-node do, have the label network-policy: leave them
-// out with LABELS='!network-policy' where yours does not.
+// Specs with the label network-policy need a network plugin that enforces
+// NetworkPolicies, as kind's and that of hack/kind-node do. Exclude them with
+// LABELS='!network-policy' if yours does not.
 package e2e

@@ -18,8 +18,8 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// foundingInstances is how many random instances one run of the suite has;
-// every workloadOneIn of them is about a pod that exists.
+// foundingInstances is the number of random instances in a run of the suite; one in
+// workloadOneIn is about a pod that exists.
 const (
 	foundingInstances = 24
 	workloadOneIn     = 4

@@ -13,7 +13,7 @@ import (
 	"kubernaut.ai/api/datastorage"
 )
 
-// document is what this suite reads of an OpenAPI document.
+// document is the part of an OpenAPI document that this suite reads.
 type document struct {
 	Paths map[string]map[string]struct {
 		OperationID string `json:"operationId"`
@@ -40,21 +40,21 @@ var _ = Describe("DataStorage's document", func() {
 		stored := writer().store(ctx, known, anEvent(id, nil))
 		page := decoded[datastorage.EventPage](reader().find(ctx, "correlation_id", id, "limit", "1"), http.StatusOK)
 
-		// What each operation is called with, besides what is in its path.
-		calls := map[string]func() said{
-			"createEvent": func() said {
+		// The bodies and required parameters of the operations.
+		calls := map[string]func() storageAnswer{
+			"createEvent": func() storageAnswer {
 				return writer().call(ctx, http.MethodPost, storeEvents, contentJSON(), encode(anEvent(id, nil)))
 			},
-			"createEventsBatch": func() said {
+			"createEventsBatch": func() storageAnswer {
 				return writer().call(ctx, http.MethodPost, storeBatch, contentJSON(), encode([]any{anEvent(id, nil)}))
 			},
-			"listEvents": func() said { return reader().find(ctx, "correlation_id", id) },
-			"getEvent": func() said {
+			"listEvents": func() storageAnswer { return reader().find(ctx, "correlation_id", id) },
+			"getEvent": func() storageAnswer {
 				return reader().call(ctx, http.MethodGet, storeEvents+"/"+sentIDs(known)[0], nil, nil)
 			},
-			"getOpenAPI": func() said { return answer },
+			"getOpenAPI": func() storageAnswer { return answer },
 		}
-		// A value for each query parameter, which the known event matches.
+		// A value for each query parameter that matches the stored event.
 		values := map[string][]string{
 			"event_type": {known.EventType}, "event_category": {known.EventCategory}, "event_action": {known.EventAction},
 			"event_outcome": {"success"}, "severity": {"high"}, "correlation_id": {id}, "actor_id": {"alice"},
@@ -79,7 +79,7 @@ var _ = Describe("DataStorage's document", func() {
 					Expect(values).To(HaveKey(parameter.Name))
 					query := append([]string{parameter.Name}, values[parameter.Name]...)
 					switch parameter.Name {
-					case "cursor": // goes with the filters that it was made for
+					case "cursor": // valid only with the filters that it was made for
 						query = append(query, "correlation_id", id, "limit", "1")
 						found := decoded[datastorage.EventPage](reader().find(ctx, query...), http.StatusOK)
 						Expect(found.Data).NotTo(BeEmpty())

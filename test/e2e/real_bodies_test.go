@@ -16,9 +16,8 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// body is a notification as Alertmanager sent it, but about things that no
-// other spec or run has met: the names of alerts and namespaces are replaced
-// wherever they stand, and so are those of pods and nodes. All else is kept.
+// body is a notification as Alertmanager sent it, with unique names: all names of
+// alerts, namespaces, pods and nodes are replaced. Everything else is unchanged.
 func realBody(name string) []byte {
 	GinkgoHelper()
 	text, err := alertmanager.Real(name)
@@ -46,7 +45,7 @@ func realBody(name string) []byte {
 
 var _ = Describe("a real notification of Alertmanager", func() {
 	// whole expects the request of an answer to be classified, and its trail to
-	// have the Gateway's events that are named, those of its processing and no others.
+	// contain exactly the given events of the Gateway and those of processing.
 	whole := func(ctx SpecContext, r alertmanager.Result, gateway ...string) (*v1alpha1.RemediationRequest, testenv.Trail) {
 		GinkgoHelper()
 		rr := requestOf(r)

@@ -18,7 +18,7 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// replicaInstances is how many random signals are sent to both replicas at once.
+// replicaInstances is the number of random signals that are sent to both replicas concurrently.
 const replicaInstances = 6
 
 // storm sends a body to each of the addresses concurrently.
@@ -39,8 +39,8 @@ func storm(ctx context.Context, body []byte, urls ...string) []alertmanager.Answ
 	return answers
 }
 
-// expectOne expects that answers speak of one request, which one of them
-// created, and returns it.
+// expectOne expects all answers to name the same request, created by exactly one of
+// them, and returns it.
 func expectOne(ctx context.Context, answers []alertmanager.Answer) *v1alpha1.RemediationRequest {
 	GinkgoHelper()
 	created := 0
@@ -60,7 +60,7 @@ func expectOne(ctx context.Context, answers []alertmanager.Answer) *v1alpha1.Rem
 	return &requests.Items[0]
 }
 
-// expectTrailOf expects the whole trail of a request that many signals have met.
+// expectTrailOf expects the whole trail of a request with many signals.
 func expectTrailOf(trail testenv.Trail, signals int) {
 	GinkgoHelper()
 	Expect(trail.Of(signalReceived)).To(HaveLen(signals))
@@ -70,7 +70,7 @@ func expectTrailOf(trail testenv.Trail, signals int) {
 	Expect(trail).To(HaveLen(2*signals + len(testenv.Steps) + workEvents()))
 }
 
-// workEvents is how many events the work of all steps has.
+// workEvents is the number of events of all steps' work.
 func workEvents() (n int) {
 	for _, s := range testenv.Steps {
 		n += len(s.Work)

@@ -34,7 +34,7 @@ func podsOf(ctx context.Context, service string) []string {
 var _ = Describe("the running pods", func() {
 	for service, want := range map[string]struct {
 		uid   int64
-		token bool // of the API server, mounted
+		token bool // whether a token for the API server is mounted
 	}{
 		"datastorage":      {65532, true},
 		"gateway":          {65532, true},

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// specTimeout bounds a spec, with room for a cluster of two cores that twelve
-	// processes share; chaosTimeout bounds one that waits for pods to come back.
+	// specTimeout bounds a spec on a cluster of two cores that twelve processes share;
+	// chaosTimeout bounds one that waits for pods to restart.
 	specTimeout  = 2 * time.Minute
 	chaosTimeout = 5 * time.Minute
 )
@@ -26,7 +26,7 @@ const (
 // shared is nil in all processes but the first.
 var shared *cluster.Shared
 
-// env is this process's own.
+// env is the environment of this process.
 var env *cluster.Env
 
 // began is when the current spec started.
@@ -35,7 +35,7 @@ var began time.Time
 // failed tells that a spec of this process failed; its namespace is not removed.
 var failed bool
 
-// gathering collects what is needed to diagnose failed specs.
+// gathering collects diagnostics of failed specs.
 var gathering = gather.New()
 
 func TestE2E(t *testing.T) {

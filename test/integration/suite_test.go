@@ -17,17 +17,17 @@ import (
 	"kubernaut.ai/test/testenv/gather"
 )
 
-// specTimeout bounds a spec, with room for a machine that twelve processes
-// and the race detector share.
+// specTimeout bounds a spec on a machine that twelve processes with the race detector
+// share.
 const specTimeout = 2 * time.Minute
 
 // shared is nil in all processes but the first.
 var shared *testenv.Shared
 
-// env is this process's own.
+// env is the environment of this process.
 var env *testenv.Env
 
-// failures collects what is needed to diagnose failed specs.
+// failures collects diagnostics of failed specs.
 var failures = gather.New()
 
 func TestIntegration(t *testing.T) {
