@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"kubernaut.ai/cmd/kubernaut/demo"
 	"kubernaut.ai/cmd/kubernaut/stack"
 	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/devstack/consent"
 	"kubernaut.ai/internal/devstack/progress"
 )
 
@@ -22,6 +22,7 @@ const demoTimeout = 60 * time.Second
 
 func demoCommand() *cobra.Command {
 	var addresses string
+	var install bool
 	logs := cli.LogFlags{Level: "warn", Format: "console"} // the demo's own output comes first
 	c := &cobra.Command{
 		Use:   "demo",
@@ -36,18 +37,21 @@ unless --addresses names a stack that runs already.`,
 			if err != nil {
 				return err //nolint:wrapcheck // names the flag
 			}
-			return runDemo(c.Context(), addresses, log, c.OutOrStdout(), progress.To(c.ErrOrStderr()))
+			console := consent.NewConsole(install, c.InOrStdin(), c.ErrOrStderr())
+			options := stack.Options{Consent: console.Allow, Progress: progress.To(console), Log: log}
+			return runDemo(c.Context(), addresses, options, c.OutOrStdout())
 		},
 	}
 	var flags cli.Flags
 	flags.String(&addresses, "addresses", "", "file that kubernaut up --addresses wrote, to use its stack")
+	flags.Bool(&install, "install", false, installUsage)
 	flags.AddTo(c.Flags())
 	logs.AddTo(c.Flags())
 	cli.Configure(c, prefix)
 	return c
 }
 
-func runDemo(ctx context.Context, addresses string, log *zap.Logger, out io.Writer, report progress.Func) error {
+func runDemo(ctx context.Context, addresses string, options stack.Options, out io.Writer) error {
 	if addresses != "" {
 		at, err := stack.ReadAddresses(addresses)
 		if err != nil {
@@ -59,14 +63,14 @@ func runDemo(ctx context.Context, addresses string, log *zap.Logger, out io.Writ
 		}
 		return err
 	}
-	s, err := stack.Start(ctx, stack.Options{Progress: report, Log: log})
+	s, err := stack.Start(ctx, options)
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted while starting")
 		}
 		return fmt.Errorf("start the stack: %w", err)
 	}
-	report.Sayf("everything is up")
+	options.Progress.Sayf("everything is up")
 	return errors.Join(show(ctx, s.Addresses(), out), s.Stop(ctx))
 }
 

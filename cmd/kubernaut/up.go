@@ -14,14 +14,19 @@ import (
 
 	"kubernaut.ai/cmd/kubernaut/stack"
 	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/devstack/consent"
 	"kubernaut.ai/internal/devstack/progress"
 	"kubernaut.ai/internal/httpserver"
 )
+
+// installUsage describes --install of every command that provides PostgreSQL.
+const installUsage = "install missing Debian packages (PostgreSQL, as root) without asking"
 
 // upFlags are the flags of kubernaut up.
 type upFlags struct {
 	stack     stack.Options
 	addresses string
+	install   bool
 	log       cli.LogFlags
 }
 
@@ -34,13 +39,16 @@ func upCommand() *cobra.Command {
 API server (both found on the machine or provided), DataStorage, SignalProcessing
 and the Gateway. Everything listens on loopback.`,
 		Args: cli.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return up(c.Context(), f, c.OutOrStdout(), c.ErrOrStderr()) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return up(c.Context(), f, c.OutOrStdout(), consent.NewConsole(f.install, c.InOrStdin(), c.ErrOrStderr()))
+		},
 	}
 	var flags cli.Flags
 	flags.String(&f.stack.DataDir, "data", "", "directory for everything that the stack stores; none: a temporary one")
 	flags.String(&f.addresses, "addresses", "", "JSON file to write the addresses to once everything is ready; removed at the end")
 	flags.String(&f.stack.GatewayListen, "gateway-listen", "", "loopback host:port of the Gateway; none: a free port", cli.Check(checkListen))
 	flags.String(&f.stack.DataStorageListen, "datastorage-listen", "", "loopback host:port of DataStorage; none: a free port", cli.Check(checkListen))
+	flags.Bool(&f.install, "install", false, installUsage)
 	flags.AddTo(c.Flags())
 	f.log.AddTo(c.Flags())
 	cli.Configure(c, prefix)
@@ -56,7 +64,7 @@ func checkListen(address string) error {
 }
 
 // prepare completes the options of the stack.
-func (f *upFlags) prepare(stderr io.Writer) error {
+func (f *upFlags) prepare(console *consent.Console) error {
 	if f.stack.DataDir != "" {
 		absolute, err := filepath.Abs(f.stack.DataDir)
 		if err != nil {
@@ -69,17 +77,18 @@ func (f *upFlags) prepare(stderr io.Writer) error {
 			return cli.Usagef("--addresses %s: its directory does not exist", f.addresses)
 		}
 	}
-	log, err := f.log.New(stderr)
+	log, err := f.log.New(console)
 	if err != nil {
 		return err //nolint:wrapcheck // names the flag
 	}
 	f.stack.Log = log
-	f.stack.Progress = progress.To(stderr)
+	f.stack.Progress = progress.To(console)
+	f.stack.Consent = console.Allow
 	return nil
 }
 
-func up(ctx context.Context, f *upFlags, out, stderr io.Writer) error {
-	if err := f.prepare(stderr); err != nil {
+func up(ctx context.Context, f *upFlags, out io.Writer, console *consent.Console) error {
+	if err := f.prepare(console); err != nil {
 		return err
 	}
 	if f.stack.DataDir == "" {

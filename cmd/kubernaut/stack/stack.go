@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"kubernaut.ai/internal/auditclient/spool"
+	"kubernaut.ai/internal/devstack/consent"
 	"kubernaut.ai/internal/devstack/controlplane"
 	"kubernaut.ai/internal/devstack/postgres"
 	"kubernaut.ai/internal/devstack/progress"
@@ -44,6 +45,8 @@ type Options struct {
 	DataDir string
 	// GatewayListen and DataStorageListen are host:port on loopback; a free port where they are empty.
 	GatewayListen, DataStorageListen string
+	// Consent is asked before the machine is changed; nil refuses.
+	Consent consent.Func
 	// Progress is told about everything that takes long.
 	Progress progress.Func
 	// Log gets the services' logs.
@@ -120,7 +123,9 @@ func (s *Stack) provide(ctx context.Context) (*postgres.Server, *controlplane.Co
 	var cluster *controlplane.ControlPlane
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		database, err = postgres.Start(both, postgres.Options{DataDir: s.dir("postgresql"), Progress: s.options.Progress})
+		database, err = postgres.Start(both, postgres.Options{
+			DataDir: s.dir("postgresql"), Consent: s.options.Consent, Progress: s.options.Progress,
+		})
 		return err //nolint:wrapcheck // says what, where and what to do
 	})
 	group.Go(func() (err error) {

@@ -8,31 +8,50 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"kubernaut.ai/internal/devstack/consent"
 	"kubernaut.ai/internal/devstack/supervise"
 )
 
 const (
+	aptGet          = "apt-get"
 	installPatience = 10 * time.Minute
-	// noCluster keeps Debian's package from making and starting a cluster of its own.
+	// noCluster is the file that keeps Debian's package from creating and starting a cluster.
 	noCluster = "/etc/postgresql-common/createcluster.conf"
 )
 
-// fromPackage installs Debian's package and uses what it brought.
+// installOptions avoid recommended packages: the server runs without them.
+var installOptions = []string{"install", "--yes", "--no-install-recommends", "postgresql"} //nolint:gochecknoglobals // constant
+
+// fromPackage installs Debian's package, if that is allowed, and uses its server.
 func fromPackage(ctx context.Context, opts Options) (*Server, error) {
-	if os.Geteuid() != 0 {
-		return nil, unavailable("not root, so nothing can be installed")
-	}
-	apt, err := exec.LookPath("apt-get")
+	apt, err := exec.LookPath(aptGet)
 	if err != nil {
-		return nil, unavailable("no apt-get")
+		return nil, unavailable("no " + aptGet)
 	}
-	opts.Progress.Sayf("installing PostgreSQL with apt-get, without a cluster of its own")
+	command := aptGet + " " + strings.Join(installOptions, " ")
+	if os.Geteuid() != 0 {
+		return nil, unavailablef("only root can install it: run %q", "sudo "+command)
+	}
+	if err := permitted(ctx, opts.Consent, command); err != nil {
+		return nil, err
+	}
+	opts.Progress.Sayf("installing PostgreSQL with apt-get, without a database cluster")
 	if err := install(ctx, apt, opts); err != nil {
 		return nil, err
 	}
 	return fromMachine(ctx, opts)
+}
+
+// permitted makes a refusal an unavailable source: the next one may do.
+func permitted(ctx context.Context, allow consent.Func, command string) error {
+	err := allow.Check(ctx, consent.Change{What: "install the Debian package postgresql", Command: command})
+	if refused, ok := errors.AsType[*consent.RefusedError](err); ok {
+		return unavailable(refused.Error())
+	}
+	return err //nolint:wrapcheck // says what it was doing
 }
 
 func install(ctx context.Context, apt string, opts Options) (err error) {
@@ -52,11 +71,11 @@ func install(ctx context.Context, apt string, opts Options) (err error) {
 	wait := []string{"-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Options::=--force-confold"}
 	for _, args := range [][]string{
 		append(slices.Clip(wait), "update"),
-		append(slices.Clip(wait), "install", "--yes", "--no-install-recommends", "postgresql"),
+		append(slices.Clip(wait), installOptions...),
 	} {
 		end := opts.Progress.During("installing PostgreSQL: apt-get "+args[len(wait)], nil)
 		_, err := supervise.Run(ctx, dir, supervise.Spec{
-			Name: "apt-get " + args[len(wait)], Path: apt, Args: args,
+			Name: aptGet + " " + args[len(wait)], Path: apt, Args: args,
 			Env: append(os.Environ(), "DEBIAN_FRONTEND=noninteractive"),
 		})
 		end()
@@ -67,9 +86,9 @@ func install(ctx context.Context, apt string, opts Options) (err error) {
 	return nil
 }
 
-// withoutCluster sets the package's configuration for the time of the
-// installation, unless the machine has one already. The package then leaves
-// its own version of the file beside it.
+// withoutCluster sets the package's configuration during the installation,
+// unless the machine has one already. The package leaves its own version of
+// the file beside it, which restore puts in place.
 func withoutCluster() (restore func() error, err error) {
 	if _, err := os.Stat(noCluster); err == nil {
 		return func() error { return nil }, nil

@@ -7,13 +7,14 @@ import (
 	"os"
 	"strings"
 
+	"kubernaut.ai/internal/devstack/consent"
 	"kubernaut.ai/internal/devstack/progress"
 )
 
 const (
 	// MinVersion is the oldest major version that is used.
 	MinVersion = 14
-	// DefaultMaxConnections is the max_connections of a server that is started here.
+	// DefaultMaxConnections is the max_connections of a server that Start starts.
 	DefaultMaxConnections = 300
 
 	defaultDatabase = "kubernaut"
@@ -22,23 +23,24 @@ const (
 
 // Options of Start. The zero value is a temporary server.
 type Options struct {
-	// DatabaseURL of a server to use; the environment's DATABASE_URL where it is
-	// empty. Its user must be allowed to create databases for those who call
-	// CreateDatabase.
+	// DatabaseURL of a server to use; the environment variable DATABASE_URL if it
+	// is empty. CreateDatabase needs a user who may create databases.
 	DatabaseURL string
-	// DataDir keeps the data; where it is empty they are temporary. A server
-	// that DATABASE_URL names keeps its data itself.
+	// DataDir stores the data; if it is empty, the data is temporary. It does not
+	// apply to the server that DATABASE_URL names.
 	DataDir string
-	// MaxConnections; DefaultMaxConnections where it is zero.
+	// MaxConnections is the server's max_connections; zero means DefaultMaxConnections.
 	MaxConnections int
-	// Settings are further server settings (postgresql.conf), for a server that
-	// is started here.
+	// Settings are further server settings (postgresql.conf) of a server that
+	// Start starts.
 	Settings map[string]string
-	// Progress is told about everything that takes long.
+	// Consent is asked before a package is installed; nil refuses.
+	Consent consent.Func
+	// Progress receives a line about each step that takes long.
 	Progress progress.Func
 }
 
-// Start finds or provides a server. The caller stops it.
+// Start finds or starts a server. The caller stops it.
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	if opts.DatabaseURL == "" {
 		opts.DatabaseURL = os.Getenv("DATABASE_URL")
@@ -58,9 +60,9 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	})
 }
 
-// source is one way to come by a server. Its start fails with an unavailable
-// error where the machine does not have that way; any other error is final,
-// because a server that should have worked is not silently replaced.
+// source is one way to get a server. Its start returns an unavailable error if
+// the machine lacks what it needs; any other error is final, because a server
+// that should have worked is not silently replaced.
 type source struct {
 	name  string
 	start func(context.Context, Options) (*Server, error)

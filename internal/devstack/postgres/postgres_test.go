@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kubernaut.ai/internal/devstack/consent"
 )
 
 func TestChoose(t *testing.T) {
@@ -109,5 +111,42 @@ func TestStartRefusesInvalidOptions(t *testing.T) {
 	t.Parallel()
 	if _, err := Start(t.Context(), Options{MaxConnections: -1}); err == nil {
 		t.Error("accepted -1 connections")
+	}
+}
+
+func TestAnInstallationNeedsConsent(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("terminal is gone")
+	for name, test := range map[string]struct {
+		allow       consent.Func
+		want        string // part of the error; empty: allowed
+		unavailable bool   // the next source is tried
+	}{
+		"allowed":     {allow: func(context.Context, consent.Change) error { return nil }},
+		"nobody asks": {want: "apt-get install postgresql", unavailable: true},
+		"refused": {
+			allow: func(_ context.Context, c consent.Change) error {
+				return &consent.RefusedError{Change: c, Reason: "declined"}
+			},
+			want: "declined", unavailable: true,
+		},
+		"the question failed": {allow: func(context.Context, consent.Change) error { return broken }, want: "terminal is gone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := permitted(t.Context(), test.allow, "apt-get install postgresql")
+			if test.want == "" {
+				if err != nil {
+					t.Fatalf("not allowed: %v", err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v does not contain %q", err, test.want)
+			}
+			if _, ok := errors.AsType[unavailable](err); ok != test.unavailable {
+				t.Errorf("got %T, want unavailable: %t", err, test.unavailable)
+			}
+		})
 	}
 }
