@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Makes sure that programs are there: installs their Debian packages where that is possible, else says what to do.
+# Checks that programs are installed. As root on Debian it installs the packages of those that are not, after asking;
+# elsewhere it prints the command that installs them.
 # usage: hack/need.sh PROGRAM=PACKAGE...
 #        hack/need.sh --compiler     a C compiler with the headers of the C library
+# Environment: INSTALL=1 or CI=true installs without asking
 set -euo pipefail
+# shellcheck source=consent.sh
+. "$(dirname "$0")/consent.sh"
 
 missing=()
 packages=()
@@ -20,13 +24,15 @@ else
 fi
 [ "${#missing[@]}" -gt 0 ] || exit 0
 
+install=(apt-get install --yes --no-install-recommends "${packages[@]}")
 if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
-	echo "missing: ${missing[*]}; on Debian or Ubuntu: sudo apt-get install ${packages[*]}" >&2
+	echo "missing: ${missing[*]}; on Debian or Ubuntu, run: sudo ${install[*]}" >&2
 	exit 1
 fi
+consent "install ${packages[*]}" "${install[*]}"
 echo "installing ${packages[*]}"
 export DEBIAN_FRONTEND=noninteractive
-apt-get install -y --no-install-recommends "${packages[@]}" >/dev/null 2>&1 || {
+"${install[@]}" >/dev/null 2>&1 || {
 	apt-get update >/dev/null
-	apt-get install -y --no-install-recommends "${packages[@]}" >/dev/null
+	"${install[@]}" >/dev/null
 }
