@@ -24,6 +24,11 @@ REPORTS ?= out
 # Torture takes as many kills, and benchmarks the sizes, that were promised with SCALE=full, else a minute or two.
 export SCALE ?= small
 
+# Missing Debian packages are installed after a question on the terminal, or without one: for the tests, with INSTALL=1 and in CI.
+test test-unit test-integration ci nightly: export INSTALL := 1
+export INSTALL
+INSTALL_FLAG = $(if $(filter 1,$(INSTALL))$(filter true,$(CI)),--install)
+
 export GOFLAGS ?= -buildvcs=false
 
 # What --version and kubernaut_build_info show.
@@ -35,12 +40,12 @@ LDFLAGS := -X $(BUILDINFO).version=$(VERSION) -X $(BUILDINFO).revision=$(REVISIO
 ##@ Use it
 
 .PHONY: demo
-demo: build ## a real alert becomes a classified remediation; prints its audit trail (starts and stops all it needs)
-	$(BIN)/kubernaut demo
+demo: build ## a real alert becomes a classified remediation; prints its audit trail; INSTALL=1 installs packages without asking
+	$(BIN)/kubernaut demo $(INSTALL_FLAG)
 
 .PHONY: up
 up: build ## the whole stack on this machine until Ctrl-C; UP_FLAGS="--data DIR --addresses FILE" keeps data, writes addresses
-	$(BIN)/kubernaut up $(UP_FLAGS)
+	$(BIN)/kubernaut up $(INSTALL_FLAG) $(UP_FLAGS)
 
 .PHONY: build
 build: ## the binaries, in bin/
@@ -65,7 +70,7 @@ test-unit: compiler ## all unit tests with the race detector; needs no server
 .PHONY: test-integration
 test-integration: $(SUITE) ## Ginkgo suites against real PostgreSQL and kube-apiserver; PROCS=12 SEED= FOCUS=
 	@mkdir -p $(REPORTS)
-	go run ./test/prepare
+	go run ./test/prepare $(INSTALL_FLAG)
 	cd test && go tool ginkgo -p --procs=$(PROCS) --randomize-all --fail-on-pending --fail-on-empty \
 		--output-dir=$(abspath $(REPORTS)) --junit-report=integration.xml $(if $(SEED),--seed=$(SEED)) $(if $(FOCUS),--focus='$(FOCUS)') $(abspath $<) \
 		|| { [ ! -e ../out/must-gather/latest ] || echo "collected: $$(cat ../out/must-gather/latest)"; exit 1; }
@@ -78,7 +83,7 @@ $(SUITE) $(E2E_SUITE): test/%/prebuilt.test: compiler
 .PHONY: torture
 torture: build ## kill -9 under load, again and again: nothing accepted is lost, nothing doubled; SCALE=full SEED= SCENARIOS="audit-spool ..."
 	go build -o $(BIN)/ ./test/chaos/torture ./test/chaos/recorder
-	go run ./test/prepare
+	go run ./test/prepare $(INSTALL_FLAG)
 	$(BIN)/torture $(SCENARIOS)
 
 .PHONY: flake
@@ -98,7 +103,7 @@ mutants: compiler ## breaks each promise of pkg/audit on purpose, in a copy, and
 CLUSTER_TOOLS := $(BIN)/kind $(BIN)/kubectl
 
 .PHONY: docker
-docker: ## gets Docker running, or says what is missing
+docker: ## starts Docker, or prints what is missing; INSTALL=1 installs without asking
 	hack/docker.sh
 
 .PHONY: kind-up
