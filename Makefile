@@ -166,6 +166,11 @@ shellcheck:
 	@hack/need.sh shellcheck=shellcheck
 	shellcheck -x -P SCRIPTDIR hack/*.sh hack/*/*.sh .ci/run
 
+.PHONY: vulncheck
+vulncheck: $(BIN)/govulncheck ## known vulnerabilities in what the code calls, over all modules but the tools'
+	$(BIN)/govulncheck -tags $(SUITE_TAGS) $(ALL_PACKAGES)
+	for m in bench hack/kind-node/src $(EXAMPLES); do (cd $$m && GOWORK=off $(abspath $(BIN)/govulncheck) ./...) || exit 1; done
+
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## format the Go code
 	$(BIN)/golangci-lint fmt
@@ -203,11 +208,11 @@ help: ## this list
 TOOL_golangci-lint  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 TOOL_controller-gen := sigs.k8s.io/controller-tools/cmd/controller-gen
 TOOL_oapi-codegen   := github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
-
+TOOL_govulncheck    := golang.org/x/vuln/cmd/govulncheck
 TOOL_kind           := sigs.k8s.io/kind
 TOOL_kustomize      := sigs.k8s.io/kustomize/kustomize/v5
 
-$(BIN)/golangci-lint $(BIN)/controller-gen $(BIN)/oapi-codegen $(BIN)/kind $(BIN)/kustomize: $(BIN)/%: tools/go.mod tools/go.sum
+$(BIN)/golangci-lint $(BIN)/controller-gen $(BIN)/oapi-codegen $(BIN)/govulncheck $(BIN)/kind $(BIN)/kustomize: $(BIN)/%: tools/go.mod tools/go.sum
 	@mkdir -p $(BIN)
 	@echo "building $* (the first time this takes minutes)"
 	cd tools && GOWORK=off go build -o $(abspath $@) $(TOOL_$*)
