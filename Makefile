@@ -94,6 +94,10 @@ flake: ## the founding scenario N times with random seeds: make flake N=100; hac
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	hack/fuzz.sh $(or $(FUZZTIME),30s)
 
+.PHONY: nightly
+nightly: ## torture and benchmarks with SCALE=full, and fuzzing; up to three hours; FUZZTIME (3m)
+	hack/nightly.sh
+
 .PHONY: mutants
 mutants: compiler ## breaks each promise of pkg/audit on purpose, in a copy, and wants its test to fail
 	hack/mutants.sh

@@ -1,14 +1,24 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the workspace for a while.
-# usage: hack/fuzz.sh DURATION
+# Runs every fuzz target of both modules, one after the other. A target that fails leaves its input in testdata/fuzz of
+# its package and does not stop the others.
+# usage: hack/fuzz.sh DURATION    for each target, as in 30s
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 duration=${1:?usage: hack/fuzz.sh DURATION}
-grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do
-	dir=$(dirname "$file")
-	sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file" | while read -r target; do
-		echo "fuzzing $target in $dir for $duration"
-		go test "$dir" -run '^$' -fuzz "^$target\$" -fuzztime "$duration" -fuzzminimizetime 100x
-	done
+files='{{range .TestGoFiles}}{{$.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$.Dir}}/{{.}}{{"\n"}}{{end}}'
+mapfile -t files < <(go list -f "$files" ./... ./pkg/audit/... | grep .)
+# FILE:TARGET
+mapfile -t targets < <(sed -n 's/^func \(Fuzz[[:alnum:]_]*\)(.*/\1/;T;F;p' "${files[@]}" | paste -d: - -)
+[ "${#targets[@]}" -gt 0 ] || { echo "fuzz: found no fuzz target" >&2 && exit 1; }
+
+failed=()
+for target in "${targets[@]}"; do
+	dir=$(dirname "${target%:*}")
+	name=${target##*:}
+	dir=./${dir#"$PWD/"}
+	echo "fuzzing $name in $dir for $duration"
+	go test "$dir" -run '^$' -fuzz "^$name\$" -fuzztime "$duration" -fuzzminimizetime 100x </dev/null || failed+=("$name in $dir")
 done
+echo "fuzz targets ${#targets[@]} failed ${#failed[@]}"
+[ "${#failed[@]}" -eq 0 ] || { printf 'fuzz: %s failed\n' "${failed[@]}" >&2 && exit 1; }
