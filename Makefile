@@ -9,8 +9,9 @@ MODULES := . pkg/audit
 ALL_PACKAGES := ./... ./pkg/audit/...
 # The suites that need a server are behind build tags.
 SUITE_TAGS := integration,e2e
-# Programs of the Kind node image.
+# Modules outside the workspace: programs of the Kind node image, and examples.
 KIND_NODE := hack/kind-node/src hack/kind-node/crictl
+EXAMPLES := $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
 
 BIN := bin
 # Specs read their files relative to the suite's own folder.
@@ -163,6 +164,7 @@ lint: $(BIN)/golangci-lint shellcheck ## golangci-lint over both modules, with t
 	$(BIN)/golangci-lint run --allow-parallel-runners --build-tags $(SUITE_TAGS) $(ALL_PACKAGES)
 	cd bench && GOWORK=off ../$(BIN)/golangci-lint run --allow-parallel-runners ./...
 	cd hack/kind-node/src && GOWORK=off ../../../$(BIN)/golangci-lint run --allow-parallel-runners ./...
+	for m in $(EXAMPLES); do (cd $$m && GOWORK=off $(abspath $(BIN)/golangci-lint) run --allow-parallel-runners ./...) || exit 1; done
 	@! git grep -nwE 'TO''DO|FIX''ME' -- '*.go' '*.sh' '*.rego' '*.yaml' '*.md' Makefile .ci || { echo "to-do notes: do it, or say it in the issue tracker" >&2; exit 1; }
 
 .PHONY: shellcheck
@@ -187,13 +189,14 @@ generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API ty
 	cd services/datastorage/internal/httpapi/routes && ../../../../../$(BIN)/oapi-codegen -config codegen.yaml ../../../../../api/datastorage/openapi.yaml
 
 .PHONY: tidy
-tidy: ## one version of each dependency over all modules, and go mod tidy in each, as somebody sees it who has that module alone
+tidy: ## one version of each dependency over the workspace, go mod tidy in every module, and a complete go.work.sum
 	go work sync
-	for m in $(MODULES) bench tools $(KIND_NODE); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+	for m in $(MODULES) bench tools $(KIND_NODE) $(EXAMPLES); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+	go list -m all >/dev/null
 
 .PHONY: drift
-drift: ## fails when generated code or a go.mod differs from what is committed
-	hack/drift.sh $(MODULES) bench $(KIND_NODE)
+drift: ## fails when generated code, a go.mod or a checksum file differs from what is committed
+	hack/drift.sh $(MODULES) bench $(KIND_NODE) $(EXAMPLES)
 
 .PHONY: ci
 ci: lint drift test mutants demo test-e2e ## what has to pass before a change lands

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The state before, so that it works on a tree with uncommitted changes too.
+# Compare with the state before, so that a work tree with uncommitted changes can be checked too.
 before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
 generated=(api pkg/audit/wire services/datastorage/internal/httpapi)
@@ -12,6 +12,9 @@ for dir in "${generated[@]}"; do
 	mkdir -p "$before/$dir"
 	cp -r "$dir/." "$before/$dir/"
 done
+
+# sums prints the checksum files of the workspace with a digest each.
+sums() { sha256sum go.work.sum go.sum pkg/audit/go.sum; }
 
 failed=0
 make --no-print-directory generate
@@ -34,4 +37,13 @@ for module in "$@"; do
 		failed=1
 	fi
 done
+# A go command adds the checksums that it misses, which would leave a clean clone modified. Listing all modules of the
+# workspace needs every checksum that a build, a test or an editor asks for.
+sums >"$before/sums"
+go list -m all >/dev/null
+go build ./... ./pkg/audit/...
+if ! sums | diff "$before/sums" -; then
+	echo "drift: building adds checksums to the files above: run 'make tidy' and commit" >&2
+	failed=1
+fi
 exit "$failed"
