@@ -326,7 +326,7 @@ func (w *world) usable() map[types.UID]bool {
 	uids := map[types.UID]bool{}
 	for _, r := range w.server.requests() {
 		cooled := r.Status.CompletedAt != nil && !modelNow().Before(r.Status.CompletedAt.Add(modelCoolDown))
-		if r.DeletionTimestamp.IsZero() && !(r.Status.Phase.Terminal() && cooled) {
+		if r.DeletionTimestamp.IsZero() && (!r.Status.Phase.Terminal() || !cooled) {
 			uids[r.UID] = true
 		}
 	}
