@@ -58,7 +58,7 @@ func exhaust(t *testing.T, s scenario) (*world, explored) {
 func sample(t *testing.T, s scenario, seeds uint64) (*world, uint64) {
 	t.Helper()
 	for seed := range seeds {
-		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // reproducible on purpose
+		random := rand.New(rand.NewPCG(seed, 0))
 		w := s.run(t, func(_ *world, choices []choice) (int, bool) {
 			at := random.IntN(len(choices))
 			// Most steps succeed, or the faults would all happen at the beginning.
