@@ -170,6 +170,7 @@ type thread struct {
 	// The rest is about the current call of Open.
 	faults   int // of the replica when the call began
 	received map[types.NamespacedName]bool
+	arriving bool               // until the first API call, which is when the call counts as begun
 	usable   map[types.UID]bool // requests that took signals at some time during the call
 }
 
@@ -223,8 +224,8 @@ func deliverPersistently(ctx context.Context, t *thread) {
 // deliverOnce reports whether the sender is done: the signal was accepted, or
 // the replica is dead.
 func deliverOnce(ctx context.Context, t *thread) bool {
-	begun := t.world.step(ctx, t.replica, stepEvent, "signal arrives", func() (string, error) {
-		t.faults, t.received, t.usable = t.replica.faults, map[types.NamespacedName]bool{}, t.world.usable()
+	begun := t.world.step(ctx, t.replica, stepLocal, "signal arrives", func() (string, error) {
+		t.faults, t.received, t.arriving = t.replica.faults, map[types.NamespacedName]bool{}, true
 		return "", nil
 	})
 	if begun != nil {
@@ -242,7 +243,7 @@ func deliverOnce(ctx context.Context, t *thread) bool {
 
 // resolve sends the end of the problem to the replica once.
 func resolve(ctx context.Context, t *thread) {
-	if t.world.step(ctx, t.replica, stepEvent, "resolved signal arrives", func() (string, error) { return "", nil }) != nil {
+	if t.world.step(ctx, t.replica, stepLocal, "resolved signal arrives", func() (string, error) { return "", nil }) != nil {
 		return
 	}
 	spec := t.world.spec()

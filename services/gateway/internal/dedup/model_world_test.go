@@ -161,6 +161,9 @@ func (w *world) choices() []choice {
 func (w *world) take(c choice) {
 	s := c.step
 	result := ""
+	if s.thread.arriving && s.kind != stepLocal {
+		s.thread.arriving, s.thread.usable = false, w.usable()
+	}
 	if c.outcome == succeeds || c.outcome == loses {
 		result, s.err = s.do()
 	}
