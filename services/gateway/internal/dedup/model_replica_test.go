@@ -58,11 +58,6 @@ func (w *world) newReplica(name string) *replica {
 	return r
 }
 
-func (r *replica) newUID() types.UID {
-	r.created++
-	return types.UID(fmt.Sprintf("%s-%d", r.name, r.created))
-}
-
 func (r *replica) Get(ctx context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
 	err := r.world.step(ctx, r, stepRead, "get "+objectKey(object, key), func() (string, error) {
 		if err := r.world.server.get(key, object); err != nil {
@@ -123,14 +118,20 @@ func (r *replica) List(ctx context.Context, list client.ObjectList, _ ...client.
 		return fmt.Errorf("unexpected list of %T", list)
 	}
 	return r.world.step(ctx, r, stepRead, "list leases", func() (string, error) {
+		stored := r.world.server.leases()
 		leases.Items = nil
-		var versions []string
-		for _, lease := range r.world.server.leases() {
+		versions := make([]string, 0, len(stored))
+		for _, lease := range stored {
 			leases.Items = append(leases.Items, *lease.DeepCopy())
 			versions = append(versions, string(lease.UID)+"@"+lease.ResourceVersion)
 		}
 		return strings.Join(versions, ","), nil
 	})
+}
+
+func (r *replica) newUID() types.UID {
+	r.created++
+	return types.UID(fmt.Sprintf("%s-%d", r.name, r.created))
 }
 
 // informer serves the replica's cache. Reading it is not a step: its content
@@ -184,14 +185,6 @@ func threadOf(ctx context.Context) *thread {
 	return t
 }
 
-func (t *thread) run(ctx context.Context) {
-	ctx = context.WithValue(ctx, threadContextKey{}, t)
-	for _, act := range t.script {
-		act(ctx, t)
-	}
-	t.world.finished(t)
-}
-
 func (t *thread) Received(ctx context.Context, request types.NamespacedName, _ *v1alpha1.RemediationRequestSpec) error {
 	return t.world.step(ctx, t.replica, stepAudit, "record received under "+request.Name, func() (string, error) {
 		t.received[request] = true
@@ -204,6 +197,14 @@ func (t *thread) Created(ctx context.Context, request *v1alpha1.RemediationReque
 		t.world.facts.recorded(request)
 		return "", nil
 	})
+}
+
+func (t *thread) run(ctx context.Context) {
+	ctx = context.WithValue(ctx, threadContextKey{}, t)
+	for _, act := range t.script {
+		act(ctx, t)
+	}
+	t.world.finished(t)
 }
 
 // action is one entry of a thread's script.
@@ -256,9 +257,10 @@ func resolve(ctx context.Context, t *thread) {
 // syncCache lets the replica's informer deliver all that happened so far.
 func syncCache(ctx context.Context, t *thread) {
 	_ = t.world.step(ctx, t.replica, stepEvent, "cache catches up", func() (string, error) {
+		stored := t.world.server.requests()
 		t.replica.cache = nil
-		var versions []string
-		for _, r := range t.world.server.requests() {
+		versions := make([]string, 0, len(stored))
+		for _, r := range stored {
 			t.replica.cache = append(t.replica.cache, *r.DeepCopy())
 			versions = append(versions, string(r.UID)+"@"+r.ResourceVersion)
 		}

@@ -176,7 +176,7 @@ func TestFailedWritesAreRepeatedLoggedOnceAndCounted(t *testing.T) {
 		if n := b.counter.Pending(); n != 0 {
 			t.Errorf("%d requests wait for a write, want none", n)
 		}
-		var messages []string
+		messages := make([]string, 0, b.logs.Len())
 		for _, entry := range b.logs.All() {
 			messages = append(messages, entry.Level.String()+" "+entry.Message)
 		}
