@@ -153,7 +153,7 @@ var _ = Describe("auth: callers of DataStorage", func() {
 
 	It("are asked to retry while the API server is down", func(ctx SpecContext) {
 		cut := ownStore(ctx, func(o *datastorageapp.Options) {
-			o.Auth, o.RESTConfig = byCluster(), &rest.Config{Host: unreachableURL()}
+			o.Auth, o.RESTConfig = byCluster(), &rest.Config{Host: "http://" + closedPort()}
 		})
 		answer := storeCall(ctx, cut.URL, http.MethodGet, storeEvents+"?correlation_id="+env.CorrelationID(), bearing("any"), nil)
 		decoded[datastorage.Problem](answer, http.StatusServiceUnavailable)

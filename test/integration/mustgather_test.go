@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -181,11 +180,11 @@ var _ = Describe("must-gather", func() {
 			_, _ = w.Write([]byte(`{"database":"failed","status":"not ready"}` + "\n"))
 		}))
 		DeferCleanup(unready.Close)
-		workload, err := env.NewWorkload(ctx, podflush.StatefulSet, env.ManagementURLs[0], hanging.URL, unready.URL, "http://"+closedPort(ctx))
+		workload, err := env.NewWorkload(ctx, podflush.StatefulSet, env.ManagementURLs[0], hanging.URL, unready.URL, "http://"+closedPort())
 		Expect(err).NotTo(HaveOccurred())
 		id := env.CorrelationID()
 
-		g := gatherWith(ctx, []string{"DATASTORAGE_URL=http://" + closedPort(ctx)}, "--namespace", env.Namespace, "--correlation-id", id, "--time-limit", "15s")
+		g := gatherWith(ctx, []string{"DATASTORAGE_URL=http://" + closedPort()}, "--namespace", env.Namespace, "--correlation-id", id, "--time-limit", "15s")
 		Expect(g.notCollected("audit events")).To(ContainSubstring("Connection refused"))
 		Expect(g.file("timelines/" + id + ".txt")).To(And(ContainSubstring("its audit events could not be read"), ContainSubstring("No collected data mentions it")))
 		Expect(g.notCollected("state of " + workload.PodName(1) + " in " + env.Namespace)).To(ContainSubstring("timed out after"))
@@ -415,15 +414,6 @@ func auditTypes(timeline string) []string {
 		}
 	}
 	return found
-}
-
-// closedPort returns an address where nothing listens.
-func closedPort(ctx context.Context) string {
-	GinkgoHelper()
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	Expect(err).NotTo(HaveOccurred())
-	Expect(listener.Close()).To(Succeed())
-	return listener.Addr().String()
 }
 
 // firstLines reads lines of a named pipe, whose writers come one after the other.

@@ -201,10 +201,7 @@ var _ = Describe("flush of all pods: a workload that is changing", Label("flush"
 
 var _ = Describe("flush of all pods: a pod that proves nothing", Label("flush"), func() {
 	It("is named when it cannot be reached", func(ctx SpecContext) {
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-		Expect(err).NotTo(HaveOccurred())
-		Expect(listener.Close()).To(Succeed())
-		workload, err := env.NewWorkload(ctx, podflush.StatefulSet, env.ManagementURLs[0], "http://"+listener.Addr().String())
+		workload, err := env.NewWorkload(ctx, podflush.StatefulSet, env.ManagementURLs[0], "http://"+closedPort())
 		Expect(err).NotTo(HaveOccurred())
 		flusher, _ := flusherOf(workload, nil)
 		receipts, err := flusher.FlushPods(ctx, "")

@@ -22,14 +22,6 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// unreachableURL is an address where nothing listens.
-func unreachableURL() string {
-	GinkgoHelper()
-	server := httptest.NewServer(http.NotFoundHandler())
-	server.Close()
-	return server.URL
-}
-
 func newSpool() spool.Flags { return spool.Flags{Dir: filepath.Join(GinkgoT().TempDir(), "spool")} }
 
 // soleGateway starts another Gateway for the process's namespace, which the spec stops.
@@ -52,7 +44,7 @@ var _ = Describe("a spool", func() {
 	It("lets a Gateway stop cleanly while DataStorage is down, and its successor store the events of its answers", func(ctx SpecContext) {
 		disk := newSpool()
 		a, running := soleGateway(ctx, func(o *gateway.Options) {
-			o.DataStorageURL, o.Spool = unreachableURL(), disk
+			o.DataStorageURL, o.Spool = "http://"+closedPort(), disk
 		})
 		answered := post(ctx, a.APIURL(), alertBody("firing", podAlert()))
 		Expect(answered.Code).To(Equal(http.StatusCreated))
@@ -65,7 +57,7 @@ var _ = Describe("a spool", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("is what a Gateway needs to lose nothing: without one it reports its losses", func(ctx SpecContext) {
-		a, running := soleGateway(ctx, func(o *gateway.Options) { o.DataStorageURL = unreachableURL() })
+		a, running := soleGateway(ctx, func(o *gateway.Options) { o.DataStorageURL = "http://" + closedPort() })
 		Expect(post(ctx, a.APIURL(), alertBody("firing", podAlert())).Code).To(Equal(http.StatusCreated))
 		Expect(running.Stop()).To(MatchError(ContainSubstring("2 lost, first gateway.signal.received")))
 	}, SpecTimeout(specTimeout))
@@ -74,7 +66,7 @@ var _ = Describe("a spool", func() {
 		disk := newSpool()
 		rr := requestElsewhere(ctx)
 		p := startProcessor(ctx, rr.Namespace, func(o *signalprocessing.Options) {
-			o.DataStorageURL, o.Spool = unreachableURL(), disk
+			o.DataStorageURL, o.Spool = "http://"+closedPort(), disk
 		})
 		Expect(env.Create(ctx, rr)).To(Succeed())
 		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
