@@ -6,51 +6,57 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"kubernaut.ai/pkg/audit/internal/barriers"
+	"kubernaut.ai/pkg/audit/internal/failures"
 )
 
 // Close stops accepting, flushes and releases the store's goroutines and its
 // spool. Its error is that of a Flush; nil means that everything ever accepted
-// is stored. When ctx ends first, and no other Close waits any more, the store
-// gives up: with a spool, what it still owes is kept there for the next store
-// that opens it, and is Pending in the error; without one it is lost, and named
-// in the error. Close may be called again, and reports the same until the
+// is stored. When ctx ends first, and no other Close still waits, the store
+// gives up: with a spool, what is still pending is persisted there for the next
+// store that opens it, and is Pending in the error; without one it is lost, and
+// named in the error. Close may be called again, and reports the same until the
 // failures are acknowledged.
 func (s *Store) Close(ctx context.Context) error {
 	started := s.clock.Now()
 	s.mu.Lock()
-	s.closed = true
-	s.closers++
+	s.life.closers++
+	s.life.advance(closing)
+	if s.spool == nil {
+		s.life.advance(drained)
+	}
 	s.wakeRecorders()
 	s.mu.Unlock()
 	nudge(s.spoolWake)
 	cause := s.awaitDrained(ctx)
 
 	s.mu.Lock()
-	t := s.join("", true)
+	t := s.join(barriers.Everything)
 	s.mu.Unlock()
 	nudge(s.wake)
 	if cause == nil {
 		cause = s.await(ctx, t)
 	}
 	s.mu.Lock()
-	s.closers--
-	last := s.closers == 0
+	s.life.closers--
+	last := s.life.closers == 0
 	s.mu.Unlock()
 	if cause == nil || last {
 		s.giveUp(ctx)
 	}
 
 	s.mu.Lock()
-	s.leave(t)
+	s.barriers.Leave(t)
 	failure := s.report(t, cause)
-	giveBackErr := s.giveBackErr
+	spoolErr := s.life.err
 	s.mu.Unlock()
 	s.metrics.flushed(failure, s.clock.Since(started))
 	if failure == nil {
-		return giveBackErr
+		return spoolErr
 	}
-	if giveBackErr != nil {
-		return errors.Join(failure, giveBackErr)
+	if spoolErr != nil {
+		return errors.Join(failure, spoolErr)
 	}
 	return failure
 }
@@ -58,12 +64,12 @@ func (s *Store) Close(ctx context.Context) error {
 // awaitDrained waits until what Record calls had handed to the spool is accepted.
 func (s *Store) awaitDrained(ctx context.Context) error {
 	select {
-	case <-s.drained:
+	case <-s.life.reached[drained]:
 		return nil
 	default:
 	}
 	select {
-	case <-s.drained:
+	case <-s.life.reached[drained]:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err() //nolint:wrapcheck // becomes FlushError.Cause
@@ -75,79 +81,76 @@ func (s *Store) awaitDrained(ctx context.Context) error {
 // real time.
 const closeGrace = time.Second
 
-// giveUp ends the store's goroutines. The spool takes what is still owed; what
-// it does not take is lost.
+// giveUp ends the store's goroutines. The spool takes what is still pending;
+// what it does not take is lost.
 func (s *Store) giveUp(ctx context.Context) {
 	s.stop()
-	s.awaitOver(ctx, s.delivered)
-	s.finishOnce.Do(func() { close(s.finish) })
-	if !s.awaitOver(ctx, s.given) {
+	s.awaitPhase(ctx, delivered)
+	s.advance(delivered)
+	if s.spool != nil {
+		s.awaitPhase(ctx, ended)
 		s.mu.Lock()
-		s.giveBackErr = errSpoolStuck
+		if s.life.phase < ended {
+			s.life.err = errSpoolStuck
+		}
 		s.mu.Unlock()
 	}
-	s.abandon()
-	s.overOnce.Do(func() {
-		close(s.over)
-		s.metrics.unregister()
-	})
+	s.declareLost()
+	s.end()
 }
 
-var errSpoolStuck = errors.New("give the audit spool back: the disk does not answer")
+var errSpoolStuck = errors.New("close the audit spool: the disk does not respond")
 
-// awaitOver waits until ctx ended, and the grace after that, unless another
-// Close has given up in the meantime. It says whether done is.
-func (s *Store) awaitOver(ctx context.Context, done <-chan struct{}) bool {
+// awaitPhase waits for a phase until ctx ended, and the grace after that.
+func (s *Store) awaitPhase(ctx context.Context, p phase) {
 	select {
-	case <-done:
-		return true
-	case <-s.over:
-		return true
+	case <-s.life.reached[p]:
+		return
 	case <-ctx.Done():
 	}
 	timer := time.NewTimer(closeGrace)
 	defer timer.Stop()
 	select {
-	case <-done:
-		return true
+	case <-s.life.reached[p]:
 	case <-timer.C:
-		return false
 	}
 }
 
-// abandon declares lost what is still owed and not on disk.
-func (s *Store) abandon() {
-	lost, kept, sinkErr := s.lose()
-	if lost > 0 {
-		s.metrics.lost.Add(float64(lost))
-		s.logger.Error("audit store closed before everything was stored",
-			zap.Int("lost_events", lost), zap.Int("spooled_events", kept), zap.Error(sinkErr))
-	} else if kept > 0 {
-		s.logger.Warn("audit store closed before everything was stored, the rest is in the spool",
-			zap.Int("spooled_events", kept), zap.Error(sinkErr))
+// end begins the last phase: whoever still waits for the store returns.
+func (s *Store) end() {
+	if s.advance(ended) {
+		s.metrics.unregister()
 	}
 }
 
-// lose settles as lost what is owed and in memory only, once, and counts it and the rest.
-func (s *Store) lose() (count, kept int, sinkErr error) {
+// declareLost declares lost, once, what is pending and not on disk.
+func (s *Store) declareLost() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lossSaid {
-		return 0, 0, nil
+	if !s.life.advance(declared) {
+		s.mu.Unlock()
+		return
 	}
-	s.lossSaid = true
 	s.disarm()
 	var lost []*item
-	s.queue.owed(s.queue.last, func(it *item) {
-		if it.position == 0 {
+	s.queue.Pending(s.queue.Last(), func(it *item) {
+		if it.Position == 0 {
 			lost = append(lost, it)
-			s.lost.add(it.seq, Rejection{Reference: it.event.reference()}, nil)
+			name := it.Event.reference()
+			s.lost.Add(failures.Failure[Reference]{Seq: it.Seq, ID: name.ID, CorrelationID: name.CorrelationID, Payload: name})
 		}
 	})
-	s.settle(lost, settling{lost: true})
-	for place := range s.waiters {
-		s.answer(place, nil, true)
+	s.finish(lost, outcome{lost: true})
+	s.waiters.loseAll()
+	spooled, sinkErr := s.pending(), s.health.Err()
+	s.mu.Unlock()
+
+	switch {
+	case len(lost) > 0:
+		s.metrics.lost.Add(float64(len(lost)))
+		s.logger.Error("audit store closed before everything was stored",
+			zap.Int("lost_events", len(lost)), zap.Int("spooled_events", spooled), zap.Error(sinkErr))
+	case spooled > 0:
+		s.logger.Warn("audit store closed before everything was stored, the rest is in the spool",
+			zap.Int("spooled_events", spooled), zap.Error(sinkErr))
 	}
-	s.gaveUp = true
-	return len(lost), s.owed(), s.sinkErr
 }

@@ -89,7 +89,7 @@
 // error status without the sink's words, which may quote an event. [WithLogger]
 // logs one line for each change of state, and none for an event:
 //
-//	warn   audit sink down, events stay owed
+//	warn   audit sink down, events stay pending
 //	info   audit sink back
 //	warn   audit sink refused events, they are in quarantine
 //	error  audit spool fails

@@ -56,16 +56,16 @@ func newMetrics(s *Store) (*metrics, error) {
 			return value()
 		}))
 	}
-	gauge("owed_events", "Events accepted, neither stored nor rejected yet.", func() float64 { return float64(s.owed()) })
-	gauge("owed_bytes", "Size of the owed events, in memory or in the spool.", func() float64 { return float64(s.queue.bytes + s.backlog.bytes) })
-	gauge("backlog_events", "Owed events that are in the spool only.", func() float64 { return float64(s.backlog.events) })
-	gauge("batches_in_flight", "Batches that are being written.", func() float64 { return float64(s.inFlight) })
-	gauge("oldest_owed_age_seconds", "How long the oldest owed event has waited.", s.oldestOwedAge)
+	gauge("owed_events", "Events accepted, neither stored nor rejected yet.", func() float64 { return float64(s.pending()) })
+	gauge("owed_bytes", "Size of the owed events, in memory or in the spool.", func() float64 { return float64(s.queue.Bytes() + s.backlog.Bytes) })
+	gauge("backlog_events", "Owed events that are in the spool only.", func() float64 { return float64(s.backlog.Events) })
+	gauge("batches_in_flight", "Batches that are being written.", func() float64 { return float64(s.window.InFlight()) })
+	gauge("oldest_owed_age_seconds", "How long the oldest owed event has waited.", s.oldestPendingAge)
 	gauge("unacknowledged_events", "Rejected and lost events that nobody acknowledged.", func() float64 {
-		return float64(s.rejected.count() + s.lost.count())
+		return float64(s.rejected.Count() + s.lost.Count())
 	})
 	gauge("sink_up", "0 while the last write failed, else 1.", func() float64 {
-		if s.writeErr != nil {
+		if s.health.WriteErr() != nil {
 			return 0
 		}
 		return 1
@@ -153,13 +153,16 @@ func (s *Store) spoolBytes() float64 {
 	return float64(s.spool.State().Bytes)
 }
 
-// oldestOwedAge is in seconds. Called with the lock.
-func (s *Store) oldestOwedAge() float64 {
-	if s.queue.events == 0 {
-		if s.backlog.events == 0 {
-			return 0
-		}
-		return s.clock.Since(s.backlog.since).Seconds()
+// oldestPendingAge is in seconds. Called with the lock.
+func (s *Store) oldestPendingAge() float64 {
+	var acceptedAt int64
+	switch oldest := s.queue.Oldest(); {
+	case oldest != nil:
+		acceptedAt = oldest.AcceptedAt
+	case s.backlog.Events > 0:
+		acceptedAt = s.backlog.Since
+	default:
+		return 0
 	}
-	return s.clock.Since(s.queue.at(s.queue.low + 1).acceptedAt).Seconds()
+	return time.Duration(s.since(s.clock.Now()) - acceptedAt).Seconds()
 }

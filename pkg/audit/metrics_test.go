@@ -173,7 +173,7 @@ audit_unacknowledged_events 0
 			for _, entry := range entries {
 				lines = append(lines, entry.Level.String()+": "+entry.Message)
 			}
-			down, back := "warn: audit sink down, events stay owed", "info: audit sink back"
+			down, back := "warn: audit sink down, events stay pending", "info: audit sink back"
 			if got, want := strings.Join(lines, "\n"), strings.Join([]string{down, back, down, back}, "\n"); got != want {
 				t.Errorf("logged:\n%s\nwant:\n%s", got, want)
 			}

@@ -328,8 +328,11 @@ func newConfig(options []Option) (config, error) {
 		}
 	}
 	if o.spool == nil {
-		if o.durability == Spooled || o.fullPolicy == Spill {
-			return config{}, fmt.Errorf("audit store: durability %v and full policy %v need a spool: open one and pass it with WithSpool", o.durability, o.fullPolicy)
+		if o.durability == Spooled {
+			return config{}, fmt.Errorf("audit store: %w", needsSpool(o.durability))
+		}
+		if o.fullPolicy == Spill {
+			return config{}, fmt.Errorf("audit store: full policy %v needs a spool: open one and pass it with WithSpool", o.fullPolicy)
 		}
 		for eventType, durability := range o.durabilityOf {
 			if durability == Spooled {
@@ -369,4 +372,9 @@ func (o *config) within(limits Limits) error {
 		o.batchBytes = min(o.batchBytes, limits.Bytes)
 	}
 	return nil
+}
+
+// needsSpool is the error of an event that shall be on disk, in a store without a spool.
+func needsSpool(durability Durability) error {
+	return fmt.Errorf("durability %v needs a spool: open one and pass it with WithSpool", durability)
 }

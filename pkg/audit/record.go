@@ -7,22 +7,26 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"kubernaut.ai/pkg/audit/internal/waitlist"
 )
 
-// Record accepts an event with the durability of its type: when it returns nil
-// the store owes the event to the sink.
+// Record accepts an event with the durability of its type: when it returns nil,
+// the event is pending until it is stored or rejected.
 //
-// The event is copied. Where they are zero the copy gets an ID, a Version and
+// The event is copied. Where they are zero, the copy gets an ID, a Version and
 // a Timestamp that is strictly later, by its microsecond, than those stamped
-// before. In Memory durability Record waits for room at most, under the Wait
-// policy, or for the disk while older events are there alone; Spooled waits for
-// the disk, and Stored for the sink.
+// before. With Memory durability, Record blocks only when the store is full and
+// the policy is Wait, or when older events exist only on disk, so that this one
+// must be spooled behind them. With Spooled it waits for the disk, with Stored
+// for the sink.
 //
 // The context bounds every wait. The errors are *ValidationError; ErrClosed;
-// ErrFull, which wraps the context's error where Record waited for room; the
-// context's error; ErrInDoubt where the event may have been kept nevertheless;
-// and *RejectedError where the sink refused an event of Stored durability.
-// After each of them but the last two the event is not accepted.
+// ErrFull, which names the bound and wraps the context's error if Record waited
+// for capacity; the context's error; ErrInDoubt if the event may have been
+// persisted nevertheless; and *RejectedError if the sink rejected an event of
+// Stored durability. After each of them but the last two the event is not
+// accepted.
 func (s *Store) Record(ctx context.Context, e *Event) error {
 	if e == nil {
 		return errors.New("record audit event: event is nil")
@@ -54,36 +58,40 @@ func (s *Store) record(ctx context.Context, e *Event, durability Durability) err
 	return s.admit(ctx, event, durability)
 }
 
-// admit waits for room, accepts the event in memory or through the spool, and
-// waits for what its durability asks for. The event is the store's from here on.
+// admit waits for capacity, accepts the event in memory or through the spool,
+// and waits for what its durability asks for. It takes over the event's memory.
 func (s *Store) admit(ctx context.Context, event *Event, durability Durability) error {
 	size := event.Footprint()
 	now := s.clock.Now()
 	s.mu.Lock()
 	for {
-		if s.closed {
+		if s.life.phase >= closing {
 			s.mu.Unlock()
 			return ErrClosed
 		}
 		if s.viaSpool(size, durability) {
-			return s.admitViaSpool(ctx, &entry{event: event, size: size, withTime: event.Timestamp.IsZero(), strict: durability == Stored})
+			return s.admitViaSpool(ctx, &entry{
+				event: event, name: event.reference(), size: size,
+				withTime: event.Timestamp.IsZero(), strict: durability == Stored,
+			})
 		}
-		if s.fits(size) {
+		if s.queue.Fits(size) {
 			break
 		}
+		full := s.memoryFull(size)
 		if s.fullPolicy == Refuse {
 			s.mu.Unlock()
-			return ErrFull
+			return recordError(event.reference(), full)
 		}
-		if err := s.awaitRoom(ctx, &s.room, 0); err != nil {
-			return err
+		if err := s.awaitCapacity(ctx, &s.capacity, 0); err != nil {
+			return recordError(event.reference(), fmt.Errorf("%w: %w", full, err))
 		}
 		now = s.clock.Now()
 	}
 	s.accept(event, size, now)
 	var w *waiter
 	if durability == Stored {
-		w = s.wait(event)
+		w = s.waiters.add(event)
 	}
 	s.mu.Unlock()
 	if w != nil {
@@ -92,25 +100,36 @@ func (s *Store) admit(ctx context.Context, event *Event, durability Durability) 
 	return nil
 }
 
-// viaSpool says whether an event has to go to disk: because it shall be there,
-// because there is no room in memory, or because older ones are there only, and
-// would be overtaken. Called with the lock.
+// recordError says which event an error is about.
+func recordError(event Reference, err error) error {
+	if event.ID == uuid.Nil { // it gets its id when it is accepted
+		return fmt.Errorf("record audit event %s of %q: %w", event.Type, event.CorrelationID, err)
+	}
+	return fmt.Errorf("record audit event %s %s of %q: %w", event.Type, event.ID, event.CorrelationID, err)
+}
+
+// memoryFull says which bound leaves no room for an event. Called with the lock.
+func (s *Store) memoryFull(size int) error {
+	if s.queue.FreeEvents() == 0 {
+		return fmt.Errorf("%w: %d of %d events are pending", ErrFull, s.queue.Events(), s.maxEvents)
+	}
+	return fmt.Errorf("%w: %d of %d bytes are pending, the event takes %d", ErrFull, s.queue.Bytes(), s.maxBytes, size)
+}
+
+// viaSpool reports whether an event has to go to disk: because it shall be
+// there, because it does not fit into memory, or because older ones are there
+// only, and would be overtaken. Called with the lock.
 func (s *Store) viaSpool(size int, durability Durability) bool {
-	return s.spool != nil && (durability == Spooled || s.backlog.events > 0 || s.fullPolicy == Spill && !s.fits(size))
+	return s.spool != nil && (durability == Spooled || s.backlog.Events > 0 || s.fullPolicy == Spill && !s.queue.Fits(size))
 }
 
-// fits says whether the bounds allow one more event in memory. Called with the lock.
-func (s *Store) fits(size int) bool {
-	return s.queue.events < s.maxEvents && s.queue.bytes+size <= s.maxBytes
-}
-
-// awaitRoom waits until there may be room, or for a while at most where that is
-// positive. It makes the sender hurry: the events that fill the store must not
-// wait for their interval while somebody waits for room. Called with the lock,
-// and returns with it if there is no error.
-func (s *Store) awaitRoom(ctx context.Context, list *waitlist, while time.Duration) error {
-	room := list.join()
-	s.sendTo = s.last()
+// awaitCapacity waits until there may be capacity, or for a while at most where
+// that is positive. It hurries the dispatcher: the events that fill the store
+// must not wait for their interval meanwhile. Called with the lock, and returns
+// with it unless the error, which is the context's, is non-nil.
+func (s *Store) awaitCapacity(ctx context.Context, list *waitlist.List, while time.Duration) error {
+	capacity := list.Join()
+	s.window.Hurry(s.last())
 	s.mu.Unlock()
 	nudge(s.wake)
 	s.observer(MomentWaitingForRoom, 1)
@@ -122,124 +141,29 @@ func (s *Store) awaitRoom(ctx context.Context, list *waitlist, while time.Durati
 		passed = timer.C()
 	}
 	select {
-	case <-room:
+	case <-capacity:
 	case <-passed:
 	case <-ctx.Done():
-		return fmt.Errorf("record audit event: %w: %w", ErrFull, ctx.Err())
+		return ctx.Err() //nolint:wrapcheck // wrapped by the caller
 	}
 	s.mu.Lock()
 	return nil
 }
 
-// accept stamps an event and queues it. Called with the lock, so that the
-// order of acceptance is the order of sequence numbers, stamps and ids.
+// accept stamps an event and queues it. Called with the lock.
 func (s *Store) accept(event *Event, size int, now time.Time) {
 	s.stamp(event, now, event.Timestamp.IsZero())
-	s.accepted(s.queue.push(event, size, 0, now))
-}
-
-// stamp gives an event what it still lacks, and its place in the store's life.
-// Called with the lock.
-func (s *Store) stamp(event *Event, now time.Time, withTime bool) {
-	stamp := now.UTC().Truncate(time.Microsecond)
-	if !stamp.After(s.lastStamp) && s.lastStamp.Sub(stamp) < clockSetBack {
-		stamp = s.lastStamp.Add(time.Microsecond)
-	}
-	s.lastStamp = stamp
-	s.produced++
-	if event.ID == uuid.Nil {
-		event.ID = newID(stamp, s.random)
-	}
-	if withTime {
-		event.Timestamp = stamp
-	} else {
-		event.Timestamp = event.Timestamp.UTC().Truncate(time.Microsecond)
-	}
-	event.Producer = Producer{ID: s.producerID, Epoch: s.epoch, Sequence: s.produced}
+	s.accepted(s.queue.Push(event, event.CorrelationID, size, 0, s.since(now)))
 }
 
 // accepted makes a queued event wait for its batch. Called with the lock.
 func (s *Store) accepted(it *item) {
-	wasFull := s.full()
-	s.waiting++
-	s.waitingBytes += it.size
-	if !s.armed {
-		s.arm(s.interval)
+	arm, wake := s.window.Add(it)
+	if arm {
+		s.timer.Reset(s.interval)
 	}
-	if it.seq <= s.sendTo || !wasFull && s.full() {
+	if wake {
 		nudge(s.wake)
 	}
 	s.metrics.accepted.Inc()
-}
-
-// waiter waits until one event is settled.
-type waiter struct {
-	// place is the event's in the store's life: its id would not do, because
-	// another event may wrongly have the same.
-	place Producer
-	name  Reference
-	// position is that of an event that is on disk only, until it is read back.
-	position uint64
-	// done is closed when the event is settled.
-	done chan struct{}
-	// rejection says why the event will not be stored, lost that the store gave up.
-	rejection *Rejection
-	lost      bool
-}
-
-// wait registers a Record call that waits for an event. Called with the lock.
-func (s *Store) wait(event *Event) *waiter {
-	if s.waiters == nil {
-		s.waiters = make(map[Producer]*waiter)
-	}
-	w := &waiter{place: event.Producer, name: event.reference(), done: make(chan struct{})}
-	s.waiters[w.place] = w
-	return w
-}
-
-// awaitStored waits until the sink has stored an accepted event.
-func (s *Store) awaitStored(ctx context.Context, w *waiter) error {
-	s.mu.Lock()
-	s.sendTo = s.last()
-	s.mu.Unlock()
-	nudge(s.wake)
-	s.observer(MomentWaitingForStored, 1)
-
-	select {
-	case <-w.done:
-	default:
-		select {
-		case <-w.done:
-		case <-s.over:
-			s.mu.Lock()
-			s.answer(w.place, nil, true)
-			s.mu.Unlock()
-			<-w.done
-		case <-ctx.Done():
-			s.mu.Lock()
-			delete(s.waiters, w.place)
-			s.mu.Unlock()
-			return fmt.Errorf("record audit event %s %s: %w: the sink has not stored it yet: %w", w.name.Type, w.name.ID, ErrInDoubt, ctx.Err())
-		}
-	}
-	switch {
-	case w.rejection != nil:
-		return &RejectedError{Rejection: *w.rejection}
-	case w.lost:
-		return fmt.Errorf("record audit event %s %s: %w: %w, or the spool was damaged, before the sink had stored it",
-			w.name.Type, w.name.ID, ErrInDoubt, ErrClosed)
-	default:
-		return nil
-	}
-}
-
-// answer tells the Record call that waits for an event, if there is one. Called with the lock.
-func (s *Store) answer(place Producer, rejection *Rejection, lost bool) {
-	w, ok := s.waiters[place]
-	if !ok {
-		return
-	}
-	w.rejection, w.lost = rejection, lost
-	delete(s.waiters, place)
-	close(w.done)
 }

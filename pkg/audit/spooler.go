@@ -4,57 +4,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
-	"go.uber.org/zap"
+	"kubernaut.ai/pkg/audit/internal/commitgroup"
+	"kubernaut.ai/pkg/audit/internal/queue"
 )
 
-// maxGroupBytes is how much of the events that are not confirmed by the spool
-// yet a store holds in memory, beside its bounds.
-const maxGroupBytes = 4 << 20
-
-// group is what shares one write to the spool, and its fsync.
-type group struct {
-	entries []*entry
-	// done is closed when the events are kept and accepted, or err says why not.
-	done chan struct{}
-	err  error
-}
-
-// entry is one event of a group.
+// entry is an event on its way to the spool.
 type entry struct {
 	event *Event
-	size  int
+	// name is the event's as of the last attempt: once it is stored, its memory
+	// may be another event's.
+	name Reference
+	size int
 	// withTime says that the store stamps the event, anew with each attempt.
 	withTime bool
-	// releases are the store's as of the attempt.
+	// releases is the count of releases at the last attempt.
 	releases uint64
-	// strict says that its Record waits until it is stored; waiter is made with the attempt.
+	// strict says that its Record waits until it is stored; waiter is made with
+	// the attempt.
 	strict bool
 	waiter *waiter
 }
 
-// joinGroup puts an event into the next group. Called with the lock.
-func (s *Store) joinGroup(e *entry) *group {
-	if s.group == nil {
-		s.group = &group{done: make(chan struct{})}
-	}
-	s.group.entries = append(s.group.entries, e)
-	s.onWay += e.size
-	return s.group
-}
+type group = commitgroup.Group[*entry]
 
 // admitViaSpool accepts an event through the spool, waits for room there if the
 // policy says so, and for what its durability asks for. Called with the lock,
 // returns without it.
 func (s *Store) admitViaSpool(ctx context.Context, e *entry) error {
 	for {
-		for s.onWay > 0 && s.onWay+e.size > maxGroupBytes {
-			if err := s.awaitRoom(ctx, &s.groupRoom, 0); err != nil {
-				return err
+		for !s.commits.Fits(e.size) {
+			if err := s.awaitCapacity(ctx, s.commits.Capacity(), 0); err != nil {
+				return recordError(e.name, fmt.Errorf("%w: more than %d bytes wait for the disk: %w", ErrFull, commitgroup.MaxBytes, err))
 			}
 		}
-		if s.closed {
+		if s.life.phase >= closing {
 			s.mu.Unlock()
 			return ErrClosed
 		}
@@ -63,94 +47,89 @@ func (s *Store) admitViaSpool(ctx context.Context, e *entry) error {
 			return err
 		}
 		s.mu.Lock()
-		if e.releases != s.releases || s.closed {
+		if e.releases != s.commits.Releases() || s.life.phase >= closing {
 			continue // there is room since the attempt, or will be none
 		}
 		// The room may be taken by somebody else than this store, whose leaving nobody announces.
-		if err := s.awaitRoom(ctx, &s.room, s.firstBackoff); err != nil {
-			return err
+		if ctxErr := s.awaitCapacity(ctx, &s.capacity, s.firstBackoff); ctxErr != nil {
+			return fmt.Errorf("%w: %w", err, ctxErr)
 		}
 	}
 }
 
 // spoolOne tries once. Called with the lock, returns without it.
 func (s *Store) spoolOne(ctx context.Context, e *entry) error {
-	g := s.joinGroup(e)
+	g := s.commits.Join(e, e.size)
 	s.mu.Unlock()
 	nudge(s.spoolWake)
 	s.observer(MomentWaitingForSpool, 1)
 
-	if err := s.awaitSpool(ctx, g, e); err != nil || !e.strict {
-		return err
+	if err := s.awaitSpool(ctx, g, e); err != nil {
+		return recordError(e.name, err)
 	}
-	return s.awaitStored(ctx, e.waiter)
+	if e.strict {
+		return s.awaitStored(ctx, e.waiter)
+	}
+	return nil
 }
 
 // awaitSpool waits for the group. An event that nobody has begun to write when
 // the context ends is taken back.
 func (s *Store) awaitSpool(ctx context.Context, g *group, e *entry) error {
 	select {
-	case <-g.done:
-		return g.err
+	case <-g.Done:
+		return g.Err
 	default:
 	}
 	select {
-	case <-g.done:
-		return g.err
+	case <-g.Done:
+		return g.Err
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case <-g.done:
-		return g.err
+	case <-g.Done:
+		return g.Err
 	default:
 	}
-	if s.group == g {
-		g.entries = slices.DeleteFunc(g.entries, func(other *entry) bool { return other == e })
-		s.onWay -= e.size
-		s.groupRoom.wake()
-		return fmt.Errorf("record audit event: wait for the spool: %w", ctx.Err())
+	if s.commits.Leave(g, e.size, func(other *entry) bool { return other == e }) {
+		return fmt.Errorf("wait for the spool: %w", ctx.Err())
 	}
 	e.strict = false // nobody waits any more
 	if e.waiter != nil {
-		delete(s.waiters, e.waiter.place)
+		delete(s.waiters, e.waiter.producer)
 	}
-	return fmt.Errorf("record audit event: %w: wait for the spool: %w", ErrInDoubt, ctx.Err())
+	return fmt.Errorf("%w: wait for the spool: %w", ErrInDoubt, ctx.Err())
 }
 
-// runSpooler is the only goroutine that appends to the spool, releases its
-// room and closes it.
+// runSpooler is the only goroutine that appends to the spool, releases its room
+// and closes it.
 func (s *Store) runSpooler() {
 	for s.spoolOnce() {
 	}
-	s.mu.Lock()
-	s.spoolDrained = true
-	s.mu.Unlock()
-	close(s.drained)
+	s.advance(drained)
 	nudge(s.wake)
-	<-s.finish
-	s.giveBack()
-	close(s.given)
+	<-s.life.reached[delivered]
+	s.closeSpool()
+	s.end()
 }
 
-// spoolOnce writes a group, or releases room, or waits. It says whether there may be more to do.
+// spoolOnce writes a group, or releases room, or waits. It reports whether there
+// may be more to do.
 func (s *Store) spoolOnce() bool {
 	s.mu.Lock()
 	g := s.takeGroup()
-	settled := s.queue.lowPosition
-	release := settled > s.released
-	if release {
-		s.released = settled
-	}
-	closed := s.closed
+	terminal := s.queue.LowPosition()
+	release := s.commits.NextRelease(terminal)
+	closed := s.life.phase >= closing
 	s.mu.Unlock()
 
 	if g != nil {
-		s.commit(g, settled)
+		s.commit(g, terminal)
 	}
 	if release {
-		s.release(settled)
+		s.release(terminal)
 	}
 	if g == nil && !release {
 		if closed {
@@ -161,180 +140,151 @@ func (s *Store) spoolOnce() bool {
 	return true
 }
 
-// takeGroup stamps the events of the next group, in the order in which they
-// will be kept. Called with the lock.
+// takeGroup stamps the events of the next group, in the order in which they will
+// be persisted. Called with the lock.
 func (s *Store) takeGroup() *group {
-	g := s.group
-	s.group = nil
-	if g == nil || len(g.entries) == 0 {
+	g := s.commits.Take()
+	if g == nil {
 		return nil
 	}
 	now := s.clock.Now()
-	for _, e := range g.entries {
-		e.releases = s.releases
+	for _, e := range g.Entries {
+		e.releases = s.commits.Releases()
 		s.stamp(e.event, now, e.withTime)
+		e.name = e.event.reference()
 		if e.strict {
-			e.waiter = s.wait(e.event)
+			e.waiter = s.waiters.add(e.event)
 		}
 	}
 	return g
 }
 
-// commit keeps a group on disk, and accepts its events.
-func (s *Store) commit(g *group, settled uint64) {
-	events := make([]Event, len(g.entries))
+// commit persists a group and accepts its events.
+func (s *Store) commit(g *group, terminal uint64) {
+	events := make([]Event, len(g.Entries))
 	bytes := 0
-	for i, e := range g.entries {
+	for i, e := range g.Entries {
 		events[i] = *e.event
 		bytes += e.size
 	}
 	started := s.clock.Now()
-	first, err := s.spool.Append(events, settled)
+	first, err := s.spool.Append(events, terminal)
 	if err == nil {
 		s.metrics.spooled(len(events), s.clock.Since(started))
 	}
 
 	s.mu.Lock()
-	s.onWay -= bytes
+	s.commits.Confirm(bytes)
 	if err == nil {
-		for i, e := range g.entries {
+		for i, e := range g.Entries {
 			s.acceptSpooled(e, first+uint64(i))
 		}
 	} else {
 		s.unstamp(g, err)
 	}
-	changed := s.noteSpool(err)
-	s.groupRoom.wake()
 	s.mu.Unlock()
+	s.noteSpool(err)
 
 	switch {
 	case err == nil:
 		s.observer(MomentSpooled, len(events))
 	case errors.Is(err, ErrFull):
-		g.err = fmt.Errorf("record audit event: %w", err)
+		g.Err = err
 	default:
-		g.err = fmt.Errorf("record audit event: %w: %w", ErrInDoubt, err)
+		g.Err = fmt.Errorf("%w: %w", ErrInDoubt, err)
 	}
-	if changed {
-		s.logSpool(err)
-	}
-	close(g.done)
+	close(g.Done)
 }
 
-// acceptSpooled accepts an event that is on disk: in memory as well, if there
-// is room and no older one is on disk alone. Called with the lock.
+// acceptSpooled accepts an event that is on disk: in memory as well, if it fits
+// and no older one is on disk only. Called with the lock.
 func (s *Store) acceptSpooled(e *entry, position uint64) {
-	if s.backlog.events > 0 || !s.fits(e.size) {
-		s.backlog.add(position, e.size, s.clock.Now())
-		if e.waiter != nil {
-			e.waiter.position = position
-		}
-		s.metrics.accepted.Inc()
-		s.metrics.spilled.Inc()
-		if s.last() <= s.sendTo || s.wantsLoad() {
-			nudge(s.wake)
-		}
+	now := s.since(s.clock.Now())
+	if s.backlog.Events == 0 && s.queue.Fits(e.size) {
+		s.accepted(s.queue.Push(e.event, e.event.CorrelationID, e.size, position, now))
 		return
 	}
-	s.accepted(s.queue.push(e.event, e.size, position, s.clock.Now()))
+	s.backlog.Add(position, e.size, now)
+	if e.waiter != nil {
+		e.waiter.position = position
+	}
+	s.metrics.accepted.Inc()
+	s.metrics.spilled.Inc()
+	if s.window.Hurried(s.last()) || s.wantsLoad() {
+		nudge(s.wake)
+	}
 }
 
-// release gives room back to the spool. What could not be released will be
-// sent once more after a restart, which does no harm.
+// unstamp takes back the numbers of a group that was not persisted. Called with the lock.
+func (s *Store) unstamp(g *group, err error) {
+	for _, e := range g.Entries {
+		delete(s.waiters, e.event.Producer)
+	}
+	if errors.Is(err, ErrFull) { // else it may come back
+		s.stamps.unstamp(len(g.Entries), g.Entries[len(g.Entries)-1].event.Producer.Sequence)
+	}
+}
+
+// release tells the spool what it may forget. What it does not forget is sent
+// once more after a restart, which does no harm.
 func (s *Store) release(upTo uint64) {
-	err := s.spool.Release(upTo)
+	if err := s.spool.Release(upTo); err != nil {
+		s.noteSpool(err)
+	}
 	s.mu.Lock()
-	changed := err != nil && s.noteSpool(err)
-	s.releases++
+	s.commits.Released()
 	s.wakeRecorders()
 	s.mu.Unlock()
-	if changed {
-		s.logSpool(err)
-	}
 	s.observer(MomentReleased, 0)
 }
 
-// noteSpool remembers whether the spool works, and says whether that is news.
-// Called with the lock.
-func (s *Store) noteSpool(err error) bool {
-	news := (err == nil) != (s.spoolErr == nil)
-	s.spoolErr = err
-	return news
-}
-
-func (s *Store) logSpool(err error) {
-	if err != nil {
-		s.logger.Error("audit spool fails", zap.Error(err))
-		return
-	}
-	s.logger.Info("audit spool works again")
-}
-
-// unstamp takes back what a group that was not kept has of the store's life.
-// Called with the lock.
-func (s *Store) unstamp(g *group, err error) {
-	for _, e := range g.entries {
-		delete(s.waiters, e.event.Producer)
-	}
-	newest := g.entries[len(g.entries)-1].event.Producer.Sequence
-	if errors.Is(err, ErrFull) && newest == s.produced {
-		// Nothing of it will come back, and nobody has taken a number since: no gap is left.
-		s.produced -= uint64(len(g.entries))
-	}
-}
-
-// giveBack spills what is in memory only, so that it is not lost with the
+// closeSpool persists what is in memory only, so that it is not lost with the
 // process, and closes the spool.
-func (s *Store) giveBack() {
+func (s *Store) closeSpool() {
 	s.mu.Lock()
-	// From here on nothing is settled: a write that ends now has its events sent
-	// again by the next life, rather than make room for what was not sent.
-	s.gaveUp = true
-	settled := s.queue.lowPosition
-	var unkept []*item
+	// From here on a write that ends has its events sent again by the next
+	// process, rather than release what was not sent.
+	terminal := s.queue.LowPosition()
+	var items []*item
 	var events []Event
-	s.queue.owed(s.queue.last, func(it *item) {
-		if it.position == 0 {
-			unkept = append(unkept, it)
-			events = append(events, *it.event)
+	s.queue.Pending(s.queue.Last(), func(it *item) {
+		if it.Position == 0 {
+			items = append(items, it)
+			events = append(events, *it.Event)
 		}
 	})
 	s.mu.Unlock()
 
-	err := s.spill(unkept, events, settled)
-	if err != nil {
-		s.logSpool(err)
-		s.mu.Lock()
-		s.spoolErr = err
-		s.mu.Unlock()
+	if err := s.spill(items, events, terminal); err != nil {
+		s.noteSpool(err)
 	}
-	s.abandon()
-	err = s.spool.Release(settled)
+	s.declareLost()
+	err := s.spool.Release(terminal)
 	if closeErr := s.spool.Close(); closeErr != nil {
 		err = errors.Join(err, closeErr)
 	}
 	if err != nil {
 		s.mu.Lock()
-		s.giveBackErr = fmt.Errorf("give the audit spool back: %w", err)
+		s.life.err = fmt.Errorf("close the audit spool: %w", err)
 		s.mu.Unlock()
 	}
 }
 
-// spill keeps events that are in memory only.
-func (s *Store) spill(items []*item, events []Event, settled uint64) error {
+// spill persists events that are in memory only.
+func (s *Store) spill(items []*item, events []Event, terminal uint64) error {
 	for len(items) > 0 {
 		n := 0
-		for bytes := 0; n < len(items) && bytes < maxGroupBytes; n++ {
+		for bytes := 0; n < len(items) && bytes < commitgroup.MaxBytes; n++ {
 			bytes += events[n].Footprint()
 		}
-		first, err := s.spool.Append(events[:n], settled)
+		first, err := s.spool.Append(events[:n], terminal)
 		if err != nil {
 			return fmt.Errorf("spill %d events: %w", len(items), err)
 		}
 		s.mu.Lock()
 		for i, it := range items[:n] {
-			if it.state != itemSettled { // else declared lost, because it took too long
-				it.position = first + uint64(i)
+			if it.State != queue.Terminal { // else declared lost, because it took too long
+				it.Position = first + uint64(i)
 			}
 		}
 		s.mu.Unlock()

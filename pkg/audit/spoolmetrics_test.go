@@ -92,7 +92,7 @@ audit_spool_group_events_count 7
 			lines = append(lines, entry.Level.String()+": "+entry.Message)
 		}
 		fails, works := "error: audit spool fails", "info: audit spool works again"
-		want := []string{"info: audit spool has events of an earlier life", fails, works, fails, works}
+		want := []string{"info: audit spool has events of an earlier process", fails, works, fails, works}
 		if got := strings.Join(lines, "\n"); got != strings.Join(want, "\n") {
 			t.Errorf("logged:\n%s\nwant:\n%s", got, strings.Join(want, "\n"))
 		}

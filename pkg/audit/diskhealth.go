@@ -1,0 +1,78 @@
+package audit
+
+import (
+	"errors"
+
+	"go.uber.org/zap"
+)
+
+// diskState tells what a spool can do.
+type diskState int
+
+const (
+	diskWorks diskState = iota
+	diskFull
+	diskFails
+)
+
+func diskStateOf(err error) diskState {
+	switch {
+	case err == nil:
+		return diskWorks
+	case errors.Is(err, ErrFull):
+		return diskFull
+	default:
+		return diskFails
+	}
+}
+
+// diskHealth has the newest failures on disk. The store's mutex guards it.
+type diskHealth struct {
+	// spoolErr and quarantineErr are nil while the spool, and its quarantine, work.
+	spoolErr, quarantineErr error
+}
+
+// err returns the newest failure, that of the spool before that of the quarantine.
+func (d *diskHealth) err() error {
+	if d.spoolErr != nil {
+		return d.spoolErr
+	}
+	return d.quarantineErr
+}
+
+// noteSpool remembers whether the spool works, and logs a change.
+func (s *Store) noteSpool(err error) {
+	s.mu.Lock()
+	changed := diskStateOf(err) != diskStateOf(s.disk.spoolErr)
+	s.disk.spoolErr = err
+	s.mu.Unlock()
+	if changed {
+		s.logSpool(err)
+	}
+}
+
+func (s *Store) logSpool(err error) {
+	switch diskStateOf(err) {
+	case diskWorks:
+		s.logger.Info("audit spool works again")
+	case diskFull:
+		s.logger.Warn("audit spool is full, events are accepted again when the sink has stored older ones or the spool may grow", zap.Error(err))
+	case diskFails:
+		s.logger.Error("audit spool fails", zap.Error(err))
+	}
+}
+
+// noteQuarantine remembers whether the quarantine takes events, and logs a change.
+func (s *Store) noteQuarantine(err error) {
+	s.mu.Lock()
+	changed := (err == nil) != (s.disk.quarantineErr == nil)
+	s.disk.quarantineErr = err
+	s.mu.Unlock()
+	switch {
+	case !changed:
+	case err != nil:
+		s.logger.Error("audit quarantine takes no events, rejected ones stay pending", zap.Error(err))
+	default:
+		s.logger.Info("audit quarantine takes events again")
+	}
+}

@@ -1,0 +1,215 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"kubernaut.ai/pkg/audit/internal/failures"
+	"kubernaut.ai/pkg/audit/internal/queue"
+)
+
+// reader remembers how reading from the spool went.
+type reader struct {
+	// again fires when a spool that could not be read is worth another try; nil
+	// while it can be read.
+	again <-chan time.Time
+	// failed says that the last read failed.
+	failed bool
+	// hurries counts the flushes as of the last read: a later one is worth a read
+	// at once.
+	hurries uint64
+}
+
+// mayRead reports whether the spool can be read, or a flush asks to try.
+func (r *reader) mayRead(hurries uint64) bool {
+	if r.again != nil && r.hurries == hurries {
+		return false
+	}
+	r.hurries = hurries
+	return true
+}
+
+// wantsLoad reports whether events should be read back: too few wait for a full
+// batch, and the largest event would fit. Called with the lock.
+func (s *Store) wantsLoad() bool {
+	return s.backlog.Events > 0 && s.window.Waiting() < s.window.Target() && s.queue.Fits(MaxFootprint)
+}
+
+// load reads events back from the spool. Only the dispatcher calls it.
+func (s *Store) load() {
+	s.mu.Lock()
+	from, upTo, pending := s.backlog.Next, s.backlog.Last, s.backlog.Events
+	events := min(s.queue.FreeEvents(), pending, 2*s.window.Target())
+	bytes := min(s.queue.FreeBytes(), 2*s.batchBytes)
+	s.mu.Unlock()
+
+	read, damaged, err := s.spool.Read(from, events, bytes)
+	if err != nil {
+		// The backlog stays pending: the next try is after the longest backoff, or
+		// with the next flush.
+		s.noteSpool(fmt.Errorf("read the audit spool from position %d: %w", from, err))
+		s.reader.failed = true
+		s.reader.again = s.clock.After(s.longestBackoff)
+		if damaged > 0 { // what is known to be lost is, whatever else cannot be read
+			s.loaded(nil, damaged, from-1, pending)
+		}
+		return
+	}
+	if s.reader.failed {
+		s.reader.failed = false
+		s.reader.again = nil
+		s.noteSpool(nil)
+	}
+	for len(read) > 0 && read[len(read)-1].Position > upTo {
+		// On disk already, but its Record has yet to return.
+		read = read[:len(read)-1]
+	}
+	if len(read) == 0 {
+		damaged = pending // nothing is left where they were
+	}
+	s.loaded(read, damaged, upTo, pending)
+}
+
+// loaded queues events that were read back, and notes those that could not be.
+// Of the backlog, pending events up to position upTo were there when the read
+// began.
+func (s *Store) loaded(read []SpooledEvent, damaged int, upTo uint64, pending int) {
+	s.mu.Lock()
+	damaged = min(damaged, pending-len(read))
+	bytes := 0
+	next := upTo + 1
+	for i := range read {
+		event := read[i].Event
+		size := event.Footprint()
+		it := s.queue.Push(&event, event.CorrelationID, size, read[i].Position, s.backlog.Since)
+		it.Loaded = true
+		s.window.AddOverdue(it) // it has waited long enough
+		if s.barriers.Selective() {
+			s.barriers.Identify(it.Seq, it.CorrelationID)
+		}
+		bytes += size
+		next = read[i].Position + 1
+	}
+	s.backlog.Remove(len(read), bytes, next)
+	s.backlog.Unreadable += damaged
+	s.barriers.Open()
+	if damaged > 0 {
+		s.waiters.loseUnread(read, next)
+	}
+	s.mu.Unlock()
+
+	if damaged > 0 {
+		s.metrics.lost.Add(float64(damaged))
+		s.logger.Error("audit spool is damaged, events are lost", zap.Int("lost_events", damaged), zap.Uint64("before_position", next))
+	}
+	s.observer(MomentLoaded, len(read))
+}
+
+// maxUnreadable is how many lost events get a place in the queue together.
+const maxUnreadable = 1000
+
+// loseUnreadable declares events lost of which nothing is known but that they
+// were accepted: every flush that covers them fails, whatever its correlation
+// id. Called with the lock.
+func (s *Store) loseUnreadable() {
+	count := min(s.backlog.Unreadable, maxUnreadable)
+	s.backlog.Unreadable -= count
+	s.backlog.Remove(count, 0, s.backlog.Next)
+	now := s.since(s.clock.Now())
+	for range count {
+		it := s.queue.Push(nil, "", 0, s.backlog.Next-1, now)
+		s.lost.AddAnyones(it.Seq)
+		s.barriers.Lose(it.Seq)
+		s.queue.Finish(it)
+	}
+	s.barriers.Open()
+	s.wakeRecorders()
+}
+
+// adopt takes over what the spool has from an earlier process. A quarantine that
+// cannot be read or written is no reason not to record what happens now.
+func (s *Store) adopt() {
+	if s.spool == nil {
+		return
+	}
+	state := s.spool.State()
+	s.backlog = queue.Backlog{Events: state.Events, Bytes: state.EventBytes, Next: state.First, Last: state.Last}
+	rejected, err := s.spool.Quarantined()
+	s.disk.spoolErr = err
+	for i := range rejected {
+		s.addRejected(0, rejected[i].Rejection, nil)
+	}
+	if state.Damage.Events > 0 {
+		report := damageReport(state.Damage)
+		if err := s.spool.Quarantine([]Quarantined{report}); err != nil {
+			s.disk.spoolErr = errors.Join(s.disk.spoolErr, err)
+		}
+		s.addRejected(0, report.Rejection, nil)
+	}
+	s.continueStamps(state.Last)
+}
+
+// addRejected adds a rejection to those that flushes report, with the event
+// where it is kept in memory.
+func (s *Store) addRejected(seq uint64, r Rejection, event *Event) {
+	f := failures.Failure[Quarantined]{
+		Seq: seq, ID: r.ID, CorrelationID: r.CorrelationID,
+		Anyones: r.Code == codeDamaged, Payload: Quarantined{Rejection: r},
+	}
+	if event != nil && s.rejected.FitsBytes(event.Footprint()) {
+		f.Bytes, f.Payload.Event = event.Footprint(), event
+	}
+	s.rejected.Add(f)
+}
+
+// continueStamps makes this process's time stamps later than those of the one
+// before it, also if the clock was set back in between.
+func (s *Store) continueStamps(newest uint64) {
+	read, _, err := s.spool.Read(newest, 1, MaxFootprint)
+	if err != nil {
+		return // the dispatcher will meet and report it
+	}
+	for i := range read {
+		if stamp := read[i].Event.Timestamp; stamp.Sub(s.clock.Now()) < clockSetBack {
+			s.stamps.last = stamp
+		}
+	}
+}
+
+// codeDamaged marks a rejection that stands for events lost on disk.
+const codeDamaged = "damaged"
+
+// damageReport puts a spool's damage among the rejections, where it is reported
+// until somebody acknowledges it. Its id follows from the damage, so that the
+// same damage is reported once.
+func damageReport(damage SpoolDamage) Quarantined {
+	return Quarantined{Rejection: Rejection{
+		Reference: Reference{ID: DerivedID(time.Unix(0, 0), codeDamaged, damage.Detail), Type: "audit.spool.damaged"},
+		Code:      codeDamaged,
+		Reason:    fmt.Sprintf("%d events are lost: %s", damage.Events, damage.Detail),
+	}}
+}
+
+// reportAdopted logs and counts what was taken over.
+func (s *Store) reportAdopted() {
+	if s.spool == nil {
+		return
+	}
+	state := s.spool.State()
+	if s.disk.spoolErr != nil {
+		s.logSpool(s.disk.spoolErr)
+	}
+	if state.Events > 0 {
+		s.metrics.recovered.Add(float64(state.Events))
+		s.logger.Info("audit spool has events of an earlier process",
+			zap.Int("pending_events", state.Events), zap.Int64("spool_bytes", state.Bytes))
+	}
+	if damage := state.Damage; damage != (SpoolDamage{}) {
+		s.metrics.lost.Add(float64(damage.Events))
+		s.logger.Warn("audit spool was damaged, the rest is recovered",
+			zap.Int("lost_events", damage.Events), zap.Int64("unreadable_bytes", damage.Bytes), zap.String("detail", damage.Detail))
+	}
+}
