@@ -3,9 +3,8 @@ package audit
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
-
-	"go.uber.org/zap"
 
 	"kubernaut.ai/pkg/audit/internal/sinkhealth"
 )
@@ -18,15 +17,15 @@ func (s *Store) sinkFailed(err error, events int) {
 	news, lasted := s.health.Failed(err, kind, s.since(s.clock.Now()))
 	pending := s.pending()
 	s.mu.Unlock()
-	fields := []zap.Field{zap.String("kind", kind), zap.Int("pending_events", pending), zap.Error(err)}
+	fields := []slog.Attr{slog.String("kind", kind), slog.Int("pending_events", pending), errorAttr(err)}
 	switch news {
 	case sinkhealth.Nothing:
 	case sinkhealth.Down:
-		s.logger.Warn("audit sink down, events stay pending", fields...)
+		s.log(slog.LevelWarn, "audit sink down, events stay pending", fields...)
 	case sinkhealth.Changed:
-		s.logger.Warn("audit sink fails in another way", append(fields, zap.Duration("down_for", time.Duration(lasted)))...)
+		s.log(slog.LevelWarn, "audit sink fails in another way", append(fields, slog.Duration("down_for", time.Duration(lasted)))...)
 	case sinkhealth.StillDown:
-		s.logger.Warn("audit sink still down", append(fields, zap.Duration("down_for", time.Duration(lasted)))...)
+		s.log(slog.LevelWarn, "audit sink still down", append(fields, slog.Duration("down_for", time.Duration(lasted)))...)
 	}
 	s.observer(MomentFailed, events)
 }
@@ -38,7 +37,7 @@ func (s *Store) sinkAnswered() {
 	pending := s.pending()
 	s.mu.Unlock()
 	if wasDown {
-		s.logger.Info("audit sink back", zap.Int("pending_events", pending), zap.Duration("down_for", time.Duration(lasted)))
+		s.log(slog.LevelInfo, "audit sink back", slog.Int("pending_events", pending), slog.Duration("down_for", time.Duration(lasted)))
 		nudge(s.wake)
 	}
 }

@@ -3,9 +3,8 @@ package audit
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
-
-	"go.uber.org/zap"
 
 	"kubernaut.ai/pkg/audit/internal/barriers"
 	"kubernaut.ai/pkg/audit/internal/failures"
@@ -147,10 +146,10 @@ func (s *Store) declareLost() {
 	switch {
 	case len(lost) > 0:
 		s.metrics.lost.Add(float64(len(lost)))
-		s.logger.Error("audit store closed before everything was stored",
-			zap.Int("lost_events", len(lost)), zap.Int("spooled_events", spooled), zap.Error(sinkErr))
+		s.log(slog.LevelError, "audit store closed before everything was stored",
+			slog.Int("lost_events", len(lost)), slog.Int("spooled_events", spooled), errorAttr(sinkErr))
 	case spooled > 0:
-		s.logger.Warn("audit store closed before everything was stored, the rest is in the spool",
-			zap.Int("spooled_events", spooled), zap.Error(sinkErr))
+		s.log(slog.LevelWarn, "audit store closed before everything was stored, the rest is in the spool",
+			slog.Int("spooled_events", spooled), errorAttr(sinkErr))
 	}
 }

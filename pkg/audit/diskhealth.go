@@ -2,8 +2,7 @@ package audit
 
 import (
 	"errors"
-
-	"go.uber.org/zap"
+	"log/slog"
 )
 
 // diskState tells what a spool can do.
@@ -54,11 +53,11 @@ func (s *Store) noteSpool(err error) {
 func (s *Store) logSpool(err error) {
 	switch diskStateOf(err) {
 	case diskWorks:
-		s.logger.Info("audit spool works again")
+		s.log(slog.LevelInfo, "audit spool works again")
 	case diskFull:
-		s.logger.Warn("audit spool is full, events are accepted again when the sink has stored older ones or the spool may grow", zap.Error(err))
+		s.log(slog.LevelWarn, "audit spool is full, events are accepted again when the sink has stored older ones or the spool may grow", errorAttr(err))
 	case diskFails:
-		s.logger.Error("audit spool fails", zap.Error(err))
+		s.log(slog.LevelError, "audit spool fails", errorAttr(err))
 	}
 }
 
@@ -71,8 +70,8 @@ func (s *Store) noteQuarantine(err error) {
 	switch {
 	case !changed:
 	case err != nil:
-		s.logger.Error("audit quarantine takes no events, rejected ones stay pending", zap.Error(err))
+		s.log(slog.LevelError, "audit quarantine takes no events, rejected ones stay pending", errorAttr(err))
 	default:
-		s.logger.Info("audit quarantine takes events again")
+		s.log(slog.LevelInfo, "audit quarantine takes events again")
 	}
 }

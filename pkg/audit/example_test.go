@@ -127,11 +127,12 @@ func ExampleStore_Retry() {
 		return
 	}
 	_, err = store.Flush(ctx)
-	if unproven, ok := errors.AsType[*audit.FlushError](err); ok {
+	var unproven *audit.FlushError
+	if errors.As(err, &unproven) {
 		fmt.Println(len(unproven.Rejected), "rejected:", unproven.Rejected[0].Reason)
 	}
 
-	sink.Reject(nil) // the sink was mended
+	sink.Reject(nil) // the sink was repaired
 	fmt.Println(store.Retry(ctx))
 	_, err = store.Flush(ctx)
 	fmt.Println(err, len(sink.Events()))
@@ -180,7 +181,8 @@ func ExampleFlushError() {
 	}
 
 	_, err = store.Flush(ctx)
-	if incomplete, ok := errors.AsType[*audit.FlushError](err); ok {
+	var incomplete *audit.FlushError
+	if errors.As(err, &incomplete) {
 		fmt.Println(incomplete.Stored, "stored,", incomplete.Pending, "pending")
 		for _, r := range incomplete.Rejected {
 			fmt.Println(r.Type, r.CorrelationID, r.Reason)

@@ -12,9 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest/observer"
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/audittest"
@@ -156,8 +153,8 @@ audit_unacknowledged_events 0
 	t.Run("one log line for each change of the sink's state", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			core, logs := observer.New(zapcore.InfoLevel)
-			store, sink, clock := audittest.NewStore(t, audit.WithLogger(zap.New(core)))
+			var logs logbook
+			store, sink, clock := audittest.NewStore(t, audit.WithLogger(logs.logger()))
 			for range 2 {
 				sink.FailNext(errDown, errDown, errDown)
 				for range 10 {
@@ -168,15 +165,8 @@ audit_unacknowledged_events 0
 					synctest.Wait()
 				}
 			}
-			entries := logs.TakeAll()
-			lines := make([]string, 0, len(entries))
-			for _, entry := range entries {
-				lines = append(lines, entry.Level.String()+": "+entry.Message)
-			}
 			down, back := "warn: audit sink down, events stay pending", "info: audit sink back"
-			if got, want := strings.Join(lines, "\n"), strings.Join([]string{down, back, down, back}, "\n"); got != want {
-				t.Errorf("logged:\n%s\nwant:\n%s", got, want)
-			}
+			logs.want(t, down, back, down, back)
 		})
 	})
 }

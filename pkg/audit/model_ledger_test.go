@@ -165,7 +165,8 @@ func (l *ledger) end(a *attempt, err error, dead, contextEnded bool) {
 	defer l.mu.Unlock()
 	l.time++
 	a.returned = l.time
-	_, isRejected := errors.AsType[*audit.RejectedError](err)
+	var rejected *audit.RejectedError
+	isRejected := errors.As(err, &rejected)
 	switch {
 	case dead || errors.Is(err, audit.ErrInDoubt):
 		a.outcome = doubtful

@@ -325,7 +325,8 @@ func (w *world) flushNow(life *modelLife, correlationID string, patience time.Du
 
 // wantNoWait is F4: over a sink that works, nothing waits for the clock.
 func (w *world) wantNoWait(name string, err error, took time.Duration) {
-	e, failed := errors.AsType[*audit.FlushError](err)
+	var e *audit.FlushError
+	failed := errors.As(err, &e)
 	if took > 0 || failed && e.Pending > 0 {
 		w.ledger.violationf("F4", "%s took %v although the sink works: %v", name, took, err)
 	}
@@ -340,7 +341,8 @@ func (w *world) closeNow(life *modelLife, patience time.Duration, calm bool) (lo
 	started := time.Now()
 	err := life.Close(ctx)
 	took := time.Since(started)
-	e, failed := errors.AsType[*audit.FlushError](err)
+	var e *audit.FlushError
+	failed := errors.As(err, &e)
 	if err != nil && !failed {
 		if !failedOnPurpose(err) {
 			w.ledger.violationf("F10", "close: unexpected error %v", err)

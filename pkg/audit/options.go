@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -14,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
-	"go.uber.org/zap"
 	"k8s.io/utils/clock"
 
 	"kubernaut.ai/pkg/audit/wire"
@@ -67,7 +67,7 @@ func (p FullPolicy) String() string {
 type config struct {
 	clock          clock.Clock
 	random         rand.Source // used under the store's lock: it is not safe for concurrent use
-	logger         *zap.Logger
+	logger         *slog.Logger
 	registerer     prometheus.Registerer
 	producerID     string
 	interval       time.Duration
@@ -117,7 +117,7 @@ func WithRandom(source rand.Source) Option {
 }
 
 // WithLogger logs state changes of the store: nothing is logged where it is unset.
-func WithLogger(logger *zap.Logger) Option {
+func WithLogger(logger *slog.Logger) Option {
 	return func(o *config) error {
 		if logger == nil {
 			return errors.New("logger is nil")
@@ -308,7 +308,7 @@ func WithObserver(observer Observer) Option {
 func newConfig(options []Option) (config, error) {
 	o := config{
 		clock:          clock.RealClock{},
-		logger:         zap.NewNop(),
+		logger:         slog.New(slog.DiscardHandler),
 		interval:       DefaultInterval,
 		batchEvents:    DefaultBatchEvents,
 		batchBytes:     DefaultBatchBytes,

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 
 	"github.com/google/uuid"
-	"go.uber.org/zap"
 )
 
 // Quarantined is a rejected event with its contents.
@@ -187,7 +187,7 @@ func (s *Store) retried(stored []*item) {
 		return
 	}
 	if _, err := s.Acknowledge(ids...); err != nil {
-		s.logger.Warn("audit quarantine keeps events although they are stored", zap.Int("events", len(ids)), zap.Error(err))
+		s.log(slog.LevelWarn, "audit quarantine keeps events although they are stored", slog.Int("events", len(ids)), errorAttr(err))
 		for _, id := range ids {
 			s.endRetry(id)
 		}

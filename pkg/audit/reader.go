@@ -3,9 +3,8 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
-
-	"go.uber.org/zap"
 
 	"kubernaut.ai/pkg/audit/internal/failures"
 	"kubernaut.ai/pkg/audit/internal/queue"
@@ -103,7 +102,7 @@ func (s *Store) loaded(read []SpooledEvent, damaged int, upTo uint64, pending in
 
 	if damaged > 0 {
 		s.metrics.lost.Add(float64(damaged))
-		s.logger.Error("audit spool is damaged, events are lost", zap.Int("lost_events", damaged), zap.Uint64("before_position", next))
+		s.log(slog.LevelError, "audit spool is damaged, events are lost", slog.Int("lost_events", damaged), slog.Uint64("before_position", next))
 	}
 	s.observer(MomentLoaded, len(read))
 }
@@ -204,12 +203,12 @@ func (s *Store) reportAdopted() {
 	}
 	if state.Events > 0 {
 		s.metrics.recovered.Add(float64(state.Events))
-		s.logger.Info("audit spool has events of an earlier process",
-			zap.Int("pending_events", state.Events), zap.Int64("spool_bytes", state.Bytes))
+		s.log(slog.LevelInfo, "audit spool has events of an earlier process",
+			slog.Int("pending_events", state.Events), slog.Int64("spool_bytes", state.Bytes))
 	}
 	if damage := state.Damage; damage != (SpoolDamage{}) {
 		s.metrics.lost.Add(float64(damage.Events))
-		s.logger.Warn("audit spool was damaged, the rest is recovered",
-			zap.Int("lost_events", damage.Events), zap.Int64("unreadable_bytes", damage.Bytes), zap.String("detail", damage.Detail))
+		s.log(slog.LevelWarn, "audit spool was damaged, the rest is recovered",
+			slog.Int("lost_events", damage.Events), slog.Int64("unreadable_bytes", damage.Bytes), slog.String("detail", damage.Detail))
 	}
 }

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/audittest"
@@ -97,8 +94,7 @@ func TestLoggingARefusalDoesNotHoldTheStore(t *testing.T) {
 	logged := make(chan struct{})
 	var store *audit.Store
 	sink := audittest.NewMemorySink()
-	core := zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{}), zapcore.AddSync(io.Discard), zapcore.InfoLevel)
-	logger := zap.New(core, zap.Hooks(func(zapcore.Entry) error {
+	logs := logbook{on: func() {
 		free := make(chan struct{})
 		go func() {
 			_, _ = store.Quarantine()
@@ -110,9 +106,8 @@ func TestLoggingARefusalDoesNotHoldTheStore(t *testing.T) {
 			t.Error("the store cannot be used while it logs")
 		}
 		close(logged)
-		return nil
-	}))
-	store = newStore(t, sink, audit.WithLogger(logger))
+	}}
+	store = newStore(t, sink, audit.WithLogger(logs.logger()))
 	sink.Reject(rejectType("test.refusal.bad"))
 	bad := audittest.NewEvent("test.refusal.bad", "a")
 	bad.ID = audit.DerivedID(audittest.Epoch(), "bad")

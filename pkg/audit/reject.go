@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"go.uber.org/zap"
+	"log/slog"
 
 	"kubernaut.ai/pkg/audit/wire"
 )
@@ -115,8 +114,8 @@ func (s *Store) quarantine(offenders []*item, rejected []Quarantined, refusal er
 
 	s.metrics.rejected.Add(float64(len(rejected)))
 	if first {
-		s.logger.Warn("audit sink refused events, they are in quarantine",
-			zap.Int("events", len(rejected)), zap.Error(refusal))
+		s.log(slog.LevelWarn, "audit sink refused events, they are in quarantine",
+			slog.Int("events", len(rejected)), errorAttr(refusal))
 	}
 	return nil
 }

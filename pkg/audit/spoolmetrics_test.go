@@ -1,14 +1,10 @@
 package audit_test
 
 import (
-	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest/observer"
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/audittest"
@@ -72,9 +68,9 @@ audit_spool_group_events_count 7
 
 	t.Run("one log line for each change of the spool's state", func(t *testing.T) {
 		t.Parallel()
-		core, logs := observer.New(zapcore.InfoLevel)
+		var logs logbook
 		disk := diskOwing(t, 2)
-		l := begin(t, disk, audittest.NewMemorySink(), audit.WithLogger(zap.New(core)))
+		l := begin(t, disk, audittest.NewMemorySink(), audit.WithLogger(logs.logger()))
 		flush(t, l.Store)
 		for range 2 {
 			for n := range 3 {
@@ -86,16 +82,8 @@ audit_spool_group_events_count 7
 			l.numbered(t, "b", 0, 3)
 		}
 		l.end(t)
-		entries := logs.TakeAll()
-		lines := make([]string, 0, len(entries))
-		for _, entry := range entries {
-			lines = append(lines, entry.Level.String()+": "+entry.Message)
-		}
 		fails, works := "error: audit spool fails", "info: audit spool works again"
-		want := []string{"info: audit spool has events of an earlier process", fails, works, fails, works}
-		if got := strings.Join(lines, "\n"); got != strings.Join(want, "\n") {
-			t.Errorf("logged:\n%s\nwant:\n%s", got, strings.Join(want, "\n"))
-		}
+		logs.want(t, "info: audit spool has events of an earlier process", fails, works, fails, works)
 	})
 }
 

@@ -42,14 +42,16 @@ func (f *Flags) Check() error {
 	return flags.Complete() //nolint:wrapcheck // names the flag
 }
 
-// NewStore makes a service's audit store. With a spool, Record returns when its
-// event is on disk, and the events of earlier processes are sent first; without
-// one, a warning is logged. A directory that cannot be used is a
-// *cli.UsageError, unless another process has it open: that is transient.
+// NewStore returns a service's audit store, which logs to log. With a spool,
+// Record returns when its event is on disk, and the events of earlier processes
+// are sent first; without one, a warning is logged. A directory that cannot be
+// used is a *cli.UsageError, unless another process has it open: that is
+// transient.
 func (f *Flags) NewStore(sink audit.Sink, log *zap.Logger, options ...audit.Option) (*audit.Store, error) {
 	if err := f.Check(); err != nil {
 		return nil, err
 	}
+	options = append([]audit.Option{audit.WithLogger(bridge(log))}, options...)
 	if f.Dir == "" {
 		log.Warn("accepted audit events are in memory only and do not survive this process: give it a directory with --audit-spool")
 		store, err := audit.New(sink, options...)

@@ -41,7 +41,7 @@ func event(correlationID string) *audit.Event {
 func open(t *testing.T, dir string, s audit.Sink, log *zap.Logger) *audit.Store {
 	t.Helper()
 	flags := spool.Flags{Dir: dir}
-	store, err := flags.NewStore(s, log, audit.WithLogger(log))
+	store, err := flags.NewStore(s, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,8 @@ func TestFaultySinkRejectsEventsByName(t *testing.T) {
 		return nil
 	})
 	_, err := sink.Write(t.Context(), batch)
-	refused, ok := errors.AsType[*audit.RefusedError](err)
+	var refused *audit.RefusedError
+	ok := errors.As(err, &refused)
 	if !ok || len(refused.Items) != 1 || refused.Items[0] != (audit.Refusal{Index: 1, Code: "invalid", Reason: "not this one"}) {
 		t.Errorf("write: %v, want a refusal of event 1", err)
 	}

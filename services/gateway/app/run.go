@@ -102,9 +102,8 @@ func (g *gateway) registerMetrics() error {
 
 // openStore makes the audit store.
 func (g *gateway) openStore() error {
-	store, err := g.options.Spool.NewStore(g.sink, g.log,
+	store, err := g.options.Spool.NewStore(g.sink, g.log.Named("audit"),
 		audit.WithClock(g.options.Clock),
-		audit.WithLogger(g.log),
 		audit.WithRegisterer(g.registry),
 		// The senders of signals try again: an error now is better than a long wait.
 		audit.WithFullPolicy(audit.Refuse),

@@ -132,9 +132,8 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 }
 
 func (a *App) openStore() (*audit.Store, error) {
-	store, err := a.options.Spool.NewStore(a.sink, a.options.Log,
+	store, err := a.options.Spool.NewStore(a.sink, a.options.Log.Named("audit"),
 		audit.WithClock(a.options.Clock),
-		audit.WithLogger(a.options.Log.Named("audit")),
 		audit.WithRegisterer(a.registry),
 		// A controller does not wait: it makes the step again later.
 		audit.WithFullPolicy(audit.Refuse),
