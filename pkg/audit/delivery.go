@@ -39,9 +39,11 @@ func (s *Store) deliver(ctx context.Context, d *delivery) {
 		ack, err := s.write(ctx, part)
 		switch {
 		case err == nil:
+			d.broken = 0
 			s.stored(part, ack)
 			work = work[:len(work)-1]
 		case errors.Is(err, ErrRefused):
+			d.broken = 0
 			s.sinkAnswered()
 			work = s.refused(ctx, d, work, err, hurries)
 		case ctx.Err() != nil:

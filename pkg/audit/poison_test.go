@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -312,5 +313,38 @@ func TestF11_NothingOvertakesAPoisonEventOfItsID(t *testing.T) {
 			t.Errorf("stored %q", got)
 		}
 		_ = s.Close(t.Context())
+	})
+}
+
+// Regression test: 500s with successes in between used to count as consecutive,
+// and the fourth as the fault of the events.
+func TestF9_ScatteredFailuresAreTheSinks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		failed := make(map[string]bool)
+		sink := &sinkFunc{write: func(_ context.Context, batch []audit.Event) (audit.Ack, error) {
+			first := string(batch[0].Data)
+			switch {
+			case len(batch) > 4:
+				return audit.Ack{}, audit.ErrRefused // and so the delivery is halved into parts of 4
+			case !failed[first]:
+				failed[first] = true
+				return audit.Ack{}, err500
+			default:
+				return audit.Ack{Created: len(batch)}, nil
+			}
+		}}
+		s, err := audit.New(sink)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recordAll(t, s, "aaaabbbbccccdddd")
+		<-time.After(time.Minute)
+		if got := sink.sizes(); !slices.Equal(got, []int{16, 8, 4, 4, 4, 4, 8, 4, 4, 4, 4}) {
+			t.Errorf("batches %v, want each part of 4 to fail once and then to be stored whole", got)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Errorf("close: %v", err)
+		}
 	})
 }
