@@ -73,6 +73,7 @@
 //	backlog_events                  gauge      owed events that are in the spool only
 //	spool_bytes                     gauge      size of the spool on disk
 //	unacknowledged_events           gauge      rejected and lost events that nobody acknowledged
+//	unacknowledged_lost_events      gauge      lost events that nobody acknowledged
 //	batches_in_flight               gauge      batches that are being written
 //	sink_up                         gauge      0 while the last write failed, else 1
 //	flushes_total{result}           counter    flushes by result: stored, refused, lost, pending

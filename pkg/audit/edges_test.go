@@ -277,8 +277,8 @@ func TestF6_ARecordThatGivesUpMakesRoomForOthers(t *testing.T) {
 	})
 }
 
-// Damage that somebody acknowledged is not reported again by the next life.
-func TestF2_AcknowledgedDamageStaysAcknowledged(t *testing.T) {
+// Damage is reported as lost, in each process until somebody acknowledges it, and not after that.
+func TestF2_DamageIsLostUntilItIsAcknowledged(t *testing.T) {
 	t.Parallel()
 	disk := diskOwing(t, 5)
 	if err := disk.Corrupt(segmentFile(t, disk, `{"n":2}`), func(b []byte) []byte {
@@ -287,26 +287,29 @@ func TestF2_AcknowledgedDamageStaysAcknowledged(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	for unacknowledged := 1; unacknowledged >= 0; unacknowledged-- { // a sink that is down keeps the segment
-		l := begin(t, disk, downSink())
+	for process, lost := range []int{1, 1, 0} { // a sink that is down keeps the segment
+		var logs logbook
+		registry := prometheus.NewRegistry()
+		l := begin(t, disk, downSink(), audit.WithLogger(logs.logger()), audit.WithRegisterer(registry))
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
 		e := asFlushError(t, errorOf(l.Flush(over)))
-		if len(e.Rejected) != unacknowledged {
-			t.Errorf("reported %+v, want %d", e.Rejected, unacknowledged)
+		if len(e.Rejected)+e.RejectedUnnamed != 0 || len(e.Lost) != lost || e.LostUnnamed != 0 || e.Persisted() != (lost == 0) {
+			t.Errorf("process %d: flush %+v, want %d lost", process, e, lost)
 		}
-		for _, r := range e.Rejected {
-			acknowledge(t, l.Store, 1, r.ID)
+		if got := gauges(registry)["audit_unacknowledged_lost_events"]; int(got) != lost {
+			t.Errorf("process %d: %v unacknowledged lost events in the metrics, want %d", process, got, lost)
+		}
+		if errors := strings.Count(strings.Join(logs.lines(), "\n"), "error: "); errors != lost {
+			t.Errorf("process %d: logged %v, want %d errors", process, logs.lines(), lost)
+		}
+		if process == 1 {
+			for _, r := range e.Lost {
+				acknowledge(t, l.Store, 1, r.ID)
+			}
 		}
 		l.kill(t, disk)
 	}
-	l := begin(t, disk, downSink())
-	over, cancel := context.WithCancel(t.Context())
-	cancel()
-	if e := asFlushError(t, errorOf(l.Flush(over))); len(e.Rejected) != 0 {
-		t.Errorf("reported again: %+v", e.Rejected)
-	}
-	l.kill(t, disk)
 }
 
 // A rejection that a crash repeats is one rejection.

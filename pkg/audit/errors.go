@@ -11,12 +11,12 @@ import (
 var (
 	// ErrClosed is returned by Record after Close was called.
 	ErrClosed = errors.New("audit store is closed")
-	// ErrFull is returned, or wrapped, by Record when the store owes as much
-	// as it may. The event was not accepted.
+	// ErrFull is wrapped by the error of a Record that found no capacity; the
+	// error names the bound. The event was not accepted.
 	ErrFull = errors.New("audit store is full")
 	// ErrInDoubt is wrapped by the error of a Record that failed after the event
-	// may already have been kept: its context ended while it waited for the disk
-	// or the sink, or the disk failed. The event may be stored later on, or not;
+	// may already have been persisted: its context ended while it waited for the
+	// disk or the sink, or the disk failed. The event may be stored later, or not;
 	// recording it again with the same ID is safe.
 	ErrInDoubt = errors.New("event is in doubt")
 )
@@ -32,19 +32,19 @@ func (e *Event) reference() Reference {
 	return Reference{ID: e.ID, Type: e.Type, CorrelationID: e.CorrelationID}
 }
 
-// Rejection names an event that the sink refused for good, and says why.
+// Rejection names an event that the sink rejected for good, and says why.
 type Rejection struct {
 	Reference
 
-	// Code is a short constant: invalid, conflict, too_large, refused, or damaged
-	// for events of which the spool has lost the contents.
+	// Code is a short constant: invalid, conflict, too_large or refused; and damaged
+	// for an entry of the quarantine that stands for events that the spool lost.
 	Code string `json:"code"`
 	// Reason is the sink's, for people. It may quote the event.
 	Reason string `json:"reason"`
 }
 
 // RejectedError is what a Record of Stored durability returns when the sink
-// refused its event for good. The event is in quarantine as well.
+// rejected its event for good. The event is in quarantine as well.
 type RejectedError struct {
 	Rejection
 }
@@ -56,43 +56,61 @@ func (e *RejectedError) Error() string {
 
 // FlushError says why a flush, or Close, is no proof that everything is stored.
 type FlushError struct {
-	// Events is how many events were owed when the call began, Stored how many of them are stored by now.
+	// Events is how many events were pending when the call began, Stored how many of them are stored by now.
 	Events, Stored int
-	// Pending is how many of them are still owed; PendingEvents names the first 1,000.
+	// Pending is how many of them are still pending; PendingEvents names the first 1,000.
 	Pending       int
 	PendingEvents []Reference
 	// Spooled is how many of the pending are on disk: they outlive the process.
 	Spooled int
-	// Rejected are the refused events that nobody acknowledged, of this call
-	// and of earlier ones; RejectedUnnamed counts those above the first 1,000.
+	// Rejected are the rejected events that nobody acknowledged, of this call and
+	// of earlier ones; RejectedUnnamed counts those above the first 1,000.
 	Rejected        []Rejection
 	RejectedUnnamed int
-	// Lost are the events that were owed when a Close gave up, and that nobody
-	// acknowledged; LostUnnamed counts those above the first 1,000. An event
-	// whose write was under way at that moment may be stored nevertheless.
+	// Lost are the events that nobody acknowledged and that will not be stored,
+	// because they were pending when a Close gave up, or because the spool was
+	// damaged. An event whose write was under way when Close gave up may be stored
+	// nevertheless. LostUnnamed counts those that have no name: above the first
+	// 1,000, or unreadable. An entry of type audit.spool.damaged stands for
+	// everything that the spool had lost when it was opened: acknowledging it
+	// acknowledges all of that; LostUnnamed counts what is more than one event.
 	Lost        []Reference
 	LostUnnamed int
-	// Cause is the context's error when the call ended early, else nil.
+	// Cause is the context's error, or ErrClosed, if the call ended early, else nil.
 	Cause error
 	// SinkError is the newest failure of the sink when events are pending or
-	// lost: why they are still owed. It is nil where the sink did not fail.
+	// lost: why they are not stored. It is nil if the sink did not fail.
 	SinkError error
 	// SpoolError is the newest failure of the spool when events are pending or
-	// lost; nil where it works.
+	// lost; nil while it works.
 	SpoolError error
 }
+
+// Persisted reports whether nothing is rejected or lost, and every pending event
+// is on disk: the next process that opens the spool sends them. After a Close
+// that is a clean stop.
+func (e *FlushError) Persisted() bool {
+	return e.rejected() == 0 && e.lost() == 0 && e.Pending == e.Spooled
+}
+
+func (e *FlushError) rejected() int { return len(e.Rejected) + e.RejectedUnnamed }
+
+func (e *FlushError) lost() int { return len(e.Lost) + e.LostUnnamed }
 
 // Error gives the counts, the cause and the first of each kind.
 func (e *FlushError) Error() string {
 	var parts []string
 	if e.Pending > 0 {
-		text := fmt.Sprintf("%d of %d events are still owed", e.Pending, e.Events)
-		if e.Spooled > 0 {
+		text := fmt.Sprintf("%d of %d events are pending", e.Pending, e.Events)
+		switch {
+		case e.Spooled == e.Pending:
+			text += ", all of them in the spool"
+		case e.Spooled > 0:
 			text += fmt.Sprintf(", %d of them in the spool", e.Spooled)
 		}
 		parts = append(parts, text)
 	}
-	if n := len(e.Rejected) + e.RejectedUnnamed; n > 0 {
+	if n := e.rejected(); n > 0 {
 		text := fmt.Sprintf("%d rejected", n)
 		if len(e.Rejected) > 0 {
 			r := e.Rejected[0]
@@ -100,7 +118,7 @@ func (e *FlushError) Error() string {
 		}
 		parts = append(parts, text)
 	}
-	if n := len(e.Lost) + e.LostUnnamed; n > 0 {
+	if n := e.lost(); n > 0 {
 		text := fmt.Sprintf("%d lost", n)
 		if len(e.Lost) > 0 {
 			l := e.Lost[0]
@@ -112,7 +130,7 @@ func (e *FlushError) Error() string {
 		parts = append(parts, e.Cause.Error())
 	}
 	if e.SinkError != nil {
-		parts = append(parts, "last failure: "+e.SinkError.Error())
+		parts = append(parts, "last failure of the sink: "+e.SinkError.Error())
 	}
 	if e.SpoolError != nil {
 		parts = append(parts, "last failure of the spool: "+e.SpoolError.Error())
@@ -120,6 +138,6 @@ func (e *FlushError) Error() string {
 	return "flush audit events: " + strings.Join(parts, "; ")
 }
 
-// Unwrap gives the context's error, so that errors.Is finds it. The sink's
-// error is not part of the chain: its own timeout is not the caller's.
+// Unwrap gives the context's error, so that errors.Is finds it. The sink's error
+// is not part of the chain: its own timeout is not the caller's.
 func (e *FlushError) Unwrap() error { return e.Cause }

@@ -64,6 +64,7 @@ func newMetrics(s *Store) (*metrics, error) {
 	gauge("unacknowledged_events", "Rejected and lost events that nobody acknowledged.", func() float64 {
 		return float64(s.rejected.Count() + s.lost.Count())
 	})
+	gauge("unacknowledged_lost_events", "Lost events that nobody acknowledged.", func() float64 { return float64(s.lost.Count()) })
 	gauge("sink_up", "0 while the last write failed, else 1.", func() float64 {
 		if s.health.WriteErr() != nil {
 			return 0
@@ -124,7 +125,7 @@ func (m *metrics) flushed(e *FlushError, took time.Duration) {
 	case e == nil:
 	case e.Pending > 0:
 		result = resultPending
-	case len(e.Lost)+e.LostUnnamed > 0:
+	case e.lost() > 0:
 		result = resultLost
 	default:
 		result = resultRefused

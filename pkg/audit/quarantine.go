@@ -20,6 +20,8 @@ type Quarantined struct {
 	Event *Event
 	// Position is the event's place in the spool; 0 if it is not there.
 	Position uint64
+	// LostEvents is how many events a spool has lost, with code damaged; else 0.
+	LostEvents int
 }
 
 // Acknowledge takes note of rejected and lost events: flushes no longer report
@@ -44,15 +46,19 @@ func (s *Store) Acknowledge(ids ...uuid.UUID) (int, error) {
 	return s.rejected.Acknowledge(wanted) + s.lost.Acknowledge(wanted), nil
 }
 
-// mayBeOnDisk leaves out the lost events, which are in no quarantine.
+// mayBeOnDisk leaves out the events that Close declared lost, which are in no
+// quarantine.
 func (s *Store) mayBeOnDisk(ids []uuid.UUID) []uuid.UUID {
 	if s.spool == nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lost := s.lost.IDs()
-	return slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return lost[id] })
+	inMemory := make(map[uuid.UUID]bool)
+	for _, lost := range s.lost.Payloads() {
+		inMemory[lost.ID] = lost.Type != damageType
+	}
+	return slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return inMemory[id] })
 }
 
 // AcknowledgeUnnamed takes note of the rejected and lost events that are only

@@ -1,13 +1,9 @@
 package audit
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
-
-	"kubernaut.ai/pkg/audit/internal/failures"
-	"kubernaut.ai/pkg/audit/internal/queue"
 )
 
 // reader remembers how reading from the spool went.
@@ -126,89 +122,4 @@ func (s *Store) loseUnreadable() {
 	}
 	s.barriers.Open()
 	s.wakeRecorders()
-}
-
-// adopt takes over what the spool has from an earlier process. A quarantine that
-// cannot be read or written is no reason not to record what happens now.
-func (s *Store) adopt() {
-	if s.spool == nil {
-		return
-	}
-	state := s.spool.State()
-	s.backlog = queue.Backlog{Events: state.Events, Bytes: state.EventBytes, Next: state.First, Last: state.Last}
-	rejected, err := s.spool.Quarantined()
-	s.disk.spoolErr = err
-	for i := range rejected {
-		s.addRejected(0, rejected[i].Rejection, nil)
-	}
-	if state.Damage.Events > 0 {
-		report := damageReport(state.Damage)
-		if err := s.spool.Quarantine([]Quarantined{report}); err != nil {
-			s.disk.spoolErr = errors.Join(s.disk.spoolErr, err)
-		}
-		s.addRejected(0, report.Rejection, nil)
-	}
-	s.continueStamps(state.Last)
-}
-
-// addRejected adds a rejection to those that flushes report, with the event
-// where it is kept in memory.
-func (s *Store) addRejected(seq uint64, r Rejection, event *Event) {
-	f := failures.Failure[Quarantined]{
-		Seq: seq, ID: r.ID, CorrelationID: r.CorrelationID,
-		Anyones: r.Code == codeDamaged, Payload: Quarantined{Rejection: r},
-	}
-	if event != nil && s.rejected.FitsBytes(event.Footprint()) {
-		f.Bytes, f.Payload.Event = event.Footprint(), event
-	}
-	s.rejected.Add(f)
-}
-
-// continueStamps makes this process's time stamps later than those of the one
-// before it, also if the clock was set back in between.
-func (s *Store) continueStamps(newest uint64) {
-	read, _, err := s.spool.Read(newest, 1, MaxFootprint)
-	if err != nil {
-		return // the dispatcher will meet and report it
-	}
-	for i := range read {
-		if stamp := read[i].Event.Timestamp; stamp.Sub(s.clock.Now()) < clockSetBack {
-			s.stamps.last = stamp
-		}
-	}
-}
-
-// codeDamaged marks a rejection that stands for events lost on disk.
-const codeDamaged = "damaged"
-
-// damageReport puts a spool's damage among the rejections, where it is reported
-// until somebody acknowledges it. Its id follows from the damage, so that the
-// same damage is reported once.
-func damageReport(damage SpoolDamage) Quarantined {
-	return Quarantined{Rejection: Rejection{
-		Reference: Reference{ID: DerivedID(time.Unix(0, 0), codeDamaged, damage.Detail), Type: "audit.spool.damaged"},
-		Code:      codeDamaged,
-		Reason:    fmt.Sprintf("%d events are lost: %s", damage.Events, damage.Detail),
-	}}
-}
-
-// reportAdopted logs and counts what was taken over.
-func (s *Store) reportAdopted() {
-	if s.spool == nil {
-		return
-	}
-	state := s.spool.State()
-	if s.disk.spoolErr != nil {
-		s.logSpool(s.disk.spoolErr)
-	}
-	if state.Events > 0 {
-		s.metrics.recovered.Add(float64(state.Events))
-		s.log(slog.LevelInfo, "audit spool has events of an earlier process",
-			slog.Int("pending_events", state.Events), slog.Int64("spool_bytes", state.Bytes))
-	}
-	if damage := state.Damage; damage != (SpoolDamage{}) {
-		s.metrics.lost.Add(float64(damage.Events))
-		s.log(slog.LevelWarn, "audit spool was damaged, the rest is recovered",
-			slog.Int("lost_events", damage.Events), slog.Int64("unreadable_bytes", damage.Bytes), slog.String("detail", damage.Detail))
-	}
 }

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/audittest"
 )

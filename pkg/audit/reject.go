@@ -41,7 +41,7 @@ func (s *Store) refused(ctx context.Context, d *delivery, work [][]*item, refusa
 		})
 	}
 	s.mu.Unlock()
-	err := s.quarantine(offenders, rejected, refusal)
+	err := s.quarantine(offenders, rejected)
 	if err != nil {
 		work = append(work, offenders)
 	} else {
@@ -83,7 +83,7 @@ const maxReason = 4 << 10
 
 // quarantine moves rejected events to the quarantine, on disk first where there
 // is a spool.
-func (s *Store) quarantine(offenders []*item, rejected []Quarantined, refusal error) error {
+func (s *Store) quarantine(offenders []*item, rejected []Quarantined) error {
 	s.quarantining.Lock()
 	defer s.quarantining.Unlock()
 	if s.spool != nil {
@@ -98,7 +98,6 @@ func (s *Store) quarantine(offenders []*item, rejected []Quarantined, refusal er
 		s.mu.Unlock()
 		return nil // its events are reported already
 	}
-	first := s.rejected.Count() == 0
 	for i, it := range offenders {
 		if s.rejectedAgain(rejected[i].ID) {
 			continue
@@ -113,9 +112,26 @@ func (s *Store) quarantine(offenders []*item, rejected []Quarantined, refusal er
 	s.mu.Unlock()
 
 	s.metrics.rejected.Add(float64(len(rejected)))
-	if first {
-		s.log(slog.LevelWarn, "audit sink refused events, they are in quarantine",
-			slog.Int("events", len(rejected)), errorAttr(refusal))
-	}
+	s.logRejected(rejected)
 	return nil
+}
+
+// logRejected names rejected events, up to a bound, and counts the others.
+func (s *Store) logRejected(rejected []Quarantined) {
+	s.mu.Lock()
+	named, counted := s.rejectionLog.Take(len(rejected), s.since(s.clock.Now()))
+	s.mu.Unlock()
+	for i := range rejected[:named] {
+		s.log(slog.LevelWarn, "audit sink rejected an event, it is in quarantine", rejectionAttrs(rejected[i].Rejection)...)
+	}
+	if counted > 0 {
+		s.log(slog.LevelWarn, "audit sink rejected more events, they are in quarantine", slog.Int("events", counted))
+	}
+}
+
+func rejectionAttrs(r Rejection) []slog.Attr {
+	return []slog.Attr{
+		slog.String("event_id", r.ID.String()), slog.String("event_type", r.Type), slog.String("correlation_id", r.CorrelationID),
+		slog.String("code", r.Code), slog.String("reason", r.Reason),
+	}
 }

@@ -79,6 +79,8 @@ type Store struct {
 	rejected failures.Set[Quarantined]
 	lost     failures.Set[Reference]
 	retrying map[uuid.UUID]bool
+	// rejectionLog bounds the log lines about rejected events.
+	rejectionLog failures.Log
 
 	stamps stamps
 	// token is the newest consistency token.

@@ -87,16 +87,11 @@ func (f *Flags) open() (*spool.Spool, error) {
 // them; the store logs how many. Lost and rejected events are a failure.
 func Close(ctx context.Context, store *audit.Store) error {
 	err := store.Close(ctx)
-	if f, ok := errors.AsType[*audit.FlushError](err); ok && onDisk(f) {
+	if f, ok := errors.AsType[*audit.FlushError](err); ok && f.Persisted() {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("close audit store: %w", err)
 	}
 	return nil
-}
-
-// onDisk reports whether a flush failed only because of events that are in the spool.
-func onDisk(f *audit.FlushError) bool {
-	return f.Pending == f.Spooled && len(f.Lost)+f.LostUnnamed+len(f.Rejected)+f.RejectedUnnamed == 0
 }

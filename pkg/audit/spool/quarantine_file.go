@@ -32,20 +32,36 @@ type rejectedEvent struct {
 	audit.Rejection
 
 	// Position is the event's in the log, zero if it was never there.
-	Position uint64  `json:"position,omitempty"`
-	Event    *stored `json:"event,omitempty"`
+	Position uint64 `json:"position,omitempty"`
+	// LostEvents is how many events the log has lost, with code damaged.
+	LostEvents int        `json:"lost_events,omitempty"`
+	Event      *fileEvent `json:"event,omitempty"`
 	// RawData is the event's data where it is not JSON.
 	RawData []byte `json:"event_data_bytes,omitempty"`
+}
+
+// fileEvent is the contents of a rejected event in its file.
+type fileEvent struct {
+	stored
+
+	Producer fileProducer `json:"producer"`
+}
+
+// fileProducer is an audit.Producer with names in the style of the others.
+type fileProducer struct {
+	ID       string `json:"id"`
+	Epoch    int64  `json:"epoch"`
+	Sequence uint64 `json:"sequence"`
 }
 
 func encodeQuarantine(rejected []audit.Quarantined) ([]byte, error) {
 	list := make([]rejectedEvent, len(rejected))
 	for i := range rejected {
-		list[i].Rejection, list[i].Position = rejected[i].Rejection, rejected[i].Position
+		list[i].Rejection, list[i].Position, list[i].LostEvents = rejected[i].Rejection, rejected[i].Position, rejected[i].LostEvents
 		if rejected[i].Event == nil {
 			continue
 		}
-		event := stored(*rejected[i].Event)
+		event := fileEvent{stored: stored(*rejected[i].Event), Producer: fileProducer(rejected[i].Event.Producer)}
 		if event.Data != nil && !json.Valid(event.Data) {
 			list[i].RawData, event.Data = event.Data, nil
 		}
@@ -93,16 +109,17 @@ func decodeQuarantine(data []byte) ([]audit.Quarantined, error) {
 		return nil, errors.New("its checksum differs")
 	}
 	var list []rejectedEvent
-	if err := json.Unmarshal(file.Rejected, &list); err != nil { //nolint:musttag // all but audit.Producer, whose own names are used, has tags
+	if err := json.Unmarshal(file.Rejected, &list); err != nil {
 		return nil, fmt.Errorf("its form is wrong: %w", err)
 	}
 	rejected := make([]audit.Quarantined, len(list))
 	for i := range list {
-		rejected[i].Rejection, rejected[i].Position = list[i].Rejection, list[i].Position
+		rejected[i].Rejection, rejected[i].Position, rejected[i].LostEvents = list[i].Rejection, list[i].Position, list[i].LostEvents
 		if list[i].Event == nil {
 			continue
 		}
-		event := audit.Event(*list[i].Event)
+		event := audit.Event(list[i].Event.stored)
+		event.Producer = audit.Producer(list[i].Event.Producer)
 		switch {
 		case list[i].RawData != nil:
 			event.Data = list[i].RawData

@@ -354,3 +354,28 @@ func (b *bundle) quarantineBytes(t *testing.T) (bytes int64) {
 	}
 	return bytes
 }
+
+func TestQuarantineFileSpeaksTheWiresNames(t *testing.T) {
+	disk := spooltest.NewDisk()
+	b := onDisk(t, disk)
+	list := rejected(1, 2)
+	list[0].Event.Producer = audit.Producer{ID: "gateway-0", Epoch: 7, Sequence: 8}
+	list[1].Code, list[1].Event, list[1].LostEvents = "damaged", nil, 3
+	if err := b.Quarantine(list); err != nil {
+		t.Fatal(err)
+	}
+	contents, err := disk.Contents("/spool/quarantine/00000000000000000001.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compact := strings.Join(strings.Fields(string(contents)), "")
+	for _, part := range []string{`"producer":{"id":"gateway-0","epoch":7,"sequence":8}`, `"lost_events":3`} {
+		if !strings.Contains(compact, part) {
+			t.Errorf("no %s in %s", part, compact)
+		}
+	}
+	b.reopen(t)
+	if got, err := b.Quarantined(); err != nil || !reflect.DeepEqual(got, list) {
+		t.Fatalf("got %+v (%v), want %+v", got, err, list)
+	}
+}

@@ -26,6 +26,8 @@ type Failure[P any] struct {
 	CorrelationID string
 	// Anyones marks a failure that may concern any correlation id.
 	Anyones bool
+	// Events is how many events it stands for; 0 means 1.
+	Events int
 	// Bytes is the size of the contents in the payload.
 	Bytes   int
 	Payload P
@@ -43,10 +45,14 @@ type key struct {
 type Set[P any] struct {
 	named []Failure[P]
 	keys  map[key]bool
-	// bytes is the size of the contents of the named.
-	bytes   int
-	unnamed unnamed
+	// bytes is the size of the contents of the named, more the events that they
+	// stand for besides one each.
+	bytes, more int
+	unnamed     unnamed
 }
+
+// moreEvents counts the events above one that a failure stands for.
+func (f *Failure[P]) moreEvents() int { return max(f.Events-1, 0) }
 
 // unnamed counts the failures above MaxNamed. The counts by correlation id let a
 // flush tell its own from another's; where there are too many ids to tell,
@@ -58,8 +64,8 @@ type unnamed struct {
 	anyones         int
 }
 
-// Count returns the number of failures.
-func (s *Set[P]) Count() int { return len(s.named) + s.unnamed.total }
+// Count returns the number of events.
+func (s *Set[P]) Count() int { return len(s.named) + s.more + s.unnamed.total }
 
 // Unnamed returns the number of those that are only counted.
 func (s *Set[P]) Unnamed() int { return s.unnamed.total }
@@ -85,6 +91,7 @@ func (s *Set[P]) Add(f Failure[P]) bool {
 	}
 	s.keys[k] = true
 	s.bytes += f.Bytes
+	s.more += f.moreEvents()
 	s.named = append(s.named, f)
 	return true
 }
@@ -123,20 +130,21 @@ func (s *Set[P]) RemoveUnnamed(correlationID string) {
 }
 
 // Concerning returns the payloads of the named failures that concern a barrier,
-// and how many others do.
+// and how many events more do.
 func (s *Set[P]) Concerning(b *barriers.Barrier) (payloads []P, unnamed int) {
 	for i := range s.named {
 		if f := &s.named[i]; f.Anyones || b.Covers(f.Seq, f.CorrelationID) {
 			payloads = append(payloads, f.Payload)
+			unnamed += f.moreEvents()
 		}
 	}
 	u := &s.unnamed
 	switch {
 	case u.total == 0 || u.firstSeq > b.Seq:
 	case b.CorrelationID == barriers.Everything:
-		unnamed = u.total
+		unnamed += u.total
 	default:
-		unnamed = u.byCorrelationID[b.CorrelationID] + u.anyones
+		unnamed += u.byCorrelationID[b.CorrelationID] + u.anyones
 	}
 	return payloads, unnamed
 }
@@ -167,6 +175,7 @@ func (s *Set[P]) Acknowledge(ids map[uuid.UUID]bool) int {
 			return false
 		}
 		s.bytes -= f.Bytes
+		s.more -= f.moreEvents()
 		delete(s.keys, key{f.ID, f.CorrelationID})
 		return true
 	})

@@ -154,3 +154,18 @@ func TestAcknowledge(t *testing.T) {
 		t.Error("an acknowledged failure that happens again is no news")
 	}
 }
+
+func TestAFailureMayStandForSeveralEvents(t *testing.T) {
+	t.Parallel()
+	var s set
+	s.Add(failure{ID: id(1), Anyones: true, Events: 5})
+	if got := concerning(&s, "a", 1); got != "1+4" || s.Count() != 5 {
+		t.Errorf("a flush hears of %s of %d events, want 1+4 of 5", got, s.Count())
+	}
+	if s.AcknowledgeUnnamed(); s.Count() != 5 {
+		t.Error("its events were acknowledged without it")
+	}
+	if s.Acknowledge(map[uuid.UUID]bool{id(1): true}); s.Count() != 0 {
+		t.Errorf("%d events are left", s.Count())
+	}
+}
