@@ -40,7 +40,7 @@ type Event struct {
 	Outcome Outcome
 	// CorrelationID joins the events of one remediation: the RemediationRequest's name. 1-255 characters.
 	CorrelationID string
-	// Data is a JSON object, at most 1 MiB (see MaxDataBytes).
+	// Data is a JSON object, at most 1 MiB (see MaxDataBytes). Record takes empty data for {}.
 	Data json.RawMessage
 
 	// Who did it, all optional. ActorIP is an IPv4 or IPv6 address without a zone.
@@ -65,15 +65,22 @@ type Event struct {
 	Producer Producer
 }
 
-// Producer says which store accepted an event, in which of its lives, as its
-// how-manieth. A gap in Sequence within one Epoch is an event that is missing,
-// or one that Record did not accept: it returned an error after the disk had it.
+// Producer identifies the store that accepted an event, the store's epoch (one
+// for each process), and the event's sequence number within that epoch.
+//
+// A gap in the sequence numbers is not by itself a missing event. An event with
+// a derived id that is recorded again after a restart keeps the producer fields
+// of its first epoch in the trail, so that its number in the later epoch is
+// absent; and so are the numbers of events that DataStorage rejected, and of
+// those of which Record returned an error after they had reached the disk. What
+// the numbers do show is order: within an epoch, a lower number was accepted
+// earlier. That nothing is missing is what a flush proves.
 type Producer struct {
 	// ID of the store, see WithProducerID.
 	ID string
 	// Epoch is when the store was made, in Unix milliseconds.
 	Epoch int64
-	// Sequence counts the accepted events of the epoch from 1.
+	// Sequence counts the events of the epoch from 1, in the order of acceptance.
 	Sequence uint64
 }
 

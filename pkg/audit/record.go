@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,11 +12,20 @@ import (
 	"kubernaut.ai/pkg/audit/internal/waitlist"
 )
 
+// Recorder records audit events. A *Store is one; programs that depend on the
+// interface can be tested without a store.
+type Recorder interface {
+	// Record accepts an event, or returns an error that says why not; see Store.Record.
+	Record(ctx context.Context, e *Event) error
+}
+
+var _ Recorder = (*Store)(nil)
+
 // Record accepts an event with the durability of its type: when it returns nil,
 // the event is pending until it is stored or rejected.
 //
-// The event is copied. Where they are zero, the copy gets an ID, a Version and
-// a Timestamp that is strictly later, by its microsecond, than those stamped
+// The event is copied. Where they are zero, the copy gets an ID, a Version, the
+// Data {} and a Timestamp that is strictly later, by its microsecond, than those stamped
 // before. With Memory durability, Record blocks only when the store is full and
 // the policy is Wait, or when older events exist only on disk, so that this one
 // must be spooled behind them. With Spooled it waits for the disk, with Stored
@@ -47,7 +57,15 @@ func (s *Store) RecordWith(ctx context.Context, e *Event, durability Durability)
 	return s.record(ctx, e, durability)
 }
 
+// emptyData is what an event without data has.
+var emptyData = json.RawMessage("{}")
+
 func (s *Store) record(ctx context.Context, e *Event, durability Durability) error {
+	if len(e.Data) == 0 {
+		filled := *e
+		filled.Data = emptyData
+		e = &filled
+	}
 	if err := e.Validate(); err != nil {
 		return err
 	}
