@@ -67,10 +67,10 @@
 //	lost_total                      counter    events that will not be stored: owed when the store gave up, or damaged in the spool
 //	retries_total                   counter    failed batch writes that were, or will be, repeated
 //	spilled_total                   counter    events kept in the spool alone, because memory was full or older ones were there
-//	owed_events                     gauge      events accepted, neither stored nor rejected yet
-//	owed_bytes                      gauge      their size, in memory or in the spool
-//	oldest_owed_age_seconds         gauge      how long the oldest of them has waited
-//	backlog_events                  gauge      owed events that are in the spool only
+//	pending_events                     gauge      events accepted, neither stored nor rejected yet
+//	pending_bytes                      gauge      their size, in memory or in the spool
+//	oldest_pending_age_seconds         gauge      how long the oldest of them has waited
+//	spilled_events                  gauge      owed events that are in the spool only
 //	spool_bytes                     gauge      size of the spool on disk
 //	unacknowledged_events           gauge      rejected and lost events that nobody acknowledged
 //	unacknowledged_lost_events      gauge      lost events that nobody acknowledged

@@ -186,8 +186,8 @@ func TestF12_WhatIsOwedOnDiskHasAnAge(t *testing.T) {
 				values[f.GetName()] = g.GetValue()
 			}
 		}
-		if values["audit_owed_events"] != 5 || values["audit_oldest_owed_age_seconds"] < 3600 {
-			t.Errorf("%v events are owed for hours, and the oldest is %v s old", values["audit_owed_events"], values["audit_oldest_owed_age_seconds"])
+		if values["audit_pending_events"] != 5 || values["audit_oldest_pending_age_seconds"] < 3600 {
+			t.Errorf("%v events are owed for hours, and the oldest is %v s old", values["audit_pending_events"], values["audit_oldest_pending_age_seconds"])
 		}
 		closeWithin(t, second.Store)
 	})

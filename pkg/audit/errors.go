@@ -101,7 +101,7 @@ func (e *FlushError) lost() int { return len(e.Lost) + e.LostUnnamed }
 func (e *FlushError) Error() string {
 	var parts []string
 	if e.Pending > 0 {
-		text := fmt.Sprintf("%d of %d events are pending", e.Pending, e.Events)
+		text := fmt.Sprintf("%d of %d events are still pending", e.Pending, e.Events)
 		switch {
 		case e.Spooled == e.Pending:
 			text += ", all of them in the spool"

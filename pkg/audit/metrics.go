@@ -9,10 +9,10 @@ import (
 
 // Values of the label result of audit_flushes_total.
 const (
-	resultStored  = "stored"
-	resultRefused = "refused"
-	resultLost    = "lost"
-	resultPending = "pending"
+	resultStored   = "stored"
+	resultRejected = "rejected"
+	resultLost     = "lost"
+	resultPending  = "pending"
 )
 
 // metrics are a store's; the table in the package's documentation explains them.
@@ -43,11 +43,11 @@ func newMetrics(s *Store) (*metrics, error) {
 	m.accepted = counter("accepted_total", "Events that Record accepted.")
 	m.stored = counter("stored_total", "Events that the sink acknowledged.")
 	m.duplicates = counter("duplicates_total", "Acknowledged events that the sink had stored before.")
-	m.rejected = counter("rejected_total", "Events that the sink refused for good.")
-	m.lost = counter("lost_total", "Events that will not be stored: owed when the store gave up, or damaged in the spool.")
+	m.rejected = counter("rejected_total", "Events that the sink rejected for good.")
+	m.lost = counter("lost_total", "Events that will not be stored: pending when the store gave up, or damaged in the spool.")
 	m.retries = counter("retries_total", "Failed batch writes that were, or will be, repeated.")
-	m.spilled = counter("spilled_total", "Events kept in the spool alone, because memory was full or older ones were there.")
-	m.recovered = counter("recovered_total", "Owed events that the spool had from an earlier life.")
+	m.spilled = counter("spilled_total", "Events put into the spool only, because memory was full or older ones were there.")
+	m.recovered = counter("recovered_total", "Pending events that the spool had from an earlier process.")
 
 	gauge := func(name, help string, value func() float64) {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "audit_" + name, Help: help}, func() float64 {
@@ -56,11 +56,11 @@ func newMetrics(s *Store) (*metrics, error) {
 			return value()
 		}))
 	}
-	gauge("owed_events", "Events accepted, neither stored nor rejected yet.", func() float64 { return float64(s.pending()) })
-	gauge("owed_bytes", "Size of the owed events, in memory or in the spool.", func() float64 { return float64(s.queue.Bytes() + s.backlog.Bytes) })
-	gauge("backlog_events", "Owed events that are in the spool only.", func() float64 { return float64(s.backlog.Events) })
+	gauge("pending_events", "Events accepted, neither stored nor rejected yet.", func() float64 { return float64(s.pending()) })
+	gauge("pending_bytes", "Size of the pending events, in memory or in the spool.", func() float64 { return float64(s.queue.Bytes() + s.backlog.Bytes) })
+	gauge("spilled_events", "Pending events that are in the spool only.", func() float64 { return float64(s.backlog.Events) })
 	gauge("batches_in_flight", "Batches that are being written.", func() float64 { return float64(s.window.InFlight()) })
-	gauge("oldest_owed_age_seconds", "How long the oldest owed event has waited.", s.oldestPendingAge)
+	gauge("oldest_pending_age_seconds", "How long the oldest pending event has waited.", s.oldestPendingAge)
 	gauge("unacknowledged_events", "Rejected and lost events that nobody acknowledged.", func() float64 {
 		return float64(s.rejected.Count() + s.lost.Count())
 	})
@@ -75,9 +75,9 @@ func newMetrics(s *Store) (*metrics, error) {
 	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "audit_spool_bytes", Help: "Size of the spool on disk."}, s.spoolBytes))
 
 	flushes := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "audit_flushes_total", Help: "Flushes by result: stored, refused, lost, pending.",
+		Name: "audit_flushes_total", Help: "Flushes by result: stored, rejected, lost, pending.",
 	}, []string{"result"})
-	for _, result := range []string{resultStored, resultRefused, resultLost, resultPending} {
+	for _, result := range []string{resultStored, resultRejected, resultLost, resultPending} {
 		m.flushes[result] = flushes.WithLabelValues(result)
 	}
 
@@ -110,7 +110,7 @@ func (m *metrics) register(all []prometheus.Collector) error {
 	return nil
 }
 
-// unregister makes room for the metrics of a next store.
+// unregister lets another store register its metrics.
 func (m *metrics) unregister() {
 	for _, c := range m.registered {
 		m.registerer.Unregister(c)
@@ -128,7 +128,7 @@ func (m *metrics) flushed(e *FlushError, took time.Duration) {
 	case e.lost() > 0:
 		result = resultLost
 	default:
-		result = resultRefused
+		result = resultRejected
 	}
 	m.flushes[result].Inc()
 	m.flushDuration.Observe(took.Seconds())

@@ -54,25 +54,25 @@ audit_accepted_total 5
 # HELP audit_duplicates_total Acknowledged events that the sink had stored before.
 # TYPE audit_duplicates_total counter
 audit_duplicates_total 2
-# HELP audit_flushes_total Flushes by result: stored, refused, lost, pending.
+# HELP audit_flushes_total Flushes by result: stored, rejected, lost, pending.
 # TYPE audit_flushes_total counter
 audit_flushes_total{result="lost"} 0
 audit_flushes_total{result="pending"} 1
-audit_flushes_total{result="refused"} 1
+audit_flushes_total{result="rejected"} 1
 audit_flushes_total{result="stored"} 0
-# HELP audit_lost_total Events that will not be stored: owed when the store gave up, or damaged in the spool.
+# HELP audit_lost_total Events that will not be stored: pending when the store gave up, or damaged in the spool.
 # TYPE audit_lost_total counter
 audit_lost_total 0
-# HELP audit_oldest_owed_age_seconds How long the oldest owed event has waited.
-# TYPE audit_oldest_owed_age_seconds gauge
-audit_oldest_owed_age_seconds 0.1
-# HELP audit_owed_bytes Size of the owed events, in memory or in the spool.
-# TYPE audit_owed_bytes gauge
-audit_owed_bytes 2132
-# HELP audit_owed_events Events accepted, neither stored nor rejected yet.
-# TYPE audit_owed_events gauge
-audit_owed_events 2
-# HELP audit_rejected_total Events that the sink refused for good.
+# HELP audit_oldest_pending_age_seconds How long the oldest pending event has waited.
+# TYPE audit_oldest_pending_age_seconds gauge
+audit_oldest_pending_age_seconds 0.1
+# HELP audit_pending_bytes Size of the pending events, in memory or in the spool.
+# TYPE audit_pending_bytes gauge
+audit_pending_bytes 2138
+# HELP audit_pending_events Events accepted, neither stored nor rejected yet.
+# TYPE audit_pending_events gauge
+audit_pending_events 2
+# HELP audit_rejected_total Events that the sink rejected for good.
 # TYPE audit_rejected_total counter
 audit_rejected_total 1
 # HELP audit_retries_total Failed batch writes that were, or will be, repeated.

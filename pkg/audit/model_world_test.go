@@ -423,14 +423,14 @@ func (w *world) check() {
 		return
 	}
 	g := gauges(life.registry)
-	if inMemory := g["audit_owed_events"] - g["audit_backlog_events"]; inMemory > float64(w.maxEvents) {
+	if inMemory := g["audit_pending_events"] - g["audit_spilled_events"]; inMemory > float64(w.maxEvents) {
 		w.ledger.violationf("F6", "%v events in memory, at most %d", inMemory, w.maxEvents)
 	}
-	if bytes := g["audit_owed_bytes"]; !w.withSpool && bytes > leastBytes {
+	if bytes := g["audit_pending_bytes"]; !w.withSpool && bytes > leastBytes {
 		w.ledger.violationf("F6", "%v bytes in memory, at most %d", bytes, leastBytes)
 	}
 	if in, out := g["audit_accepted_total"]+g["audit_recovered_total"],
-		g["audit_stored_total"]+g["audit_rejected_total"]+g["audit_lost_total"]+g["audit_owed_events"]; in != out {
+		g["audit_stored_total"]+g["audit_rejected_total"]+g["audit_lost_total"]+g["audit_pending_events"]; in != out {
 		w.ledger.violationf("F12", "%v events came in, %v are accounted for: %v", in, out, g)
 	}
 	certain, possible := w.ledger.counts(life.number)
@@ -447,7 +447,7 @@ func (w *world) idle(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 	if calm && w.calm() && d > 2*modelLongestPause {
-		if owed := gauges(w.life.registry)["audit_owed_events"]; owed > 0 {
+		if owed := gauges(w.life.registry)["audit_pending_events"]; owed > 0 {
 			w.ledger.violationf("F13", "%v events are owed although the sink has worked for %v", owed, d)
 		}
 	}
@@ -462,7 +462,7 @@ func (w *world) finish() {
 	w.life.calls.Wait()
 	w.flushNow(w.life, "", modelPatience, w.calm())
 	w.check()
-	if owed := gauges(w.life.registry)["audit_owed_events"]; owed > 0 {
+	if owed := gauges(w.life.registry)["audit_pending_events"]; owed > 0 {
 		w.ledger.violationf("F1", "%v events are owed in the end", owed)
 	}
 	w.closeNow(w.life, modelPatience, w.calm())

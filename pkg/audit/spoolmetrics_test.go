@@ -30,19 +30,19 @@ func TestF12_TheSpoolIsObservable(t *testing.T) {
 # HELP audit_accepted_total Events that Record accepted.
 # TYPE audit_accepted_total counter
 audit_accepted_total 7
-# HELP audit_backlog_events Owed events that are in the spool only.
-# TYPE audit_backlog_events gauge
-audit_backlog_events 6
+# HELP audit_spilled_events Pending events that are in the spool only.
+# TYPE audit_spilled_events gauge
+audit_spilled_events 6
 # HELP audit_batches_in_flight Batches that are being written.
 # TYPE audit_batches_in_flight gauge
 audit_batches_in_flight 1
-# HELP audit_owed_events Events accepted, neither stored nor rejected yet.
-# TYPE audit_owed_events gauge
-audit_owed_events 10
-# HELP audit_recovered_total Owed events that the spool had from an earlier life.
+# HELP audit_pending_events Events accepted, neither stored nor rejected yet.
+# TYPE audit_pending_events gauge
+audit_pending_events 10
+# HELP audit_recovered_total Pending events that the spool had from an earlier process.
 # TYPE audit_recovered_total counter
 audit_recovered_total 3
-# HELP audit_spilled_total Events kept in the spool alone, because memory was full or older ones were there.
+# HELP audit_spilled_total Events put into the spool only, because memory was full or older ones were there.
 # TYPE audit_spilled_total counter
 audit_spilled_total 6
 # HELP audit_spool_group_events Events that shared an fsync of the spool.

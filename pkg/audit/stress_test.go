@@ -187,7 +187,7 @@ func (s *stress) end(t *testing.T) {
 	}
 	g := gauges(s.registry.Registry)
 	if g["audit_accepted_total"] != float64(good+bad+late.Load()) || g["audit_rejected_total"] != bad ||
-		g["audit_stored_total"] != float64(good+late.Load()) || g["audit_lost_total"]+g["audit_owed_events"] != 0 {
+		g["audit_stored_total"] != float64(good+late.Load()) || g["audit_lost_total"]+g["audit_pending_events"] != 0 {
 		t.Errorf("the metrics say %v", g)
 	}
 	for n := range stressRecorders {

@@ -84,8 +84,8 @@ var _ = Describe("must-gather", func() {
 			Expect(g.file(inPod + "management/metrics.txt")).To(ContainSubstring("go_goroutines"))
 		}
 		Expect(g.file(inNamespace + "pods/" + services.PodName(0) + "/audit-state.txt")).
-			To(MatchRegexp(`(?m)^ +\d+  audit_owed_events  \(Events accepted, neither stored nor rejected yet\.\)$`))
-		header := strings.Fields(lineWith(g.file("audit-state.txt"), "owed_events"))
+			To(MatchRegexp(`(?m)^ +\d+  audit_pending_events  \(Events accepted, neither stored nor rejected yet\.\)$`))
+		header := strings.Fields(lineWith(g.file("audit-state.txt"), "pending_events"))
 		row := strings.Fields(lineWith(g.file("audit-state.txt"), services.PodName(0)))
 		Expect(row).To(HaveLen(len(header)))
 		Expect(row).NotTo(ContainElement("-"), "every column is a metric of the store: %v", header)
@@ -191,7 +191,7 @@ var _ = Describe("must-gather", func() {
 		Expect(g.notCollected("state of " + workload.PodName(3) + " in " + env.Namespace)).To(ContainSubstring("error trying to reach service"))
 
 		pods := "namespaces/" + env.Namespace + "/pods/"
-		Expect(g.file(pods + workload.PodName(0) + "/management/metrics.txt")).To(ContainSubstring("audit_owed_events"))
+		Expect(g.file(pods + workload.PodName(0) + "/management/metrics.txt")).To(ContainSubstring("audit_pending_events"))
 		Expect(g.file(pods + workload.PodName(2) + "/management/readyz.json")).To(ContainSubstring(`"database":"failed"`))
 		Expect(lineWith(g.file("audit-state.txt"), workload.PodName(1))).To(HaveSuffix("no-answer"))
 		Expect(g.file("summary.txt")).To(And(ContainSubstring(workload.PodName(1)+": no response"), ContainSubstring(`"database":"failed"`)))

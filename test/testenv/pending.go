@@ -44,8 +44,8 @@ func ReadStoreState(service string, metrics io.Reader) StoreState {
 		s.Err = fmt.Errorf("read metrics: audit_%s is missing", name)
 		return 0
 	}
-	s.Pending = int(gauge("owed_events"))
-	s.Oldest = time.Duration(gauge("oldest_owed_age_seconds") * float64(time.Second))
+	s.Pending = int(gauge("pending_events"))
+	s.Oldest = time.Duration(gauge("oldest_pending_age_seconds") * float64(time.Second))
 	s.Unacknowledged = int(gauge("unacknowledged_events"))
 	s.SinkDown = gauge("sink_up") == 0
 	return s

@@ -10,10 +10,10 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-const pendingMetrics = `# TYPE audit_owed_events gauge
-audit_owed_events 3
-# TYPE audit_oldest_owed_age_seconds gauge
-audit_oldest_owed_age_seconds 12
+const pendingMetrics = `# TYPE audit_pending_events gauge
+audit_pending_events 3
+# TYPE audit_oldest_pending_age_seconds gauge
+audit_oldest_pending_age_seconds 12
 # TYPE audit_unacknowledged_events gauge
 audit_unacknowledged_events 1
 # TYPE audit_sink_up gauge

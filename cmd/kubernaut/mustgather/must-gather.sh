@@ -945,7 +945,7 @@ state() { # PREFIX METRICS-FILE
 }
 
 # The columns of the table of audit stores: names of metrics after audit_.
-readonly AUDIT_COLUMNS="owed_events owed_bytes oldest_owed_age_seconds backlog_events spool_bytes unacknowledged_events rejected_total lost_total retries_total accepted_total stored_total sink_up"
+readonly AUDIT_COLUMNS="pending_events pending_bytes oldest_pending_age_seconds spilled_events spool_bytes unacknowledged_events rejected_total lost_total retries_total accepted_total stored_total sink_up"
 
 # summarize_audit_stores makes one table of the audit stores of all our pods.
 summarize_audit_stores() {

@@ -126,7 +126,7 @@ func TestUnusableFlagsAreNamed(t *testing.T) {
 		says  []string
 	}{
 		"a file":             {spool.Flags{Dir: file}, []string{"--audit-spool:", file}},
-		"a folder of others": {spool.Flags{Dir: filepath.Dir(file)}, []string{"--audit-spool:", "file", "a directory of its own"}},
+		"a folder of others": {spool.Flags{Dir: filepath.Dir(file)}, []string{"--audit-spool:", "file", "use a dedicated directory"}},
 		"too small":          {spool.Flags{Dir: t.TempDir(), MaxBytes: 1 << 20}, []string{"--audit-spool-max-bytes 1048576", "33554432"}},
 		"negative":           {spool.Flags{MaxBytes: -1}, []string{"--audit-spool-max-bytes -1"}},
 	} {

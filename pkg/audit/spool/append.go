@@ -25,14 +25,14 @@ type appender struct {
 	sizes []uint32
 }
 
-// encode makes entries of events at the positions from first on; a mark if there are none.
-func (a *appender) encode(events []audit.Event, first, settled uint64) error {
+// encode makes entries of events, at the positions from first on, or a mark if there are none.
+func (a *appender) encode(events []audit.Event, first, terminal uint64) error {
 	if a.buffer.Cap() > keptBuffer {
 		a.buffer = bytes.Buffer{}
 	}
 	a.buffer.Reset()
 	a.ends, a.entries, a.sizes = a.ends[:0], a.entries[:0], a.sizes[:0]
-	h := header{Position: first, First: first, Settled: settled}
+	h := header{Position: first, First: first, Terminal: terminal}
 	if len(events) == 0 {
 		return a.add(&h, nil)
 	}
@@ -54,11 +54,11 @@ func (a *appender) add(h *header, event *audit.Event) error {
 		return fmt.Errorf("a group of more than %d bytes", maxGroupBytes)
 	}
 	a.ends = append(a.ends, a.buffer.Len())
-	a.sizes = append(a.sizes, max(h.Footprint, vacant))
+	a.sizes = append(a.sizes, max(h.Footprint, unused))
 	return nil
 }
 
-// group gives the entries and the room that they take in a segment, in bytes.
+// group returns the entries and the bytes that they take in a segment.
 func (a *appender) group(first uint64) (entries []types.LogEntry, room int64) {
 	start := 0
 	for i, end := range a.ends {
@@ -68,12 +68,12 @@ func (a *appender) group(first uint64) (entries []types.LogEntry, room int64) {
 	return a.entries, int64(start + len(a.ends)*recordOverhead + commitOverhead)
 }
 
-// Append keeps events durably; see audit.Spool.
-func (s *Spool) Append(events []audit.Event, settled uint64) (uint64, error) {
+// Append persists events; see audit.Spool.
+func (s *Spool) Append(events []audit.Event, terminal uint64) (uint64, error) {
 	if len(events) == 0 {
 		return s.next, nil
 	}
-	first, err := s.append(events, settled)
+	first, err := s.append(events, terminal)
 	if err != nil {
 		return 0, fmt.Errorf("spool %s: append %d events: %w", s.dir, len(events), err)
 	}
@@ -81,13 +81,13 @@ func (s *Spool) Append(events []audit.Event, settled uint64) (uint64, error) {
 }
 
 // append writes a group, or a mark if there are no events.
-func (s *Spool) append(events []audit.Event, settled uint64) (first uint64, err error) {
+func (s *Spool) append(events []audit.Event, terminal uint64) (first uint64, err error) {
 	if s.closed {
 		return 0, errClosed
 	}
 	first = s.next
-	settled = min(settled, first-1)
-	if err := s.appends.encode(events, first, settled); err != nil {
+	terminal = min(terminal, first-1)
+	if err := s.appends.encode(events, first, terminal); err != nil {
 		return 0, err
 	}
 	entries, room := s.appends.group(first)
@@ -106,9 +106,9 @@ func (s *Spool) append(events []audit.Event, settled uint64) (first uint64, err 
 	g.room -= room
 	g.sizes = append(g.sizes, s.appends.sizes...)
 	s.next += uint64(len(entries))
-	s.settledOnDisk = max(s.settledOnDisk, settled)
+	s.terminalOnDisk = max(s.terminalOnDisk, terminal)
 	for _, size := range s.appends.sizes {
-		if size > vacant {
+		if size > unused {
 			s.events++
 			s.eventBytes += int(size)
 			s.last = s.next - 1
@@ -125,8 +125,8 @@ func (s *Spool) newest() *logSegment {
 	return s.segments[len(s.segments)-1]
 }
 
-// segmentWithRoom gives the segment that the next group goes to: the one that
-// is being written, or a new one.
+// segmentWithRoom returns the segment for the next group: the one that is being
+// written, or a new one.
 func (s *Spool) segmentWithRoom(room int64) (*logSegment, error) {
 	if g := s.newest(); g != nil && g.writer != nil {
 		if g.room >= room {
@@ -161,8 +161,8 @@ func (s *Spool) create(size int64) (*logSegment, error) {
 	return g, nil
 }
 
-// makeRoom says whether another segment is within the bound. Where nothing is
-// owed, the room of the last one is used again.
+// makeRoom returns an error if another segment would exceed the bound. If nothing
+// is pending, the last segment is replaced.
 func (s *Spool) makeRoom(size int64) error {
 	s.dropAside(size)
 	used, events := s.used()
@@ -174,7 +174,7 @@ func (s *Spool) makeRoom(size int64) error {
 		used, _ = s.used()
 	}
 	if used+size > s.maxBytes {
-		return fmt.Errorf("%w: %d of %d bytes are taken, a segment needs %d", audit.ErrFull, used, s.maxBytes, size)
+		return fmt.Errorf("%w: the spool uses %d of %d bytes, and a segment needs %d", audit.ErrFull, used, s.maxBytes, size)
 	}
 	return nil
 }

@@ -26,8 +26,8 @@ func (s *Spool) setAside(g *logSegment) error {
 	return s.files.SyncDir(s.dir) //nolint:wrapcheck // the caller names the segment
 }
 
-// dropAside removes what was set aside, oldest first, if its room is needed. What
-// cannot be removed counts as room that is taken.
+// dropAside removes segments that were set aside, oldest first, if their space is
+// needed. What cannot be removed counts as space in use.
 func (s *Spool) dropAside(size int64) {
 	for {
 		s.mu.Lock()

@@ -20,11 +20,11 @@ type damage struct {
 	places []string
 }
 
-// assess says what is lost, but for what was reported by an earlier life: of the
-// events that were not settled, and of the bytes.
-func (s *Spool) assess(results []scanned, excused intervals) {
+// assess determines what is lost and was not reported by an earlier process: of
+// the events that were not terminal, and of the bytes.
+func (s *Spool) assess(results []scanned, accounted intervals) {
 	for i, g := range s.segments {
-		missing := g.lostFrom(s.released + 1).without(excused).without(results[i].torn)
+		missing := g.lostFrom(s.released + 1).without(accounted).without(results[i].partial)
 		events := int(missing.count()) //nolint:gosec // see maxGap
 		tail := i == len(s.segments)-1 && results[i].unreadable > 0
 		if events == 0 && !tail && g.unread == 0 {

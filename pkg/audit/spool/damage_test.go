@@ -131,7 +131,7 @@ func TestCorruptMiddleCostsOneEvent(t *testing.T) {
 }
 
 // TestTornGroupIsNoLossLaterOn opens a log twice after a crash tore its newest
-// group: what was never confirmed must not be called lost by the second life.
+// group: what was never confirmed must not be called lost by the second process.
 func TestTornGroupIsNoLossLaterOn(t *testing.T) {
 	b := damaged(t, 2, 3, 0, func(contents []byte) []byte {
 		_, payload, _ := frameOf(t, contents, 5)
@@ -139,12 +139,12 @@ func TestTornGroupIsNoLossLaterOn(t *testing.T) {
 		return contents
 	})
 	if damage := b.State().Damage; damage.Events != 0 || damage.Bytes == 0 {
-		t.Fatalf("first life: %+v", damage)
+		t.Fatalf("first process: %+v", damage)
 	}
 	b.mustAppend(t, 0, numbered(7))
 	b.reopen(t)
 	if damage := b.State().Damage; damage.Events != 0 {
-		t.Fatalf("second life: %+v", damage)
+		t.Fatalf("second process: %+v", damage)
 	}
 	if numbers := b.numbers(t); !slices.Equal(numbers, []int{1, 2, 3, 4, 6, 7}) {
 		t.Fatalf("got %v", numbers)
@@ -152,7 +152,7 @@ func TestTornGroupIsNoLossLaterOn(t *testing.T) {
 }
 
 // TestConfirmedGroupThatRotsLaterIsLost: recovery found the group whole, so what
-// is missing from it afterwards is no torn write.
+// is missing from it afterwards is no partial write.
 func TestConfirmedGroupThatRotsLaterIsLost(t *testing.T) {
 	b := onDisk(t, spooltest.NewDisk())
 	b.mustAppend(t, 0, batchOf(1, 3)...)
@@ -165,7 +165,7 @@ func TestConfirmedGroupThatRotsLaterIsLost(t *testing.T) {
 	}
 }
 
-// TestLossInTheNewestGroupOfASegmentIsKnown: the life went on in another segment,
+// TestLossInTheNewestGroupOfASegmentIsKnown: the process went on in another segment,
 // so the group was confirmed.
 func TestLossInTheNewestGroupOfASegmentIsKnown(t *testing.T) {
 	b := damaged(t, 2, 14, 0, func(contents []byte) []byte {
@@ -293,7 +293,7 @@ func TestEveryBitFlip(t *testing.T) {
 }
 
 // checkOpens wants at most one of the events 1 to 4 to be missing, and said so;
-// event 1 comes back if the damage took what says that it is settled.
+// event 1 comes back if the damage took what says that it is terminal.
 func checkOpens(t *testing.T, disk *spooltest.Disk, bit int) {
 	t.Helper()
 	s, err := spool.Open("/spool", spool.WithFiles(disk), spool.WithSegmentBytes(smallSegment))

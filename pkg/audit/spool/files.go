@@ -36,11 +36,11 @@ type Files interface {
 	SyncDir(dir string) error
 }
 
-// Mountable is what Files are as well if they tell the lives of a process apart:
+// Mountable is what Files are as well if they tell processes apart:
 // a disk for tests that crashes. Open works on what Mount gives, so that a spool
-// of a life that ended can touch nothing any more.
+// of a process that ended can touch nothing any more.
 type Mountable interface {
-	// Mount gives the files for one life. They may be those that it is given,
+	// Mount gives the files for one process. They may be those that it is given,
 	// which are those of WithFiles: a wrapper of the Mountable, perhaps.
 	Mount(files Files) Files
 }

@@ -110,9 +110,9 @@ func onBoth(t *testing.T, test check, options ...spool.Option) {
 	t.Run("disk", func(t *testing.T) { test(t, onDisk(t, spooltest.NewDisk(), options...)) })
 }
 
-func (b *bundle) mustAppend(t *testing.T, settled uint64, events ...audit.Event) uint64 {
+func (b *bundle) mustAppend(t *testing.T, terminal uint64, events ...audit.Event) uint64 {
 	t.Helper()
-	first, err := b.Append(events, settled)
+	first, err := b.Append(events, terminal)
 	if err != nil {
 		t.Fatalf("append: %v", err)
 	}

@@ -15,9 +15,9 @@ import (
 // fate is what the model knows of a rejected event.
 type fate struct {
 	position uint64
-	// settled says that the log is done with it. kept says that it is in
+	// terminal says that the log is done with it. kept says that it is in
 	// quarantine for sure, discarded that it is not; neither that a call failed.
-	settled, kept, discarded bool
+	terminal, kept, discarded bool
 }
 
 // unexpected is an error that no failure of the disk explains.
@@ -25,15 +25,15 @@ func unexpected(err error) bool {
 	return err != nil && !errors.Is(err, audit.ErrFull) && !errors.Is(err, spooltest.ErrFailed)
 }
 
-// reject takes one of the owed events out of the log.
+// reject takes one of the pending events out of the log.
 func (m *model) reject() error {
-	for _, position := range slices.Sorted(maps.Keys(m.owed)) {
+	for _, position := range slices.Sorted(maps.Keys(m.pending)) {
 		if m.random.IntN(3) > 0 {
 			continue
 		}
-		number := m.owed[position]
+		number := m.pending[position]
 		err := m.b.Quarantine(rejectedAt(number, position))
-		m.rejected[number] = fate{position: position, settled: err == nil || m.rejected[number].settled, kept: err == nil}
+		m.rejected[number] = fate{position: position, terminal: err == nil || m.rejected[number].terminal, kept: err == nil}
 		if unexpected(err) {
 			return err
 		}
@@ -82,16 +82,16 @@ func (m *model) judge(found map[uint64]int) error {
 			return fmt.Errorf("rejected event %d was discarded, and is back", number)
 		case !there[number] && f.kept:
 			return fmt.Errorf("rejected event %d is gone", number)
-		case inLog && (there[number] || f.settled):
+		case inLog && (there[number] || f.terminal):
 			return fmt.Errorf("rejected event %d came back at %d", number, f.position)
-		case !inLog && (there[number] || f.settled):
-			delete(m.owed, f.position)
+		case !inLog && (there[number] || f.terminal):
+			delete(m.pending, f.position)
 		}
-		if !there[number] && !f.settled {
+		if !there[number] && !f.terminal {
 			delete(m.rejected, number) // it never was there
 			continue
 		}
-		f.settled, f.kept, f.discarded = true, there[number], !there[number]
+		f.terminal, f.kept, f.discarded = true, there[number], !there[number]
 		m.rejected[number] = f
 	}
 	return nil

@@ -16,22 +16,22 @@ type model struct {
 	b      *bundle
 	random *rand.Rand
 
-	// owed are the acknowledged events by position; order is theirs.
-	owed map[uint64]int
+	// pending are the acknowledged events by position; order is theirs.
+	pending map[uint64]int
 	// doubted are events of failed appends: they may come back, once each, but
 	// none is invented.
 	doubted map[int]bool
 	// newest is the newest position that was given out, number that of the newest event.
-	newest  uint64
-	number  int
-	settled uint64
-	// settled is what the spool was told, durable what it must remember after a crash.
+	newest   uint64
+	number   int
+	terminal uint64
+	// terminal is what the spool was told, durable what it must remember after a crash.
 	durable uint64
 	// rejected are those in quarantine, by number.
 	rejected map[int]fate
 }
 
-// TestModel drives a spool through random lives, on a disk that forgets what
+// TestModel drives a spool through random processes, on a disk that forgets what
 // was not synced, tears what it was writing, fails and fills up.
 func TestModel(t *testing.T) {
 	seeds := 100
@@ -39,7 +39,7 @@ func TestModel(t *testing.T) {
 		seeds = 20
 	}
 	for seed := range seeds {
-		if err := lives(t, uint64(seed), 80); err != nil {
+		if err := processes(t, uint64(seed), 80); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 	}
@@ -48,7 +48,7 @@ func TestModel(t *testing.T) {
 // TestModelNoticesAMissingSync shows that the model is worth something.
 func TestModelNoticesAMissingSync(t *testing.T) {
 	for seed := range uint64(20) {
-		if err := lives(t, seed, 80, spooltest.WithLyingSync()); err != nil {
+		if err := processes(t, seed, 80, spooltest.WithLyingSync()); err != nil {
 			return
 		}
 	}
@@ -58,19 +58,19 @@ func TestModelNoticesAMissingSync(t *testing.T) {
 func FuzzModel(f *testing.F) {
 	f.Add(uint64(1), uint16(50))
 	f.Fuzz(func(t *testing.T, seed uint64, steps uint16) {
-		if err := lives(t, seed, int(steps%500)); err != nil {
+		if err := processes(t, seed, int(steps%500)); err != nil {
 			t.Fatal(err)
 		}
 	})
 }
 
-func lives(t *testing.T, seed uint64, steps int, options ...spooltest.Option) error {
+func processes(t *testing.T, seed uint64, steps int, options ...spooltest.Option) error {
 	t.Helper()
 	disk := spooltest.NewDisk(append(options, spooltest.WithTornWrites(seed))...)
 	m := &model{
-		b:      &bundle{dir: "/spool", disk: disk},
-		random: rand.New(rand.NewPCG(seed, 1)),
-		owed:   map[uint64]int{}, doubted: map[int]bool{}, rejected: map[int]fate{},
+		b:       &bundle{dir: "/spool", disk: disk},
+		random:  rand.New(rand.NewPCG(seed, 1)),
+		pending: map[uint64]int{}, doubted: map[int]bool{}, rejected: map[int]fate{},
 	}
 	m.b.options = []spool.Option{spool.WithFiles(disk), spool.WithSegmentBytes(smallSegment), spool.WithMaxBytes(8 * smallSegment)}
 	if err := m.open(); err != nil {
@@ -113,16 +113,16 @@ func (m *model) step() (string, func() error) {
 func (m *model) append() error {
 	count := 1 + m.random.IntN(5)
 	events := batchOf(m.number+1, count)
-	first, err := m.b.Append(events, m.settled)
+	first, err := m.b.Append(events, m.terminal)
 	if err == nil {
 		if first <= m.newest {
 			return fmt.Errorf("position %d after %d", first, m.newest)
 		}
 		for i := range count {
-			m.owed[first+uint64(i)] = m.number + 1 + i
+			m.pending[first+uint64(i)] = m.number + 1 + i
 		}
 		m.newest = first + uint64(count) - 1
-		m.durable = m.settled
+		m.durable = m.terminal
 	} else {
 		if !errors.Is(err, audit.ErrFull) && !errors.Is(err, audit.ErrInDoubt) && !errors.Is(err, spooltest.ErrFailed) {
 			return err
@@ -136,16 +136,16 @@ func (m *model) append() error {
 }
 
 func (m *model) release() error {
-	if m.newest == m.settled {
+	if m.newest == m.terminal {
 		return nil
 	}
-	m.settled += 1 + m.random.Uint64N(m.newest-m.settled)
-	for position := range m.owed {
-		if position <= m.settled {
-			delete(m.owed, position)
+	m.terminal += 1 + m.random.Uint64N(m.newest-m.terminal)
+	for position := range m.pending {
+		if position <= m.terminal {
+			delete(m.pending, position)
 		}
 	}
-	if err := m.b.Release(m.settled); err != nil && !errors.Is(err, spooltest.ErrFailed) {
+	if err := m.b.Release(m.terminal); err != nil && !errors.Is(err, spooltest.ErrFailed) {
 		return err
 	}
 	return nil
@@ -194,16 +194,16 @@ func (m *model) reopen() error {
 		}
 		return m.adopt(m.durable)
 	}
-	m.durable = m.settled
+	m.durable = m.terminal
 	if err := m.open(); err != nil {
 		return err
 	}
-	return m.adopt(m.settled)
+	return m.adopt(m.terminal)
 }
 
-// adopt compares what came back with what was owed, and goes on with that:
-// settled events up to a position must not come back.
-func (m *model) adopt(settled uint64) error {
+// adopt compares what came back with what was pending, and goes on with that:
+// terminal events up to a position must not come back.
+func (m *model) adopt(terminal uint64) error {
 	kept, err := m.readAll()
 	if err != nil {
 		return err
@@ -217,12 +217,12 @@ func (m *model) adopt(settled uint64) error {
 		if number < 1 || number > m.number {
 			return fmt.Errorf("event %d at %d was invented", number, position)
 		}
-		if position <= settled {
-			return fmt.Errorf("event %d at %d was settled up to %d", number, position, settled)
+		if position <= terminal {
+			return fmt.Errorf("event %d at %d was terminal up to %d", number, position, terminal)
 		}
-		if want, owed := m.owed[position]; owed && want != number {
+		if want, pending := m.pending[position]; pending && want != number {
 			return fmt.Errorf("event %d at %d instead of %d", number, position, want)
-		} else if !owed && position > m.settled {
+		} else if !pending && position > m.terminal {
 			if !m.doubted[number] {
 				return fmt.Errorf("event %d at %d came back", number, position)
 			}
@@ -234,16 +234,16 @@ func (m *model) adopt(settled uint64) error {
 	if err := m.judge(found); err != nil {
 		return err
 	}
-	for position, number := range m.owed {
+	for position, number := range m.pending {
 		if _, there := found[position]; !there {
 			return fmt.Errorf("event %d at %d is lost", number, position)
 		}
 	}
-	m.owed, m.settled = found, 0
+	m.pending, m.terminal = found, 0
 	if len(kept) > 0 {
-		m.settled = kept[0].Position - 1
+		m.terminal = kept[0].Position - 1
 	} else {
-		m.settled = m.newest
+		m.terminal = m.newest
 	}
 	return nil
 }
@@ -262,7 +262,7 @@ func (m *model) readAll() ([]audit.SpooledEvent, error) {
 	}
 }
 
-// check compares what is kept with what is owed.
+// check compares what is kept with what is pending.
 func (m *model) check() error {
 	kept, err := m.readAll()
 	if err != nil {
@@ -273,14 +273,14 @@ func (m *model) check() error {
 	last := uint64(0)
 	for i := range kept {
 		position, number := kept[i].Position, numberOf(&kept[i].Event)
-		if m.owed[position] != number || position <= last {
-			return fmt.Errorf("event %d at %d after %d, want %d", number, position, last, m.owed[position])
+		if m.pending[position] != number || position <= last {
+			return fmt.Errorf("event %d at %d after %d, want %d", number, position, last, m.pending[position])
 		}
 		last = position
 		bytes += kept[i].Event.Footprint()
 	}
-	if len(kept) != len(m.owed) || state.Events != len(kept) || state.EventBytes != bytes {
-		return fmt.Errorf("kept %d events of %d bytes, owed %d, state %+v", len(kept), bytes, len(m.owed), state)
+	if len(kept) != len(m.pending) || state.Events != len(kept) || state.EventBytes != bytes {
+		return fmt.Errorf("kept %d events of %d bytes, pending %d, state %+v", len(kept), bytes, len(m.pending), state)
 	}
 	if state.Bytes > state.MaxBytes {
 		return fmt.Errorf("beyond the bound: %+v", state)

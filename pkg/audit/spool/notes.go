@@ -85,7 +85,7 @@ type notes struct {
 	limit int
 }
 
-// openNotes reads the notes of an earlier life. lost counts the bytes that are none.
+// openNotes reads the notes of an earlier process. lost counts the bytes that are none.
 func openNotes(files Files, dir string) (n *notes, lost int64, err error) {
 	n = &notes{files: files, path: filepath.Join(dir, notesName), bytes: -1}
 	text, err := load(files, n.path, 0, nil)

@@ -46,8 +46,8 @@ func fillForever(dir string) error {
 func TestKilledProcessIsAdopted(t *testing.T) {
 	dir := t.TempDir() + "/spool"
 	kept := 0
-	for life := range 5 {
-		kept = killedAfter(t, dir, kept+20+7*life)
+	for process := range 5 {
+		kept = killedAfter(t, dir, kept+20+7*process)
 		s, err := spool.Open(dir, spool.WithSegmentBytes(64<<10))
 		if err != nil {
 			t.Fatal(err)

@@ -25,14 +25,14 @@ type quarantine struct {
 	dir                 string
 	files               Files
 	maxEvents, maxBytes int
-	// log tells up to where the log knows durably what is settled, and its newest position.
-	log func() (settled, newest uint64)
+	// log tells up to where the log knows durably what is terminal, and its newest position.
+	log func() (terminal, newest uint64)
 
 	// mu guards all below but lost, and is held during reads and writes; nobody
 	// who holds it is waited for by the log, or by State.
 	mu      sync.Mutex
 	batches []*batch // in the order of their numbers
-	kept    map[uuid.UUID]keptEvent
+	kept    map[uuid.UUID]listedEvent
 	bytes   int
 	next    uint64
 	notes   *notes
@@ -54,8 +54,8 @@ type batch struct {
 	unreadable bool
 }
 
-// keptEvent is what is known of a rejected event without its file.
-type keptEvent struct {
+// listedEvent is what is known of a rejected event without its file.
+type listedEvent struct {
 	batch    *batch
 	size     int
 	position uint64
@@ -94,7 +94,7 @@ func (q *quarantine) enter(b *batch, rejected []audit.Quarantined) {
 			continue
 		}
 		size := quarantinedBytes(&rejected[i])
-		q.kept[id] = keptEvent{b, size, rejected[i].Position}
+		q.kept[id] = listedEvent{b, size, rejected[i].Position}
 		q.bytes += size
 		b.events++
 	}
@@ -283,9 +283,9 @@ func (q *quarantine) note(added []note) error {
 	if len(added) == 0 {
 		return nil
 	}
-	settled, _ := q.log()
+	terminal, _ := q.log()
 	return q.notes.add(added, func(n *note) bool {
-		return n.at.to > settled || q.hides(n.batch, n.id)
+		return n.at.to > terminal || q.hides(n.batch, n.id)
 	})
 }
 

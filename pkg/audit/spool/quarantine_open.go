@@ -8,11 +8,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// openQuarantine reads what an earlier life left. What cannot be read is damage.
-func openQuarantine(files Files, dir string, c config, log func() (settled, newest uint64)) (*quarantine, error) {
+// openQuarantine reads what an earlier process left. What cannot be read counts as damage.
+func openQuarantine(files Files, dir string, c config, log func() (terminal, newest uint64)) (*quarantine, error) {
 	q := &quarantine{
 		dir: dir, files: files, maxEvents: c.quarantineEvents, maxBytes: c.quarantineBytes, log: log,
-		kept: make(map[uuid.UUID]keptEvent), next: 1,
+		kept: make(map[uuid.UUID]listedEvent), next: 1,
 	}
 	if err := files.MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("make quarantine: %w", err)
@@ -77,19 +77,19 @@ func (q *quarantine) openBatch(b *batch, bytes int64) {
 	q.enter(b, rejected)
 }
 
-// settledPositions are those of rejected events: the log is done with them.
-func (q *quarantine) settledPositions() intervals {
+// terminalPositions are those of rejected events.
+func (q *quarantine) terminalPositions() intervals {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	settled := q.notes.of(acknowledged, rejectedAgain)
+	terminal := q.notes.of(acknowledged, rejectedAgain)
 	for _, k := range q.kept {
-		settled = append(settled, interval{k.position, k.position})
+		terminal = append(terminal, interval{k.position, k.position})
 	}
-	return mergeIntervals(settled)
+	return mergeIntervals(terminal)
 }
 
-// excusedPositions are those of which nobody is told that they are lost.
-func (q *quarantine) excusedPositions() intervals {
+// reportedPositions are those whose loss was reported before, or is none.
+func (q *quarantine) reportedPositions() intervals {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return mergeIntervals(q.notes.of(reported, unconfirmed))

@@ -102,7 +102,7 @@ func (s *Spool) plan(from uint64, events, bytes int) ([]planned, error) {
 	for _, g := range s.segments {
 		for position := max(from, g.base); position < g.known(); position++ {
 			size := g.size(position)
-			if size <= vacant {
+			if size <= unused {
 				continue
 			}
 			if len(plan) == events || (len(plan) > 0 && int(size) > bytes) {
@@ -122,12 +122,12 @@ func (s *Spool) isReleased(position uint64) bool {
 }
 
 // lose notes an event that was there when the spool was opened and is gone now,
-// and counts it if it was owed.
+// and counts it if it was pending.
 func (s *Spool) lose(p planned) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	size := &p.segment.sizes[p.position-p.segment.base]
-	if p.position <= s.released || *size <= vacant {
+	if p.position <= s.released || *size <= unused {
 		return 0
 	}
 	s.events--

@@ -18,7 +18,7 @@ import (
 
 // A record is a CRC-32C of the rest, little endian, and a sequence (RFC 8742) of
 // CBOR items: the version of the format, the header, and the event. A record
-// without an event is a mark: it only says what is settled.
+// without an event is a mark: it only says what is terminal.
 
 // formatVersion is the version of the records that this package writes, and the newest that it reads.
 const formatVersion = 1
@@ -41,8 +41,8 @@ type header struct {
 	// Position of the record in the log, and that of the first of its group: of
 	// what was written and synced together with it.
 	Position, First uint64
-	// Settled is the position up to which everything was settled at that time.
-	Settled uint64
+	// Terminal is the position up to which everything was terminal at that time.
+	Terminal uint64
 	// Footprint of the event; zero in a mark.
 	Footprint uint32
 }
@@ -50,7 +50,7 @@ type header struct {
 // valid says whether the numbers fit together; their own order is part of what
 // keeps a log from inventing anything.
 func (h *header) valid() bool {
-	return h.First >= 1 && h.First <= h.Position && h.Position < math.MaxUint64 && h.Settled < h.First
+	return h.First >= 1 && h.First <= h.Position && h.Position < math.MaxUint64 && h.Terminal < h.First
 }
 
 // stored is audit.Event with the names that it has on disk. The fields are

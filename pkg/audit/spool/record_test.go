@@ -34,7 +34,7 @@ func TestRecordOfEveryEvent(t *testing.T) {
 		if noDuration {
 			event.Duration = nil
 		}
-		h := header{Position: 9, First: 7, Settled: 5, Footprint: 2000}
+		h := header{Position: 9, First: 7, Terminal: 5, Footprint: 2000}
 		got, data, err := openRecord(encodeOne(t, h, &event))
 		if err != nil || got != h {
 			t.Logf("header %+v: %v", got, err)
@@ -72,7 +72,7 @@ func TestRecordOnDisk(t *testing.T) {
 		Version: "1.0", Type: "a.b.c", Timestamp: time.Unix(1, 2000).UTC(), Category: "a", Action: "b", Outcome: audit.OutcomeFailure,
 		CorrelationID: "rr", Data: []byte(`{}`), Duration: &duration, Sensitive: true, Producer: audit.Producer{ID: "p", Epoch: 1, Sequence: 2},
 	}
-	got := encodeOne(t, header{Position: 3, First: 2, Settled: 1, Footprint: 1100}, &event)
+	got := encodeOne(t, header{Position: 3, First: 2, Terminal: 1, Footprint: 1100}, &event)
 	if hex.EncodeToString(got) != golden {
 		t.Fatalf("the format changed: %x", got)
 	}
@@ -94,7 +94,7 @@ func TestRecordOfANewerVersionIsRefused(t *testing.T) {
 
 func FuzzRecord(f *testing.F) {
 	f.Add(encodeOne(f, header{Position: 2, First: 1, Footprint: 1024}, &audit.Event{Type: "a.b.c", Data: []byte(`{}`)}))
-	f.Add(encodeOne(f, header{Position: 2, First: 2, Settled: 1}, nil))
+	f.Add(encodeOne(f, header{Position: 2, First: 2, Terminal: 1}, nil))
 	f.Fuzz(func(t *testing.T, record []byte) {
 		if len(record) >= checksumBytes {
 			// Behind the checksum is where it gets interesting.

@@ -20,22 +20,22 @@ const maxGap = 1 << 32
 
 // scanned is what reading a segment found out about it.
 type scanned struct {
-	// settled is the newest mark in it.
-	settled uint64
+	// terminal is the newest mark in it.
+	terminal uint64
 	// written is where its last byte that is not zero ends.
 	written int64
 	// unconfirmed is where its newest group begins.
 	unconfirmed int64
-	// torn are positions that are missing from its newest group, which was perhaps
-	// never confirmed.
-	torn intervals
+	// partial are the positions that are missing from its newest group, which was
+	// perhaps never confirmed.
+	partial intervals
 	// unreadable bytes, see walk, and cause why some of them could not be read.
 	unreadable int64
 	cause      error
 	err        error
 }
 
-// recoverLog reads what an earlier life left, and finds out what is missing.
+// recoverLog reads what an earlier process left, and determines what is missing.
 func (s *Spool) recoverLog(segments []*logSegment) error {
 	slices.SortFunc(segments, func(a, b *logSegment) int {
 		return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.id, b.id))
@@ -47,35 +47,35 @@ func (s *Spool) recoverLog(segments []*logSegment) error {
 			return fmt.Errorf("segment %s: %w", g.name(), result.err)
 		}
 		if g.missing > maxGap {
-			return fmt.Errorf("segment %s begins %d positions behind the one before: it is nothing of this spool, move it away", segments[i+1].name(), g.missing)
+			return fmt.Errorf("segment %s begins %d positions after the one before: it does not belong to this spool, move it away", segments[i+1].name(), g.missing)
 		}
-		s.released = max(s.released, result.settled)
+		s.released = max(s.released, result.terminal)
 		s.nextID = max(s.nextID, g.id+1)
 	}
-	s.settledOnDisk = s.released
+	s.terminalOnDisk = s.released
 	if len(segments) > 0 {
 		s.released = max(s.released, segments[0].base-1)
 	}
 	s.segments = segments
-	excused := s.heed()
+	accounted := s.applyQuarantine()
 	s.count()
-	s.assess(results, excused)
+	s.assess(results, accounted)
 	s.trim(results)
-	if err := s.confirmNewest(results, excused); err != nil {
+	if err := s.confirmNewest(results, accounted); err != nil {
 		return err
 	}
 	_ = s.purge() // what cannot be removed now is removed by Release, or its error says why
 	return nil
 }
 
-// heed takes over what the quarantine knows of the log. It gives the positions
-// of which the loss is no news.
-func (s *Spool) heed() (excused intervals) {
-	settled, excused := s.quarantine.settledPositions(), s.quarantine.excusedPositions()
-	s.next = max(settled.newest(), excused.newest()) + 1 // no position is used twice, also if the log was taken away
+// applyQuarantine marks the positions that the quarantine has accounted for, and
+// returns those whose loss was reported before.
+func (s *Spool) applyQuarantine() (accounted intervals) {
+	terminal, accounted := s.quarantine.terminalPositions(), s.quarantine.reportedPositions()
+	s.next = max(terminal.newest(), accounted.newest()) + 1 // no position is used twice, also if the log was taken away
 	for _, g := range s.segments {
-		g.settle(settled)
-		g.vacate(excused)
+		g.finish(terminal)
+		g.markUnused(accounted)
 	}
 	if last := s.newest(); last != nil {
 		last.missing += max(last.end(), s.next) - last.end()
@@ -83,11 +83,11 @@ func (s *Spool) heed() (excused intervals) {
 	} else {
 		s.released = s.next - 1
 	}
-	return mergeIntervals(slices.Concat(settled, excused))
+	return mergeIntervals(slices.Concat(terminal, accounted))
 }
 
 // confirmNewest makes durable what is known of the newest segment by inference.
-func (s *Spool) confirmNewest(results []scanned, excused intervals) error {
+func (s *Spool) confirmNewest(results []scanned, accounted intervals) error {
 	g := s.newest()
 	if g == nil {
 		return nil
@@ -98,8 +98,8 @@ func (s *Spool) confirmNewest(results []scanned, excused intervals) error {
 			return err
 		}
 	}
-	// Where there is no room for it, the next life counts a loss that may be none.
-	if err := s.quarantine.remember(unconfirmed, result.torn.without(excused)); err != nil && !noSpace(err) {
+	// Where there is no room for it, the next process counts a loss that may be none.
+	if err := s.quarantine.remember(unconfirmed, result.partial.without(accounted)); err != nil && !noSpace(err) {
 		return err
 	}
 	return nil
@@ -133,8 +133,8 @@ func (s *Spool) scanAll(segments []*logSegment) []scanned {
 // minRecordBytes is less than what any record takes in a segment.
 const minRecordBytes = frameHeaderBytes + 2*frameHeaderBytes
 
-// scan reads a segment into the image, and fills in the sizes of its positions
-// below those of the next segment, if there is one.
+// scan reads a segment into the image, and sets the sizes of its positions below
+// those of the next segment, if there is one.
 func (s *Spool) scan(g, next *logSegment, image []byte) ([]byte, scanned) {
 	var result scanned
 	limit := uint64(math.MaxUint64)
@@ -164,7 +164,7 @@ func (s *Spool) scan(g, next *logSegment, image []byte) ([]byte, scanned) {
 			if h.First != newestGroup {
 				newestGroup, result.unconfirmed = h.First, at
 			}
-			result.settled = max(result.settled, h.Settled)
+			result.terminal = max(result.terminal, h.Terminal)
 		default:
 			misplaced += int64(len(record))
 		}
@@ -177,33 +177,33 @@ func (s *Spool) scan(g, next *logSegment, image []byte) ([]byte, scanned) {
 	case g.unread > 0:
 		// Whatever is there, its positions are not used again.
 		g.missing = uint64(g.unread/minRecordBytes) + 1
-		result.torn = intervals{{g.known(), g.end() - 1}}
+		result.partial = intervals{{g.known(), g.end() - 1}}
 	default:
 		// Nothing proves that the newest group was ever confirmed: what is missing
 		// from its middle may be what a crash tore.
-		result.torn = g.lostFrom(newestGroup)
-		g.vacate(result.torn)
+		result.partial = g.lostFrom(newestGroup)
+		g.markUnused(result.partial)
 	}
 	return image, result
 }
 
-// place enters a record at its position. It says no where the record cannot be
+// place enters a record at its position. It returns false if the record cannot be
 // there: before its predecessor, or further behind it than the file is long.
 func (g *logSegment) place(h *header, imageBytes int) bool {
 	expected := g.end()
-	if h.Position < expected || h.Position-expected > uint64(imageBytes) || h.Footprint == vacant { //nolint:gosec // not negative
+	if h.Position < expected || h.Position-expected > uint64(imageBytes) || h.Footprint == unused { //nolint:gosec // not negative
 		return false
 	}
 	g.sizes = append(g.sizes, make([]uint32, h.Position-expected)...)
-	g.sizes = append(g.sizes, max(h.Footprint, vacant))
+	g.sizes = append(g.sizes, max(h.Footprint, unused))
 	return true
 }
 
-// count counts the events that are kept.
+// count counts the events that are not released.
 func (s *Spool) count() {
 	for _, g := range s.segments {
 		for i, size := range g.sizes {
-			if position := g.base + uint64(i); position > s.released && size > vacant {
+			if position := g.base + uint64(i); position > s.released && size > unused {
 				s.events++
 				s.eventBytes += int(size)
 				s.last = position
@@ -212,8 +212,8 @@ func (s *Spool) count() {
 	}
 }
 
-// trim gives back what was allocated ahead in segments that nobody will write
-// any more. What cannot be given back goes with its segment.
+// trim frees what was allocated ahead in segments that are no longer written.
+// What cannot be freed goes with its segment.
 func (s *Spool) trim(results []scanned) {
 	for i, g := range s.segments {
 		if g.fileBytes <= results[i].written || g.unread > 0 {

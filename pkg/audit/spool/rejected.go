@@ -51,14 +51,14 @@ func (s *Spool) Discard(ids []uuid.UUID) error {
 	return nil
 }
 
-// settledDurably tells the quarantine which positions cannot come back without
+// terminalDurably tells the quarantine which positions cannot come back without
 // its help, and which one is the newest.
-func (s *Spool) settledDurably() (settled, newest uint64) {
+func (s *Spool) terminalDurably() (terminal, newest uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	settled = s.settledOnDisk
+	terminal = s.terminalOnDisk
 	if len(s.segments) > 0 && s.segments[0].durable {
-		settled = max(settled, s.segments[0].base-1)
+		terminal = max(terminal, s.segments[0].base-1)
 	}
-	return settled, s.next - 1
+	return terminal, s.next - 1
 }

@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// Release says that everything up to a position is settled; see audit.Spool.
+// Release marks everything up to a position as terminal; see audit.Spool.
 func (s *Spool) Release(upTo uint64) error {
 	if s.closed {
 		return fmt.Errorf("spool %s: %w", s.dir, errClosed)
 	}
-	s.settle(upTo)
+	s.finish(upTo)
 	if err := s.purge(); err != nil {
 		return fmt.Errorf("spool %s: release up to position %d: %w", s.dir, upTo, err)
 	}
@@ -21,14 +21,14 @@ func (s *Spool) Release(upTo uint64) error {
 	return nil
 }
 
-// settle counts what is released.
-func (s *Spool) settle(upTo uint64) {
+// finish counts what is released.
+func (s *Spool) finish(upTo uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	upTo = min(upTo, s.next-1)
 	for _, g := range s.segments {
 		for position := max(g.base, s.released+1); position <= upTo && position < g.known(); position++ {
-			if size := g.size(position); size > vacant {
+			if size := g.size(position); size > unused {
 				s.events--
 				s.eventBytes -= int(size)
 			}
@@ -37,11 +37,11 @@ func (s *Spool) settle(upTo uint64) {
 	s.released = max(s.released, upTo)
 }
 
-// purge removes segments in which nothing is owed, from the oldest on, each
+// purge removes segments in which nothing is pending, from the oldest on, each
 // durably before the next: what one of them says about its elders must not go
 // before them. One stays, see canSpare.
 func (s *Spool) purge() error {
-	for len(s.segments) > 1 && s.canSpare(s.segments[0]) && !s.owes(s.segments[0]) {
+	for len(s.segments) > 1 && s.canSpare(s.segments[0]) && !s.hasPending(s.segments[0]) {
 		if err := s.remove(s.segments[0]); err != nil {
 			return err
 		}
@@ -55,22 +55,22 @@ func (s *Spool) canSpare(g *logSegment) bool {
 	return slices.ContainsFunc(s.segments, func(other *logSegment) bool { return other != g && other.durable })
 }
 
-// owes says whether there are events in a segment that were not released.
-func (s *Spool) owes(g *logSegment) bool {
+// hasPending says whether there are events in a segment that were not released.
+func (s *Spool) hasPending(g *logSegment) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g.unread > 0 && s.released < g.end()-1 {
 		return true // perhaps it can be read the next time
 	}
 	for position := max(g.base, s.released+1); position < g.known(); position++ {
-		if g.size(position) > vacant {
+		if g.size(position) > unused {
 			return true
 		}
 	}
 	return false
 }
 
-// used is the room that is taken on the medium, in bytes, and how many events are owed.
+// used is the room that is taken on the medium, in bytes, and how many events are pending.
 func (s *Spool) used() (bytes int64, events int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,10 +100,10 @@ func (s *Spool) Close() error {
 }
 
 // forget makes durable what is released: with nothing left, an empty segment
-// says at which position to go on; else a mark says what is settled.
+// says at which position to go on; else a mark says what is terminal.
 func (s *Spool) forget() error {
 	if _, events := s.used(); events > 0 {
-		if s.segments[0].base > s.released || s.settledOnDisk >= s.released {
+		if s.segments[0].base > s.released || s.terminalOnDisk >= s.released {
 			return nil
 		}
 		_, err := s.append(nil, s.released)

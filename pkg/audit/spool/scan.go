@@ -32,8 +32,8 @@ func walk(image []byte, base, id uint64, visit func(record []byte, at int64) err
 		if pass.committed < stopped {
 			// Whole entries without the commit behind them: it is damaged, or a
 			// crash came before it. Each record proves itself.
-			torn := &view{image: image, start: pass.committed, commitAt: stopped}
-			if err := torn.read(base, id, visit); err != nil {
+			partial := &view{image: image, start: pass.committed, commitAt: stopped}
+			if err := partial.read(base, id, visit); err != nil {
 				return unreadable, err
 			}
 		}

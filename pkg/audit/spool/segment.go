@@ -12,8 +12,8 @@ import (
 const (
 	// lost is a position whose event is known to be gone.
 	lost = 0
-	// vacant is a position that never had an event, or one that nobody was promised.
-	vacant = 1
+	// unused is a position that never had an event, or one that nobody was promised.
+	unused = 1
 )
 
 // maxPosition is far more than a log can ever reach.
@@ -24,7 +24,7 @@ type logSegment struct {
 	base, id uint64
 	// fileBytes is the size on the medium.
 	fileBytes int64
-	// sizes are the footprints of the events at base, base+1 and so on, or lost, or vacant.
+	// sizes are the footprints of the events at base, base+1 and so on, or lost, or unused.
 	sizes []uint32
 	// missing are lost positions behind those.
 	missing uint64
@@ -67,22 +67,22 @@ func (g *logSegment) lostFrom(from uint64) intervals {
 	return mergeIntervals(found)
 }
 
-// vacate says that nobody misses the lost ones among some positions.
-func (g *logSegment) vacate(positions intervals) {
+// markUnused says that nobody misses the lost ones among some positions.
+func (g *logSegment) markUnused(positions intervals) {
 	for _, v := range positions.within(g.base, g.known()-1) {
 		for position := v.from; position <= v.to; position++ {
 			if size := &g.sizes[position-g.base]; *size == lost {
-				*size = vacant
+				*size = unused
 			}
 		}
 	}
 }
 
-// settle says that some positions are settled.
-func (g *logSegment) settle(positions intervals) {
+// finish says that some positions are terminal.
+func (g *logSegment) finish(positions intervals) {
 	for _, v := range positions.within(g.base, g.known()-1) {
 		for position := v.from; position <= v.to; position++ {
-			g.sizes[position-g.base] = vacant
+			g.sizes[position-g.base] = unused
 		}
 	}
 }

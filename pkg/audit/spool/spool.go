@@ -38,14 +38,14 @@ type Spool struct {
 	segments []*logSegment
 	// next is the position that the next event gets, nextID the id of the next segment.
 	next, nextID uint64
-	// events that are kept and not released, their footprints, and the position of the newest.
+	// events and eventBytes count the events that are not released, last is the position of the newest.
 	events, eventBytes int
 	last               uint64
-	// released is the position up to which everything is settled, settledOnDisk
-	// what the segments say about that.
-	released, settledOnDisk uint64
-	closed                  bool
-	// aside are damaged segments of which everything is settled, oldest first,
+	// released is the position up to which everything is terminal, terminalOnDisk
+	// the one that the segments record.
+	released, terminalOnDisk uint64
+	closed                   bool
+	// aside are damaged segments of which everything is terminal, oldest first,
 	// kept for people as long as there is room.
 	aside []asideFile
 
@@ -56,10 +56,10 @@ type Spool struct {
 
 var _ audit.Spool = (*Spool)(nil)
 
-// Open takes over a directory, which it makes if there is none, and reads what
-// an earlier life left in it. A directory that another spool has is refused with
-// ErrInUse; one that a dead process left is adopted; one that has other things
-// in it is refused. Damage is no error: see State.
+// Open takes over a directory, which it creates if there is none, and reads what
+// an earlier process left in it. It rejects a directory that another spool uses
+// with ErrInUse, and one that contains other files; it adopts one that a dead
+// process left. Damage is no error: see State.
 func Open(dir string, options ...Option) (*Spool, error) {
 	c, err := newConfig(options)
 	if err != nil {
@@ -82,7 +82,7 @@ func Open(dir string, options ...Option) (*Spool, error) {
 	return s, nil
 }
 
-// State describes what is kept.
+// State describes the events that are not released.
 func (s *Spool) State() audit.SpoolState {
 	damage := s.quarantine.damage()
 	s.mu.Lock()
@@ -109,7 +109,7 @@ func (s *Spool) open(c config) error {
 	}
 	lock, err := s.files.Lock(s.dir)
 	if errors.Is(err, ErrInUse) {
-		return fmt.Errorf("%w: stop the process that has it, or give this one a directory of its own", err)
+		return fmt.Errorf("%w: stop the process that uses it, or use another directory", err)
 	}
 	if err != nil {
 		return err //nolint:wrapcheck // names the operation and the path
@@ -119,14 +119,14 @@ func (s *Spool) open(c config) error {
 	if err != nil {
 		return err
 	}
-	s.quarantine, err = openQuarantine(s.files, filepath.Join(s.dir, quarantineName), c, s.settledDurably)
+	s.quarantine, err = openQuarantine(s.files, filepath.Join(s.dir, quarantineName), c, s.terminalDurably)
 	if err != nil {
 		return err
 	}
 	return s.recoverLog(segments)
 }
 
-// list gives the segments in the directory, and refuses one that has other things in it.
+// list returns the segments in the directory, and rejects a directory that contains other files.
 func (s *Spool) list() ([]*logSegment, error) {
 	entries, err := s.files.List(s.dir)
 	if err != nil {
@@ -146,7 +146,7 @@ func (s *Spool) list() ([]*logSegment, error) {
 		case entry.Name == quarantineName && entry.Dir:
 		case entry.Name == "lost+found" && entry.Dir: // at the root of a volume of its own
 		default:
-			return nil, fmt.Errorf("%q is nothing of a spool: give the spool a directory of its own", entry.Name)
+			return nil, fmt.Errorf("directory contains %q, which is not a spool file: use a dedicated directory", entry.Name)
 		}
 	}
 	return segments, nil
@@ -157,7 +157,7 @@ func (s *Spool) list() ([]*logSegment, error) {
 func (s *Spool) firstKept(from uint64) uint64 {
 	for _, g := range s.segments {
 		for position := max(from, g.base); position < g.known(); position++ {
-			if g.size(position) > vacant {
+			if g.size(position) > unused {
 				return position
 			}
 		}
@@ -177,8 +177,8 @@ func (s *Spool) usedBytes() int64 {
 	return used
 }
 
-// full makes an error for lack of room one that wraps audit.ErrFull. It is for
-// what is not written at all, or in one step.
+// full makes an error for lack of space wrap audit.ErrFull. It is for what is
+// written in one step or not at all.
 func full(err error) error {
 	if noSpace(err) {
 		return fmt.Errorf("%w: no space left on the medium: %w", audit.ErrFull, err)

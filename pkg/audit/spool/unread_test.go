@@ -70,7 +70,7 @@ func TestUnreadableSectorCostsTheEventsInIt(t *testing.T) {
 		t.Errorf("detail: %s", damage.Detail)
 	}
 
-	// It is read the next time, unless everything in it is settled.
+	// It is read the next time, unless everything in it is terminal.
 	b.mustQuarantine(t, report(1))
 	disk.to = 0
 	b.reopen(t)

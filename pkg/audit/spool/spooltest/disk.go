@@ -57,7 +57,7 @@ type Disk struct {
 	lying    bool
 	failures map[Operation][]bool // whether the operation takes effect nevertheless
 	counts   map[Operation]int
-	life     int // counts crashes; files and locks of an earlier life are dead
+	process  int // counts crashes; files and locks of an earlier process are dead
 	open     int
 }
 
@@ -120,7 +120,7 @@ func (d *Disk) Count(operation Operation) int {
 	return d.counts[operation]
 }
 
-// OpenFiles counts the open files and locks of this life.
+// OpenFiles counts the open files and locks of this process.
 func (d *Disk) OpenFiles() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -132,7 +132,7 @@ func (d *Disk) OpenFiles() int {
 func (d *Disk) Crash() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.life++
+	d.process++
 	d.open = 0
 	clear(d.locks)
 	clear(d.failures)

@@ -10,7 +10,7 @@ import (
 )
 
 // TestTheDeadTouchNothing: whatever a spool does after a crash has no effect, also
-// when the next life has the directory already.
+// when the next process has the directory already.
 func TestTheDeadTouchNothing(t *testing.T) {
 	disk := spooltest.NewDisk()
 	dead, err := spool.Open("/spool", spool.WithFiles(disk))

@@ -62,16 +62,16 @@ func resize(data []byte, size int) []byte {
 
 // handle is an open file.
 type handle struct {
-	disk   *Disk
-	node   *node
-	name   string
-	life   int
-	closed bool
+	disk    *Disk
+	node    *node
+	name    string
+	process int
+	closed  bool
 }
 
 func (d *Disk) handle(name string, n *node) spool.File {
 	d.open++
-	return &handle{disk: d, node: n, name: name, life: d.life}
+	return &handle{disk: d, node: n, name: name, process: d.process}
 }
 
 // ReadAt implements io.ReaderAt.
@@ -167,7 +167,7 @@ func (h *handle) Close() error {
 // usable is called with the lock.
 func (h *handle) usable() error {
 	switch {
-	case h.life != h.disk.life:
+	case h.process != h.disk.process:
 		return &fs.PathError{Op: "use", Path: h.name, Err: errCrashed}
 	case h.closed:
 		return &fs.PathError{Op: "use", Path: h.name, Err: fs.ErrClosed}

@@ -10,15 +10,15 @@ import (
 	"kubernaut.ai/pkg/audit/spool"
 )
 
-// life is the disk as one process sees it: after a crash it can touch nothing.
-type life struct {
+// process is the disk as one process sees it: after a crash it can touch nothing.
+type process struct {
 	disk *Disk
-	// number of the life, or anyLife.
+	// number of the process, or anyProcess.
 	number int
 }
 
-// anyLife is for those who use a Disk without mounting it.
-const anyLife = -1
+// anyProcess is for those who use a Disk without mounting it.
+const anyProcess = -1
 
 // Mount implements spool.Mountable: a crash ends what is mounted. A wrapper of a
 // disk stays as it is, and outlives crashes, unless it has a Mount of its own.
@@ -28,36 +28,36 @@ func (d *Disk) Mount(files spool.Files) spool.Files {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return life{d, d.life}
+	return process{d, d.process}
 }
 
 // MakeDir implements spool.Files.
-func (d *Disk) MakeDir(dir string) error { return life{d, anyLife}.MakeDir(dir) }
+func (d *Disk) MakeDir(dir string) error { return process{d, anyProcess}.MakeDir(dir) }
 
 // List implements spool.Files.
-func (d *Disk) List(dir string) ([]spool.Entry, error) { return life{d, anyLife}.List(dir) }
+func (d *Disk) List(dir string) ([]spool.Entry, error) { return process{d, anyProcess}.List(dir) }
 
 // Lock implements spool.Files.
-func (d *Disk) Lock(dir string) (io.Closer, error) { return life{d, anyLife}.Lock(dir) }
+func (d *Disk) Lock(dir string) (io.Closer, error) { return process{d, anyProcess}.Lock(dir) }
 
 // Create implements spool.Files.
 func (d *Disk) Create(name string, size int64) (spool.File, error) {
-	return life{d, anyLife}.Create(name, size)
+	return process{d, anyProcess}.Create(name, size)
 }
 
 // Open implements spool.Files.
-func (d *Disk) Open(name string) (spool.File, error) { return life{d, anyLife}.Open(name) }
+func (d *Disk) Open(name string) (spool.File, error) { return process{d, anyProcess}.Open(name) }
 
 // Rename implements spool.Files.
-func (d *Disk) Rename(from, to string) error { return life{d, anyLife}.Rename(from, to) }
+func (d *Disk) Rename(from, to string) error { return process{d, anyProcess}.Rename(from, to) }
 
 // Remove implements spool.Files.
-func (d *Disk) Remove(name string) error { return life{d, anyLife}.Remove(name) }
+func (d *Disk) Remove(name string) error { return process{d, anyProcess}.Remove(name) }
 
 // SyncDir implements spool.Files.
-func (d *Disk) SyncDir(dir string) error { return life{d, anyLife}.SyncDir(dir) }
+func (d *Disk) SyncDir(dir string) error { return process{d, anyProcess}.SyncDir(dir) }
 
-func (l life) MakeDir(dir string) error {
+func (l process) MakeDir(dir string) error {
 	d := l.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -75,7 +75,7 @@ func (l life) MakeDir(dir string) error {
 	return nil
 }
 
-func (l life) List(dir string) ([]spool.Entry, error) {
+func (l process) List(dir string) ([]spool.Entry, error) {
 	d := l.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -95,7 +95,7 @@ func (l life) List(dir string) ([]spool.Entry, error) {
 	return list, nil
 }
 
-func (l life) Lock(dir string) (io.Closer, error) {
+func (l process) Lock(dir string) (io.Closer, error) {
 	d := l.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -108,10 +108,10 @@ func (l life) Lock(dir string) (io.Closer, error) {
 	}
 	d.locks[dir] = true
 	d.open++
-	return &lock{disk: d, dir: dir, life: d.life}, nil
+	return &lock{disk: d, dir: dir, process: d.process}, nil
 }
 
-func (l life) Create(name string, size int64) (spool.File, error) {
+func (l process) Create(name string, size int64) (spool.File, error) {
 	d := l.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -138,7 +138,7 @@ func (l life) Create(name string, size int64) (spool.File, error) {
 	return d.handle(name, n), nil
 }
 
-func (l life) Open(name string) (spool.File, error) {
+func (l process) Open(name string) (spool.File, error) {
 	d := l.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -152,7 +152,7 @@ func (l life) Open(name string) (spool.File, error) {
 	return d.handle(name, n), nil
 }
 
-func (l life) Rename(from, to string) error {
+func (l process) Rename(from, to string) error {
 	d := l.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -170,7 +170,7 @@ func (l life) Rename(from, to string) error {
 	})
 }
 
-func (l life) Remove(name string) error {
+func (l process) Remove(name string) error {
 	d := l.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -186,7 +186,7 @@ func (l life) Remove(name string) error {
 	})
 }
 
-func (l life) SyncDir(dir string) error {
+func (l process) SyncDir(dir string) error {
 	d := l.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -209,23 +209,23 @@ func (l life) SyncDir(dir string) error {
 }
 
 // usable is called with the lock.
-func (l life) usable() error {
-	if l.number != anyLife && l.number != l.disk.life {
+func (l process) usable() error {
+	if l.number != anyProcess && l.number != l.disk.process {
 		return errCrashed
 	}
 	return nil
 }
 
 type lock struct {
-	disk *Disk
-	dir  string
-	life int
+	disk    *Disk
+	dir     string
+	process int
 }
 
 func (l *lock) Close() error {
 	l.disk.mu.Lock()
 	defer l.disk.mu.Unlock()
-	if l.life == l.disk.life && l.disk.locks[l.dir] {
+	if l.process == l.disk.process && l.disk.locks[l.dir] {
 		delete(l.disk.locks, l.dir)
 		l.disk.open--
 	}

@@ -48,7 +48,7 @@ func (b *bundle) wantRejected(t *testing.T, want ...int) {
 	}
 }
 
-// The oldest event is owed all the time, so that no mark in the log says what is settled.
+// The oldest event is pending all the time, so that no mark in the log says what is terminal.
 func TestRejectedEventDoesNotComeBack(t *testing.T) {
 	b := onDisk(t, spooltest.NewDisk())
 	b.mustAppend(t, 0, batchOf(1, 3)...)
@@ -102,7 +102,7 @@ func TestRejectionOfNothingInTheLogIsRefused(t *testing.T) {
 	b := onDisk(t, spooltest.NewDisk())
 	b.mustAppend(t, 0, batchOf(1, 2)...)
 	if err := b.Quarantine(rejectedAt(3, 3)); err == nil {
-		t.Fatal("a position that the next event will have is settled")
+		t.Fatal("a position that the next event will have is terminal")
 	}
 }
 
