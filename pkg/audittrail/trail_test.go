@@ -75,7 +75,7 @@ func TestReadDoesNotQueryWhenAFlushProvesNothing(t *testing.T) {
 	storage := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("queried although a flush had failed") })
 	owing := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusGatewayTimeout)
-		_, _ = w.Write([]byte(`{"status": 504, "detail": "3 events are still owed", "events": 4, "pending": 3}`))
+		_, _ = w.Write([]byte(`{"status": 504, "detail": "3 events are still pending", "events": 4, "pending": 3}`))
 	})
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
@@ -84,7 +84,7 @@ func TestReadDoesNotQueryWhenAFlushProvesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = reader.Read(t.Context(), "rr-1")
-	for _, want := range []string{"rr-1", owing, "3 of 4 events are still owed", gone.URL} {
+	for _, want := range []string{"rr-1", owing, "3 of 4 events are still pending", gone.URL} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %q", err, want)
 		}

@@ -151,7 +151,7 @@ var _ = Describe("a flush", Serial, Label("flush"), func() {
 		alert := podAlert()
 		rr := fire(ctx, alert)
 		_, err := hasty().FlushPods(ctx, rr.Name)
-		Expect(err).To(MatchError(ContainSubstring("events are still owed")))
+		Expect(err).To(MatchError(ContainSubstring("events are still pending")))
 		flushErr, ok := errors.AsType[*audit.FlushError](err)
 		Expect(ok).To(BeTrue(), "%v", err)
 		Expect(flushErr.Pending).To(Equal(2), "the signal and its request")

@@ -108,7 +108,7 @@ func TestASummarySaysWhereThePipelineStopped(t *testing.T) {
 		}},
 		"a sink that is down": {func(f *findings) {
 			f.stored = withoutType(f.stored, classified)
-			f.flushed, f.flushErr = nil, errors.New("pod signalprocessing-0: 1 of 1 events are still owed")
+			f.flushed, f.flushErr = nil, errors.New("pod signalprocessing-0: 1 of 1 events are still pending")
 			f.states[1].Pending, f.states[1].SinkDown = 1, true
 		}, []string{
 			classified + " is not stored, although the resources show what it tells; signalprocessing-0 has 1 pending events, the oldest for 0s; its last write failed; a flush proved nothing: pod signalprocessing-0",

@@ -2,7 +2,7 @@
 // docs/testing-with-audittest.md shows how, with code to copy.
 //
 //   - [NewStore] gives a store on a fake clock with a sink in memory. Its
-//     cleanup fails the test if events are still owed or were refused.
+//     cleanup fails the test if events are still pending or were refused.
 //   - [MemorySink] is that sink. [FaultySink] stands before any sink. Both can
 //     be told to fail, to fail after storing, to hang, to be slow, to refuse, to
 //     write twice, and to mix these by chance ([Odds]); both keep count of

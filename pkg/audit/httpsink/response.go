@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"kubernaut.ai/pkg/audit"
@@ -90,17 +91,27 @@ func unnamedRefusal(status int, body []byte) error {
 	return fmt.Errorf("%w: %s", audit.ErrRefused, text)
 }
 
-// itemReason joins the detail and the field errors of one event.
+// itemReason joins the detail and the field errors of one event, unless the detail repeats them.
 func itemReason(item *wire.ItemProblem) string {
 	fields := wire.FieldText(item.FieldErrors, 0)
 	switch {
-	case fields == "":
-		return item.Detail
 	case item.Detail == "":
 		return fields
+	case repeats(item.Detail, item.FieldErrors):
+		return item.Detail
 	default:
 		return item.Detail + ": " + fields
 	}
+}
+
+// repeats reports whether a detail has the errors of all fields.
+func repeats(detail string, fields map[string]string) bool {
+	for _, reason := range fields {
+		if !strings.Contains(detail, reason) {
+			return false
+		}
+	}
+	return true
 }
 
 // retryAfter reads the header of RFC 9110, section 10.2.3: seconds, or a date, which is compared to the response's

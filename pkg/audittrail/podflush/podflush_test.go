@@ -136,7 +136,7 @@ func TestEveryOtherAnswerIsAnErrorThatNamesThePod(t *testing.T) {
 				e, ok := errors.AsType[*audit.FlushError](err)
 				return ok && e.Pending == 3 && e.Events == 4
 			},
-			want: "3 of 4 events are still owed",
+			want: "3 of 4 events are still pending",
 		},
 		"some were rejected": {
 			answer: func(w http.ResponseWriter) {
