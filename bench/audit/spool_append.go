@@ -22,9 +22,9 @@ type groups struct {
 	bytes  int64
 }
 
-// observe implements audit.Observer.
-func (g *groups) observe(moment audit.Moment, events int) {
-	if moment != audit.MomentSpooled {
+// observe implements audit.Hook.
+func (g *groups) observe(point audit.HookPoint, events int) {
+	if point != audit.HookSpooled {
 		return
 	}
 	g.mu.Lock()
@@ -61,7 +61,7 @@ func measureSpooled(ctx context.Context, p plan, report *ratio.Report, dir strin
 			float64(newest.count())/float64(len(newest.events)), float64(newest.bytes)/float64(len(newest.events)))
 		report.AtLeast("spool-vs-fdatasync", compared.Ratio, 0.5)
 		return nil
-	}, audit.WithSpool(spool), audit.WithDurability(audit.Spooled), audit.WithObserver(newest.observe))
+	}, audit.WithSpool(spool), audit.WithDurability(audit.Spooled), audit.WithHook(newest.observe))
 }
 
 // spooled is the rate at which the producers' events become durable. What the

@@ -25,7 +25,7 @@ func TestF6_WhatDoesNotFitInMemoryIsSpilled(t *testing.T) {
 			l := begin(t, spooltest.NewDisk(), sink, audit.WithDurability(audit.Memory),
 				audit.WithFullPolicy(audit.Spill), audit.WithBounds(10, audit.DefaultMaxBytes))
 			l.numbered(t, "a", 0, 500)
-			if l.moments.Count(audit.MomentSpooled) == 0 {
+			if l.hooks.Count(audit.HookSpooled) == 0 {
 				t.Error("nothing was spilled")
 			}
 			sink.Recover()
@@ -106,10 +106,10 @@ func TestF6_WhatDoesNotFitInMemoryIsSpilled(t *testing.T) {
 		})
 	})
 
-	t.Run("a backlog that cannot be read stays owed", func(t *testing.T) {
+	t.Run("a backlog that cannot be read stays pending", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			disk := diskOwing(t, 5)
+			disk := diskWithPending(t, 5)
 
 			sink := audittest.NewMemorySink()
 			unreadable := &unreadableSpool{Spool: openSpool(t, disk), err: errDown}

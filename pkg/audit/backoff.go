@@ -27,7 +27,7 @@ func (s *Store) sinkFailed(err error, events int) {
 	case sinkhealth.StillDown:
 		s.log(slog.LevelWarn, "audit sink still down", append(fields, slog.Duration("down_for", time.Duration(lasted)))...)
 	}
-	s.observer(MomentFailed, events)
+	s.hook(HookFailed, events)
 }
 
 // sinkAnswered notes that the sink works, and logs it if it did not before.
@@ -77,7 +77,7 @@ func (s *Store) pause(ctx context.Context, pause int64, hurries uint64, changed 
 	}
 	timer := s.clock.NewTimer(time.Duration(pause))
 	defer timer.Stop()
-	s.observer(MomentPausing, 0)
+	s.hook(HookBackingOff, 0)
 	select {
 	case <-timer.C():
 	case <-hurried:

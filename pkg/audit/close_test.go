@@ -16,10 +16,10 @@ import (
 func TestF10_CloseFlushesAndLosesNothingSilently(t *testing.T) {
 	t.Parallel()
 
-	t.Run("stores what is owed, refuses what comes later, can be called again", func(t *testing.T) {
+	t.Run("stores what is pending, refuses what comes later, can be called again", func(t *testing.T) {
 		t.Parallel()
 		store, sink, _ := audittest.NewStore(t)
-		record(t, store, audittest.NewEvent("test.close.owed", "a"))
+		record(t, store, audittest.NewEvent("test.close.pending", "a"))
 		for range 3 {
 			if err := store.Close(t.Context()); err != nil {
 				t.Errorf("close: %v", err)

@@ -117,7 +117,7 @@ var errTooSlow = errors.New("no answer within the write timeout")
 func (s *Store) write(ctx context.Context, part []*item) (Ack, error) {
 	events := s.batchOf(part)
 	defer s.reuse(events)
-	s.observer(MomentWriting, len(part))
+	s.hook(HookWriting, len(part))
 	ctx, span := s.tracer.Start(ctx, "audit.write", trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
 	if span.IsRecording() {
@@ -201,7 +201,7 @@ func (s *Store) stored(part []*item, ack Ack) {
 	for _, e := range used {
 		s.events.release(e)
 	}
-	s.observer(MomentStored, len(part))
+	s.hook(HookStored, len(part))
 }
 
 // stall pauses a delivery that is held up by its own events; others go on.

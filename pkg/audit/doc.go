@@ -7,13 +7,13 @@
 //
 // # Terms
 //
-//   - An event is accepted when Record returned nil. From then on the store
-//     owes it to the sink.
+//   - An event is accepted when Record returned nil. From then on it is pending.
 //   - It is stored when the sink acknowledged it.
-//   - It is rejected when the sink refused it for good. It stays in quarantine,
+//   - It is rejected when the sink rejected it for good. It stays in quarantine,
 //     and every flush reports it until [Store.Acknowledge] takes note of it.
-//   - It is lost when the store was closed before it could be stored. That,
-//     too, is reported and never nil.
+//   - It is lost when the store was closed before it could be stored, or when
+//     the disk damaged it. That, too, is reported and never nil.
+//   - Stored, rejected and lost events are terminal.
 //
 // # Durability
 //
@@ -26,17 +26,18 @@
 //
 // Spooled needs a disk: open a spool (package spool) and pass it with
 // [WithSpool]. A store that opens the same directory after a crash sends what
-// its predecessor owed. The directory must outlive the process, and its pod.
+// was pending in its predecessor. The directory must outlive the process, and
+// its pod. [FlushError.Persisted] tells a Close that left events there from a loss.
 //
 // # What a user can rely on
 //
-//   - A failing, slow or hanging sink keeps events owed; it never loses them,
+//   - A failing, slow or hanging sink keeps events pending; it never loses them,
 //     never blocks Record past its context and never grows memory past the
 //     bounds ([WithBounds]). At the bounds Record waits, refuses, or spills to
 //     the spool ([WithFullPolicy]).
-//   - One refused event never takes its batch with it: the others are stored,
-//     and the refused one is kept in quarantine, with a spool on disk. After a
-//     fix [Store.Retry] sends it again.
+//   - One rejected event never takes its batch with it: the others are stored,
+//     and the rejected one is in quarantine, on disk if there is a spool. After a
+//     fix, [Store.Retry] sends it again.
 //   - Delivery is at least once; the event's id makes it exactly once in the
 //     store. An id is assigned by Record (UUIDv7), or derived by the caller
 //     from what the event means ([DerivedID]), so that a step that is repeated
@@ -53,30 +54,30 @@
 //
 // Nothing in a test has to wait for time to pass: flush, then look. Package
 // audittest has a store on a fake clock, sinks that misbehave as told, matchers,
-// and [WithObserver]'s moments to wait for.
+// and hooks to wait for ([WithHook]).
 //
 // # Metrics
 //
 // [WithRegisterer] registers them; all of them start with audit_.
 //
 //	accepted_total                  counter    events that Record accepted
-//	recovered_total                 counter    owed events that the spool had from an earlier life
+//	recovered_total                 counter    pending events that the spool had from an earlier process
 //	stored_total                    counter    events that the sink acknowledged
 //	duplicates_total                counter    acknowledged events that the sink had stored before
-//	rejected_total                  counter    events that the sink refused for good
-//	lost_total                      counter    events that will not be stored: owed when the store gave up, or damaged in the spool
+//	rejected_total                  counter    events that the sink rejected for good
+//	lost_total                      counter    events that will not be stored: pending when the store gave up, or damaged in the spool
 //	retries_total                   counter    failed batch writes that were, or will be, repeated
-//	spilled_total                   counter    events kept in the spool alone, because memory was full or older ones were there
+//	spilled_total                   counter    events put into the spool only, because memory was full or older ones were there
 //	pending_events                     gauge      events accepted, neither stored nor rejected yet
 //	pending_bytes                      gauge      their size, in memory or in the spool
 //	oldest_pending_age_seconds         gauge      how long the oldest of them has waited
-//	spilled_events                  gauge      owed events that are in the spool only
+//	spilled_events                  gauge      pending events that are in the spool only
 //	spool_bytes                     gauge      size of the spool on disk
 //	unacknowledged_events           gauge      rejected and lost events that nobody acknowledged
 //	unacknowledged_lost_events      gauge      lost events that nobody acknowledged
 //	batches_in_flight               gauge      batches that are being written
 //	sink_up                         gauge      0 while the last write failed, else 1
-//	flushes_total{result}           counter    flushes by result: stored, refused, lost, pending
+//	flushes_total{result}           counter    flushes by result: stored, rejected, lost, pending
 //	flush_duration_seconds          histogram  from the call to the answer
 //	batch_events                    histogram  events of a batch write
 //	write_duration_seconds          histogram  duration of a batch write
@@ -88,16 +89,30 @@
 // [WithTracer] makes a span audit.write of each batch write, of kind client,
 // with the attributes audit.batch.events and audit.batch.duplicates, and an
 // error status without the sink's words, which may quote an event. [WithLogger]
-// logs one line for each change of state, and none for an event:
+// logs changes of state; of single events only rejections, within a bound:
 //
 //	warn   audit sink down, events stay pending
+//	warn   audit sink fails in another way
+//	warn   audit sink still down
 //	info   audit sink back
-//	warn   audit sink refused events, they are in quarantine
+//	warn   audit sink rejected an event, it is in quarantine
+//	warn   audit sink rejected more events, they are in quarantine
+//	warn   audit quarantine has rejected events that nobody acknowledged
+//	warn   audit quarantine keeps events although they are stored
+//	error  audit quarantine takes no events, rejected ones stay pending
+//	info   audit quarantine takes events again
+//	warn   audit spool is full, events are accepted again when the sink has stored older ones or the spool may grow
 //	error  audit spool fails
 //	info   audit spool works again
-//	info   audit spool has events of an earlier life
-//	warn   audit spool was damaged, the rest is recovered
+//	info   audit spool has events of an earlier process
+//	warn   audit spool was damaged, no accepted event is known to be lost
+//	error  audit spool was damaged, events are lost
 //	error  audit spool is damaged, events are lost
+//	error  audit events were lost in an earlier process, and nobody acknowledged that
 //	warn   audit store closed before everything was stored, the rest is in the spool
 //	error  audit store closed before everything was stored
+//
+// The lines about a sink that is down have the attributes kind, in the words of
+// [SinkState], and down_for; those about a rejected event have event_id,
+// event_type, correlation_id, code and reason.
 package audit

@@ -2,7 +2,7 @@ package audit
 
 import "fmt"
 
-// Durability says when Record returns, and thereby what an accepted event survives.
+// Durability says when Record returns, and so what an accepted event survives.
 type Durability int
 
 const (

@@ -20,11 +20,12 @@ import (
 	"kubernaut.ai/pkg/audit/spool/spooltest"
 )
 
-// An event that is accepted while the damaged end of the backlog is read is lost with it.
+// Regression test: an event accepted while the damaged end of the backlog was read
+// used to be declared lost with it.
 func TestF8_AnEventAcceptedDuringALoadIsNotDeclaredLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := diskOwing(t, 1)
+		disk := diskWithPending(t, 1)
 
 		sink := audittest.NewMemorySink()
 		kept := openSpool(t, disk)
@@ -56,11 +57,12 @@ func TestF8_AnEventAcceptedDuringALoadIsNotDeclaredLost(t *testing.T) {
 	})
 }
 
-// Read tells of damage and fails in the same call; the store takes note of the failure alone.
+// Regression test: of a Read that found damage and failed in the same call, the
+// store used to note the failure only.
 func TestF2_DamageThatComesWithAnErrorIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := diskOwing(t, 5)
+		disk := diskWithPending(t, 5)
 
 		calls := 0
 		reached, gate := make(chan struct{}), make(chan struct{})
@@ -101,8 +103,9 @@ func TestF2_DamageThatComesWithAnErrorIsReported(t *testing.T) {
 	})
 }
 
-// The dead change nothing: what a store does on a disk after its crash must have no effect.
-func TestF8_TheDeadDoNotWrite(t *testing.T) {
+// What a store does on a disk after its crash must have no effect: the tests with a
+// crash rely on it.
+func TestF8_ACrashedProcessDoesNotWrite(t *testing.T) {
 	t.Parallel()
 	disk := spooltest.NewDisk()
 	l := begin(t, disk, audittest.NewMemorySink())
@@ -144,7 +147,8 @@ func (f *noSpaceFile) Sync() error {
 	return err
 }
 
-// ErrFull says that the event was not accepted; it comes back nevertheless.
+// Regression test: Record used to return ErrFull, which says that the event was not
+// accepted, for an event that the next process then sent.
 func TestF6_AnEventThatMayBeKeptIsInDoubt(t *testing.T) {
 	t.Parallel()
 	disk := spooltest.NewDisk()
@@ -161,15 +165,15 @@ func TestF6_AnEventThatMayBeKeptIsInDoubt(t *testing.T) {
 	sink := audittest.NewMemorySink()
 	begin(t, disk, sink).end(t)
 	if came := len(sink.Events()) == 2; came && !errors.Is(recordErr, audit.ErrInDoubt) {
-		t.Errorf("record: %v, and the next life sends the event", recordErr)
+		t.Errorf("record: %v, and the next process sends the event", recordErr)
 	}
 }
 
-// What is owed on disk alone has an age as well.
+// Regression test: events that were on disk only used to have no age.
 func TestF12_WhatIsOwedOnDiskHasAnAge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := diskOwing(t, 5)
+		disk := diskWithPending(t, 5)
 		registry := prometheus.NewRegistry()
 		clock := clocktesting.NewFakeClock(audittest.Epoch().Add(time.Hour))
 		second := beginOver(t, &unreadableSpool{Spool: openSpool(t, disk), err: errDown}, audittest.NewMemorySink(),
@@ -187,7 +191,7 @@ func TestF12_WhatIsOwedOnDiskHasAnAge(t *testing.T) {
 			}
 		}
 		if values["audit_pending_events"] != 5 || values["audit_oldest_pending_age_seconds"] < 3600 {
-			t.Errorf("%v events are owed for hours, and the oldest is %v s old", values["audit_pending_events"], values["audit_oldest_pending_age_seconds"])
+			t.Errorf("%v events are pending for hours, and the oldest is %v s old", values["audit_pending_events"], values["audit_oldest_pending_age_seconds"])
 		}
 		closeWithin(t, second.Store)
 	})
@@ -206,7 +210,7 @@ func (s *slowClose) Close() error {
 	return s.Spool.Close()
 }
 
-// A Close that has time left returns when the spool is given back, not before.
+// Regression test: a Close with time left used to return before the spool was closed.
 func TestF10_CloseWaitsForTheSpoolAsLongAsItMay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -227,7 +231,8 @@ func TestF10_CloseWaitsForTheSpoolAsLongAsItMay(t *testing.T) {
 	})
 }
 
-// A Record that takes its event back makes room, and tells nobody.
+// Regression test: a Record that took its event back used to make room without
+// waking those who waited for it.
 func TestF6_ARecordThatGivesUpMakesRoomForOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -235,14 +240,14 @@ func TestF6_ARecordThatGivesUpMakesRoomForOthers(t *testing.T) {
 		between := make(chan struct{})
 		reached := make(chan struct{})
 		var once sync.Once
-		observer := func(m audit.Moment, _ int) {
-			if m == audit.MomentSpooled {
+		observer := func(m audit.HookPoint, _ int) {
+			if m == audit.HookSpooled {
 				once.Do(func() { close(reached); <-between })
 			}
 		}
 		sink := audittest.NewMemorySink()
 		sink.Hang()
-		l := beginOver(t, held, sink, audit.WithObserver(observer))
+		l := beginOver(t, held, sink, audit.WithHook(observer))
 		large := func(n int) *audit.Event {
 			e := numberedEvent("a", n)
 			e.Data = fmt.Appendf(nil, `{"n":%d,"x":"%01000000d"}`, n, 0)
@@ -280,7 +285,7 @@ func TestF6_ARecordThatGivesUpMakesRoomForOthers(t *testing.T) {
 // Damage is reported as lost, in each process until somebody acknowledges it, and not after that.
 func TestF2_DamageIsLostUntilItIsAcknowledged(t *testing.T) {
 	t.Parallel()
-	disk := diskOwing(t, 5)
+	disk := diskWithPending(t, 5)
 	if err := disk.Corrupt(segmentFile(t, disk, `{"n":2}`), func(b []byte) []byte {
 		b[strings.Index(string(b), `{"n":2}`)] ^= 1
 		return b
@@ -312,7 +317,7 @@ func TestF2_DamageIsLostUntilItIsAcknowledged(t *testing.T) {
 	}
 }
 
-// A rejection that a crash repeats is one rejection.
+// Regression test: a rejection that was repeated after a crash used to count twice.
 func TestF2_ARejectionIsNamedOnce(t *testing.T) {
 	t.Parallel()
 	disk := spooltest.NewDisk()
@@ -332,7 +337,7 @@ func TestF2_ARejectionIsNamedOnce(t *testing.T) {
 	second.kill(t, disk)
 }
 
-// The reasons of a talkative sink are kept in memory, and on disk, without bound.
+// Regression test: the reasons of a rejection used to be kept without bound.
 func TestF6_ReasonsOfRejectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	store, sink, _ := audittest.NewStore(t)
@@ -349,8 +354,8 @@ func TestF6_ReasonsOfRejectionsAreBounded(t *testing.T) {
 	}
 }
 
-// The log does not know durably that a rejected event is settled: after a crash
-// it is sent, refused and reported again, although somebody acknowledged it.
+// Regression test: after a crash, a rejected event used to be sent, rejected and
+// reported again, although somebody had acknowledged it.
 func TestF2_AnAcknowledgementSurvivesACrash(t *testing.T) {
 	t.Parallel()
 	disk := spooltest.NewDisk()
@@ -364,13 +369,13 @@ func TestF2_AnAcknowledgementSurvivesACrash(t *testing.T) {
 	t.Cleanup(func() { closeWithin(t, first.Store) })
 	second := begin(t, disk, sink)
 	if _, err := second.Flush(t.Context()); err != nil {
-		t.Errorf("flush in the next life: %v", err)
+		t.Errorf("flush in the next process: %v", err)
 	}
 	second.kill(t, disk)
 }
 
-// Stamps follow a clock that was wrong for a moment, and stay there: DataStorage
-// refuses what is more than five minutes ahead, so every later event is quarantined.
+// Regression test: time stamps used to stay where a clock that was wrong once had
+// put them, and DataStorage rejects what is more than five minutes ahead.
 func TestF11_AClockThatWasAheadOnceDoesNotSpoilAllLaterStamps(t *testing.T) {
 	t.Parallel()
 	store, sink, clock := audittest.NewStore(t)
@@ -384,7 +389,7 @@ func TestF11_AClockThatWasAheadOnceDoesNotSpoilAllLaterStamps(t *testing.T) {
 	}
 }
 
-// Every attempt to form a batch looks at all events that their correlation id holds back.
+// Forming a batch must not look at all events that their correlation id holds back each time.
 func BenchmarkOneCorrelationID(b *testing.B) {
 	for _, events := range []int{3_000, 10_000, 30_000} {
 		b.Run(fmt.Sprint(events), func(b *testing.B) {
@@ -409,15 +414,15 @@ func BenchmarkOneCorrelationID(b *testing.B) {
 	}
 }
 
-// Every settled event is held against every barrier.
+// An event that becomes terminal must not be compared to every barrier.
 func BenchmarkManyFlushesFor(b *testing.B) {
 	for _, flushes := range []int{0, 1_000, 3_000, 9_000} {
 		b.Run(fmt.Sprint(flushes), func(b *testing.B) {
 			for b.Loop() {
 				sink := audittest.NewMemorySink()
 				sink.Hang()
-				moments := audittest.NewMoments()
-				store, err := audit.New(sink, audit.WithObserver(moments.Observe))
+				hooks := audittest.NewHooks()
+				store, err := audit.New(sink, audit.WithHook(hooks.Reached))
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -430,7 +435,7 @@ func BenchmarkManyFlushesFor(b *testing.B) {
 				for n := range flushes {
 					running.Go(func() { _, _ = store.FlushFor(b.Context(), fmt.Sprint("correlation-id-", n)) })
 				}
-				if err := moments.Await(b.Context(), audit.MomentWaitingForFlush, flushes); err != nil {
+				if err := hooks.Await(b.Context(), audit.HookWaitingForFlush, flushes); err != nil {
 					b.Fatal(err)
 				}
 				sink.Recover()

@@ -23,7 +23,7 @@ func (p *eventPool) copyOf(e *Event) *Event {
 }
 
 // copyData copies data into used memory, if that is large enough, but not so
-// large that owed events would take much more than they count for.
+// large that pending events would take much more than they count for.
 func copyData(used, data json.RawMessage) json.RawMessage {
 	if cap(used) >= len(data) && cap(used) <= 2*len(data)+64 {
 		return append(used[:0], data...)

@@ -76,7 +76,7 @@ func Example_spool() {
 	cancel()
 	var unproven *audit.FlushError
 	if err := store.Close(over); errors.As(err, &unproven) {
-		fmt.Println(unproven.Pending, "owed,", unproven.Spooled, "in the spool,", len(unproven.Lost), "lost")
+		fmt.Println(unproven.Pending, "pending,", unproven.Spooled, "in the spool,", len(unproven.Lost), "lost")
 	}
 
 	sink.Recover()
@@ -86,7 +86,7 @@ func Example_spool() {
 	fmt.Println(store.Close(ctx))
 	// Output:
 	// <nil>
-	// 1 owed, 1 in the spool, 0 lost
+	// 1 pending, 1 in the spool, 0 lost
 	// <nil> 1
 	// <nil>
 }

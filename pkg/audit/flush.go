@@ -99,7 +99,7 @@ func (s *Store) await(ctx context.Context, t barriers.Ticket) error {
 		return nil
 	default:
 	}
-	s.observer(MomentWaitingForFlush, t.AtJoin())
+	s.hook(HookWaitingForFlush, t.AtJoin())
 	select {
 	case <-t.Done:
 		return nil

@@ -227,7 +227,7 @@ func TestF3_FlushReturnsWhenItsContextEndsAndLosesNothing(t *testing.T) {
 				store, sink, _ := audittest.NewStore(t)
 				fault(sink)
 				for range 3 {
-					record(t, store, audittest.NewEvent("test.flush.owed", "a"))
+					record(t, store, audittest.NewEvent("test.flush.pending", "a"))
 				}
 				const patience = 250 * time.Millisecond
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -241,7 +241,7 @@ func TestF3_FlushReturnsWhenItsContextEndsAndLosesNothing(t *testing.T) {
 					t.Errorf("flush: %v, want one that wraps the context's error", err)
 				}
 				e := asFlushError(t, err)
-				if e.Pending != 3 || len(e.PendingEvents) != 3 || e.PendingEvents[0].Type != "test.flush.owed" {
+				if e.Pending != 3 || len(e.PendingEvents) != 3 || e.PendingEvents[0].Type != "test.flush.pending" {
 					t.Errorf("flush: %+v, want 3 pending by name", e)
 				}
 				if name == "dead sink" && !strings.Contains(err.Error(), errDown.Error()) {
@@ -309,7 +309,7 @@ func TestF4_FlushNeedsNoTimer(t *testing.T) {
 		})
 	})
 
-	t.Run("makes no request when nothing is owed", func(t *testing.T) {
+	t.Run("makes no request when nothing is pending", func(t *testing.T) {
 		t.Parallel()
 		store, sink, _ := audittest.NewStore(t)
 		if receipt := flush(t, store); receipt != (audit.Receipt{}) {
@@ -327,7 +327,7 @@ func TestF4_FlushNeedsNoTimer(t *testing.T) {
 func TestF5_ConcurrentFlushesShareTheirWrites(t *testing.T) {
 	t.Parallel()
 
-	t.Run("1000 flushes of one owed batch cost at most three writes", func(t *testing.T) {
+	t.Run("1000 flushes of one pending batch cost at most three writes", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			store, sink, _ := audittest.NewStore(t)

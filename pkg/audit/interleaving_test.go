@@ -21,8 +21,8 @@ import (
 	"kubernaut.ai/pkg/audit/spool/spooltest"
 )
 
-// Retry forgets the ids after it accepted the events: a rejection that comes in
-// between is acknowledged with them, and the event is gone without a trace.
+// Regression test: Retry used to forget the ids after it had accepted the events, so
+// that a rejection in between was acknowledged with them.
 func TestF2_RetryMustNotForgetANewRejection(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string]func(t *testing.T) []audit.Option{
@@ -67,7 +67,7 @@ func TestF2_RetryMustNotForgetANewRejection(t *testing.T) {
 	}
 }
 
-// The token of a flush wakes one pausing delivery only; two can pause at a time.
+// Regression test: a flush used to wake one of several deliveries that backed off.
 func TestF4_AFlushEndsEveryPause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -124,7 +124,8 @@ func (h *heldReads) Read(from uint64, events, bytes int) ([]audit.SpooledEvent, 
 	return kept, damaged, err
 }
 
-// What is lost on disk has no correlation id, and so never leaves the barrier of a FlushFor.
+// Regression test: events lost on disk, which have no correlation id, used to stay
+// on the barrier of a FlushFor for ever.
 func TestF3_FlushForEndsAlthoughEventsWereLostOnDisk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -161,11 +162,12 @@ func closeWithin(t *testing.T, store *audit.Store) {
 	_ = store.Close(over)
 }
 
-// Losing events that were never loaded takes them off the number of those that wait.
+// Regression test: losing events that were never loaded used to corrupt the number
+// of those that wait.
 func TestF1_FlushEndsAlthoughEventsWereLostOnDisk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := diskOwing(t, 5)
+		disk := diskWithPending(t, 5)
 
 		sink := audittest.NewMemorySink()
 		kept := openSpool(t, disk)
@@ -204,8 +206,8 @@ func segmentFile(t *testing.T, disk *spooltest.Disk, text string) string {
 	return ""
 }
 
-// A write that ends while Close spills moves the low watermark over events
-// whose new position is behind the backlog, and the backlog is released.
+// Regression test: a write that ended while Close spilled used to move the low
+// watermark past the backlog, which was then released unsent.
 func TestF8_AWriteThatEndsDuringCloseReleasesNothingElse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -281,10 +283,8 @@ func (c *countedAppends) count() int {
 	return c.n
 }
 
-// Close declares lost what the spooler is spilling at that moment: the spooler
-// goes on with events that are emptied under its hands.
-// Each attempt that fails for lack of room wakes the others that wait for it,
-// whose attempts wake the first: they take turns for ever.
+// Regression test: attempts that failed for lack of space used to wake each other
+// for ever.
 func TestF6_WaitingForASpoolDoesNotSpin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -308,7 +308,7 @@ func TestF6_WaitingForASpoolDoesNotSpin(t *testing.T) {
 	})
 }
 
-// A number that went to an event that was never accepted looks like a missing event.
+// Regression test: an event that was never accepted used to take a sequence number.
 func TestProducerSequenceHasNoGapForARefusedEvent(t *testing.T) {
 	t.Parallel()
 	sink := audittest.NewMemorySink()
@@ -331,7 +331,8 @@ func TestProducerSequenceHasNoGapForARefusedEvent(t *testing.T) {
 	}
 }
 
-// The size of a full batch can grow past what waits, which then has no timer.
+// Regression test: when the size of a full batch grew past what waited, the waiting
+// events used to have no timer.
 func TestF13_AnEventThatFilledABatchIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -369,7 +370,8 @@ func TestF13_AnEventThatFilledABatchIsNotForgotten(t *testing.T) {
 	})
 }
 
-// While the oldest waiting event is held back by its correlation id, nobody's interval runs.
+// Regression test: while the oldest waiting event was held back by its correlation
+// id, the interval of others used to stand still.
 func TestF13_AHeldBackEventDoesNotStopTheIntervalOfOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -393,7 +395,8 @@ func TestF13_AHeldBackEventDoesNotStopTheIntervalOfOthers(t *testing.T) {
 	})
 }
 
-// One damaged file of the quarantine keeps the store, and everything owed, from starting.
+// Regression test: one damaged file of the quarantine used to keep the store from
+// starting.
 func TestF8_ADamagedQuarantineDoesNotStopTheStore(t *testing.T) {
 	t.Parallel()
 	disk := spooltest.NewDisk()
@@ -415,7 +418,7 @@ func TestF8_ADamagedQuarantineDoesNotStopTheStore(t *testing.T) {
 	_ = store.Close(t.Context())
 }
 
-// A quarantine without room keeps the good events of a batch, and of all other batches, from being stored.
+// Regression test: a full quarantine used to keep good events from being stored.
 func TestF9_AFullQuarantineHoldsUpTheBadEventAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -36,10 +36,10 @@ func TestF12_TheStoreIsObservable(t *testing.T) {
 			record(t, store, audittest.NewEvent("test.metrics.bad", "a"))
 			e := asFlushError(t, errorOf(store.Flush(t.Context())))
 			sink.Fail(errDown)
-			record(t, store, audittest.NewEvent("test.metrics.owed", "b"))
+			record(t, store, audittest.NewEvent("test.metrics.pending", "b"))
 			clock.Step(audit.DefaultInterval)
 			synctest.Wait()
-			record(t, store, audittest.NewEvent("test.metrics.owed", "b")) // its age is not the oldest
+			record(t, store, audittest.NewEvent("test.metrics.pending", "b")) // its age is not the oldest
 			ended, cancel := context.WithCancel(t.Context())
 			cancel()
 			if _, err := store.FlushFor(ended, "b"); err == nil {

@@ -12,13 +12,13 @@ import (
 
 // judgeFlush compares the answer of a flush, or of Close, with what was
 // accepted before it was called, and with what is stored after it returned.
-func (l *ledger) judgeFlush(name string, owed []*attempt, err error, events []audit.Event, gaveUp bool) {
+func (l *ledger) judgeFlush(name string, pending []*attempt, err error, events []audit.Event, gaveUp bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	stored := l.storedNumbers(events)
 	var unstored []*attempt
-	for _, a := range owed {
-		// Whatever became doubtful in the meantime is owed by nobody.
+	for _, a := range pending {
+		// Whatever became doubtful in the meantime is pending by nobody.
 		if a.outcome == accepted && !stored[a.number] && !l.acknowledged[a.name()] && !l.replaced(a.fact, stored) {
 			unstored = append(unstored, a)
 		}
@@ -98,7 +98,7 @@ func (*ledger) failuresOf(e *audit.FlushError) []audit.Reference {
 }
 
 func (a *attempt) describe() string {
-	return fmt.Sprintf("%d (%s, %v, of %s, life %d)", a.number, a.kind, a.durability, a.correlationID, a.life)
+	return fmt.Sprintf("%d (%s, %v, of %s, process %d)", a.number, a.kind, a.durability, a.correlationID, a.process)
 }
 
 // storedNumbers says which facts are stored, and wants each to be stored once,
@@ -144,12 +144,12 @@ func (l *ledger) judgeStored(events []audit.Event, oneClock bool) {
 
 // place is where a store put an event in the order of acceptance.
 type place struct {
-	life     int
+	process     int
 	sequence uint64
 }
 
 func (p place) before(other place) bool {
-	return p.life < other.life || p.life == other.life && p.sequence < other.sequence
+	return p.process < other.process || p.process == other.process && p.sequence < other.sequence
 }
 
 // judgeOrder checks F11 for the events that were accepted once, without doubt,
@@ -170,13 +170,13 @@ func (l *ledger) judgeOrder(events []audit.Event, oneClock bool) {
 			continue
 		}
 		p := place{sequence: e.Producer.Sequence}
-		_, _ = fmt.Sscanf(e.Producer.ID, producerFormat, &p.life)
-		if p.life != a.life {
+		_, _ = fmt.Sscanf(e.Producer.ID, producerFormat, &p.process)
+		if p.process != a.process {
 			l.violatedf("F11", "event %s has producer %+v", a.describe(), e.Producer)
 		}
 		places[f.number] = p
 		byTime[e.CorrelationID] = append(byTime[e.CorrelationID], *e)
-		if a.durability == audit.Memory && l.lifeAt(i) != a.life {
+		if a.durability == audit.Memory && l.lifeAt(i) != a.process {
 			continue // what a Close keeps of these comes behind what was on disk before
 		}
 		if !newest[e.CorrelationID].before(p) {
@@ -194,20 +194,20 @@ func (l *ledger) judgeOrder(events []audit.Event, oneClock bool) {
 		})
 		for i := 1; i < len(trail); i++ {
 			before, after := places[l.factOf(trail[i-1].Type).number], places[l.factOf(trail[i].Type).number]
-			if (oneClock || before.life == after.life) && !before.before(after) {
+			if (oneClock || before.process == after.process) && !before.before(after) {
 				l.violatedf("F11", "a query has %+v at %v before %+v at %v", before, trail[i-1].Timestamp, after, trail[i].Timestamp)
 			}
 		}
 	}
 }
 
-// lifeAt says in which life the event at an index was stored. Called with the lock.
+// lifeAt says in which process the event at an index was stored. Called with the lock.
 func (l *ledger) lifeAt(index int) int {
-	life := 0
-	for life+1 < len(l.births) && l.births[life+1] <= index {
-		life++
+	process := 0
+	for process+1 < len(l.births) && l.births[process+1] <= index {
+		process++
 	}
-	return life
+	return process
 }
 
 // steady finds the only attempts at facts. Called with the lock.
@@ -243,18 +243,18 @@ func (l *ledger) judgeCallers(steady map[int]*attempt, places map[int]place) {
 	}
 	slices.SortFunc(moments, func(a, b moment) int { return a.time - b.time })
 	behind := make(map[*attempt]place)
-	newest := make(map[int]place) // by life
+	newest := make(map[int]place) // by process
 	for _, m := range moments {
 		p := places[m.a.number]
 		if !m.returned {
-			behind[m.a] = newest[p.life]
+			behind[m.a] = newest[p.process]
 			continue
 		}
 		if !behind[m.a].before(p) {
 			l.violatedf("F11", "event %s was accepted before one whose Record had returned before it was called", m.a.describe())
 		}
-		if newest[p.life].before(p) {
-			newest[p.life] = p
+		if newest[p.process].before(p) {
+			newest[p.process] = p
 		}
 	}
 }

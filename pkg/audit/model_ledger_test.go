@@ -70,7 +70,7 @@ type attempt struct {
 	*fact
 
 	durability audit.Durability
-	life       int
+	process       int
 	// called and returned are times of the ledger.
 	called, returned int
 	outcome          outcome
@@ -94,7 +94,7 @@ type ledger struct {
 	reported []audit.Reference
 	// retried says that rejected events were accepted again.
 	retried bool
-	// births say how many events were stored when each life began.
+	// births say how many events were stored when each process began.
 	births []int
 	// broken is the first promise that was not kept.
 	broken error
@@ -150,11 +150,11 @@ func (l *ledger) withID(choice int) *fact {
 }
 
 // begin notes a call of Record.
-func (l *ledger) begin(f *fact, durability audit.Durability, life int) *attempt {
+func (l *ledger) begin(f *fact, durability audit.Durability, process int) *attempt {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.time++
-	a := &attempt{fact: f, durability: durability, life: life, called: l.time, durable: durability != audit.Memory}
+	a := &attempt{fact: f, durability: durability, process: process, called: l.time, durable: durability != audit.Memory}
 	l.attempts = append(l.attempts, a)
 	return a
 }
@@ -188,26 +188,26 @@ func (l *ledger) end(a *attempt, err error, dead, contextEnded bool) {
 // refusable says whether the sink may refuse a fact. Called with the lock.
 func (l *ledger) refusable(f *fact) bool { return f.kind != good || l.names[f.name()] > 1 }
 
-// owed lists what was accepted so far, of one correlation id where one is given.
-func (l *ledger) owed(correlationID string) []*attempt {
+// pending lists what was accepted so far, of one correlation id where one is given.
+func (l *ledger) pending(correlationID string) []*attempt {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var owed []*attempt
+	var pending []*attempt
 	for _, a := range l.attempts {
 		if a.outcome == accepted && (correlationID == "" || a.correlationID == correlationID) {
-			owed = append(owed, a)
+			pending = append(pending, a)
 		}
 	}
-	return owed
+	return pending
 }
 
-// counts says how many attempts of a life were accepted, and how many more may have been.
-func (l *ledger) counts(life int) (certain, possible int) {
+// counts says how many attempts of a process were accepted, and how many more may have been.
+func (l *ledger) counts(process int) (certain, possible int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, a := range l.attempts {
 		switch {
-		case a.life != life:
+		case a.process != process:
 		case a.outcome == accepted:
 			certain++
 		case a.outcome != refused:
@@ -232,7 +232,7 @@ func (l *ledger) died(withSpool bool) {
 	l.reported = nil
 }
 
-// ended is the end of a life in which Close returned: with a spool nothing is
+// ended is the end of a process in which Close returned: with a spool nothing is
 // lost but what Close named.
 func (l *ledger) ended(withSpool bool, lost []audit.Reference) {
 	l.mu.Lock()
@@ -278,7 +278,7 @@ func (l *ledger) acknowledge(references []audit.Reference) {
 	}
 }
 
-// reports lists the failures that flushes named in this life.
+// reports lists the failures that flushes named in this process.
 func (l *ledger) reports() []audit.Reference {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -47,13 +47,13 @@ func (s *setup) diskOptions() []spooltest.Option {
 	return append([]spooltest.Option{spooltest.WithTornWrites(s.seed)}, s.disk...)
 }
 
-// clockError says by how much the clock of a life is wrong: the order of stamps
-// over lives survives less than five minutes.
-func (s *setup) clockError(life int) time.Duration {
+// clockError says by how much the clock of a process is wrong: the order of stamps
+// over processes survives less than five minutes.
+func (s *setup) clockError(process int) time.Duration {
 	if !s.clockErrs {
 		return 0
 	}
-	return time.Duration(life%3-1) * 2 * time.Minute
+	return time.Duration(process%3-1) * 2 * time.Minute
 }
 
 // reader makes choices from bytes: a fuzzer's, or random ones.
@@ -135,12 +135,12 @@ func (p *program) run(ctx context.Context) error {
 
 // abandon ends the goroutines of a world that broke a promise.
 func (w *world) abandon() {
-	if w.life == nil {
+	if w.process == nil {
 		return
 	}
 	over, cancel := patient(w.ctx, 0)
 	defer cancel()
-	_ = w.life.Close(over)
+	_ = w.process.Close(over)
 }
 
 // step chooses what happens next.
@@ -178,13 +178,13 @@ func (p *program) step(r *reader) step {
 }
 
 // aside runs a call at once, or beside the program.
-func (w *world) aside(beside bool, call func(life *modelLife)) {
-	life := w.life
+func (w *world) aside(beside bool, call func(process *modelLife)) {
+	process := w.process
 	if !beside {
-		call(life)
+		call(process)
 		return
 	}
-	life.calls.Go(func() { call(life) })
+	process.calls.Go(func() { call(process) })
 }
 
 // correlationIDs are those of single events.
@@ -209,7 +209,7 @@ func recordStep(r *reader) step {
 			return
 		}
 		f := w.choose(how, choice, k, correlationID)
-		w.aside(beside, func(life *modelLife) { w.recordNow(life, f, wanted, patience) })
+		w.aside(beside, func(process *modelLife) { w.recordNow(process, f, wanted, patience) })
 	}}
 }
 
@@ -236,7 +236,7 @@ func (w *world) recordInvalid(durability audit.Durability) {
 	ctx, cancel := patient(w.ctx, time.Second)
 	defer cancel()
 	e := audittest.NewEvent("model.invalid.event", "")
-	if err := w.life.RecordWith(ctx, e, durability); err == nil {
+	if err := w.process.RecordWith(ctx, e, durability); err == nil {
 		w.ledger.violationf("Record", "an invalid event is accepted")
 	}
 }
@@ -253,19 +253,19 @@ func burstStep(r *reader) step {
 		if wanted == audit.Spooled && !w.withSpool {
 			wanted = audit.Memory
 		}
-		life := w.life
+		process := w.process
 		for n := range recorders {
-			life.calls.Go(func() {
+			process.calls.Go(func() {
 				for range each {
 					f := w.ledger.invent(good, fmt.Sprintf("burst-%d", n), uuid.Nil, false)
-					w.recordNow(life, f, wanted, patience)
+					w.recordNow(process, f, wanted, patience)
 				}
 			})
 		}
 		for n := range flushes {
-			life.calls.Go(func() { w.flushNow(life, pick(&reader{bytes: []byte{byte(n)}}, "", "burst-0"), patience, false) })
+			process.calls.Go(func() { w.flushNow(process, pick(&reader{bytes: []byte{byte(n)}}, "", "burst-0"), patience, false) })
 		}
-		life.calls.Wait()
+		process.calls.Wait()
 	}}
 }
 
@@ -275,7 +275,7 @@ func flushStep(r *reader) step {
 	beside := r.oneIn(3)
 	return step{fmt.Sprintf("flush %q within %v, beside: %v", correlationID, patience, beside), func(w *world) {
 		calm := !beside && w.calm()
-		w.aside(beside, func(life *modelLife) { w.flushNow(life, correlationID, patience, calm) })
+		w.aside(beside, func(process *modelLife) { w.flushNow(process, correlationID, patience, calm) })
 	}}
 }
 
@@ -323,9 +323,9 @@ func acknowledgeStep(r *reader) step {
 			ids = append(ids, r.ID)
 		}
 		// After an error some may be forgotten and some not: nobody counts on either.
-		_, err := w.life.Acknowledge(ids...)
+		_, err := w.process.Acknowledge(ids...)
 		w.ledger.acknowledge(named)
-		if err != nil && w.calm() && !w.life.closed.Load() && !failedOnPurpose(err) {
+		if err != nil && w.calm() && !w.process.closed.Load() && !failedOnPurpose(err) {
 			w.ledger.violationf("F2", "acknowledge: %v", err)
 		}
 	}}
@@ -339,12 +339,12 @@ func retryStep(r *reader) step {
 	beside := r.oneIn(3)
 	return step{fmt.Sprintf("retry within %v, beside: %v", patience, beside), func(w *world) {
 		w.ledger.retries()
-		w.aside(beside, func(life *modelLife) {
+		w.aside(beside, func(process *modelLife) {
 			ctx, cancel := patient(w.ctx, patience)
 			defer cancel()
-			life.retried.Add(countless)
-			n, _ := life.Retry(ctx) // after an error, what was not retried is in quarantine still
-			life.retried.Add(int64(n) - countless)
+			process.retried.Add(countless)
+			n, _ := process.Retry(ctx) // after an error, what was not retried is in quarantine still
+			process.retried.Add(int64(n) - countless)
 		})
 	}}
 }

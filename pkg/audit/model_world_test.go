@@ -19,8 +19,8 @@ import (
 	"kubernaut.ai/pkg/audit/spool/spooltest"
 )
 
-// producerFormat makes the name of a life.
-const producerFormat = "life-%d"
+// producerFormat makes the name of a process.
+const producerFormat = "process-%d"
 
 // The times of a store in a program, of which all are the bubble's.
 const (
@@ -36,12 +36,12 @@ const (
 type world struct {
 	setup
 
-	ctx    context.Context //nolint:containedctx // a world lives as long as its test
+	ctx    context.Context //nolint:containedctx // a world processes as long as its test
 	ledger *ledger
 	disk   *spooltest.Disk
 	sink   *audittest.MemorySink
-	life   *modelLife
-	lives  int
+	process   *modelLife
+	processes  int
 
 	// works says that the sink does, full that the disk is.
 	works, full bool
@@ -88,52 +88,52 @@ func (c shiftedClock) Now() time.Time { return time.Now().Add(c.by) }
 
 func (c shiftedClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
-// begin starts the next life, however often the disk fails meanwhile.
+// begin starts the next process, however often the disk fails meanwhile.
 func (w *world) begin() {
 	for tries := 0; ; tries++ {
-		life, err := w.open()
+		process, err := w.open()
 		if err == nil {
-			w.life = life
+			w.process = process
 			w.ledger.births = append(w.ledger.births, len(w.sink.Events()))
 			return
 		}
 		if !errors.Is(err, spooltest.ErrFailed) || tries > 20 {
-			w.ledger.violationf("F8", "life %d cannot begin: %v", w.lives, err)
+			w.ledger.violationf("F8", "process %d cannot begin: %v", w.processes, err)
 			return
 		}
 	}
 }
 
 func (w *world) open() (*modelLife, error) {
-	life := &modelLife{number: w.lives, registry: prometheus.NewRegistry()}
+	process := &modelLife{number: w.processes, registry: prometheus.NewRegistry()}
 	options := []audit.Option{
-		audit.WithClock(shiftedClock{by: w.clockError(w.lives)}), audit.WithRandom(randomOf(uint64(w.lives))),
-		audit.WithProducerID(fmt.Sprintf(producerFormat, w.lives)), audit.WithRegisterer(life.registry),
+		audit.WithClock(shiftedClock{by: w.clockError(w.processes)}), audit.WithRandom(randomOf(uint64(w.processes))),
+		audit.WithProducerID(fmt.Sprintf(producerFormat, w.processes)), audit.WithRegisterer(process.registry),
 		audit.WithBatch(w.batchEvents, audit.DefaultBatchBytes), audit.WithBounds(w.maxEvents, leastBytes), audit.WithInFlight(w.inFlight),
 		audit.WithFullPolicy(w.policy), audit.WithWriteTimeout(modelWriteTimeout),
 		audit.WithBackoff(100*time.Millisecond, modelLongestPause),
 	}
 	if w.withSpool {
-		kept, err := spool.Open(spoolDir, spool.WithFiles(mortalFiles{w.disk, &life.dead}), spool.WithSegmentBytes(w.segmentBytes), spool.WithMaxBytes(w.spoolBytes))
+		kept, err := spool.Open(spoolDir, spool.WithFiles(mortalFiles{w.disk, &process.dead}), spool.WithSegmentBytes(w.segmentBytes), spool.WithMaxBytes(w.spoolBytes))
 		if err != nil {
 			return nil, err
 		}
 		if damage := kept.State().Damage; damage.Events > 0 {
-			w.ledger.violationf("F8", "life %d finds damage where there is none: %+v", w.lives, damage)
+			w.ledger.violationf("F8", "process %d finds damage where there is none: %+v", w.processes, damage)
 		}
-		life.spool = kept
+		process.spool = kept
 		options = append(options, audit.WithSpool(kept))
 	}
 	store, err := audit.New(&watchedSink{Sink: w.sink, world: w, busy: make(map[string]bool)}, options...)
 	if err != nil {
-		if life.spool != nil {
-			_ = life.spool.Close() // its lock is given back in any case
+		if process.spool != nil {
+			_ = process.spool.Close() // its lock is given back in any case
 		}
 		return nil, err
 	}
-	life.Store = store
-	w.lives++
-	return life, nil
+	process.Store = store
+	w.processes++
+	return process, nil
 }
 
 // stuck makes the writes that have a correlation id hang, and no others.
@@ -248,9 +248,9 @@ func (l *ledger) find(eventType string) *fact {
 	return l.factOf(eventType)
 }
 
-// calm says that nothing stands in the way of storing what is owed.
+// calm says that nothing stands in the way of storing what is pending.
 func (w *world) calm() bool {
-	if !w.works || w.full || w.life.closed.Load() {
+	if !w.works || w.full || w.process.closed.Load() {
 		return false
 	}
 	for operation, upTo := range w.planned {
@@ -268,15 +268,15 @@ func (w *world) failDisk(operation spooltest.Operation, afterEffect bool) {
 }
 
 // recordNow records a fact once, and judges the answer.
-func (w *world) recordNow(life *modelLife, f *fact, durability audit.Durability, patience time.Duration) {
+func (w *world) recordNow(process *modelLife, f *fact, durability audit.Durability, patience time.Duration) {
 	ctx, cancel := patient(w.ctx, patience)
 	defer cancel()
-	a := w.ledger.begin(f, durability, life.number)
-	wasClosed := life.closed.Load()
+	a := w.ledger.begin(f, durability, process.number)
+	wasClosed := process.closed.Load()
 	started := time.Now()
-	err := life.RecordWith(ctx, f.event(), durability)
+	err := process.RecordWith(ctx, f.event(), durability)
 	took := time.Since(started)
-	dead := life.dead.Load()
+	dead := process.dead.Load()
 	w.ledger.end(a, err, dead, ctx.Err() != nil)
 	switch {
 	case took > patience:
@@ -297,24 +297,24 @@ func (w *world) isStored(f *fact) bool {
 }
 
 // flushNow flushes everything, or one correlation id, and judges the answer.
-func (w *world) flushNow(life *modelLife, correlationID string, patience time.Duration, calm bool) {
+func (w *world) flushNow(process *modelLife, correlationID string, patience time.Duration, calm bool) {
 	ctx, cancel := patient(w.ctx, patience)
 	defer cancel()
-	owed := w.ledger.owed(correlationID)
+	pending := w.ledger.pending(correlationID)
 	started := time.Now()
 	var err error
 	name := "flush"
 	if correlationID == "" {
-		_, err = life.Flush(ctx)
+		_, err = process.Flush(ctx)
 	} else {
 		name = "flush for " + correlationID
-		_, err = life.FlushFor(ctx, correlationID)
+		_, err = process.FlushFor(ctx, correlationID)
 	}
 	took := time.Since(started)
-	if life.dead.Load() && err != nil {
+	if process.dead.Load() && err != nil {
 		return // there is nobody to hear it
 	}
-	w.ledger.judgeFlush(name, owed, err, w.sink.Events(), life.closed.Load())
+	w.ledger.judgeFlush(name, pending, err, w.sink.Events(), process.closed.Load())
 	if took > patience {
 		w.ledger.violationf("F3", "%s took %v, its context %v", name, took, patience)
 	}
@@ -332,14 +332,14 @@ func (w *world) wantNoWait(name string, err error, took time.Duration) {
 	}
 }
 
-// closeNow closes a life, and judges the answer.
-func (w *world) closeNow(life *modelLife, patience time.Duration, calm bool) (lost []audit.Reference) {
+// closeNow closes a process, and judges the answer.
+func (w *world) closeNow(process *modelLife, patience time.Duration, calm bool) (lost []audit.Reference) {
 	ctx, cancel := patient(w.ctx, patience)
 	defer cancel()
-	life.closed.Store(true)
-	owed := w.ledger.owed("")
+	process.closed.Store(true)
+	pending := w.ledger.pending("")
 	started := time.Now()
-	err := life.Close(ctx)
+	err := process.Close(ctx)
 	took := time.Since(started)
 	var e *audit.FlushError
 	failed := errors.As(err, &e)
@@ -349,7 +349,7 @@ func (w *world) closeNow(life *modelLife, patience time.Duration, calm bool) (lo
 		}
 		err = nil // everything is stored, the spool will say so again after the restart
 	}
-	w.ledger.judgeFlush("close", owed, err, w.sink.Events(), true)
+	w.ledger.judgeFlush("close", pending, err, w.sink.Events(), true)
 	if took > patience {
 		w.ledger.violationf("F10", "close took %v, its context %v", took, patience)
 	}
@@ -368,29 +368,29 @@ func (w *world) closeNow(life *modelLife, patience time.Duration, calm bool) (lo
 	return e.Lost
 }
 
-// restart ends a life gracefully, and begins the next one.
+// restart ends a process gracefully, and begins the next one.
 func (w *world) restart(patience time.Duration) {
-	life := w.life
-	lost := w.closeNow(life, patience, w.calm())
-	w.recordNow(life, w.ledger.invent(good, "late", uuid.Nil, false), audit.Memory, 0)
-	life.calls.Wait()
-	lost = append(lost, w.closeNow(life, patience, false)...)
+	process := w.process
+	lost := w.closeNow(process, patience, w.calm())
+	w.recordNow(process, w.ledger.invent(good, "late", uuid.Nil, false), audit.Memory, 0)
+	process.calls.Wait()
+	lost = append(lost, w.closeNow(process, patience, false)...)
 	w.ledger.ended(w.withSpool, lost)
 	w.next()
 }
 
 // crash is the loss of power in the middle of everything.
 func (w *world) crash() {
-	life := w.life
-	life.dead.Store(true)
+	process := w.process
+	process.dead.Store(true)
 	w.ledger.died(w.withSpool)
 	w.disk.Crash()
 	clear(w.planned)
 	over, cancel := patient(w.ctx, 0)
 	defer cancel()
-	life.closed.Store(true)
-	_ = life.Close(over) // only ends the goroutines of the dead
-	life.calls.Wait()
+	process.closed.Store(true)
+	_ = process.Close(over) // only ends the goroutines of the dead
+	process.calls.Wait()
 	w.next()
 }
 
@@ -413,16 +413,16 @@ func (w *world) room(room bool) {
 // check looks at what must hold at any time, when nothing is running.
 func (w *world) check() {
 	synctest.Wait()
-	life := w.life
-	if life.spool != nil {
-		if state := life.spool.State(); state.Bytes > state.MaxBytes {
+	process := w.process
+	if process.spool != nil {
+		if state := process.spool.State(); state.Bytes > state.MaxBytes {
 			w.ledger.violationf("F6", "spool of %d bytes, at most %d", state.Bytes, state.MaxBytes)
 		}
 	}
-	if life.closed.Load() {
+	if process.closed.Load() {
 		return
 	}
-	g := gauges(life.registry)
+	g := gauges(process.registry)
 	if inMemory := g["audit_pending_events"] - g["audit_spilled_events"]; inMemory > float64(w.maxEvents) {
 		w.ledger.violationf("F6", "%v events in memory, at most %d", inMemory, w.maxEvents)
 	}
@@ -433,8 +433,8 @@ func (w *world) check() {
 		g["audit_stored_total"]+g["audit_rejected_total"]+g["audit_lost_total"]+g["audit_pending_events"]; in != out {
 		w.ledger.violationf("F12", "%v events came in, %v are accounted for: %v", in, out, g)
 	}
-	certain, possible := w.ledger.counts(life.number)
-	possible += int(life.retried.Load())
+	certain, possible := w.ledger.counts(process.number)
+	possible += int(process.retried.Load())
 	if n := int(g["audit_accepted_total"]); n < certain || n > certain+possible {
 		w.ledger.violationf("F12", "%d events accepted by the metric, %d to %d by the answers", n, certain, certain+possible)
 	}
@@ -447,8 +447,8 @@ func (w *world) idle(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 	if calm && w.calm() && d > 2*modelLongestPause {
-		if owed := gauges(w.life.registry)["audit_pending_events"]; owed > 0 {
-			w.ledger.violationf("F13", "%v events are owed although the sink has worked for %v", owed, d)
+		if pending := gauges(w.process.registry)["audit_pending_events"]; pending > 0 {
+			w.ledger.violationf("F13", "%v events are pending although the sink has worked for %v", pending, d)
 		}
 	}
 }
@@ -459,13 +459,13 @@ func (w *world) finish() {
 	w.stuck.free()
 	w.sink.Recover()
 	w.room(true)
-	w.life.calls.Wait()
-	w.flushNow(w.life, "", modelPatience, w.calm())
+	w.process.calls.Wait()
+	w.flushNow(w.process, "", modelPatience, w.calm())
 	w.check()
-	if owed := gauges(w.life.registry)["audit_pending_events"]; owed > 0 {
-		w.ledger.violationf("F1", "%v events are owed in the end", owed)
+	if pending := gauges(w.process.registry)["audit_pending_events"]; pending > 0 {
+		w.ledger.violationf("F1", "%v events are pending in the end", pending)
 	}
-	w.closeNow(w.life, modelPatience, w.calm())
+	w.closeNow(w.process, modelPatience, w.calm())
 	w.ledger.judgeStored(w.sink.Events(), !w.clockErrs)
 	if w.withSpool && w.disk.OpenFiles() > 0 {
 		w.ledger.violationf("F10", "%d files are open after the end:\n%v", w.disk.OpenFiles(), w.disk)

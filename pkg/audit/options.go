@@ -36,16 +36,16 @@ const (
 // MaxInFlight is the largest number of batches in flight (see WithInFlight); each takes a connection.
 const MaxInFlight = 64
 
-// FullPolicy says what Record does when the store owes as much as it may.
+// FullPolicy says what Record does when as many events are pending as the bounds allow.
 type FullPolicy int
 
 const (
-	// Wait makes Record wait for room until its context ends.
+	// Wait makes Record wait for capacity until its context ends.
 	Wait FullPolicy = iota
 	// Refuse makes Record return ErrFull at once.
 	Refuse
-	// Spill makes Record keep the event in the spool instead of in memory, and
-	// wait for room until its context ends only when the spool is full as well.
+	// Spill makes Record put the event into the spool instead of memory, and wait
+	// for capacity until its context ends only when the spool is full as well.
 	Spill
 )
 
@@ -84,15 +84,15 @@ type config struct {
 	durability     Durability
 	durabilityOf   map[string]Durability
 	tracer         trace.Tracer
-	observer       Observer
+	hook           Hook
 }
 
 // Option configures a store. An invalid one makes New fail.
 type Option func(*config) error
 
-// WithClock replaces the wall clock: time stamps, ids, the batch interval and
-// the pauses between retries go by it. The write timeout does not, because it
-// guards against a peer that lives in real time.
+// WithClock replaces the wall clock for time stamps, ids, the batch interval and
+// the pauses between retries; the default is the system's. The write timeout is
+// always real time, because it guards against a peer that lives in real time.
 func WithClock(c clock.Clock) Option {
 	return func(o *config) error {
 		if c == nil {
@@ -104,7 +104,7 @@ func WithClock(c clock.Clock) Option {
 }
 
 // WithRandom replaces the source of the random bits of ids and of the jitter
-// of retries; ChaCha8, seeded by the operating system, where it is unset. Ids
+// of retries; ChaCha8, seeded by the operating system, by default. Ids
 // from a source that can be guessed can be guessed as well.
 func WithRandom(source rand.Source) Option {
 	return func(o *config) error {
@@ -116,7 +116,8 @@ func WithRandom(source rand.Source) Option {
 	}
 }
 
-// WithLogger logs state changes of the store: nothing is logged where it is unset.
+// WithLogger sets where the store logs its changes of state; the package's
+// documentation lists the lines. The default is nowhere.
 func WithLogger(logger *slog.Logger) Option {
 	return func(o *config) error {
 		if logger == nil {
@@ -141,7 +142,7 @@ func WithRegisterer(registerer prometheus.Registerer) Option {
 
 // WithProducerID names the store in Producer.ID, 1-255 characters. It must be
 // unique among the stores that run at the same time; the host's name and random
-// digits where it is unset.
+// digits by default.
 func WithProducerID(id string) Option {
 	return func(o *config) error {
 		if n := utf8.RuneCountInString(id); n < 1 || n > 255 || !utf8.ValidString(id) || strings.IndexByte(id, 0) >= 0 {
@@ -153,7 +154,7 @@ func WithProducerID(id string) Option {
 }
 
 // WithInterval sets how long after its first event a batch is sent that did
-// not fill up; DefaultInterval where it is unset.
+// not fill up; DefaultInterval by default.
 func WithInterval(interval time.Duration) Option {
 	return func(o *config) error {
 		if interval <= 0 {
@@ -165,7 +166,7 @@ func WithInterval(interval time.Duration) Option {
 }
 
 // WithBatch sets the largest batch, in events and in bytes; DefaultBatchEvents
-// and DefaultBatchBytes where it is unset. A smaller limit of the sink or of the
+// and DefaultBatchBytes by default. A smaller limit of the sink or of the
 // bounds prevails. Within it the size adapts to the load: a batch is full with
 // 1,000 events at first, with more while full ones pile up, and with fewer after
 // a write that took longer than the write timeout.
@@ -179,8 +180,8 @@ func WithBatch(events, bytes int) Option {
 	}
 }
 
-// WithBounds sets how much the store may owe, in events and in bytes;
-// DefaultMaxEvents and DefaultMaxBytes where it is unset. The bytes must hold
+// WithBounds sets how much may be pending in memory, in events and in bytes;
+// DefaultMaxEvents and DefaultMaxBytes by default. The bytes must hold
 // an event of the largest size.
 func WithBounds(events, bytes int) Option {
 	return func(o *config) error {
@@ -195,7 +196,7 @@ func WithBounds(events, bytes int) Option {
 	}
 }
 
-// WithFullPolicy sets what Record does at the bounds; Wait where it is unset.
+// WithFullPolicy sets what Record does at the bounds; Wait by default.
 func WithFullPolicy(policy FullPolicy) Option {
 	return func(o *config) error {
 		if policy != Wait && policy != Refuse && policy != Spill {
@@ -207,7 +208,7 @@ func WithFullPolicy(policy FullPolicy) Option {
 }
 
 // WithWriteTimeout bounds one call of the sink, so that a peer that accepts
-// and never answers counts as down; DefaultWriteTimeout where it is unset.
+// and never answers counts as down; DefaultWriteTimeout by default.
 func WithWriteTimeout(timeout time.Duration) Option {
 	return func(o *config) error {
 		if timeout <= 0 {
@@ -220,7 +221,7 @@ func WithWriteTimeout(timeout time.Duration) Option {
 
 // WithBackoff sets the pause after the first failure of a batch and the
 // longest one; it doubles in between, and each is shortened by up to a half at
-// random. DefaultFirstBackoff and DefaultLongestBackoff where it is unset.
+// random. DefaultFirstBackoff and DefaultLongestBackoff by default.
 func WithBackoff(first, longest time.Duration) Option {
 	return func(o *config) error {
 		if first <= 0 || longest < first {
@@ -231,10 +232,10 @@ func WithBackoff(first, longest time.Duration) Option {
 	}
 }
 
-// WithSpool keeps events on disk where their durability, or the full policy,
-// asks for it. Events that the spool has from an earlier life are sent first.
-// The store owns the spool from then on and closes it; when New fails it is
-// still the caller's. Without it there is none.
+// WithSpool persists events whose durability, or the full policy, asks for it.
+// Events that the spool has from an earlier process are sent first. The store
+// owns the spool from then on and closes it, unless New fails. The default is no
+// spool.
 func WithSpool(spool Spool) Option {
 	return func(o *config) error {
 		if spool == nil {
@@ -246,7 +247,7 @@ func WithSpool(spool Spool) Option {
 }
 
 // WithDurability sets the durability of some types of events, or of all those
-// that no other WithDurability names; Memory where it is unset. Spooled needs a spool.
+// that no other WithDurability names; Memory by default. Spooled needs a spool.
 func WithDurability(durability Durability, eventTypes ...string) Option {
 	return func(o *config) error {
 		if durability < Memory || durability > Stored {
@@ -270,7 +271,7 @@ func WithDurability(durability Durability, eventTypes ...string) Option {
 }
 
 // WithInFlight sets how many batches may be on their way to the sink at the
-// same time; DefaultInFlight where it is unset. Events of one correlation id
+// same time; DefaultInFlight by default. Events of one correlation id
 // are never in two of them: a later one is not stored before an earlier one.
 func WithInFlight(batches int) Option {
 	return func(o *config) error {
@@ -282,7 +283,7 @@ func WithInFlight(batches int) Option {
 	}
 }
 
-// WithTracer makes a span of each batch write; none is made where it is unset.
+// WithTracer makes a span of each batch write. The default is no spans.
 func WithTracer(tracer trace.Tracer) Option {
 	return func(o *config) error {
 		if tracer == nil {
@@ -293,13 +294,13 @@ func WithTracer(tracer trace.Tracer) Option {
 	}
 }
 
-// WithObserver tells a function about the store's inner moments. It is meant for tests.
-func WithObserver(observer Observer) Option {
+// WithHook sets a function that is called at inner points of the store's work. It is meant for tests.
+func WithHook(hook Hook) Option {
 	return func(o *config) error {
-		if observer == nil {
-			return errors.New("observer is nil")
+		if hook == nil {
+			return errors.New("hook is nil")
 		}
-		o.observer = observer
+		o.hook = hook
 		return nil
 	}
 }
@@ -320,7 +321,7 @@ func newConfig(options []Option) (config, error) {
 		longestBackoff: DefaultLongestBackoff,
 		inFlight:       DefaultInFlight,
 		tracer:         noop.NewTracerProvider().Tracer(""),
-		observer:       func(Moment, int) {},
+		hook:           func(HookPoint, int) {},
 	}
 	for _, option := range options {
 		if err := option(&o); err != nil {

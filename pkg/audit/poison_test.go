@@ -37,7 +37,8 @@ func giveUpOn(t *testing.T, s *audit.Store) {
 	_ = s.Close(over)
 }
 
-// A refusal that comes after the store gave up must not touch events that are gone.
+// Regression test: a refusal after the store had given up used to touch events that
+// were gone.
 func TestF10_ARefusalAfterTheStoreGaveUpDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -60,7 +61,7 @@ func TestF10_ARefusalAfterTheStoreGaveUpDoesNoHarm(t *testing.T) {
 	})
 }
 
-// The poison stands first in its batch: the good event behind it.
+// Regression test: a poison event used to hold up the good events behind it in its batch.
 func TestF9_APoisonEventHoldsUpNobodyOfItsBatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -79,7 +80,7 @@ func TestF9_APoisonEventHoldsUpNobodyOfItsBatch(t *testing.T) {
 	})
 }
 
-// One stalled delivery would use up WithInFlight(1), four the default.
+// Regression test: stalled deliveries used to count against WithInFlight.
 func TestF9_StalledDeliveriesDoNotUseUpTheBatchesInFlight(t *testing.T) {
 	for name, c := range map[string]struct {
 		n       int
@@ -108,7 +109,7 @@ func TestF9_StalledDeliveriesDoNotUseUpTheBatchesInFlight(t *testing.T) {
 	}
 }
 
-// The same with a full quarantine.
+// Regression test: deliveries stalled by a full quarantine used to hold up all others.
 func TestF9_AFullQuarantineHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -130,7 +131,8 @@ func TestF9_AFullQuarantineHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
-// More than 4,096 waiting events of a stalled id in front of another's.
+// Regression test: more than 4,096 waiting events of a stalled correlation id used
+// to hide the events behind them.
 func TestF13_ALongQueueOfAStalledIDHidesNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -158,7 +160,7 @@ func TestF13_ALongQueueOfAStalledIDHidesNobody(t *testing.T) {
 	})
 }
 
-// The spool can be read again: nothing goes on to say that it fails.
+// Regression test: a spool that could be read again used to be reported as failing.
 func TestASpoolThatCanBeReadAgainIsNoFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -192,8 +194,8 @@ func TestASpoolThatCanBeReadAgainIsNoFailure(t *testing.T) {
 	})
 }
 
-// Unnamed events that were retried with success are reported no longer.
-func TestF2_UnnamedRejectionsThatAreMendedAreNotReported(t *testing.T) {
+// Regression test: unnamed events that a retry had stored used to be reported still.
+func TestF2_UnnamedRejectionsThatAreStoredLaterAreNotReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		sink := audittest.NewMemorySink()
@@ -213,7 +215,7 @@ func TestF2_UnnamedRejectionsThatAreMendedAreNotReported(t *testing.T) {
 	})
 }
 
-// A sink that answers 500 to everything.
+// Regression test: a sink that answers 500 to everything used to count as up.
 func TestF12_ASinkThatAlwaysAnswers500IsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -232,21 +234,21 @@ func TestF12_ASinkThatAlwaysAnswers500IsDown(t *testing.T) {
 	})
 }
 
-// An observer may call the store.
-func TestAnObserverMayCallTheStore(t *testing.T) {
+// A hook may call the store.
+func TestAHookMayCallTheStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		sink := audittest.NewMemorySink()
 		sink.Reject(rejectType("test.pipeline.event"))
 		var s *audit.Store
 		done := make(chan struct{})
-		s, err := audit.New(sink, audit.WithObserver(func(m audit.Moment, _ int) {
-			if m == audit.MomentRejected {
+		s, err := audit.New(sink, audit.WithHook(func(m audit.HookPoint, _ int) {
+			if m == audit.HookRejected {
 				go func() { _, _ = s.AcknowledgeUnnamed(); close(done) }()
 				select {
 				case <-done:
 				case <-time.After(time.Hour):
-					t.Error("the observer was called with a lock held")
+					t.Error("the hook was called with a lock held")
 				}
 			}
 		}))
@@ -259,7 +261,8 @@ func TestAnObserverMayCallTheStore(t *testing.T) {
 	})
 }
 
-// A Record of Stored durability whose group is written after the store gave up.
+// Regression test: a Record of Stored durability whose group was written after the
+// store had given up used to wait for ever.
 func TestAStrictRecordEndsWithTheStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

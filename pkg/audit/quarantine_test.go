@@ -14,7 +14,7 @@ import (
 	"kubernaut.ai/pkg/audit/spool/spooltest"
 )
 
-// A store with a full quarantine starts, also when its log is damaged.
+// Regression test: a store with a full quarantine and a damaged log used not to start.
 func TestF8_AFullQuarantineDoesNotStopTheStore(t *testing.T) {
 	t.Parallel()
 	disk := spooltest.NewDisk()
@@ -45,7 +45,8 @@ func TestF8_AFullQuarantineDoesNotStopTheStore(t *testing.T) {
 	closeWithin(t, store)
 }
 
-// A batch that the sink cannot digest (500, each time) keeps everybody else's events waiting.
+// Regression test: a batch that the sink answered with a 500 each time used to keep
+// all other events waiting.
 func TestF9_AFailureOfOneBatchDoesNotStarveTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -76,7 +77,7 @@ func TestF9_AFailureOfOneBatchDoesNotStarveTheOthers(t *testing.T) {
 	})
 }
 
-// DataStorage refuses data nested deeper than 64; Validate lets it pass into the quarantine.
+// Regression test: Validate used to accept data nested deeper than DataStorage takes.
 func TestValidateKnowsTheDepthThatDataStorageTakes(t *testing.T) {
 	t.Parallel()
 	e := audittest.NewEvent("test.review.deep", "a")
@@ -86,10 +87,10 @@ func TestValidateKnowsTheDepthThatDataStorageTakes(t *testing.T) {
 	}
 }
 
-// A sector that cannot be read costs the events in it, and not the store.
+// Regression test: a sector that could not be read used to keep the spool from opening.
 func TestF8_AnUnreadableSegmentDoesNotStopTheStore(t *testing.T) {
 	t.Parallel()
-	disk := diskOwing(t, 5)
+	disk := diskWithPending(t, 5)
 	disk.FailNext(spooltest.Read, false)
 	if _, err := spool.Open(spoolDir, spool.WithFiles(disk)); err != nil {
 		t.Errorf("open: %v, although damage is no error", err)

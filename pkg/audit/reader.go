@@ -100,7 +100,7 @@ func (s *Store) loaded(read []SpooledEvent, damaged int, upTo uint64, pending in
 		s.metrics.lost.Add(float64(damaged))
 		s.log(slog.LevelError, "audit spool is damaged, events are lost", slog.Int("lost_events", damaged), slog.Uint64("before_position", next))
 	}
-	s.observer(MomentLoaded, len(read))
+	s.hook(HookLoaded, len(read))
 }
 
 // maxUnreadable is how many lost events get a place in the queue together.

@@ -150,7 +150,7 @@ func (s *Store) awaitCapacity(ctx context.Context, list *waitlist.List, while ti
 	s.window.Hurry(s.last())
 	s.mu.Unlock()
 	nudge(s.wake)
-	s.observer(MomentWaitingForRoom, 1)
+	s.hook(HookWaitingForCapacity, 1)
 
 	var passed <-chan time.Time
 	if while > 0 {

@@ -69,7 +69,7 @@ func TestF9_OneBadEventNeverTakesItsBatchWithIt(t *testing.T) {
 		}
 	})
 
-	t.Run("any other failure keeps everything owed", func(t *testing.T) {
+	t.Run("any other failure keeps everything pending", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			store, sink, clock := audittest.NewStore(t)

@@ -45,7 +45,7 @@ func (s *Store) refused(ctx context.Context, d *delivery, work [][]*item, refusa
 	if err != nil {
 		work = append(work, offenders)
 	} else {
-		s.observer(MomentRejected, len(rejected))
+		s.hook(HookRejected, len(rejected))
 	}
 	if len(rest) > 0 {
 		return append(work, rest)

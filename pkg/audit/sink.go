@@ -13,10 +13,10 @@ import (
 //
 // Write must store every event of the batch, or none: nil means that all of
 // them are committed and visible to every query that follows. An event that
-// was stored before, by its ID, counts as stored. A refusal for good is a
-// *RefusedError or wraps ErrRefused; with any other error the store keeps the
-// events and sends them again, so a Write that failed after it had stored the
-// events does no harm.
+// was stored before, by its ID, counts as stored. An error that rejects events
+// for good is a *RefusedError or wraps ErrRefused; after any other error the
+// events stay pending and are sent again, so a Write that failed after it had
+// stored the events does no harm.
 //
 // Write must return soon after its context ended, and must neither change the
 // batch nor keep it after it returned. A store calls it from several goroutines at
@@ -84,7 +84,7 @@ func (e *RefusedError) Error() string {
 // Unwrap makes errors.Is(err, ErrRefused) hold.
 func (e *RefusedError) Unwrap() error { return ErrRefused }
 
-// SinkError is a failure that may pass: the events stay owed.
+// SinkError is a failure that may pass: the events stay pending.
 type SinkError struct {
 	// Status is the HTTP status of the answer, 0 where there was none.
 	Status int

@@ -20,13 +20,13 @@ import (
 func TestF12_EachBatchWriteHasASpan(t *testing.T) {
 	t.Parallel()
 	tracer := &spans{}
-	moments := audittest.NewMoments()
-	store, sink, clock := audittest.NewStore(t, audit.WithTracer(tracer), audit.WithObserver(moments.Observe))
+	hooks := audittest.NewHooks()
+	store, sink, clock := audittest.NewStore(t, audit.WithTracer(tracer), audit.WithHook(hooks.Reached))
 	sink.FailNext(&audit.SinkError{Status: 503, Detail: "words of a peer"})
 	record(t, store, audittest.NewEvent("test.span.event", "a"))
 	record(t, store, audittest.NewEvent("test.span.event", "a"))
 	clock.Step(audit.DefaultInterval)
-	if err := moments.Await(t.Context(), audit.MomentPausing, 1); err != nil {
+	if err := hooks.Await(t.Context(), audit.HookBackingOff, 1); err != nil {
 		t.Fatal(err)
 	}
 	flush(t, store)

@@ -65,7 +65,7 @@ func TestF1_FlushWaitsForWhatIsOnDiskAlone(t *testing.T) {
 	t.Run("while it cannot be read", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			unreadable, sink := ownedByADeadProcess(t, 5)
+			unreadable, sink := leftByADeadProcess(t, 5)
 			l := beginOver(t, unreadable, sink)
 			_, err := flushWithin(t, l.Store, time.Second)
 			if e := asFlushError(t, err); e.Pending != 5 {
@@ -77,8 +77,8 @@ func TestF1_FlushWaitsForWhatIsOnDiskAlone(t *testing.T) {
 	})
 }
 
-// ownedByADeadProcess gives a spool with events of an earlier life that cannot be read yet.
-func ownedByADeadProcess(t *testing.T, events int) (*unreadableSpool, *audittest.MemorySink) {
+// leftByADeadProcess gives a spool with events of an earlier process that cannot be read yet.
+func leftByADeadProcess(t *testing.T, events int) (*unreadableSpool, *audittest.MemorySink) {
 	t.Helper()
 	disk := spooltest.NewDisk()
 	first := begin(t, disk, downSink())
@@ -90,7 +90,7 @@ func ownedByADeadProcess(t *testing.T, events int) (*unreadableSpool, *audittest
 func TestF4_AFlushReadsASpoolAgainThatCouldNotBeRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		unreadable, sink := ownedByADeadProcess(t, 5)
+		unreadable, sink := leftByADeadProcess(t, 5)
 		l := beginOver(t, unreadable, sink) // on a clock that never ticks
 		synctest.Wait()
 		unreadable.mend()
@@ -141,7 +141,7 @@ func TestF6_AFailedAppendLeavesTheEventInDoubt(t *testing.T) {
 func TestF6_WhatIsReadBackHasToFitInMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		unreadable, sink := ownedByADeadProcess(t, 30)
+		unreadable, sink := leftByADeadProcess(t, 30)
 		unreadable.mend()
 		sink.Fail(errDown)
 		l := beginOver(t, unreadable, sink, audit.WithBounds(4, audit.DefaultMaxBytes))
@@ -224,7 +224,7 @@ func TestF8_OnlyWhatIsStoredIsReleased(t *testing.T) {
 func TestF11_MemoryDoesNotOvertakeTheDisk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		unreadable, sink := ownedByADeadProcess(t, 5)
+		unreadable, sink := leftByADeadProcess(t, 5)
 		l := beginOver(t, unreadable, sink)
 		synctest.Wait()
 		for n, durability := range []audit.Durability{audit.Memory, audit.Spooled} { // for both there is room in memory

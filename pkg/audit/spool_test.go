@@ -20,16 +20,16 @@ import (
 
 const spoolDir = "/var/spool/audit"
 
-// life is one life of a process that records on a disk.
-type life struct {
+// process is one process of a process that records on a disk.
+type process struct {
 	*audit.Store
 
-	moments *audittest.Moments
+	hooks *audittest.Hooks
 }
 
 // begin opens the spool on a disk, and a store over it with a frozen clock.
 // Nobody closes it: it ends with a crash, or with the test's own Close.
-func begin(t *testing.T, disk *spooltest.Disk, sink audit.Sink, options ...audit.Option) life {
+func begin(t *testing.T, disk *spooltest.Disk, sink audit.Sink, options ...audit.Option) process {
 	t.Helper()
 	return beginOver(t, openSpool(t, disk), sink, options...)
 }
@@ -43,12 +43,12 @@ func openSpool(t *testing.T, disk *spooltest.Disk, options ...spool.Option) *spo
 	return s
 }
 
-func beginOver(t *testing.T, kept audit.Spool, sink audit.Sink, options ...audit.Option) life {
+func beginOver(t *testing.T, kept audit.Spool, sink audit.Sink, options ...audit.Option) process {
 	t.Helper()
-	l := life{moments: audittest.NewMoments()}
+	l := process{hooks: audittest.NewHooks()}
 	defaults := []audit.Option{
 		audit.WithClock(clocktesting.NewFakeClock(audittest.Epoch())), audit.WithSpool(kept),
-		audit.WithDurability(audit.Spooled), audit.WithObserver(l.moments.Observe),
+		audit.WithDurability(audit.Spooled), audit.WithHook(l.hooks.Reached),
 	}
 	store, err := audit.New(sink, append(defaults, options...)...)
 	if err != nil {
@@ -59,15 +59,15 @@ func beginOver(t *testing.T, kept audit.Spool, sink audit.Sink, options ...audit
 }
 
 // end closes a store that can store everything.
-func (l life) end(t *testing.T) {
+func (l process) end(t *testing.T) {
 	t.Helper()
 	if err := l.Close(t.Context()); err != nil {
 		t.Errorf("close: %v", err)
 	}
 }
 
-// kill crashes the disk, and ends the goroutines of the life on it.
-func (l life) kill(t *testing.T, disk *spooltest.Disk) {
+// kill crashes the disk, and ends the goroutines of the process on it.
+func (l process) kill(t *testing.T, disk *spooltest.Disk) {
 	t.Helper()
 	disk.Crash()
 	over, cancel := context.WithCancel(t.Context())
@@ -75,8 +75,8 @@ func (l life) kill(t *testing.T, disk *spooltest.Disk) {
 	_ = l.Close(over) // the dead report nothing
 }
 
-// diskOwing is a disk on which a store died that owed events 0 to n, less one, of correlation id a.
-func diskOwing(t *testing.T, n int) *spooltest.Disk {
+// diskWithPending is a disk on which a store died that pending events 0 to n, less one, of correlation id a.
+func diskWithPending(t *testing.T, n int) *spooltest.Disk {
 	t.Helper()
 	disk := spooltest.NewDisk()
 	l := begin(t, disk, downSink())
@@ -86,7 +86,7 @@ func diskOwing(t *testing.T, n int) *spooltest.Disk {
 }
 
 // numbered records events n to m, less one, of a correlation id.
-func (l life) numbered(t *testing.T, correlationID string, from, to int) {
+func (l process) numbered(t *testing.T, correlationID string, from, to int) {
 	t.Helper()
 	for n := from; n < to; n++ {
 		record(t, l.Store, numberedEvent(correlationID, n))
@@ -125,7 +125,7 @@ func TestF8_AnAcceptedEventSurvivesTheProcess(t *testing.T) {
 
 	t.Run("the loss of power after record returned", func(t *testing.T) {
 		t.Parallel()
-		disk := diskOwing(t, 300)
+		disk := diskWithPending(t, 300)
 
 		sink := audittest.NewMemorySink()
 		second := begin(t, disk, sink)
@@ -193,7 +193,7 @@ func TestF8_AnAcceptedEventSurvivesTheProcess(t *testing.T) {
 			t.Errorf("event %+v came back from the spool", got)
 		}
 		if got := events[1].Producer; got.ID != "second" || got.Sequence != 1 {
-			t.Errorf("producer %+v of the second life, want its first event", got)
+			t.Errorf("producer %+v of the second process, want its first event", got)
 		}
 	})
 
@@ -359,7 +359,7 @@ func TestF6_RecordThroughASpoolThatFails(t *testing.T) {
 		}
 		sink.Recover()
 		flush(t, l.Store)
-		if err := l.moments.Await(t.Context(), audit.MomentReleased, 1); err != nil {
+		if err := l.hooks.Await(t.Context(), audit.HookReleased, 1); err != nil {
 			t.Fatal(err)
 		}
 		l.numbered(t, "a", n, n+10)
@@ -398,7 +398,7 @@ func TestF6_RecordThroughASpoolThatFails(t *testing.T) {
 func TestF10_CloseOverASpool(t *testing.T) {
 	t.Parallel()
 
-	t.Run("keeps what it owes, in memory or not, for the next life", func(t *testing.T) {
+	t.Run("keeps what it owes, in memory or not, for the next process", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			disk := spooltest.NewDisk()
@@ -420,7 +420,7 @@ func TestF10_CloseOverASpool(t *testing.T) {
 			sink := audittest.NewMemorySink()
 			begin(t, disk, sink).end(t)
 			if got := len(sink.Events()); got != 21 {
-				t.Errorf("the next life stored %d events, want 21", got)
+				t.Errorf("the next process stored %d events, want 21", got)
 			}
 		})
 	})
@@ -483,7 +483,7 @@ func TestF2_QuarantineOverASpool(t *testing.T) {
 		second := begin(t, disk, sink)
 		e = asFlushError(t, errorOf(second.FlushFor(t.Context(), "a")))
 		if len(e.Rejected) != 1 || e.Rejected[0].Type != bad.Type || e.Rejected[0].Reason == "" {
-			t.Errorf("flush in the next life: %+v, want the rejection", e)
+			t.Errorf("flush in the next process: %+v, want the rejection", e)
 		}
 		if _, err := second.FlushFor(t.Context(), "b"); err != nil {
 			t.Errorf("flush of another correlation id: %v", err)
@@ -546,7 +546,7 @@ func TestF2_QuarantineOverASpool(t *testing.T) {
 		second := begin(t, disk, sink)
 		e = asFlushError(t, errorOf(second.Flush(t.Context())))
 		if len(e.Rejected) != 1000 || e.RejectedUnnamed != 0 {
-			t.Errorf("flush in the next life: %d rejected and %d unnamed, want 1000 and 0", len(e.Rejected), e.RejectedUnnamed)
+			t.Errorf("flush in the next process: %d rejected and %d unnamed, want 1000 and 0", len(e.Rejected), e.RejectedUnnamed)
 		}
 		ids := make([]uuid.UUID, 0, len(e.Rejected))
 		for _, r := range e.Rejected {

@@ -62,7 +62,7 @@ func (s *Store) spoolOne(ctx context.Context, e *entry) error {
 	g := s.commits.Join(e, e.size)
 	s.mu.Unlock()
 	nudge(s.spoolWake)
-	s.observer(MomentWaitingForSpool, 1)
+	s.hook(HookWaitingForSpool, 1)
 
 	if err := s.awaitSpool(ctx, g, e); err != nil {
 		return recordError(e.name, err)
@@ -187,7 +187,7 @@ func (s *Store) commit(g *group, terminal uint64) {
 
 	switch {
 	case err == nil:
-		s.observer(MomentSpooled, len(events))
+		s.hook(HookSpooled, len(events))
 	case errors.Is(err, ErrFull):
 		g.Err = err
 	default:
@@ -235,7 +235,7 @@ func (s *Store) release(upTo uint64) {
 	s.commits.Released()
 	s.wakeRecorders()
 	s.mu.Unlock()
-	s.observer(MomentReleased, 0)
+	s.hook(HookReleased, 0)
 }
 
 // closeSpool persists what is in memory only, so that it is not lost with the

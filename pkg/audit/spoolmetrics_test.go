@@ -17,7 +17,7 @@ func TestF12_TheSpoolIsObservable(t *testing.T) {
 	t.Run("metrics", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			disk := diskOwing(t, 3)
+			disk := diskWithPending(t, 3)
 
 			registry := prometheus.NewPedanticRegistry()
 			sink := audittest.NewMemorySink()
@@ -69,7 +69,7 @@ audit_spool_group_events_count 7
 	t.Run("one log line for each change of the spool's state", func(t *testing.T) {
 		t.Parallel()
 		var logs logbook
-		disk := diskOwing(t, 2)
+		disk := diskWithPending(t, 2)
 		l := begin(t, disk, audittest.NewMemorySink(), audit.WithLogger(logs.logger()))
 		flush(t, l.Store)
 		for range 2 {

@@ -101,7 +101,7 @@ func TestF8_RecordWaitsUntilTheSinkHasTheEvent(t *testing.T) {
 			"spill":              audit.WithFullPolicy(audit.Spill),
 			"no spool":           audit.WithSpool(nil),
 			"no tracer":          audit.WithTracer(nil),
-			"no observer":        audit.WithObserver(nil),
+			"no observer":        audit.WithHook(nil),
 			"nothing in flight":  audit.WithInFlight(0),
 			"too much in flight": audit.WithInFlight(65),
 		} {

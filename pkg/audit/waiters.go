@@ -74,7 +74,7 @@ func (s *Store) awaitStored(ctx context.Context, w *waiter) error {
 	s.window.Hurry(s.last())
 	s.mu.Unlock()
 	nudge(s.wake)
-	s.observer(MomentWaitingForStored, 1)
+	s.hook(HookWaitingForStored, 1)
 
 	select {
 	case <-w.done:

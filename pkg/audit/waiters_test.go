@@ -13,7 +13,8 @@ import (
 	"kubernaut.ai/pkg/audit/spool/spooltest"
 )
 
-// The memory of an event may be another event's by the time that its Record gives up.
+// Regression test: a Record that gave up used to end the wait of another event,
+// which had taken over the memory of its own.
 func TestARecordThatGivesUpDisturbsNobodyElse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -25,8 +26,8 @@ func TestARecordThatGivesUpDisturbsNobodyElse(t *testing.T) {
 			}
 			return audit.Ack{}, nil
 		}}
-		s, err := audit.New(sink, audit.WithSpool(openSpool(t, spooltest.NewDisk())), audit.WithObserver(func(m audit.Moment, _ int) {
-			if m == audit.MomentSpooled {
+		s, err := audit.New(sink, audit.WithSpool(openSpool(t, spooltest.NewDisk())), audit.WithHook(func(m audit.HookPoint, _ int) {
+			if m == audit.HookSpooled {
 				<-hold
 			}
 		}))
@@ -56,7 +57,7 @@ func TestARecordThatGivesUpDisturbsNobodyElse(t *testing.T) {
 	})
 }
 
-// One id for events of two correlation ids, both refused.
+// Regression test: two rejected events that wrongly had one id used to be one rejection.
 func TestF2_TwoRejectedEventsOfOneIDAreTwo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -79,7 +80,8 @@ func TestF2_TwoRejectedEventsOfOneIDAreTwo(t *testing.T) {
 	})
 }
 
-// A Stored event in the backlog that the disk loses.
+// Regression test: a Record of Stored durability used to wait for ever for an event
+// that the disk had lost.
 func TestAStrictRecordHearsOfDamage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -161,7 +161,7 @@ func checkReplay(tb testing.TB, c *conformance) {
 	c.mustWrite(tb, batch[:3])
 	replay := slices.Clone(batch)
 	replay[0].Timestamp = replay[0].Timestamp.Add(time.Microsecond)
-	replay[0].Producer = audit.Producer{ID: "another life", Epoch: 1, Sequence: 1}
+	replay[0].Producer = audit.Producer{ID: "another process", Epoch: 1, Sequence: 1}
 	if ack := c.mustWrite(tb, replay); ack.Created != 2 || ack.Duplicates != 3 {
 		tb.Errorf("ack %+v, want 2 created and 3 duplicates", ack)
 	}

@@ -7,7 +7,7 @@
 //     be told to fail, to fail after storing, to hang, to be slow, to refuse, to
 //     write twice, and to mix these by chance ([Odds]); both keep count of
 //     their writes and let a test wait for one.
-//   - [Moments] lets a test wait for what a store does inside, instead of sleeping.
+//   - [Hooks] lets a test wait for what a store does inside, instead of sleeping.
 //   - [HaveAudited], [HaveAuditedTimes] and [HaveAuditedInOrder] are Gomega
 //     matchers over a list of events.
 //   - [TestSink] is a conformance suite: every implementation of audit.Sink

@@ -57,14 +57,14 @@ func ExampleFaultySink_AwaitWrites() {
 	// Output: at the same time: 2
 }
 
-// A test asks for a moment before it does what leads to it.
-func ExampleMoments_Next() {
+// A test asks for a hook point before it does what leads there.
+func ExampleHooks_Next() {
 	ctx := context.Background()
-	moments := audittest.NewMoments() // pass audit.WithObserver(moments.Observe) to the store
-	stored := moments.Next(audit.MomentStored)
-	go moments.Observe(audit.MomentStored, 3) // the store does
+	hooks := audittest.NewHooks() // pass audit.WithHook(hooks.Reached) to the store
+	stored := hooks.Next(audit.HookStored)
+	go hooks.Reached(audit.HookStored, 3) // the store does
 	fmt.Println(stored(ctx))
-	fmt.Println(moments)
+	fmt.Println(hooks)
 	// Output:
 	// <nil>
 	// stored 1

@@ -71,8 +71,8 @@ func TestNothingIsShippedUnrecorded(t *testing.T) {
 
 func TestFlushWaitsForAHangingSink(t *testing.T) {
 	g := gomega.NewWithT(t)
-	moments := audittest.NewMoments()
-	store, sink, _ := audittest.NewStore(t, audit.WithObserver(moments.Observe))
+	hooks := audittest.NewHooks()
+	store, sink, _ := audittest.NewStore(t, audit.WithHook(hooks.Reached))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 
@@ -83,7 +83,7 @@ func TestFlushWaitsForAHangingSink(t *testing.T) {
 		_, err := store.Flush(ctx)
 		flushed <- err
 	}()
-	g.Expect(moments.Await(ctx, audit.MomentWaitingForFlush, 1)).To(gomega.Succeed())
+	g.Expect(hooks.Await(ctx, audit.HookWaitingForFlush, 1)).To(gomega.Succeed())
 	g.Expect(flushed).NotTo(gomega.Receive())
 
 	sink.Recover()

@@ -27,7 +27,7 @@ func WithHTTPClient(client *http.Client) Option {
 }
 
 // WithTokenSource sends a bearer token with every request. The source is asked
-// each time, so that it can renew the token; while it fails, events stay owed.
+// each time, so that it can renew the token; while it fails, events stay pending.
 func WithTokenSource(token func(ctx context.Context) (string, error)) Option {
 	return func(s *Sink) error {
 		if token == nil {

@@ -28,40 +28,40 @@ func stillWaits(t *testing.T, done <-chan error) {
 	}
 }
 
-func TestMomentsAwaitsACount(t *testing.T) {
+func TestHooksAwaitsACount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		moments := audittest.NewMoments()
-		done := await(func() error { return moments.Await(t.Context(), audit.MomentStored, 2) })
-		moments.Observe(audit.MomentStored, 5)
-		moments.Observe(audit.MomentWriting, 7)
+		hooks := audittest.NewHooks()
+		done := await(func() error { return hooks.Await(t.Context(), audit.HookStored, 2) })
+		hooks.Reached(audit.HookStored, 5)
+		hooks.Reached(audit.HookWriting, 7)
 		stillWaits(t, done)
-		moments.Observe(audit.MomentStored, 3)
+		hooks.Reached(audit.HookStored, 3)
 		if err := <-done; err != nil {
 			t.Errorf("await: %v", err)
 		}
-		if err := moments.Await(t.Context(), audit.MomentStored, 1); err != nil {
+		if err := hooks.Await(t.Context(), audit.HookStored, 1); err != nil {
 			t.Errorf("await what was seen: %v", err)
 		}
-		if times, events := moments.Count(audit.MomentStored), moments.Events(audit.MomentStored); times != 2 || events != 8 {
+		if times, events := hooks.Count(audit.HookStored), hooks.Events(audit.HookStored); times != 2 || events != 8 {
 			t.Errorf("seen %d times with %d events, want 2 with 8", times, events)
 		}
-		if n := moments.Count(audit.MomentFailed); n != 0 {
+		if n := hooks.Count(audit.HookFailed); n != 0 {
 			t.Errorf("seen %d times, want never", n)
 		}
 	})
 }
 
 // What happened before Next does not count, what happens before the wait does.
-func TestMomentsAwaitsTheNext(t *testing.T) {
+func TestHooksAwaitsTheNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		moments := audittest.NewMoments()
-		moments.Observe(audit.MomentFailed, 1)
-		next := moments.Next(audit.MomentFailed)
+		hooks := audittest.NewHooks()
+		hooks.Reached(audit.HookFailed, 1)
+		next := hooks.Next(audit.HookFailed)
 		done := await(func() error { return next(t.Context()) })
 		stillWaits(t, done)
-		moments.Observe(audit.MomentFailed, 1)
+		hooks.Reached(audit.HookFailed, 1)
 		if err := <-done; err != nil {
 			t.Errorf("next: %v", err)
 		}
@@ -71,20 +71,20 @@ func TestMomentsAwaitsTheNext(t *testing.T) {
 	})
 }
 
-func TestMomentsSaysWhatItSawInstead(t *testing.T) {
+func TestHooksSaysWhatItSawInstead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		moments := audittest.NewMoments()
-		if s := moments.String(); s != "nothing" {
+		hooks := audittest.NewHooks()
+		if s := hooks.String(); s != "nothing" {
 			t.Errorf("seen %q, want nothing", s)
 		}
-		moments.Observe(audit.MomentWriting, 1)
-		moments.Observe(audit.MomentWaitingForFlush, 1)
-		moments.Observe(audit.MomentWriting, 1)
+		hooks.Reached(audit.HookWriting, 1)
+		hooks.Reached(audit.HookWaitingForFlush, 1)
+		hooks.Reached(audit.HookWriting, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := moments.Await(ctx, audit.MomentStored, 3)
-		const want = `await moment "stored" (seen: waiting for flush 1, writing 2): 0 of 3: context deadline exceeded`
+		err := hooks.Await(ctx, audit.HookStored, 3)
+		const want = `await hook point "stored" (seen: waiting for flush 1, writing 2): 0 of 3: context deadline exceeded`
 		if !errors.Is(err, context.DeadlineExceeded) || err.Error() != want {
 			t.Errorf("error %v, want %s", err, want)
 		}
