@@ -37,10 +37,12 @@ type FaultySink struct {
 	// running counts the calls that have not returned, most is its maximum.
 	running, most int
 	// next are the faults of the next writes; always gives those of the writes
-	// after them, nil while the sink works.
-	next   []fault
-	always func() fault
-	reject func(audit.Event) error
+	// after them, nil while the sink works. standing is the fault that always
+	// gives, the zero value if it gives none or a random one.
+	next     []fault
+	always   func() fault
+	standing fault
+	reject   func(audit.Event) error
 	// called rings when a write begins, changed when always is replaced.
 	called, changed bell
 }
@@ -162,7 +164,7 @@ func (s *FaultySink) Slow(delay time.Duration) { s.become(fault{delay: delay}) }
 func (s *FaultySink) Duplicate(answer Answer) { s.become(fault{answer: answer}) }
 
 // Recover makes the sink work again; writes that hang or are delayed go on at once.
-func (s *FaultySink) Recover() { s.behave(nil) }
+func (s *FaultySink) Recover() { s.behave(fault{}, nil) }
 
 // FailNext makes the next writes fail with one error each; a nil lets its write work.
 func (s *FaultySink) FailNext(errs ...error) {
@@ -187,14 +189,25 @@ func (s *FaultySink) Reject(reject func(audit.Event) error) {
 }
 
 // become makes a fault that of every write.
-func (s *FaultySink) become(f fault) { s.behave(func() fault { return f }) }
+func (s *FaultySink) become(f fault) { s.behave(f, func() fault { return f }) }
 
 // behave replaces what goes wrong with every write. always is called with the lock.
-func (s *FaultySink) behave(always func() fault) {
+func (s *FaultySink) behave(standing fault, always func() fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.always = always
+	s.standing, s.always = standing, always
 	s.changed.ring()
+}
+
+// outOfOrder reports whether the next write will not store and acknowledge its batch by itself.
+func (s *FaultySink) outOfOrder() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.standing
+	if len(s.next) > 0 {
+		f = s.next[0]
+	}
+	return f.err != nil || f.hangs || f.delay > 0
 }
 
 func (s *FaultySink) enqueue(f fault) {

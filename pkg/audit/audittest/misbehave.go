@@ -41,7 +41,7 @@ func (s *FaultySink) Misbehave(source rand.Source, odds Odds) error {
 		return err
 	}
 	dice := rand.New(source) //nolint:gosec // faults are no secret
-	s.behave(func() fault { return odds.draw(dice.Float64(), dice.Float64()) })
+	s.behave(fault{}, func() fault { return odds.draw(dice.Float64(), dice.Float64()) })
 	return nil
 }
 
