@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -72,9 +73,9 @@ var _ = Describe("a signal about a pod that exists", func() {
 		Expect(found.NodeLabels).NotTo(BeEmpty())
 		trail := audited(ctx, rr.Name)
 		Expect(trail).To(testenv.BeProcessed(signalReceived, requestCreated))
-		Expect(trail).To(testenv.HaveAudited("signalprocessing.enrichment.completed",
-			testenv.Data("degraded", BeFalse()), testenv.Data("context.ownerChain", HaveLen(2)),
-			testenv.Data("context.nodeName", Equal(pod.Spec.NodeName))))
+		Expect(trail).To(trailtest.HaveAudited("signalprocessing.enrichment.completed",
+			trailtest.WithData("degraded", false), trailtest.WithData("context.ownerChain", HaveLen(2)),
+			trailtest.WithData("context.nodeName", pod.Spec.NodeName)))
 
 		By("sending the same alert about its Deployment")
 		delete(alert, "pod")

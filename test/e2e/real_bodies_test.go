@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
 )
@@ -54,8 +55,8 @@ var _ = Describe("a real notification of Alertmanager", func() {
 		Expect(rr.Spec.SignalFingerprint).To(Equal(r.Fingerprint))
 		trail := audited(ctx, rr.Name)
 		Expect(trail).To(testenv.BeProcessed(gateway...))
-		Expect(trail).To(testenv.HaveAudited(requestCreated,
-			testenv.Data("uid", BeEquivalentTo(rr.UID)), testenv.Data("spec.signalFingerprint", Equal(r.Fingerprint))))
+		Expect(trail).To(trailtest.HaveAudited(requestCreated,
+			trailtest.WithData("uid", rr.UID), trailtest.WithData("spec.signalFingerprint", r.Fingerprint)))
 		return rr, trail
 	}
 
@@ -67,9 +68,9 @@ var _ = Describe("a real notification of Alertmanager", func() {
 		Expect(rr.Spec.TargetResource.Kind).To(Equal("Pod"))
 		Expect(rr.Spec.Labels).To(HaveKeyWithValue("container", "checkout"))
 		Expect(rr.Spec.Annotations).To(HaveKeyWithValue("summary", "Pod is crash looping."))
-		Expect(trail).To(testenv.HaveAudited(signalReceived,
-			testenv.Data("request_id", Equal(answer.RequestID)),
-			HaveField("ActorId", HaveValue(ContainSubstring(":sender")))), "the account that sent it")
+		Expect(trail).To(trailtest.HaveAudited(signalReceived,
+			trailtest.WithData("request_id", answer.RequestID),
+			trailtest.WithActorID(ContainSubstring(":sender"))), "the account that sent it")
 	}, SpecTimeout(specTimeout))
 
 	It("with a group of alerts becomes a request for each of them", func(ctx SpecContext) {
@@ -90,8 +91,8 @@ var _ = Describe("a real notification of Alertmanager", func() {
 		Expect(answer.Results).To(HaveLen(2))
 		Expect(answer.Results[0].Status).To(Equal("ignored"))
 		whole(ctx, answer.Results[1], signalReceived, requestCreated)
-		Expect(audited(ctx, answer.RequestID)).To(testenv.HaveAudited(signalResolved,
-			testenv.Data("ignored", BeTrue()), testenv.Data("resolved_time", Equal("2026-11-23T09:35:49Z"))))
+		Expect(audited(ctx, answer.RequestID)).To(trailtest.HaveAudited(signalResolved,
+			trailtest.WithData("ignored", true), trailtest.WithData("resolved_time", "2026-11-23T09:35:49Z")))
 	}, SpecTimeout(specTimeout))
 
 	It("with truncated alerts warns on each request", func(ctx SpecContext) {
@@ -101,7 +102,7 @@ var _ = Describe("a real notification of Alertmanager", func() {
 		for _, r := range answer.Results {
 			rr, trail := whole(ctx, r, signalReceived, requestCreated, signalTruncated)
 			Expect(rr.Spec.TargetResource.Kind).To(Equal("Node"))
-			Expect(trail).To(testenv.HaveAudited(signalTruncated, testenv.Data("truncated_alerts", BeEquivalentTo(1))))
+			Expect(trail).To(trailtest.HaveAudited(signalTruncated, trailtest.WithData("truncated_alerts", 1)))
 		}
 	}, SpecTimeout(specTimeout))
 
@@ -119,7 +120,7 @@ var _ = Describe("a real notification of Alertmanager", func() {
 		answer := post(ctx, []byte(strings.Replace(string(realBody("one-firing.json")), `"version": "4"`, `"version": "3"`, 1)))
 		Expect(answer.Code).To(Equal(http.StatusBadRequest))
 		Expect(answer.Problem.FieldErrors).To(HaveKey("version"))
-		Expect(audited(ctx, answer.RequestID)).To(SatisfyAll(HaveLen(1), testenv.HaveAudited(signalRejected)))
+		Expect(audited(ctx, answer.RequestID)).To(SatisfyAll(HaveLen(1), trailtest.HaveAudited(signalRejected)))
 		Expect(env.Get(ctx, client.ObjectKey{Namespace: env.Namespace, Name: answer.RequestID}, &v1alpha1.RemediationRequest{})).NotTo(Succeed())
 	}, SpecTimeout(specTimeout))
 })

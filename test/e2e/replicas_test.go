@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
 )
@@ -123,6 +124,6 @@ var _ = Describe("the Gateway's replicas", func() {
 		var requests v1alpha1.RemediationRequestList
 		Expect(env.List(ctx, &requests, client.MatchingFields{"spec.signalFingerprint": answer.Fingerprint})).To(Succeed())
 		Expect(requests.Items).To(BeEmpty())
-		Expect(audited(ctx, answer.RequestID)).To(testenv.HaveAudited(signalResolved, testenv.Data("ignored", BeTrue())))
+		Expect(audited(ctx, answer.RequestID)).To(trailtest.HaveAudited(signalResolved, trailtest.WithData("ignored", true)))
 	}, SpecTimeout(specTimeout))
 })

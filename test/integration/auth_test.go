@@ -14,6 +14,7 @@ import (
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audittrail"
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
@@ -188,8 +189,8 @@ var _ = Describe("auth: senders of signals", func() {
 
 		taken := send(sender.token(ctx))
 		Expect(taken.Code).To(Equal(http.StatusCreated))
-		Expect(trailOf(ctx, taken.RemediationRequestName, managementURL)).To(testenv.HaveAudited(signalReceived,
-			HaveField("ActorId", HaveValue(Equal(sender.user())))))
+		Expect(trailOf(ctx, taken.RemediationRequestName, managementURL)).To(trailtest.HaveAudited(signalReceived,
+			trailtest.WithActorID(sender.user())))
 	}, SpecTimeout(specTimeout))
 })
 
@@ -238,9 +239,9 @@ var _ = Describe("auth: a pipeline whose every call is checked, over TLS", func(
 		Expect(err).NotTo(HaveOccurred())
 		complete := testenv.Trail(events)
 		Expect(complete).To(SatisfyAll(
-			testenv.HaveAudited(signalReceived, HaveField("ActorId", HaveValue(Equal(sender.user())))),
-			testenv.HaveAudited(requestCreated), testenv.HaveAudited(enrichmentCompleted),
-			testenv.HaveAudited(classificationDecision), testenv.HaveAudited(businessClassified), testenv.HaveAudited(processed),
+			trailtest.HaveAudited(signalReceived, trailtest.WithActorID(sender.user())),
+			trailtest.HaveAudited(requestCreated), trailtest.HaveAudited(enrichmentCompleted),
+			trailtest.HaveAudited(classificationDecision), trailtest.HaveAudited(businessClassified), trailtest.HaveAudited(processed),
 		))
 		for i := range complete {
 			want := processor.user()

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	gateway "kubernaut.ai/services/gateway/app"
 	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
@@ -279,7 +280,7 @@ var _ = Describe("gateway: deduplication", func() {
 			Expect(answer.Code).To(Equal(http.StatusOK))
 			Expect(answer.Status).To(Equal("ignored"))
 			Expect(requestsOf(ctx, answer.Fingerprint)).To(BeEmpty())
-			Expect(audited(ctx, answer.RequestID)).To(testenv.HaveAudited(signalResolved, testenv.Data("ignored", BeTrue())))
+			Expect(audited(ctx, answer.RequestID)).To(trailtest.HaveAudited(signalResolved, trailtest.WithData("ignored", true)))
 		}, SpecTimeout(specTimeout))
 
 		It("records it on the open request", func(ctx SpecContext) {

@@ -16,8 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	gateway "kubernaut.ai/services/gateway/app"
-	"kubernaut.ai/test/testenv"
 )
 
 // wire is a TCP proxy to the API server that a spec can cut.
@@ -124,7 +124,7 @@ var _ = Describe("gateway: without the API server", func() {
 		Expect(refused.Header.Get("Retry-After")).To(MatchRegexp(`^[1-9]\d*$`))
 		Expect(refused.Detail).NotTo(ContainSubstring("connection"), "internal errors are in the log only")
 		Expect(post(ctx, gatewayURL, alertBody("resolved", known)).Code).To(Equal(http.StatusServiceUnavailable))
-		Expect(trailOf(ctx, refused.RequestID, managementURL)).To(testenv.HaveAudited(requestFailed))
+		Expect(trailOf(ctx, refused.RequestID, managementURL)).To(trailtest.HaveAudited(requestFailed))
 
 		w.restore()
 		retried := post(ctx, gatewayURL, body)

@@ -20,6 +20,7 @@ import (
 
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	gateway "kubernaut.ai/services/gateway/app"
 	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
@@ -86,11 +87,11 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		Expect(events.Of(signalReceived)).To(HaveLen(1))
 		Expect(events.Of(requestCreated)).To(HaveLen(1))
 		Expect(events.Types()[:2]).To(Equal([]string{signalReceived, requestCreated}), "the signal comes before its request")
-		Expect(events).To(testenv.HaveAudited(signalReceived, testenv.Outcome(datastorage.Success),
-			testenv.Data("request_id", Equal(answer.RequestID)), testenv.Data("signal_name", Equal("KubePodCrashLooping"))))
-		Expect(events).To(testenv.HaveAudited(requestCreated, testenv.Outcome(datastorage.Success),
-			testenv.Data("uid", BeEquivalentTo(rr.UID)), testenv.Data("spec.signalFingerprint", Equal(answer.Fingerprint)),
-			testenv.Data("spec.labels.cluster", Equal("prod-eu-1"))))
+		Expect(events).To(trailtest.HaveAudited(signalReceived, trailtest.WithOutcome(datastorage.Success),
+			trailtest.WithData("request_id", answer.RequestID), trailtest.WithData("signal_name", "KubePodCrashLooping")))
+		Expect(events).To(trailtest.HaveAudited(requestCreated, trailtest.WithOutcome(datastorage.Success),
+			trailtest.WithData("uid", rr.UID), trailtest.WithData("spec.signalFingerprint", answer.Fingerprint),
+			trailtest.WithData("spec.labels.cluster", "prod-eu-1")))
 	}, SpecTimeout(specTimeout))
 
 	It("accepts every alert of a group", func(ctx SpecContext) {
@@ -121,8 +122,8 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		Expect(answer.Results[0].RemediationRequestName).To(Equal(first.RemediationRequestName))
 		Expect(answer.Results[1].Status).To(Equal("created"))
 		stored(ctx, answer.Results[1])
-		Expect(trail(ctx, first.RemediationRequestName)).To(testenv.HaveAudited(signalResolved,
-			testenv.Data("resolved_time", Equal("2026-11-23T09:35:49Z"))))
+		Expect(trail(ctx, first.RemediationRequestName)).To(trailtest.HaveAudited(signalResolved,
+			trailtest.WithData("resolved_time", "2026-11-23T09:35:49Z")))
 	}, SpecTimeout(specTimeout))
 
 	It("warns on each request of a truncated body", func(ctx SpecContext) {
@@ -132,8 +133,8 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		for _, r := range answer.Results {
 			Expect(r.Status).To(Equal("created"))
 			Expect(stored(ctx, r).Spec.TargetResource.Kind).To(Equal("Node"))
-			Expect(trail(ctx, r.RemediationRequestName)).To(testenv.HaveAudited(signalTruncated,
-				testenv.Data("truncated_alerts", BeEquivalentTo(1)), HaveField("Severity", HaveValue(Equal("warning")))))
+			Expect(trail(ctx, r.RemediationRequestName)).To(trailtest.HaveAudited(signalTruncated,
+				trailtest.WithData("truncated_alerts", 1), trailtest.WithSeverity("warning")))
 		}
 	}, SpecTimeout(specTimeout))
 
@@ -166,8 +167,8 @@ var _ = Describe("gateway: responses", func() {
 			}
 			events := audited(ctx, answer.RequestID)
 			Expect(events).To(HaveLen(1))
-			Expect(events).To(testenv.HaveAudited(signalRejected, testenv.Outcome(datastorage.Failure),
-				HaveField("ErrorCode", HaveValue(Equal(fmt.Sprintf("http-%d", code))))))
+			Expect(events).To(trailtest.HaveAudited(signalRejected, trailtest.WithOutcome(datastorage.Failure),
+				trailtest.WithErrorCode(fmt.Sprintf("http-%d", code))))
 		},
 		Entry("no JSON", SpecTimeout(specTimeout), "application/json", func() []byte { return []byte("alert!") }, http.StatusBadRequest, "body"),
 		Entry("no alerts", SpecTimeout(specTimeout), "application/json", func() []byte { return []byte(`{"version":"4","alerts":[]}`) }, http.StatusBadRequest, "alerts"),
@@ -200,7 +201,7 @@ var _ = Describe("gateway: responses", func() {
 		key := client.ObjectKey{Namespace: answer.Results[0].RemediationRequestNamespace, Name: answer.Results[0].RemediationRequestName}
 		Expect(env.Get(ctx, key, rr)).To(Succeed())
 		Expect(rr.Spec.SignalName).To(Equal(good["alertname"]))
-		Expect(audited(ctx, answer.RequestID)).To(testenv.HaveAudited(signalRejected, testenv.Outcome(datastorage.Failure)))
+		Expect(audited(ctx, answer.RequestID)).To(trailtest.HaveAudited(signalRejected, trailtest.WithOutcome(datastorage.Failure)))
 	}, SpecTimeout(specTimeout))
 
 	It("ignores unknown fields", func(ctx SpecContext) {
@@ -234,7 +235,7 @@ var _ = Describe("gateway: responses", func() {
 		answer = call(ctx, url, http.MethodPost, alertmanager.Path, header, body)
 		Expect(answer.Code).To(Equal(http.StatusCreated))
 		Expect(trailOf(ctx, answer.RemediationRequestName, managementURL)).To(
-			testenv.HaveAudited(signalReceived, HaveField("ActorId", HaveValue(Equal("alertmanager")))))
+			trailtest.HaveAudited(signalReceived, trailtest.WithActorID("alertmanager")))
 	}, SpecTimeout(specTimeout))
 
 	Describe("to signals that exceed the bounds of a request", func() {
@@ -252,7 +253,7 @@ var _ = Describe("gateway: responses", func() {
 			events := audited(ctx, rr.Name)
 			Expect(events.Of(requestCreated)).To(HaveLen(1))
 			for label, value := range rr.Spec.Labels {
-				Expect(events).To(testenv.HaveAudited(requestCreated, testenv.Data("spec.labels."+label, Equal(value))))
+				Expect(events).To(trailtest.HaveAudited(requestCreated, trailtest.WithData("spec.labels."+label, value)))
 			}
 			return rr
 		}

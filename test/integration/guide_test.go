@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -22,7 +23,7 @@ var _ = Describe("guide to testenv", func() {
 		trail, err := env.AuditTrail(ctx, rr.Name)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(trail).To(testenv.HaveSteps(testenv.Steps))
-		Expect(trail).To(testenv.HaveAudited("signalprocessing.classification.decision",
-			testenv.Data("severity.value", Equal("critical"))))
+		Expect(trail).To(trailtest.HaveAudited("signalprocessing.classification.decision",
+			trailtest.WithData("severity.value", "critical")))
 	}, SpecTimeout(specTimeout))
 })

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -20,8 +21,8 @@ var _ = Describe("classification", func() {
 		Expect(sp.Status.Severity.Value).To(Equal(want))
 		Expect(sp.Status.Severity.Source).To(Equal(source))
 		Expect(rr.Status.Severity).To(Equal(want))
-		Expect(auditTrail(ctx, rr)).To(testenv.HaveAudited(classificationDecision,
-			testenv.Data("severity.value", BeEquivalentTo(want)), testenv.Data("severity.source", Equal(source))))
+		Expect(auditTrail(ctx, rr)).To(trailtest.HaveAudited(classificationDecision,
+			trailtest.WithData("severity.value", want), trailtest.WithData("severity.source", source)))
 	}, severityEntries())
 
 	DescribeTable("environment", func(ctx SpecContext, e evidence, want v1alpha1.Environment, source string) {
@@ -40,8 +41,8 @@ var _ = Describe("classification", func() {
 		Expect(sp.Status.Environment.Value).To(Equal(want))
 		Expect(sp.Status.Environment.Source).To(Equal(source))
 		Expect(rr.Status.Environment).To(Equal(want))
-		Expect(auditTrail(ctx, rr)).To(testenv.HaveAudited(classificationDecision,
-			testenv.Data("environment.value", BeEquivalentTo(want)), testenv.Data("environment.source", Equal(source))))
+		Expect(auditTrail(ctx, rr)).To(trailtest.HaveAudited(classificationDecision,
+			trailtest.WithData("environment.value", want), trailtest.WithData("environment.source", source)))
 	}, environmentEntries())
 
 	DescribeTable("priority", func(ctx SpecContext, severity, environment string, want v1alpha1.Priority) {
@@ -51,7 +52,7 @@ var _ = Describe("classification", func() {
 		sp := classified(ctx, rr)
 		Expect(sp.Status.Priority.Value).To(Equal(want))
 		Expect(rr.Status.Priority).To(Equal(want))
-		Expect(auditTrail(ctx, rr)).To(testenv.HaveAudited(businessClassified, testenv.Data("priority.value", BeEquivalentTo(want))))
+		Expect(auditTrail(ctx, rr)).To(trailtest.HaveAudited(businessClassified, trailtest.WithData("priority.value", want)))
 	}, priorityEntries())
 
 	It("decides the business owner from labels and annotations of the namespace", func(ctx SpecContext) {
@@ -62,11 +63,11 @@ var _ = Describe("classification", func() {
 		sp := classified(ctx, rr)
 		Expect(*sp.Status.Business).To(Equal(v1alpha1.Business{Unit: "Retail & Online", ServiceOwner: "checkout", Criticality: "high", SLA: "4h"}))
 		Expect(sp.Status.Context.NamespaceAnnotations).NotTo(HaveKey("unrelated.example/large"))
-		Expect(auditTrail(ctx, rr)).To(testenv.HaveAudited(businessClassified,
-			testenv.Data("business.unit", Equal("Retail & Online")),
-			testenv.Data("business.service_owner", Equal("checkout")),
-			testenv.Data("business.criticality", Equal("high")),
-			testenv.Data("business.sla", Equal("4h"))))
+		Expect(auditTrail(ctx, rr)).To(trailtest.HaveAudited(businessClassified,
+			trailtest.WithData("business.unit", "Retail & Online"),
+			trailtest.WithData("business.service_owner", "checkout"),
+			trailtest.WithData("business.criticality", "high"),
+			trailtest.WithData("business.sla", "4h")))
 	}, SpecTimeout(specTimeout))
 
 	It("omits unknown business fields", func(ctx SpecContext) {

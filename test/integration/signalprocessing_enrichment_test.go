@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -48,10 +49,10 @@ var _ = Describe("enrichment", func() {
 			ServiceMesh:              "istio",
 			GitOpsTool:               "argocd",
 		}))
-		Expect(auditTrail(ctx, rr)).To(testenv.HaveAudited(enrichmentCompleted,
-			testenv.Data("degraded", BeFalse()),
-			testenv.Data("context.nodeName", Equal(node.Name)),
-			testenv.Data("context.ownerChain", HaveLen(2))))
+		Expect(auditTrail(ctx, rr)).To(trailtest.HaveAudited(enrichmentCompleted,
+			trailtest.WithData("degraded", false),
+			trailtest.WithData("context.nodeName", node.Name),
+			trailtest.WithData("context.ownerChain", HaveLen(2))))
 
 		By("asking about the deployment itself")
 		rr = env.Request(env.CorrelationID())
@@ -114,9 +115,9 @@ var _ = Describe("enrichment", func() {
 		Expect(sp.Status.Severity.Value).To(Equal(v1alpha1.SeverityCritical))
 		trail := auditTrail(ctx, rr)
 		expectWholeTrail(trail)
-		Expect(trail).To(testenv.HaveAudited(enrichmentCompleted, testenv.Data("degraded", BeTrue()),
-			testenv.Data("context.degradedReason", ContainSubstring(reason))))
-		Expect(trail).To(testenv.HaveAudited(processed, testenv.Outcome("success"), testenv.Data("degraded", BeTrue())))
+		Expect(trail).To(trailtest.HaveAudited(enrichmentCompleted, trailtest.WithData("degraded", true),
+			trailtest.WithData("context.degradedReason", ContainSubstring(reason))))
+		Expect(trail).To(trailtest.HaveAudited(processed, trailtest.WithOutcome("success"), trailtest.WithData("degraded", true)))
 	},
 		Entry("a pod", v1alpha1.TargetResource{Kind: "Pod", Name: "web-*", Namespace: "default"}, "does not exist", SpecTimeout(specTimeout)),
 		Entry("a namespace", v1alpha1.TargetResource{Kind: "Pod", Name: "web-*", Namespace: "gone-*"}, "namespace", SpecTimeout(specTimeout)),

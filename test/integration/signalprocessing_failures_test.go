@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
 	"kubernaut.ai/test/testenv"
 )
@@ -53,16 +54,16 @@ var _ = Describe("signal processing with failures", func() {
 
 		trail := auditTrail(ctx, rr)
 		attempt := func(n int, final bool) OmegaMatcher {
-			return SatisfyAll(testenv.Outcome("failure"),
-				HaveField("ErrorCode", HaveValue(Equal("forbidden"))),
+			return SatisfyAll(trailtest.WithOutcome("failure"),
+				trailtest.WithErrorCode("forbidden"),
 				HaveField("ErrorMessage", HaveValue(ContainSubstring(rr.Spec.TargetResource.Name))),
-				testenv.Data("attempt", BeEquivalentTo(n)), testenv.Data("final", Equal(final)), testenv.Data("phase", Equal("Enriching")))
+				trailtest.WithData("attempt", n), trailtest.WithData("final", final), trailtest.WithData("phase", "Enriching"))
 		}
 		Expect(trail.Of(errorOccurred)).To(ConsistOf(attempt(1, false), attempt(2, false), attempt(3, true)))
-		Expect(trail.Of(processed)).To(ConsistOf(SatisfyAll(testenv.Outcome("failure"), testenv.Data("phase", Equal("Failed")))))
+		Expect(trail.Of(processed)).To(ConsistOf(SatisfyAll(trailtest.WithOutcome("failure"), trailtest.WithData("phase", "Failed"))))
 		Expect(trail.Of(testenv.PhaseTransition)).To(ConsistOf(
-			testenv.Data("to", Equal("Enriching")),
-			SatisfyAll(testenv.Outcome("failure"), testenv.Data("from", Equal("Enriching")), testenv.Data("to", Equal("Failed"))),
+			trailtest.WithData("to", "Enriching"),
+			SatisfyAll(trailtest.WithOutcome("failure"), trailtest.WithData("from", "Enriching"), trailtest.WithData("to", "Failed")),
 		))
 		Expect(trail).To(HaveLen(6))
 	}, SpecTimeout(specTimeout))
@@ -88,7 +89,7 @@ var _ = Describe("signal processing with failures", func() {
 		failures := trail.Of(errorOccurred)
 		Expect(len(failures)).To(BeNumerically(">=", 2))
 		for i := range failures {
-			Expect(failures[i]).To(testenv.Data("attempt", BeEquivalentTo(i+1)))
+			Expect(failures[i]).To(trailtest.WithData("attempt", i+1))
 		}
 	}, SpecTimeout(specTimeout))
 

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -55,10 +56,10 @@ var _ = Describe("signal processing", func() {
 		seen := phasesOf(ctx, rr, func() { Expect(env.Create(ctx, rr)).To(Succeed()) })
 		Expect(seen).To(ContainElement(to))
 		Expect(auditTrail(ctx, rr).Of(testenv.PhaseTransition)).To(ContainElement(SatisfyAll(
-			testenv.Outcome("success"),
-			testenv.Data("from", BeEquivalentTo(from)),
-			testenv.Data("to", BeEquivalentTo(to)),
-			testenv.Data("generation", BeEquivalentTo(1)),
+			trailtest.WithOutcome("success"),
+			trailtest.WithData("from", from),
+			trailtest.WithData("to", to),
+			trailtest.WithData("generation", 1),
 		)))
 	},
 		Entry(nil, v1alpha1.ProcessingPending, v1alpha1.ProcessingEnriching, SpecTimeout(specTimeout)),
@@ -138,11 +139,11 @@ var _ = Describe("signal processing", func() {
 
 		trail := auditTrail(ctx, rr)
 		Expect(trail.Of(testenv.PhaseTransition)).To(ContainElement(SatisfyAll(
-			testenv.Data("from", Equal("Completed")), testenv.Data("to", Equal("Pending")), testenv.Data("generation", BeEquivalentTo(2)))))
+			trailtest.WithData("from", "Completed"), trailtest.WithData("to", "Pending"), trailtest.WithData("generation", 2))))
 		for _, eventType := range []string{enrichmentCompleted, classificationDecision, businessClassified, processed} {
 			Expect(trail.Of(eventType)).To(ConsistOf(
-				testenv.Data("generation", BeEquivalentTo(1)),
-				testenv.Data("generation", BeEquivalentTo(2)),
+				trailtest.WithData("generation", 1),
+				trailtest.WithData("generation", 2),
 			), eventType)
 		}
 		Expect(trail.Of(testenv.PhaseTransition)).To(HaveLen(9))

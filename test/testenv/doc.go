@@ -15,7 +15,8 @@
 // A spec acts, waits with [WaitFor], which watches and does not poll, and then reads the trail with [Env.AuditTrail]: every
 // service that may have a pending part of it is flushed, and it is queried once.
 // There is nothing to retry: an observed status implies that its event was
-// accepted, and the flush proves that the event is stored.
+// accepted, and the flush proves that the event is stored. The matchers of
+// pkg/audittrail/trailtest check the trail.
 //
 //	id := env.CorrelationID()
 //	rr := env.Request(id)
@@ -23,6 +24,6 @@
 //	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
 //	trail, err := env.AuditTrail(ctx, id)
 //	Expect(err).NotTo(HaveOccurred())
-//	Expect(trail).To(testenv.HaveAudited("signalprocessing.classification.decision",
-//		testenv.Data("severity.value", Equal("critical"))))
+//	Expect(trail).To(trailtest.HaveAudited("signalprocessing.classification.decision",
+//		trailtest.WithData("severity.value", "critical")))
 package testenv

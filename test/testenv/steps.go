@@ -10,6 +10,7 @@ import (
 	"github.com/onsi/gomega/types"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail"
 )
 
 // The events that every trail of a signal has.
@@ -68,8 +69,8 @@ func (t Trail) said() []string {
 	names := t.Types()
 	for i := range t {
 		if names[i] == PhaseTransition {
-			from, fromErr := dataOf(&t[i], "from")
-			to, toErr := dataOf(&t[i], "to")
+			from, fromErr := audittrail.DataValue(t[i].EventData, "from")
+			to, toErr := audittrail.DataValue(t[i].EventData, "to")
 			if err := errors.Join(fromErr, toErr); err != nil {
 				names[i] += ": " + err.Error()
 				continue

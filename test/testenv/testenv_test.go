@@ -34,17 +34,6 @@ func trail() testenv.Trail {
 	}
 }
 
-func TestHaveAudited(t *testing.T) {
-	g := NewWithT(t)
-	g.Expect(trail()).To(testenv.HaveAudited("a.b.decided"))
-	g.Expect(trail()).To(testenv.HaveAudited("a.b.decided",
-		testenv.Outcome(datastorage.Failure), testenv.Data("severity.value", Equal("high"))))
-	g.Expect(trail()).NotTo(testenv.HaveAudited("a.b.other"))
-	g.Expect(trail()).NotTo(testenv.HaveAudited("a.b.received", testenv.Outcome(datastorage.Failure)),
-		"all must hold for one event")
-	g.Expect(trail()).To(testenv.HaveAudited("a.b.received", testenv.Data("severity.value", BeNil())))
-}
-
 func TestTrailIsShownAsATable(t *testing.T) {
 	g := NewWithT(t)
 	lines := strings.Split(strings.TrimSpace(trail().String()), "\n")

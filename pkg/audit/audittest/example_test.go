@@ -69,38 +69,3 @@ func ExampleHooks_Next() {
 	// <nil>
 	// stored 1
 }
-
-// The message of a matcher that fails shows the nearest miss and the trail.
-func ExampleHaveAudited() {
-	shipped := *audittest.NewEvent("shop.order.shipped", "order-7")
-	shipped.Timestamp = audittest.Epoch()
-	trail := []audit.Event{shipped}
-
-	matcher := audittest.HaveAudited("shop.order.shipped", audittest.WithOutcome(audit.OutcomeFailure))
-	if ok, err := matcher.Match(trail); !ok && err == nil {
-		fmt.Println(matcher.FailureMessage(trail))
-	}
-	// Output:
-	// no event shop.order.shipped with these fields
-	// event 1 comes nearest:
-	//     outcome: Expected
-	//         <audit.Outcome>: success
-	//     to be equivalent to
-	//         <audit.Outcome>: failure
-	// trail of 1 events of order-7:
-	//     1  03:04:05.000000  shop.order.shipped  success  00000000-0000-0000-0000-000000000000
-}
-
-// The types have to be there in this order, with anything between them.
-func ExampleHaveAuditedInOrder() {
-	trail := []audit.Event{
-		*audittest.NewEvent("shop.order.placed", "order-7"),
-		*audittest.NewEvent("shop.order.paid", "order-7"),
-		*audittest.NewEvent("shop.order.shipped", "order-7"),
-	}
-	fmt.Println(audittest.HaveAuditedInOrder("shop.order.placed", "shop.order.shipped").Match(trail))
-	fmt.Println(audittest.HaveAuditedInOrder("shop.order.shipped", "shop.order.paid").Match(trail))
-	// Output:
-	// true <nil>
-	// false <nil>
-}
