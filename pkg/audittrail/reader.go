@@ -4,26 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"strings"
 
 	"kubernaut.ai/api/datastorage"
 )
 
+// pageSize is how many events a request asks for, unless a query says otherwise.
 const pageSize = 1000
 
 // Options of a Reader.
 type Options struct {
-	// DataStorageURL is the base URL of the DataStorage API.
+	// DataStorageURL is the base URL of the DataStorage API; required.
 	DataStorageURL string
-	// ManagementURLs are those of every service that may owe events and that
-	// can be reached.
+	// ManagementURLs are those of every service that may have pending events
+	// and that can be reached.
 	ManagementURLs []string
-	// Flushers reach the others, as package podflush reaches a cluster's pods.
+	// Flushers flush the other stores: a cluster's pods (package podflush), or
+	// those of this process (InProcess).
 	Flushers []Flusher
-	// HTTP makes the requests; http.DefaultClient where it is nil.
+	// HTTP makes the requests; http.DefaultClient if it is nil.
 	HTTP *http.Client
-	// Authorize adds credentials to the queries; none where it is nil.
+	// Authorize adds credentials to the queries; none if it is nil.
 	Authorize func(ctx context.Context, req *http.Request) error
 }
 
@@ -53,42 +56,75 @@ func NewReader(o Options) (*Reader, error) {
 	return &Reader{flushers: flushers, client: client}, nil
 }
 
-// Read flushes every service for a correlation id and then queries its events
-// once, oldest first. The trail is as complete as the flushes proved.
+// Read flushes every store for a correlation id and then queries its events
+// once, oldest first. The trail is as complete as the flushes proved. If a
+// flush fails, Read returns its error and makes no query.
 func (r *Reader) Read(ctx context.Context, correlationID string) ([]datastorage.StoredEvent, error) {
 	receipts, err := flushAll(ctx, r.flushers, correlationID)
 	if err != nil {
 		return nil, fmt.Errorf("trail of %s: %w", correlationID, err)
 	}
-	events, err := r.query(ctx, correlationID, Tokens(receipts))
-	if err != nil {
-		return nil, fmt.Errorf("trail of %s: %w", correlationID, err)
+	order := datastorage.Asc
+	params := datastorage.ListEventsParams{CorrelationId: &correlationID, Order: &order}
+	if tokens := Tokens(receipts); len(tokens) > 0 {
+		params.AtLeast = &tokens
+	}
+	var events []datastorage.StoredEvent
+	for event, err := range r.Query(ctx, params) {
+		if err != nil {
+			return nil, fmt.Errorf("trail of %s: %w", correlationID, err)
+		}
+		events = append(events, event)
 	}
 	return events, nil
 }
 
-// query reads all pages of the one query.
-func (r *Reader) query(ctx context.Context, correlationID string, tokens []string) ([]datastorage.StoredEvent, error) {
-	limit, order := pageSize, datastorage.Asc
-	params := &datastorage.ListEventsParams{CorrelationId: &correlationID, Limit: &limit, Order: &order}
-	if len(tokens) > 0 {
-		params.AtLeast = &tokens
+// Query iterates over the stored events that match a query, in its order
+// (newest first by default), and requests a page when the one before is
+// exhausted. It does not flush. Limit is the size of a page, 1,000 if it is
+// nil; Offset must be nil. An error ends the iteration: the event beside it is
+// empty, and the events before it are valid.
+func (r *Reader) Query(ctx context.Context, params datastorage.ListEventsParams) iter.Seq2[datastorage.StoredEvent, error] {
+	return func(yield func(datastorage.StoredEvent, error) bool) {
+		if params.Offset != nil {
+			yield(datastorage.StoredEvent{}, errors.New("query DataStorage: offset cannot be used, pages are read with a cursor"))
+			return
+		}
+		params := params // every iteration starts at the first page
+		if params.Limit == nil {
+			limit := pageSize
+			params.Limit = &limit
+		}
+		for {
+			page, err := r.page(ctx, &params)
+			if err != nil {
+				yield(datastorage.StoredEvent{}, err)
+				return
+			}
+			for i := range page.Data {
+				if !yield(page.Data[i], nil) {
+					return
+				}
+			}
+			if !page.Pagination.HasMore {
+				return
+			}
+			params.Cursor = page.Pagination.NextCursor
+		}
 	}
-	var events []datastorage.StoredEvent
-	for {
-		resp, err := r.client.ListEventsWithResponse(ctx, params)
-		if err != nil {
-			return nil, fmt.Errorf("query DataStorage: %w", err)
-		}
-		if resp.JSON200 == nil {
-			return nil, fmt.Errorf("query DataStorage: %s: %s", resp.Status(), strings.TrimSpace(string(resp.Body)))
-		}
-		events = append(events, resp.JSON200.Data...)
-		if !resp.JSON200.Pagination.HasMore {
-			return events, nil
-		}
-		if params.Cursor = resp.JSON200.Pagination.NextCursor; params.Cursor == nil {
-			return nil, errors.New("query DataStorage: the answer has more but no next_cursor")
-		}
+}
+
+// page requests one page. A page that is not the last has a cursor.
+func (r *Reader) page(ctx context.Context, params *datastorage.ListEventsParams) (*datastorage.EventPage, error) {
+	resp, err := r.client.ListEventsWithResponse(ctx, params)
+	if err != nil {
+		return nil, fmt.Errorf("query DataStorage: %w", err)
 	}
+	if resp.JSON200 == nil {
+		return nil, fmt.Errorf("query DataStorage: %s: %s", resp.Status(), strings.TrimSpace(string(resp.Body)))
+	}
+	if p := resp.JSON200.Pagination; p.HasMore && p.NextCursor == nil {
+		return nil, errors.New("query DataStorage: the response has more events but no next_cursor")
+	}
+	return resp.JSON200, nil
 }

@@ -17,7 +17,6 @@ import (
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
-	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audittrail"
 )
@@ -72,9 +71,11 @@ func New(o Options) (*Flusher, error) {
 	if err := o.complete(); err != nil {
 		return nil, fmt.Errorf("pod flusher: %w", err)
 	}
-	config, err := kube.Config(o.Config, "", "kubernaut-podflush")
-	if err != nil {
-		return nil, fmt.Errorf("pod flusher: %w", err)
+	config := rest.CopyConfig(o.Config)
+	config.UserAgent = "kubernaut-podflush"
+	config.WarningHandlerWithContext = rest.NoWarnings{}
+	if config.QPS == 0 {
+		config.QPS = -1 // the API server's priority and fairness limits clients better than they can
 	}
 	shared, err := rest.HTTPClientFor(config)
 	if err != nil {
