@@ -109,13 +109,14 @@ func up(ctx context.Context, f *upFlags, out io.Writer, console *consent.Console
 
 // serve prints and writes the addresses, and waits for the end.
 func (f *upFlags) serve(ctx context.Context, s *stack.Stack, out io.Writer, took time.Duration) error {
-	printAddresses(out, s.Addresses(), took)
 	if f.addresses != "" {
 		if err := s.Addresses().WriteFile(f.addresses); err != nil {
 			return fmt.Errorf("write the addresses: %w", err)
 		}
 		defer func() { _ = os.Remove(f.addresses) }() // it may be gone already
 	}
+	// The file is complete by now, so that a program can wait for this output.
+	printAddresses(out, s.Addresses(), took)
 	select {
 	case <-ctx.Done():
 		return nil
