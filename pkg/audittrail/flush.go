@@ -12,10 +12,10 @@ import (
 	"kubernaut.ai/pkg/audit/flushhttp"
 )
 
-// Flush asks each service, by the URL of its management port, to store what it
-// owes of a correlation id (of everything, where that is empty). It returns
-// the receipts in the order of the URLs, and an error that names each service
-// that could not prove it and why; each of these may be an *audit.FlushError.
+// Flush flushes each service, by the URL of its management port, for one
+// correlation id, or for everything if that is empty. It returns the receipts
+// in the order of the URLs, and an error that names each service whose flush
+// failed and why; each of these may be an *audit.FlushError.
 func Flush(ctx context.Context, client *http.Client, managementURLs []string, correlationID string) ([]audit.Receipt, error) {
 	receipts := make([]audit.Receipt, len(managementURLs))
 	errs := make([]error, len(managementURLs))
@@ -29,9 +29,10 @@ func Flush(ctx context.Context, client *http.Client, managementURLs []string, co
 	return receipts, errors.Join(errs...)
 }
 
-// Flusher makes services store what they owe of a correlation id (of
-// everything, where that is empty), and returns their receipts. A nil error
-// proves that all of them have. It must be safe for concurrent use.
+// Flusher flushes stores for one correlation id, or for everything if that is
+// empty, and returns their receipts. A nil error proves that every event that
+// any of them accepted before the call is stored. It must be safe for
+// concurrent use.
 type Flusher interface {
 	Flush(ctx context.Context, correlationID string) ([]audit.Receipt, error)
 }
@@ -46,7 +47,7 @@ func (f byURL) Flush(ctx context.Context, correlationID string) ([]audit.Receipt
 	return Flush(ctx, f.client, f.urls, correlationID)
 }
 
-// flushAll asks all flushers at once.
+// flushAll runs all flushers concurrently.
 func flushAll(ctx context.Context, flushers []Flusher, correlationID string) ([]audit.Receipt, error) {
 	receipts := make([][]audit.Receipt, len(flushers))
 	errs := make([]error, len(flushers))

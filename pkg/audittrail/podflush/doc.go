@@ -1,21 +1,26 @@
 // Package podflush flushes the audit stores of all pods of a workload through
-// the API server, so that neither a port nor a network policy has to let the
-// caller in: RBAC does.
+// the API server's proxy: RBAC admits the caller, and no port has to be exposed.
 //
-// A flush of pods proves something only if it reached every store that may owe
-// an event. So [Flusher.FlushPods] first waits, by a watch, until the workload
-// is settled: its controller has observed the newest generation, all declared
+// A flush of pods proves something only if it reached every store that may have
+// pending events. So [Flusher.FlushPods] first waits, by a watch, until the workload
+// is stable: its controller has observed the newest generation, all declared
 // replicas are updated and ready, and exactly that many pods match its
 // selector, each of them running, ready and not terminating. A pod that has
-// finished (evicted, for instance) holds the flush as well, until somebody
-// deletes it: it cannot answer for what it owed. Then every pod is asked by
-// POST /audit/flush on its management port, and at last the pods are read
-// again: one that is gone, new, replaced or restarted since then fails the
-// flush, because somebody else may have answered for it.
+// finished (evicted, for example) also blocks the flush until it is deleted,
+// because it cannot report its pending events. Then every pod receives POST
+// /audit/flush on its management port. Finally the pods are read again: a pod
+// that is gone, new, replaced or restarted since the first look fails the
+// flush, because another process may have responded for it.
 //
-// What a pod kept in memory alone is lost with its process; no flush can tell.
-// Services that must not lose events spool them on a volume that the pod's
-// successor mounts.
+// # What it covers
+//
+// The flush covers what the processes of these pods have accepted, and what
+// they took over from the spools of earlier processes on the same volumes. It
+// does not cover events that an earlier process held in memory alone: they were
+// lost with it, and no flush can tell. Programs that must not lose events spool
+// them on a volume that the pod's successor mounts. Nor does it cover the
+// volumes of replicas that were scaled away: scale up, flush, and scale down
+// again.
 //
 // # Rights
 //

@@ -23,7 +23,7 @@ func (e *Error) Error() string {
 // Unwrap gives the failures, so that errors.As finds the first of each kind.
 func (e *Error) Unwrap() []error { return e.Failures }
 
-// WaitError says that the context ended before a workload was settled.
+// WaitError says that the context ended before a workload was stable.
 type WaitError struct {
 	Workload Workload
 	// Waiting says what was missing when it was last seen.
@@ -44,7 +44,7 @@ func (e *WaitError) Unwrap() error { return e.Cause }
 type PodError struct {
 	Workload Workload
 	Pod      string
-	// Err is an *audit.FlushError when the pod owes events or has refused
+	// Err is an *audit.FlushError when the pod has pending events or rejected
 	// ones, and the API server's when that would not pass the request on.
 	Err error
 }

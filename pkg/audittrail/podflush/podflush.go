@@ -35,13 +35,13 @@ type Options struct {
 	// Workloads to flush; at least one.
 	Workloads []Workload
 	// Port is the name or the number of the pods' management port;
-	// "management" where it is empty.
+	// "management" if it is empty.
 	Port string
 	// Timeout bounds the flush of each pod, at most 5 minutes; the pod's own
-	// default, 30 s, where it is 0. A pod that owes events when it is over
-	// answers how many. When the context ends before, nobody knows.
+	// default, 30 s, if it is 0. A pod that still has pending events by then
+	// responds with their number, which is unknown if the context ends earlier.
 	Timeout time.Duration
-	// Concurrency is how many pods are asked at once; 16 where it is 0.
+	// Concurrency bounds the requests in flight; 16 if it is 0.
 	Concurrency int
 }
 
@@ -95,7 +95,7 @@ func New(o Options) (*Flusher, error) {
 	}, nil
 }
 
-// complete sets defaults and refuses what is unusable.
+// complete sets defaults and rejects unusable options.
 func (o *Options) complete() error {
 	if o.Config == nil {
 		return errors.New("the configuration of the API server's client is missing")
@@ -132,8 +132,8 @@ func validatePort(port string) error {
 	return nil
 }
 
-// FlushPods waits until every workload is settled and flushes all of its pods,
-// for one correlation id, or for everything where that is empty. A nil error
+// FlushPods waits until every workload is stable and flushes all of its pods,
+// for one correlation id, or for everything if that is empty. A nil error
 // proves that every event that any of the workloads' pods had accepted before
 // the call is stored, and visible to a query at the receipts' consistency
 // tokens. The context bounds all of it.
@@ -154,7 +154,7 @@ func (f *Flusher) FlushPods(ctx context.Context, correlationID string) ([]PodRec
 	return slices.Concat(receipts...), nil
 }
 
-// Flush is FlushPods for a audittrail.Reader.
+// Flush is FlushPods for an audittrail.Reader.
 func (f *Flusher) Flush(ctx context.Context, correlationID string) ([]audit.Receipt, error) {
 	pods, err := f.FlushPods(ctx, correlationID)
 	receipts := make([]audit.Receipt, 0, len(pods))
@@ -165,7 +165,7 @@ func (f *Flusher) Flush(ctx context.Context, correlationID string) ([]audit.Rece
 }
 
 func (f *Flusher) flushWorkload(ctx context.Context, w Workload, correlationID string) ([]PodReceipt, []error) {
-	asked, err := f.settle(ctx, w)
+	asked, err := f.awaitStable(ctx, w)
 	if err != nil {
 		return nil, []error{err}
 	}

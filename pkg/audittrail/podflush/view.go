@@ -22,7 +22,7 @@ type view struct {
 }
 
 // waiting says what is missing before a flush of the pods can prove anything;
-// nothing when the workload is settled.
+// nothing when the workload is stable.
 func (v *view) waiting() []string {
 	d := &v.workload
 	var missing []string
@@ -57,7 +57,7 @@ func (v *view) unusablePods() []string {
 	return abridge(texts)
 }
 
-// unusable says why a pod cannot answer for all that it may owe.
+// unusable says why a pod cannot flush everything that it may have accepted.
 func unusable(pod *corev1.Pod) string {
 	switch {
 	case pod.DeletionTimestamp != nil:
@@ -79,7 +79,7 @@ func isReady(c corev1.PodCondition) bool {
 func (v *view) names() []string { return slices.Sorted(maps.Keys(v.pods)) }
 
 // changes says how the workload and its pods differ from an earlier view.
-// Whether a pod that answered is still ready is of no interest any more.
+// A pod that has responded need not be ready any more.
 func (v *view) changes(before *view) []string {
 	var texts []string
 	if v.workload.uid != before.workload.uid {

@@ -25,8 +25,8 @@ func readyPod(name string) *corev1.Pod {
 	}
 }
 
-// settledView is a view of a settled workload of two pods.
-func settledView() *view {
+// stableView is a view of a stable workload of two pods.
+func stableView() *view {
 	return &view{
 		workload: declaration{
 			uid: "workload", generation: 2, observedGeneration: 2,
@@ -61,7 +61,7 @@ func TestWaitingNamesAllThatIsMissing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v := settledView()
+			v := stableView()
 			test.change(v)
 			if got := v.waiting(); !slices.Equal(got, test.want) {
 				t.Errorf("waiting for %q, want %q", got, test.want)
@@ -103,9 +103,9 @@ func TestChanges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			now := settledView()
+			now := stableView()
 			test.change(now)
-			if got := now.changes(settledView()); !slices.Equal(got, test.want) {
+			if got := now.changes(stableView()); !slices.Equal(got, test.want) {
 				t.Errorf("changes %q, want %q", got, test.want)
 			}
 		})
@@ -114,7 +114,7 @@ func TestChanges(t *testing.T) {
 
 func TestThePodThatSucceedsAnotherOutlivesTheNewsOfItsEnd(t *testing.T) {
 	t.Parallel()
-	v := settledView()
+	v := stableView()
 	successor := readyPod("a")
 	successor.UID = "successor"
 	for _, step := range []struct {

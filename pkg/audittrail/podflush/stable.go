@@ -21,9 +21,9 @@ var (
 	errWatchEnded = errors.New("the watch has ended")
 )
 
-// settle waits until a flush of the workload's pods can prove something, and
+// awaitStable waits until a flush of the workload's pods can prove something, and
 // returns what it saw then. It acts on what watches show; it does not poll.
-func (f *Flusher) settle(ctx context.Context, w Workload) (*view, error) {
+func (f *Flusher) awaitStable(ctx context.Context, w Workload) (*view, error) {
 	waiting := []string{"its state is not known yet"}
 	for {
 		v, err := f.look(ctx, w)
@@ -68,9 +68,9 @@ func (f *Flusher) lookAtPods(ctx context.Context, w Workload, v *view) error {
 	return nil
 }
 
-// follow keeps the view current until the workload is settled.
+// follow keeps the view current until the workload is stable.
 func (f *Flusher) follow(ctx context.Context, w Workload, v *view) error {
-	if done, err := v.settled(w); done || err != nil {
+	if done, err := v.stable(w); done || err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -97,13 +97,13 @@ func (f *Flusher) follow(ctx context.Context, w Workload, v *view) error {
 		if err != nil {
 			return err
 		}
-		if done, err := v.settled(w); done || err != nil {
+		if done, err := v.stable(w); done || err != nil {
 			return err
 		}
 	}
 }
 
-func (v *view) settled(w Workload) (bool, error) {
+func (v *view) stable(w Workload) (bool, error) {
 	if v.workload.replicas == 0 && !w.AllowEmpty {
 		return false, ErrNoReplicas
 	}
