@@ -48,6 +48,10 @@ demo: build ## a real alert becomes a classified remediation; prints its audit t
 up: build ## the whole stack on this machine until Ctrl-C; UP_FLAGS="--data DIR --addresses FILE" keeps data, writes addresses
 	$(BIN)/kubernaut up $(INSTALL_FLAG) $(UP_FLAGS)
 
+.PHONY: example
+example: build ## the operator of docs/recording.md against a real API server, DataStorage and PostgreSQL
+	cd examples/operator && $(if $(INSTALL_FLAG),KUBERNAUT_INSTALL=true) GOWORK=off go test -tags e2e -count=1 -v -run TestChangesAreAudited . -kubernaut $(abspath $(BIN)/kubernaut)
+
 .PHONY: build
 build: ## the binaries, in bin/
 	@mkdir -p $(BIN)
@@ -67,6 +71,7 @@ compiler:
 test-unit: compiler ## all unit tests with the race detector; needs no server
 	go test -race $(ALL_PACKAGES)
 	cd bench && GOWORK=off go test ./audit ./ratio
+	cd examples/operator && GOWORK=off go vet -tags e2e ./... && GOWORK=off go test ./...
 
 .PHONY: test-integration
 test-integration: $(SUITE) ## Ginkgo suites against real PostgreSQL and kube-apiserver; PROCS=12 SEED= FOCUS=
@@ -180,6 +185,10 @@ vulncheck: $(BIN)/govulncheck ## known vulnerabilities in what the code calls, o
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## format the Go code
 	$(BIN)/golangci-lint fmt
+
+.PHONY: examples
+examples: ## examples/, from docs/recording.md
+	go test ./docs -run TestExamplesAreWhatThePageShows -write
 
 .PHONY: generate
 generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API types, client and server

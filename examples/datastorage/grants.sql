@@ -1,0 +1,4 @@
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT CREATE, USAGE ON SCHEMA public TO kubernaut_owner;
+GRANT USAGE ON SCHEMA public TO kubernaut_serve;
+ALTER DEFAULT PRIVILEGES FOR ROLE kubernaut_owner IN SCHEMA public GRANT SELECT, INSERT ON TABLES TO kubernaut_serve;
