@@ -13,22 +13,22 @@ import (
 	"kubernaut.ai/pkg/audit"
 )
 
-// FaultySink writes to a sink beneath, and misbehaves as it is told. It lets
-// a test see the writes, and wait for them.
+// FaultySink writes to another sink and injects faults. A test can count the
+// writes and wait for them.
 //
-// Fail, FailAfterStoring, Hang, Slow, Duplicate and Misbehave say what goes
-// wrong with every write; each takes the place of the one before, and Recover
-// ends it. FailNext, FailNextAfterStoring and HangNext come before that, once
-// each, in their order. Reject stands beside all of these, because it is about
-// events and not about writes.
+// Fail, FailAfterStoring, Hang, Slow, Duplicate and Misbehave set what goes
+// wrong with every write; each replaces the one before, and Recover ends it.
+// FailNext, FailNextAfterStoring and HangNext take precedence for one write
+// each, in the order of the calls. Reject is independent of all of these,
+// because it is about events and not about writes.
 //
 // All methods are safe for concurrent use; a store calls Write from several
-// goroutines at a time.
+// goroutines.
 type FaultySink struct {
 	sink  audit.Sink
 	clock clock.Clock
 
-	// rejecting is held while reject runs, which therefore needs no lock of its own.
+	// rejecting is held while reject runs, so that reject needs no lock.
 	rejecting sync.Mutex
 
 	mu sync.Mutex // guards what follows
@@ -68,9 +68,9 @@ const (
 	SecondAnswer
 )
 
-// NewFaultySink makes a sink that passes its writes on to sink, until it is
-// told otherwise. Delays go by c; nil is the wall clock (which is a fake one in
-// a testing/synctest bubble).
+// NewFaultySink makes a sink that passes its writes on to sink until a fault is
+// set. Delays use c; nil is the wall clock, which is a fake one in a
+// testing/synctest bubble.
 func NewFaultySink(sink audit.Sink, c clock.Clock) *FaultySink {
 	if c == nil {
 		c = clock.RealClock{}
@@ -78,7 +78,7 @@ func NewFaultySink(sink audit.Sink, c clock.Clock) *FaultySink {
 	return &FaultySink{sink: sink, clock: c}
 }
 
-// Write passes the batch on to the sink beneath, or does what it was told to do.
+// Write passes the batch on to the sink beneath, or misbehaves.
 func (s *FaultySink) Write(ctx context.Context, batch []audit.Event) (audit.Ack, error) {
 	turn := s.begin(len(batch))
 	defer s.end()
@@ -104,7 +104,7 @@ func (s *FaultySink) Write(ctx context.Context, batch []audit.Event) (audit.Ack,
 	return ack, err
 }
 
-// Limits are those of the sink beneath, none if it has none.
+// Limits returns the limits of the sink beneath, or none.
 func (s *FaultySink) Limits() audit.Limits {
 	if limited, ok := s.sink.(audit.LimitedSink); ok {
 		return limited.Limits()
@@ -122,17 +122,17 @@ func (s *FaultySink) Batches() []int {
 	return slices.Clone(s.batches)
 }
 
-// MostConcurrent is the greatest number of calls of Write that were under way
-// at the same time.
+// MostConcurrent returns the largest number of calls of Write that were in
+// flight at once.
 func (s *FaultySink) MostConcurrent() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.most
 }
 
-// AwaitWrites waits until Write was called n times in all, whether it returned
-// or not. The delay of a slow write runs by then, so that a fake clock can be
-// stepped. The error wraps that of ctx.
+// AwaitWrites waits until Write has been called n times in total, whether the
+// calls have returned or not. The timer of a slow write is running by then, so
+// that a fake clock can be stepped. The error wraps that of ctx.
 func (s *FaultySink) AwaitWrites(ctx context.Context, n int) error {
 	err := awaitCount(ctx, n, func() (int, <-chan struct{}) {
 		s.mu.Lock()
@@ -149,21 +149,21 @@ func (s *FaultySink) AwaitWrites(ctx context.Context, n int) error {
 func (s *FaultySink) Fail(err error) { s.become(fault{err: err}) }
 
 // FailAfterStoring makes every write store its batch and then fail with err,
-// like an answer that is lost on its way, until Recover.
+// like a lost response, until Recover.
 func (s *FaultySink) FailAfterStoring(err error) { s.become(fault{err: err, stores: true}) }
 
 // Hang makes every write wait for the end of its context, until Recover.
 func (s *FaultySink) Hang() { s.become(fault{hangs: true}) }
 
-// Slow delays every write that begins from now on, until Recover; a write
-// whose context ends meanwhile stores nothing.
+// Slow delays every write that begins after the call, until Recover. A write
+// whose context ends during the delay stores nothing.
 func (s *FaultySink) Slow(delay time.Duration) { s.become(fault{delay: delay}) }
 
 // Duplicate writes every batch twice, like a network that repeats a request,
-// and answers with one of the two answers, until Recover.
+// and returns one of the two answers, until Recover.
 func (s *FaultySink) Duplicate(answer Answer) { s.become(fault{answer: answer}) }
 
-// Recover makes the sink work again; writes that hang or are delayed go on at once.
+// Recover makes the sink work again; writes that hang or are delayed continue at once.
 func (s *FaultySink) Recover() { s.behave(fault{}, nil) }
 
 // FailNext makes the next writes fail with one error each; a nil lets its write work.
@@ -179,16 +179,16 @@ func (s *FaultySink) FailNextAfterStoring(err error) { s.enqueue(fault{err: err,
 // HangNext makes the next write wait for the end of its context, or for Recover.
 func (s *FaultySink) HangNext() { s.enqueue(fault{hangs: true}) }
 
-// Reject makes the sink refuse the events for which reject gives an error, and
-// name them; an error that wraps audit.ErrRefused refuses the whole batch
-// without naming any. It is called for one event at a time. nil takes it back.
+// Reject makes the sink reject the events for which reject returns an error, by
+// index; an error that wraps audit.ErrRefused rejects the whole batch without
+// naming an event. The calls of reject do not overlap. Reject(nil) ends it.
 func (s *FaultySink) Reject(reject func(audit.Event) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reject = reject
 }
 
-// become makes a fault that of every write.
+// become sets the fault of every write.
 func (s *FaultySink) become(f fault) { s.behave(f, func() fault { return f }) }
 
 // behave replaces what goes wrong with every write. always is called with the lock.
@@ -226,8 +226,8 @@ type turn struct {
 	timer clock.Timer
 }
 
-// begin counts a write, takes its fault and starts its delay, if it has one.
-// Only then those who wait for writes are told.
+// begin counts a write, takes its fault and starts its delay, if it has one. It
+// wakes AwaitWrites last.
 func (s *FaultySink) begin(events int) turn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,7 +255,7 @@ func (s *FaultySink) end() {
 	s.running--
 }
 
-// usual takes the fault that every write has. Called with the lock.
+// usual takes the fault of every write. Called with the lock.
 func (s *FaultySink) usual() turn {
 	if s.always == nil {
 		return turn{}
@@ -263,8 +263,8 @@ func (s *FaultySink) usual() turn {
 	return turn{fault: s.always(), changed: s.changed.next()}
 }
 
-// wait lets a slow or hanging write wait, and gives its fault. When the faults
-// change meanwhile, the new one holds, without a delay.
+// wait makes a slow or hanging write wait, and returns its fault. If the faults
+// change during the wait, the new fault applies, without a delay.
 func (s *FaultySink) wait(ctx context.Context, t turn) fault {
 	if t.timer != nil {
 		defer t.timer.Stop()
@@ -292,7 +292,7 @@ func (s *FaultySink) again() turn {
 	return s.usual()
 }
 
-// refusal asks reject about every event.
+// refusal calls reject for every event.
 func (s *FaultySink) refusal(batch []audit.Event) error {
 	s.mu.Lock()
 	reject := s.reject

@@ -14,15 +14,15 @@ import (
 )
 
 // MemorySink keeps events in memory, once for each id. It follows the Sink
-// contract to the letter, until it is told to misbehave: it has all methods of
-// FaultySink. All methods are safe for concurrent use.
+// contract exactly until a fault is set: it has all methods of FaultySink. All
+// methods are safe for concurrent use.
 type MemorySink struct {
 	*FaultySink
 
 	memory *memory
 }
 
-// NewMemorySink makes an empty sink that works. Its delays go by the wall clock.
+// NewMemorySink makes an empty sink that works. Its delays use the wall clock.
 func NewMemorySink() *MemorySink { return newMemorySink(nil) }
 
 func newMemorySink(c clock.Clock) *MemorySink {
@@ -33,8 +33,8 @@ func newMemorySink(c clock.Clock) *MemorySink {
 // Events lists what is stored, in the order of storing.
 func (s *MemorySink) Events() []audit.Event { return s.memory.list() }
 
-// EventsOf lists what is stored of one correlation id, in the order that a
-// query has: by (timestamp, id).
+// EventsOf lists what is stored of one correlation id, in the order of a query:
+// by (timestamp, id).
 func (s *MemorySink) EventsOf(correlationID string) []audit.Event {
 	return s.memory.of(correlationID)
 }
@@ -95,7 +95,7 @@ func (m *memory) examine(batch []audit.Event) (created []audit.Event, refused []
 	return created, refused
 }
 
-// find gives a stored event, nil if there is none. Called with the lock.
+// find returns a stored event, or nil. Called with the lock.
 func (m *memory) find(id uuid.UUID) *audit.Event {
 	if at, ok := m.byID[id]; ok {
 		return &m.events[at]

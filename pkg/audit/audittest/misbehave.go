@@ -7,32 +7,30 @@ import (
 	"time"
 )
 
-// ErrMisbehaved is the failure of a write by chance, see FaultySink.Misbehave.
+// ErrMisbehaved is a random failure of a write, see FaultySink.Misbehave.
 var ErrMisbehaved = errors.New("sink misbehaves")
 
-// Odds are the probabilities, from 0 to 1, of what may go wrong with a write.
-// They exclude each other; what they leave of 1 is the probability that nothing
-// does.
+// Odds are the probabilities, from 0 to 1, of faults of a write. The faults
+// exclude each other; the rest is the probability of a write without a fault.
 type Odds struct {
 	// Fail and FailAfterStoring fail with Err.
 	Fail, FailAfterStoring float64
-	// Hang waits for the end of the context, or for Recover. Unless the test runs
-	// in a testing/synctest bubble, choose a short audit.WithWriteTimeout with it.
+	// Hang waits for the end of the context, or for Recover. Outside of a
+	// testing/synctest bubble, use a short audit.WithWriteTimeout with it.
 	Hang float64
 	// Slow delays the write by up to LongestDelay, which it needs.
 	Slow         float64
 	LongestDelay time.Duration
-	// Duplicate writes twice, and answers with either answer.
+	// Duplicate writes twice, and returns either answer.
 	Duplicate float64
-	// Err is ErrMisbehaved where it is nil.
+	// Err is ErrMisbehaved if it is nil.
 	Err error
 }
 
-// Misbehave makes each write go wrong in one of several ways, or not at all, by
-// chance, until Recover. The same source gives the same faults in the order of
-// the calls of Write, so that a run can be repeated by its seed. The sink uses
-// the source under a lock; nobody else may use it meanwhile. Odds that are no
-// probabilities are an error.
+// Misbehave gives each write a random fault, or none, until Recover. The same
+// source gives the same faults in the order of the calls of Write, so that a
+// run can be repeated with its seed. The sink uses the source under a lock;
+// nothing else may use it until Recover. Invalid odds are an error.
 func (s *FaultySink) Misbehave(source rand.Source, odds Odds) error {
 	if odds.Err == nil {
 		odds.Err = ErrMisbehaved
