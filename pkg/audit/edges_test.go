@@ -305,7 +305,7 @@ func TestF2_DamageIsLostUntilItIsAcknowledged(t *testing.T) {
 		if got := gauges(registry)["audit_unacknowledged_lost_events"]; int(got) != lost {
 			t.Errorf("process %d: %v unacknowledged lost events in the metrics, want %d", process, got, lost)
 		}
-		if errors := strings.Count(strings.Join(logs.lines(), "\n"), "error: "); errors != lost {
+		if logged := strings.Count(strings.Join(logs.lines(), "\n"), "error: "); logged != lost {
 			t.Errorf("process %d: logged %v, want %d errors", process, logs.lines(), lost)
 		}
 		if process == 1 {

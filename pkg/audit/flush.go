@@ -175,7 +175,7 @@ func (s *Store) finish(items []*item, how outcome) {
 			continue
 		}
 		s.barriers.Pass(it.Seq, it.CorrelationID, failed)
-		if len(s.waiters) > 0 {
+		if s.waiters.any() {
 			var rejection *Rejection
 			if how.rejected != nil {
 				rejection = &how.rejected[i].Rejection

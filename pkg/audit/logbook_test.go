@@ -21,7 +21,7 @@ func (l *logbook) logger() *slog.Logger { return slog.New(l) }
 
 func (l *logbook) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
 
-func (l *logbook) Handle(_ context.Context, r slog.Record) error { //nolint:gocritic // slog.Handler's signature
+func (l *logbook) Handle(_ context.Context, r slog.Record) error {
 	if l.on != nil {
 		l.on()
 	}

@@ -144,7 +144,7 @@ func (l *ledger) judgeStored(events []audit.Event, oneClock bool) {
 
 // place is where a store put an event in the order of acceptance.
 type place struct {
-	process     int
+	process  int
 	sequence uint64
 }
 

@@ -70,7 +70,7 @@ type attempt struct {
 	*fact
 
 	durability audit.Durability
-	process       int
+	process    int
 	// called and returned are times of the ledger.
 	called, returned int
 	outcome          outcome

@@ -36,12 +36,12 @@ const (
 type world struct {
 	setup
 
-	ctx    context.Context //nolint:containedctx // a world processes as long as its test
-	ledger *ledger
-	disk   *spooltest.Disk
-	sink   *audittest.MemorySink
+	ctx       context.Context //nolint:containedctx // a world processes as long as its test
+	ledger    *ledger
+	disk      *spooltest.Disk
+	sink      *audittest.MemorySink
 	process   *modelLife
-	processes  int
+	processes int
 
 	// works says that the sink does, full that the disk is.
 	works, full bool

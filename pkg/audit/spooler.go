@@ -98,7 +98,7 @@ func (s *Store) awaitSpool(ctx context.Context, g *group, e *entry) error {
 	}
 	e.strict = false // nobody waits any more
 	if e.waiter != nil {
-		delete(s.waiters, e.waiter.producer)
+		s.waiters.drop(e.waiter.producer)
 	}
 	return fmt.Errorf("%w: wait for the spool: %w", ErrInDoubt, ctx.Err())
 }
@@ -218,7 +218,7 @@ func (s *Store) acceptSpooled(e *entry, position uint64) {
 // unstamp takes back the numbers of a group that was not persisted. Called with the lock.
 func (s *Store) unstamp(g *group, err error) {
 	for _, e := range g.Entries {
-		delete(s.waiters, e.event.Producer)
+		s.waiters.drop(e.event.Producer)
 	}
 	if errors.Is(err, ErrFull) { // else it may come back
 		s.stamps.unstamp(len(g.Entries), g.Entries[len(g.Entries)-1].event.Producer.Sequence)

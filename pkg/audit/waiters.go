@@ -21,40 +21,46 @@ type waiter struct {
 }
 
 // waiters are found by their event's producer fields. The store's mutex guards them.
-type waiters map[Producer]*waiter
+type waiters struct{ byProducer map[Producer]*waiter }
 
 // add registers a Record call that waits for an event.
 func (ws *waiters) add(event *Event) *waiter {
-	if *ws == nil {
-		*ws = make(waiters)
+	if ws.byProducer == nil {
+		ws.byProducer = make(map[Producer]*waiter)
 	}
 	w := &waiter{producer: event.Producer, name: event.reference(), done: make(chan struct{})}
-	(*ws)[w.producer] = w
+	ws.byProducer[w.producer] = w
 	return w
 }
 
+// any reports whether a Record call waits.
+func (ws *waiters) any() bool { return len(ws.byProducer) > 0 }
+
 // answer ends the wait for an event, if a Record call waits for it.
-func (ws waiters) answer(producer Producer, rejection *Rejection, lost bool) {
-	w, ok := ws[producer]
+func (ws *waiters) answer(producer Producer, rejection *Rejection, lost bool) {
+	w, ok := ws.byProducer[producer]
 	if !ok {
 		return
 	}
 	w.rejection, w.lost = rejection, lost
-	delete(ws, producer)
+	delete(ws.byProducer, producer)
 	close(w.done)
 }
 
+// drop forgets a Record call that gave up.
+func (ws *waiters) drop(producer Producer) { delete(ws.byProducer, producer) }
+
 // loseUnread ends the wait for those events before a position that the spool has
 // lost: the ones that were not among those read.
-func (ws waiters) loseUnread(read []SpooledEvent, before uint64) {
-	if len(ws) == 0 {
+func (ws *waiters) loseUnread(read []SpooledEvent, before uint64) {
+	if !ws.any() {
 		return
 	}
 	found := make(map[Producer]bool, len(read))
 	for i := range read {
 		found[read[i].Event.Producer] = true
 	}
-	for producer, w := range ws {
+	for producer, w := range ws.byProducer {
 		if w.position != 0 && w.position < before && !found[producer] {
 			ws.answer(producer, nil, true)
 		}
@@ -62,8 +68,8 @@ func (ws waiters) loseUnread(read []SpooledEvent, before uint64) {
 }
 
 // loseAll ends every wait.
-func (ws waiters) loseAll() {
-	for producer := range ws {
+func (ws *waiters) loseAll() {
+	for producer := range ws.byProducer {
 		ws.answer(producer, nil, true)
 	}
 }
@@ -88,7 +94,7 @@ func (s *Store) awaitStored(ctx context.Context, w *waiter) error {
 			<-w.done
 		case <-ctx.Done():
 			s.mu.Lock()
-			delete(s.waiters, w.producer)
+			s.waiters.drop(w.producer)
 			s.mu.Unlock()
 			return recordError(w.name, fmt.Errorf("%w: the sink has not stored it yet: %w", ErrInDoubt, ctx.Err()))
 		}

@@ -83,22 +83,6 @@ func (s *Set) Join(correlationID string, seq uint64, remaining func() int) Ticke
 	return Ticket{Barrier: b, remaining: b.Remaining, failed: b.Failed, foreign: b.Foreign}
 }
 
-func (s *Set) add(correlationID string, seq uint64, remaining int) *Barrier {
-	b := &Barrier{CorrelationID: correlationID, Seq: seq, Remaining: remaining, Done: make(chan struct{})}
-	switch {
-	case remaining == 0:
-		close(b.Done)
-	case correlationID == Everything:
-		s.all = append(s.all, b)
-	default:
-		if s.byID == nil {
-			s.byID = make(map[string][]*Barrier)
-		}
-		s.byID[correlationID] = append(s.byID[correlationID], b)
-	}
-	return b
-}
-
 // Leave ends a flush's wait. A barrier at which nobody waits is dropped.
 func (s *Set) Leave(t Ticket) {
 	t.callers--
@@ -171,6 +155,22 @@ func (s *Set) Open() {
 	for id, of := range s.byID {
 		s.keep(id, slices.DeleteFunc(of, open))
 	}
+}
+
+func (s *Set) add(correlationID string, seq uint64, remaining int) *Barrier {
+	b := &Barrier{CorrelationID: correlationID, Seq: seq, Remaining: remaining, Done: make(chan struct{})}
+	switch {
+	case remaining == 0:
+		close(b.Done)
+	case correlationID == Everything:
+		s.all = append(s.all, b)
+	default:
+		if s.byID == nil {
+			s.byID = make(map[string][]*Barrier)
+		}
+		s.byID[correlationID] = append(s.byID[correlationID], b)
+	}
+	return b
 }
 
 func (s *Set) keep(correlationID string, left []*Barrier) {

@@ -124,18 +124,6 @@ func (q *Queue[E]) Push(event *E, correlationID string, size int, position uint6
 	return it
 }
 
-// newSegment returns a segment, new or used.
-func (q *Queue[E]) newSegment() *segment[E] {
-	n := len(q.spares)
-	if n == 0 {
-		return new(segment[E])
-	}
-	next := q.spares[n-1]
-	q.spares[n-1] = nil
-	q.spares = q.spares[:n-1]
-	return next
-}
-
 // Oldest returns the oldest pending item; nil without one.
 func (q *Queue[E]) Oldest() *Item[E] {
 	if q.events == 0 {
@@ -162,6 +150,48 @@ func (q *Queue[E]) Finish(it *Item[E]) {
 		q.free(slot)
 	}
 	q.trim()
+}
+
+// Pending visits the pending items up to a sequence number, oldest first.
+func (q *Queue[E]) Pending(upTo uint64, visit func(*Item[E])) {
+	q.Each(q.low+1, upTo, func(it *Item[E]) bool {
+		if it.State != Terminal {
+			visit(it)
+		}
+		return true
+	})
+}
+
+// Each visits the items from one sequence number, which must be above the low
+// watermark, to another, until visit returns false. It may skip terminal items.
+func (q *Queue[E]) Each(from, to uint64, visit func(*Item[E]) bool) {
+	to = min(to, q.last)
+	for from <= to {
+		i := int(from - q.first) //nolint:gosec // bounded by the store's bounds
+		rest := segmentItems - i%segmentItems
+		if segment := q.slots[i/segmentItems].items; segment != nil {
+			items := segment[i%segmentItems:]
+			items = items[:min(uint64(rest), to-from+1)]
+			for at := range items {
+				if !visit(&items[at]) {
+					return
+				}
+			}
+		}
+		from += uint64(rest)
+	}
+}
+
+// newSegment returns a segment, new or used.
+func (q *Queue[E]) newSegment() *segment[E] {
+	n := len(q.spares)
+	if n == 0 {
+		return new(segment[E])
+	}
+	next := q.spares[n-1]
+	q.spares[n-1] = nil
+	q.spares = q.spares[:n-1]
+	return next
 }
 
 // raiseLow moves the low watermark past what is terminal without a gap.
@@ -198,35 +228,5 @@ func (q *Queue[E]) trim() {
 		q.slots[n] = slot[E]{}
 		q.slots = q.slots[:n]
 		q.first += segmentItems
-	}
-}
-
-// Pending visits the pending items up to a sequence number, oldest first.
-func (q *Queue[E]) Pending(upTo uint64, visit func(*Item[E])) {
-	q.Each(q.low+1, upTo, func(it *Item[E]) bool {
-		if it.State != Terminal {
-			visit(it)
-		}
-		return true
-	})
-}
-
-// Each visits the items from one sequence number, which must be above the low
-// watermark, to another, until visit returns false. It may skip terminal items.
-func (q *Queue[E]) Each(from, to uint64, visit func(*Item[E]) bool) {
-	to = min(to, q.last)
-	for from <= to {
-		i := int(from - q.first) //nolint:gosec // bounded by the store's bounds
-		rest := segmentItems - i%segmentItems
-		if segment := q.slots[i/segmentItems].items; segment != nil {
-			items := segment[i%segmentItems:]
-			items = items[:min(uint64(rest), to-from+1)]
-			for at := range items {
-				if !visit(&items[at]) {
-					return
-				}
-			}
-		}
-		from += uint64(rest)
 	}
 }

@@ -125,21 +125,6 @@ func (w *Window[E]) Due(q *queue.Queue[E], closing, sinkDown bool) bool {
 	return w.overdueTo >= oldest || moving == 0 && (closing || w.Hurried(oldest))
 }
 
-// full reports whether the waiting events make a full batch.
-func (w *Window[E]) full() bool {
-	return w.waiting >= w.target || w.waitingBytes >= w.limits.Bytes
-}
-
-// oldest returns the first waiting event; there must be one.
-func (w *Window[E]) oldest(q *queue.Queue[E]) uint64 {
-	w.first = max(w.first, q.Low()+1)
-	q.Each(w.first, q.Last(), func(it *queue.Item[E]) bool {
-		w.first = it.Seq
-		return it.State != queue.Waiting
-	})
-	return w.first
-}
-
 // Batch is a group of events on its way to the sink.
 type Batch[E any] struct {
 	Items []*queue.Item[E]
@@ -182,26 +167,6 @@ func (w *Window[E]) Take(q *queue.Queue[E]) (b *Batch[E], again bool) {
 	w.waitingBytes -= bytes
 	w.inFlight++
 	return b, false
-}
-
-func (w *Window[E]) isBusy(correlationID string) bool {
-	if w.inFlight == 0 {
-		return false
-	}
-	_, busy := w.busy[correlationID]
-	return busy
-}
-
-// occupy keeps a correlation id for a batch.
-func (w *Window[E]) occupy(b *Batch[E], correlationID string) {
-	if n := len(b.correlationIDs); n > 0 && b.correlationIDs[n-1] == correlationID {
-		return
-	}
-	if _, ours := w.busy[correlationID]; ours {
-		return
-	}
-	w.busy[correlationID] = struct{}{}
-	b.correlationIDs = append(b.correlationIDs, correlationID)
 }
 
 // Land makes way for the next batch. The correlation ids of this one are free
@@ -286,4 +251,39 @@ func (w *Window[E]) Rearm(q *queue.Queue[E], now int64) (left int64) {
 		return true
 	})
 	return left
+}
+
+// full reports whether the waiting events make a full batch.
+func (w *Window[E]) full() bool {
+	return w.waiting >= w.target || w.waitingBytes >= w.limits.Bytes
+}
+
+// oldest returns the first waiting event; there must be one.
+func (w *Window[E]) oldest(q *queue.Queue[E]) uint64 {
+	w.first = max(w.first, q.Low()+1)
+	q.Each(w.first, q.Last(), func(it *queue.Item[E]) bool {
+		w.first = it.Seq
+		return it.State != queue.Waiting
+	})
+	return w.first
+}
+
+func (w *Window[E]) isBusy(correlationID string) bool {
+	if w.inFlight == 0 {
+		return false
+	}
+	_, busy := w.busy[correlationID]
+	return busy
+}
+
+// occupy keeps a correlation id for a batch.
+func (w *Window[E]) occupy(b *Batch[E], correlationID string) {
+	if n := len(b.correlationIDs); n > 0 && b.correlationIDs[n-1] == correlationID {
+		return
+	}
+	if _, ours := w.busy[correlationID]; ours {
+		return
+	}
+	w.busy[correlationID] = struct{}{}
+	b.correlationIDs = append(b.correlationIDs, correlationID)
 }

@@ -32,8 +32,7 @@ func (b *bench) add(correlationIDs string) (arm, wake bool) {
 }
 
 // take returns the correlation ids of the next batch.
-func (b *bench) take(t *testing.T) (*window.Batch[event], string) {
-	t.Helper()
+func (b *bench) take() (*window.Batch[event], string) {
 	batch, _ := b.Take(&b.queue)
 	if batch == nil {
 		return nil, ""
@@ -60,38 +59,38 @@ func TestDue(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		limits            window.Limits
-		prepare           func(*testing.T, *bench)
+		prepare           func(*bench)
 		closing, sinkDown bool
 		due               bool
 	}{
-		"nothing waits":             {limits, func(*testing.T, *bench) {}, true, false, false},
-		"not full":                  {limits, func(_ *testing.T, b *bench) { b.add("aa") }, false, false, false},
-		"full by events":            {limits, func(_ *testing.T, b *bench) { b.add("aaa") }, false, false, true},
-		"full by bytes":             {window.Limits{Events: 9, Bytes: 20, InFlight: 1}, func(_ *testing.T, b *bench) { b.add("aa") }, false, false, true},
-		"closing":                   {limits, func(_ *testing.T, b *bench) { b.add("a") }, true, false, true},
-		"somebody waits":            {limits, func(_ *testing.T, b *bench) { b.add("a"); b.Hurry(1) }, false, false, true},
-		"somebody waits for others": {limits, func(t *testing.T, b *bench) { b.add("a"); b.Hurry(1); b.take(t); b.add("b") }, false, false, false},
-		"the interval has passed":   {limits, func(_ *testing.T, b *bench) { b.add("a"); b.Expire(1) }, false, false, true},
+		"nothing waits":             {limits, func(*bench) {}, true, false, false},
+		"not full":                  {limits, func(b *bench) { b.add("aa") }, false, false, false},
+		"full by events":            {limits, func(b *bench) { b.add("aaa") }, false, false, true},
+		"full by bytes":             {window.Limits{Events: 9, Bytes: 20, InFlight: 1}, func(b *bench) { b.add("aa") }, false, false, true},
+		"closing":                   {limits, func(b *bench) { b.add("a") }, true, false, true},
+		"somebody waits":            {limits, func(b *bench) { b.add("a"); b.Hurry(1) }, false, false, true},
+		"somebody waits for others": {limits, func(b *bench) { b.add("a"); b.Hurry(1); b.take(); b.add("b") }, false, false, false},
+		"the interval has passed":   {limits, func(b *bench) { b.add("a"); b.Expire(1) }, false, false, true},
 		"another in flight, and somebody waits": {
-			limits, func(t *testing.T, b *bench) { b.add("aaab"); b.take(t); b.Hurry(4) }, false, false, false,
+			limits, func(b *bench) { b.add("aaab"); b.take(); b.Hurry(4) }, false, false, false,
 		},
 		"a stalled one in flight, and somebody waits": {
-			limits, func(t *testing.T, b *bench) { b.add("aaab"); b.take(t); b.Stall(); b.Hurry(4) }, false, false, true,
+			limits, func(b *bench) { b.add("aaab"); b.take(); b.Stall(); b.Hurry(4) }, false, false, true,
 		},
 		"another in flight, and the interval has passed": {
-			limits, func(t *testing.T, b *bench) { b.add("aaab"); b.take(t); b.Expire(4) }, false, false, true,
+			limits, func(b *bench) { b.add("aaab"); b.take(); b.Expire(4) }, false, false, true,
 		},
-		"another in flight, and full":  {limits, func(t *testing.T, b *bench) { b.add("aaabbb"); b.take(t) }, false, false, true},
-		"as many in flight as allowed": {limits, func(t *testing.T, b *bench) { b.add("aaabbbccc"); b.take(t); b.take(t) }, true, false, false},
-		"the sink is down":             {limits, func(_ *testing.T, b *bench) { b.add("aaa") }, false, true, true},
+		"another in flight, and full":  {limits, func(b *bench) { b.add("aaabbb"); b.take() }, false, false, true},
+		"as many in flight as allowed": {limits, func(b *bench) { b.add("aaabbbccc"); b.take(); b.take() }, true, false, false},
+		"the sink is down":             {limits, func(b *bench) { b.add("aaa") }, false, true, true},
 		"the sink is down, and one is in flight": {
-			limits, func(t *testing.T, b *bench) { b.add("aaabbb"); b.take(t) }, false, true, false,
+			limits, func(b *bench) { b.add("aaabbb"); b.take() }, false, true, false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(test.limits)
-			test.prepare(t, b)
+			test.prepare(b)
 			if got := b.Due(&b.queue, test.closing, test.sinkDown); got != test.due {
 				t.Errorf("due: %v, want %v", got, test.due)
 			}
@@ -103,18 +102,18 @@ func TestTakeLeavesBusyCorrelationIDsBehind(t *testing.T) {
 	t.Parallel()
 	b := newBench(limits)
 	b.add("aaabab")
-	first, ids := b.take(t)
+	first, ids := b.take()
 	if ids != "aaa" {
 		t.Fatalf("first batch %q, want aaa", ids)
 	}
-	if _, ids := b.take(t); ids != "bb" {
+	if _, ids := b.take(); ids != "bb" {
 		t.Fatalf("second batch %q, want bb: a is in flight", ids)
 	}
 	if batch, again := b.Take(&b.queue); batch != nil || again {
 		t.Errorf("third batch %v, again %v, although the last event has to wait", batch, again)
 	}
 	b.finish(first)
-	if _, ids := b.take(t); ids != "a" {
+	if _, ids := b.take(); ids != "a" {
 		t.Errorf("batch %q after the first landed, want a", ids)
 	}
 	if b.Waiting() != 0 || b.InFlight() != 2 {
@@ -127,7 +126,7 @@ func TestTakeKeepsToTheBytes(t *testing.T) {
 	b := newBench(window.Limits{Events: 9, Bytes: 25, InFlight: 9})
 	b.add("abcde")
 	for _, want := range []string{"ab", "cd", "e", ""} {
-		if _, ids := b.take(t); ids != want {
+		if _, ids := b.take(); ids != want {
 			t.Errorf("batch %q, want %q", ids, want)
 		}
 	}
@@ -137,7 +136,7 @@ func TestAnEventLargerThanABatchGoesAlone(t *testing.T) {
 	t.Parallel()
 	b := newBench(window.Limits{Events: 9, Bytes: 5, InFlight: 9})
 	b.add("ab")
-	if _, ids := b.take(t); ids != "a" {
+	if _, ids := b.take(); ids != "a" {
 		t.Errorf("batch %q, want a", ids)
 	}
 }
@@ -146,7 +145,7 @@ func TestALongQueueOfOneIDIsSearchedInSteps(t *testing.T) {
 	t.Parallel()
 	b := newBench(limits)
 	b.add("a")
-	b.take(t)
+	b.take()
 	b.add(strings.Repeat("a", 10_000) + "b")
 	steps := 1
 	batch, again := b.Take(&b.queue)
@@ -168,7 +167,7 @@ func TestTheTimerRunsForTheOldestWaitingEvent(t *testing.T) {
 	if arm, _ := b.add("b"); arm {
 		t.Error("the second event starts it again")
 	}
-	b.take(t)
+	b.take()
 	if left := b.Rearm(&b.queue, b.now); left != 0 {
 		t.Errorf("%d left although nothing waits", left)
 	}
@@ -228,9 +227,9 @@ func TestAStalledBatchResumesWhenThereIsASlot(t *testing.T) {
 	t.Parallel()
 	b := newBench(window.Limits{Events: 1, Bytes: 1000, InFlight: 1})
 	b.add("abc")
-	b.take(t)
+	b.take()
 	b.Stall()
-	second, _ := b.take(t)
+	second, _ := b.take()
 	wait := b.Resume()
 	if wait == nil {
 		t.Fatal("resumed although another batch is moving")
