@@ -93,7 +93,9 @@ func TestWaitGivesUp(t *testing.T) {
 		},
 		"for a reason that is not transient": {
 			lifecycle.Wait{Timeout: time.Minute, Transient: func(err error) bool { return !errors.Is(err, errPassword) }},
-			0, []error{errRefused, errPassword}, 2, errPassword, "password",
+			0,
+			[]error{errRefused, errPassword},
+			2, errPassword, "password",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
