@@ -103,7 +103,7 @@ func Group(c *cobra.Command) *cobra.Command {
 		if len(args) == 0 {
 			return nil
 		}
-		var candidates []string
+		candidates := make([]string, 0, len(c.Commands()))
 		for _, child := range c.Commands() {
 			candidates = append(candidates, child.Name())
 		}

@@ -37,8 +37,10 @@ func TestServeLogsVersionAndConfigurationAndRunsTheApp(t *testing.T) {
 	code := cli.Execute(t.Context(), serve, []string{"--database", "hunter2", "--log-format=json"}, &out)
 	first, rest, _ := strings.Cut(out.String(), "\n")
 	var line struct {
-		Message, Version, Revision string
-		Configuration              map[string]string
+		Message       string            `json:"message"`
+		Version       string            `json:"version"`
+		Revision      string            `json:"revision"`
+		Configuration map[string]string `json:"configuration"`
 	}
 	if err := json.Unmarshal([]byte(first), &line); err != nil {
 		t.Fatalf("log %q: %v", first, err)

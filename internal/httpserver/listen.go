@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/lifecycle"
 )
 
 // Addresses are where a service listens, as host:port. An empty one stays closed.
@@ -45,6 +46,12 @@ func Open(ctx context.Context, a Addresses) (*Ports, error) {
 		*port.listener = opened
 	}
 	return &p, nil
+}
+
+// Part closes, when it is stopped, the ports that no server has closed. It is
+// added before the servers, so that it stops after them.
+func (p *Ports) Part() lifecycle.Part {
+	return lifecycle.Part{Name: "ports", Run: lifecycle.OnStop(func(context.Context) error { return p.Close() })}
 }
 
 // Close closes the ports that no server has closed yet.

@@ -99,7 +99,7 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	if err != nil {
 		return err //nolint:wrapcheck // names the flag
 	}
-	g.Add(ctx, lifecycle.Part{Name: "ports", Run: lifecycle.OnStop(func(context.Context) error { return ports.Close() })})
+	g.Add(ctx, ports.Part())
 	s, err := a.newServing(pool, g)
 	if err != nil {
 		return err

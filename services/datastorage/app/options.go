@@ -77,6 +77,16 @@ const (
 	startupTimeout = 15 * time.Second
 )
 
+// Defaults returns the default of every option that has one.
+func Defaults() Options {
+	var o Options
+	o.flags().SetDefaults()
+	return o
+}
+
+// AddFlags registers the flags of the options, with their defaults.
+func (o *Options) AddFlags(flags *pflag.FlagSet) { o.flags().AddTo(flags) }
+
 // flags declares the options.
 func (o *Options) flags() *cli.Flags {
 	var f cli.Flags
@@ -102,16 +112,6 @@ func (o *Options) flags() *cli.Flags {
 	f.Duration(&o.Grace, "grace", 25*time.Second, "time limit of a graceful stop, all parts together")
 	return &f
 }
-
-// Defaults returns the default of every option that has one.
-func Defaults() Options {
-	var o Options
-	o.flags().SetDefaults()
-	return o
-}
-
-// AddFlags registers the flags of the options, with their defaults.
-func (o *Options) AddFlags(flags *pflag.FlagSet) { o.flags().AddTo(flags) }
 
 // declareDatabase declares --database-url.
 func declareDatabase(f *cli.Flags, url *string) {

@@ -65,7 +65,7 @@ func (a *App) start(ctx context.Context, group *lifecycle.Group) error {
 	if err != nil {
 		return err //nolint:wrapcheck // names the flag
 	}
-	group.Add(ctx, lifecycle.Part{Name: "ports", Run: lifecycle.OnStop(func(context.Context) error { return g.ports.Close() })})
+	group.Add(ctx, g.ports.Part())
 	if err := g.openStore(); err != nil {
 		return err
 	}

@@ -39,10 +39,14 @@ func (a *App) awaitAPIServer(ctx context.Context) error {
 	if err != nil {
 		return cli.Usagef("--kubeconfig: %w", err)
 	}
+	path := "/apis/" + v1alpha1.GroupVersion.String()
 	return kube.Wait{ //nolint:wrapcheck // says where and what to do
 		Host: a.rest.Host, Timeout: a.options.StartupTimeout, Log: a.options.Log,
 		Check: func(ctx context.Context) error {
-			return raw.Get().AbsPath("/apis/" + v1alpha1.GroupVersion.String()).MaxRetries(0).Do(ctx).Error()
+			if err := raw.Get().AbsPath(path).MaxRetries(0).Do(ctx).Error(); err != nil {
+				return fmt.Errorf("read %s: %w", path, err)
+			}
+			return nil
 		},
 		NotFound: fmt.Sprintf("%s is not served: install the CustomResourceDefinitions first", v1alpha1.GroupVersion),
 	}.Until(ctx)
