@@ -12,7 +12,7 @@ import (
 
 // The annotations of a pflag.Flag.
 const (
-	secretAnnotation = "kubernaut.ai/secret" // the value is not shown
+	hiddenAnnotation = "kubernaut.ai/hidden" // the value is not shown
 	valuesAnnotation = "kubernaut.ai/values" // the values that there are
 )
 
@@ -158,7 +158,7 @@ func (f *Flags) add(d *declaration, flag *pflag.Flag) {
 	d.flag = flag
 	flag.Annotations = map[string][]string{}
 	if d.secret {
-		flag.Annotations[secretAnnotation] = nil
+		flag.Annotations[hiddenAnnotation] = nil
 	}
 	if len(d.values) > 0 {
 		flag.Annotations[valuesAnnotation] = d.values
@@ -183,7 +183,7 @@ func (d *declaration) unusable(err error) error {
 
 // isSecret reports whether a flag was declared to be secret.
 func isSecret(f *pflag.Flag) bool {
-	_, ok := f.Annotations[secretAnnotation]
+	_, ok := f.Annotations[hiddenAnnotation]
 	return ok
 }
 

@@ -21,7 +21,7 @@ type journal struct {
 	notes []string // guarded by mu
 }
 
-func (j *journal) note(format string, args ...any) {
+func (j *journal) notef(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.notes = append(j.notes, fmt.Sprintf(format, args...))
@@ -43,10 +43,10 @@ func finishing(j *journal, name string, share int, takes time.Duration) lifecycl
 		began := time.Now()
 		select {
 		case <-time.After(takes):
-			j.note("%s took %s", name, time.Since(began))
+			j.notef("%s took %s", name, time.Since(began))
 			return nil
 		case <-ctx.Done():
-			j.note("%s was cut off after %s", name, time.Since(began))
+			j.notef("%s was cut off after %s", name, time.Since(began))
 			return fmt.Errorf("%s: %w", name, context.Cause(ctx))
 		}
 	})}
@@ -270,7 +270,7 @@ func stress(t *testing.T, random *rand.Rand, grace time.Duration, release <-chan
 					case <-time.After(left()):
 					}
 				}
-				order.note("%d", i)
+				order.notef("%d", i)
 				return nil
 			}})
 			select {

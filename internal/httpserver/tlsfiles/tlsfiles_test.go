@@ -81,8 +81,9 @@ func server(t *testing.T, cert, key string, c clock.PassiveClock) (*tlsfiles.Ser
 // expectLogged expects messages, and forgets them.
 func expectLogged(t *testing.T, logs *observer.ObservedLogs, when string, want ...string) {
 	t.Helper()
-	var got []string
-	for _, e := range logs.TakeAll() {
+	entries := logs.TakeAll()
+	got := make([]string, 0, len(entries))
+	for _, e := range entries {
 		got = append(got, e.Level.String()+" "+e.Message)
 	}
 	if !slices.Equal(got, want) {

@@ -113,7 +113,7 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	}
 	g.Add(ctx, lifecycle.Part{Name: "audit store", Share: storeShare, Run: lifecycle.OnStop(func(ctx context.Context) error {
 		defer a.sink.CloseIdleConnections()
-		return spool.Close(ctx, store) //nolint:wrapcheck // says what it did
+		return spool.Close(ctx, store)
 	})})
 	if err := a.awaitAPIServer(ctx); err != nil {
 		return err
