@@ -20,6 +20,7 @@ import (
 
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 var createEvents = auth.Action{Group: "audit.kubernaut.ai", Resource: "events", Verb: "create", Role: "audit-writer"}
@@ -99,8 +100,8 @@ func (g *guarded) step(d time.Duration) { g.clock.SetTime(g.clock.Now().Add(d)) 
 
 func detail(t *testing.T, answer *httptest.ResponseRecorder) string {
 	t.Helper()
-	var p problem.Problem
-	if err := json.Unmarshal(answer.Body.Bytes(), &p); err != nil || answer.Header().Get("Content-Type") != problem.ContentType {
+	var p wire.Problem
+	if err := json.Unmarshal(answer.Body.Bytes(), &p); err != nil || answer.Header().Get("Content-Type") != wire.ProblemMediaType {
 		t.Errorf("answer %q is not a problem: %v", answer.Body, err)
 	}
 	return p.Detail

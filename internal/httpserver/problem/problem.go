@@ -11,64 +11,41 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
+
+	"kubernaut.ai/pkg/audit/wire"
 )
 
-// ContentType is the media type of problem details.
-const ContentType = "application/problem+json"
-
-const typeBase = "https://kubernaut.ai/problems/"
-
-// The slugs of the problem types that are not simply the status' own name.
-const (
-	SlugValidation = "validation-error"
-	SlugConflict   = "conflict"
-)
-
-// Problem is an error that is shown to a client. It is an error itself, so
-// that handlers return it.
-type Problem struct { //nolint:errname // the RFC's own name
-	Type        string            `json:"type"`
-	Title       string            `json:"title"`
-	Status      int               `json:"status"`
-	Detail      string            `json:"detail,omitempty"`
-	Instance    string            `json:"instance,omitempty"`
-	FieldErrors map[string]string `json:"field_errors,omitempty"`
-	// Items names the offending parts of a request that held many.
-	Items any `json:"items,omitempty"`
+// Error is an error that is shown to a client as problem details. Handlers return it.
+type Error struct {
+	wire.Problem
 
 	// RetryAfter is sent as the Retry-After header, in whole seconds rounded up.
-	RetryAfter time.Duration `json:"-"`
+	RetryAfter time.Duration
 	// Cause is logged, never shown.
-	Cause error `json:"-"`
-	// Logged says that the log has the cause already, as the beginning of a
-	// state that many requests meet.
-	Logged bool `json:"-"`
+	Cause error
+	// Logged means that the cause is in the log already, for instance once for a state that many requests meet.
+	Logged bool
 }
 
 // New makes a problem for a status; its type is derived from the status' name.
-func New(status int, format string, args ...any) *Problem {
-	title := http.StatusText(status)
-	return &Problem{Type: typeBase + slug(title), Title: title, Status: status, Detail: fmt.Sprintf(format, args...)}
+func New(status int, format string, args ...any) *Error {
+	return &Error{Problem: wire.NewProblem(status, fmt.Sprintf(format, args...))}
 }
 
 // Validation makes a 400 that names each field that is wrong and why.
-func Validation(fields map[string]string, format string, args ...any) *Problem {
-	p := New(http.StatusBadRequest, format, args...)
-	p.Type = typeBase + SlugValidation
-	p.Title = "Validation Error"
-	p.FieldErrors = fields
-	return p
+func Validation(fields map[string]string, format string, args ...any) *Error {
+	return &Error{Problem: wire.ValidationProblem(fields, fmt.Sprintf(format, args...))}
 }
 
 // Unavailable makes a 503 with Retry-After; cause is logged, not shown.
-func Unavailable(retryAfter time.Duration, cause error, format string, args ...any) *Problem {
+func Unavailable(retryAfter time.Duration, cause error, format string, args ...any) *Error {
 	p := New(http.StatusServiceUnavailable, format, args...)
 	p.RetryAfter = retryAfter
 	p.Cause = cause
 	return p
 }
 
-func (p *Problem) Error() string {
+func (p *Error) Error() string {
 	text := strconv.Itoa(p.Status) + " " + p.Title
 	if p.Detail != "" {
 		text += ": " + p.Detail
@@ -79,26 +56,25 @@ func (p *Problem) Error() string {
 	return text
 }
 
-func (p *Problem) Unwrap() error { return p.Cause }
+func (p *Error) Unwrap() error { return p.Cause }
 
 // Write sends the problem.
-func (p *Problem) Write(w http.ResponseWriter) error {
-	w.Header().Set("Content-Type", ContentType)
+func (p *Error) Write(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", wire.ProblemMediaType)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if p.RetryAfter > 0 {
 		seconds := int64((p.RetryAfter + time.Second - 1) / time.Second)
 		w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
 	w.WriteHeader(p.Status)
-	if err := json.NewEncoder(w).Encode(p); err != nil {
+	if err := json.NewEncoder(w).Encode(&p.Problem); err != nil {
 		return fmt.Errorf("write problem details: %w", err)
 	}
 	return nil
 }
 
-// ErrorHandler answers every error of an echo server as problem details.
-// Errors of the server's own (5xx) are logged with their cause, unless the log
-// has it already.
+// ErrorHandler responds to every error of an echo server with problem details. Internal errors (5xx) are logged with
+// their cause, unless the log has it already.
 func ErrorHandler(log *zap.Logger) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
 		if c.Response().Committed {
@@ -122,8 +98,8 @@ func ErrorHandler(log *zap.Logger) echo.HTTPErrorHandler {
 	}
 }
 
-func from(err error) *Problem {
-	if p, ok := errors.AsType[*Problem](err); ok {
+func from(err error) *Error {
+	if p, ok := errors.AsType[*Error](err); ok {
 		return p
 	}
 	if h, ok := errors.AsType[*echo.HTTPError](err); ok {
@@ -139,19 +115,4 @@ func from(err error) *Problem {
 	internal := New(http.StatusInternalServerError, "an error of the server's own; the log has it under the X-Request-ID of this answer")
 	internal.Cause = err
 	return internal
-}
-
-func slug(title string) string {
-	out := make([]byte, 0, len(title))
-	for i := range len(title) {
-		switch c := title[i]; {
-		case c >= 'A' && c <= 'Z':
-			out = append(out, c+'a'-'A')
-		case c == ' ':
-			out = append(out, '-')
-		case c != '\'':
-			out = append(out, c)
-		}
-	}
-	return string(out)
 }

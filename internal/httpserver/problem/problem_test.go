@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 func TestErrorHandler(t *testing.T) {
@@ -47,7 +48,7 @@ func TestErrorHandler(t *testing.T) {
 			retry: "2", logged: 1,
 		},
 		"logged before": {
-			err: &problem.Problem{Type: "about:blank", Title: "Service Unavailable", Status: 503, Cause: secret, Logged: true},
+			err: &problem.Error{Problem: wire.Problem{Type: "about:blank", Title: "Service Unavailable", Status: 503}, Cause: secret, Logged: true},
 			want: map[string]any{
 				"type": "about:blank", "title": "Service Unavailable", "status": 503.0, "instance": "/here",
 			},
@@ -82,7 +83,7 @@ func TestErrorHandler(t *testing.T) {
 			if !reflect.DeepEqual(got, tc.want) {
 				t.Errorf("got  %v\nwant %v", got, tc.want)
 			}
-			if ct := rec.Header().Get("Content-Type"); ct != problem.ContentType {
+			if ct := rec.Header().Get("Content-Type"); ct != wire.ProblemMediaType {
 				t.Errorf("content type %q", ct)
 			}
 			if float64(rec.Code) != tc.want["status"] || rec.Header().Get("Retry-After") != tc.retry {

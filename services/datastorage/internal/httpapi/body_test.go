@@ -31,7 +31,7 @@ func TestABodyThatDoesNotArriveHasItsStatus(t *testing.T) {
 	} {
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", iotest.ErrReader(tc.err))
 		_, _, err := reader.read(echo.New().NewContext(request, httptest.NewRecorder()))
-		var p *problem.Problem
+		var p *problem.Error
 		if !errors.As(err, &p) || p.Status != tc.want {
 			t.Errorf("%s: %v, want %d", name, err, tc.want)
 		}

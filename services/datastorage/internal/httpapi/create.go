@@ -12,6 +12,7 @@ import (
 	api "kubernaut.ai/api/datastorage"
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/ingest"
 )
@@ -57,7 +58,7 @@ func (a *API) ingest(c echo.Context, media []string, handle func(c echo.Context,
 }
 
 func statusOf(c echo.Context, err error) int {
-	var p *problem.Problem
+	var p *problem.Error
 	switch {
 	case err == nil:
 		return c.Response().Status
@@ -161,15 +162,15 @@ func refusedCounts(refusals []event.Refusal) map[event.Code]int {
 	return counts
 }
 
-func itemResults(batch event.Batch, result ingest.Result, counts *tally) api.BatchResults {
-	answer := api.BatchResults{
-		Results: make([]api.BatchItemResult, len(batch.Events)),
+func itemResults(batch event.Batch, result ingest.Result, counts *tally) wire.BatchResults {
+	answer := wire.BatchResults{
+		Results: make([]wire.BatchItemResult, len(batch.Events)),
 		Created: counts.created, Duplicates: counts.duplicates, Rejected: len(result.Refusals),
 	}
 	for i, e := range batch.Events {
-		item := api.BatchItemResult{Index: i, Status: http.StatusCreated}
+		item := wire.BatchItemResult{Index: i, Status: http.StatusCreated}
 		if e != nil {
-			item.EventId = &e.ID
+			item.EventID = &e.ID
 		}
 		if result.Statuses[i] == ingest.Duplicate {
 			item.Status = http.StatusOK
@@ -179,7 +180,7 @@ func itemResults(batch event.Batch, result ingest.Result, counts *tally) api.Bat
 	for _, r := range result.Refusals {
 		item := itemProblem(r)
 		answer.Results[r.Index].Status = statusOfCode(r.Code)
-		answer.Results[r.Index].EventId = item.EventId
+		answer.Results[r.Index].EventID = item.EventID
 		answer.Results[r.Index].Problem = &item
 	}
 	answer.Message = fmt.Sprintf("%d events stored, %d of them before; %d refused", counts.created+counts.duplicates, counts.duplicates, len(result.Refusals))

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
-	api "kubernaut.ai/api/datastorage"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/consistency"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/ingest"
@@ -58,7 +58,7 @@ func batchProblem(err error) error {
 		return passing(err)
 	}
 	code := refused.Refusals[0].Code
-	items := make([]api.ItemProblem, len(refused.Refusals))
+	items := make([]wire.ItemProblem, len(refused.Refusals))
 	for i, r := range refused.Refusals {
 		items[i] = itemProblem(r)
 		if r.Code != code {
@@ -75,7 +75,7 @@ func batchProblem(err error) error {
 	return p
 }
 
-func shaped(code event.Code, fields map[string]string, detail string) *problem.Problem {
+func shaped(code event.Code, fields map[string]string, detail string) *problem.Error {
 	if code == event.CodeInvalid {
 		return problem.Validation(fields, "%s", detail)
 	}
@@ -84,10 +84,10 @@ func shaped(code event.Code, fields map[string]string, detail string) *problem.P
 	return p
 }
 
-func itemProblem(r event.Refusal) api.ItemProblem {
-	item := api.ItemProblem{Index: r.Index, Code: api.ItemProblemCode(r.Code), Detail: r.Detail}
+func itemProblem(r event.Refusal) wire.ItemProblem {
+	item := wire.ItemProblem{Index: r.Index, Code: wire.ItemProblemCode(r.Code), Detail: r.Detail}
 	if r.ID != uuid.Nil {
-		item.EventId = &r.ID
+		item.EventID = &r.ID
 	}
 	if len(r.Fields) > 0 {
 		item.FieldErrors = r.Fields

@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/event"
@@ -74,7 +75,7 @@ func New(c Config) (http.Handler, error) {
 	api := &API{config: c, bodies: reader, document: document.json}
 	e := echo.New()
 	e.HTTPErrorHandler = problem.ErrorHandler(c.Log)
-	e.Use(requestID, recovered)
+	e.Use(httpserver.RequestID(uuid.NewString), recovered)
 	before, err := middlewares(document.operations, c.Auth)
 	if err != nil {
 		return nil, err
@@ -84,26 +85,6 @@ func New(c Config) (http.Handler, error) {
 	e.GET("/health/live", api.alive)
 	e.GET("/health/ready", api.ready)
 	return e, nil
-}
-
-// requestID takes the client's X-Request-ID where it is harmless in a log, and
-// makes one otherwise.
-func requestID(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		id := c.Request().Header.Get(echo.HeaderXRequestID)
-		if !harmless(id) {
-			id = uuid.NewString()
-		}
-		c.Response().Header().Set(echo.HeaderXRequestID, id)
-		return next(c)
-	}
-}
-
-func harmless(id string) bool {
-	const most = 128
-	return id != "" && len(id) <= most && strings.IndexFunc(id, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.:", r)
-	}) < 0
 }
 
 // recovered turns a panic into a 500, so that one request cannot take the others along.

@@ -26,7 +26,7 @@ func TestAFilterThatIsNotReadableNeverWidensAnAnswer(t *testing.T) {
 		request.URL.RawQuery = query
 		handler := checked(parameters{"correlation_id": {query: true}, "limit": {query: true}})(func(echo.Context) error { return nil })
 		status := http.StatusOK
-		var p *problem.Problem
+		var p *problem.Error
 		if err := handler(echo.New().NewContext(request, httptest.NewRecorder())); errors.As(err, &p) {
 			status = p.Status
 		} else if err != nil {

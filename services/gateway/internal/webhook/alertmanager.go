@@ -41,7 +41,7 @@ func (a *api) handleAlertmanager(c echo.Context) error {
 	return c.JSON(results[0].code(), results[0])
 }
 
-// body reads a JSON body within the limit. The error is a *problem.Problem: a
+// body reads a JSON body within the limit. The error is a *problem.Error: a
 // 4xx for a body that is never acceptable, 503 for one that did not arrive.
 func (a *api) body(c echo.Context) ([]byte, error) {
 	header := c.Request().Header
@@ -69,7 +69,7 @@ func (a *api) body(c echo.Context) ([]byte, error) {
 // recorded first, because the client will not send the body again. A 5xx is
 // not a rejection and passes through.
 func (a *api) reject(c echo.Context, t *auditevents.Trail, cause error) error {
-	var rejection *problem.Problem
+	var rejection *problem.Error
 	var invalid *signal.InvalidError
 	switch {
 	case errors.As(cause, &rejection):

@@ -17,6 +17,7 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/gateway/internal/auditevents"
 	"kubernaut.ai/services/gateway/internal/dedup"
@@ -89,7 +90,7 @@ func New(o Options) (http.Handler, error) {
 	e.HTTPErrorHandler = problem.ErrorHandler(o.Log)
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.Use(
-		a.identify,
+		httpserver.RequestID(o.NewID), // also the correlation id of what is recorded about the request itself
 		a.measure,
 		middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: a.recovered}),
 	)
@@ -118,33 +119,6 @@ func (a *api) route(e *echo.Echo) error {
 		e.POST(route.path, route.handler, permitted, a.limit)
 	}
 	return nil
-}
-
-// identify assigns the request id, which is the correlation id of events about
-// the HTTP request itself.
-func (a *api) identify(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		id := c.Request().Header.Get(echo.HeaderXRequestID)
-		if !usableID(id) {
-			id = a.NewID()
-		}
-		c.Response().Header().Set(echo.HeaderXRequestID, id)
-		return next(c)
-	}
-}
-
-const maxRequestID = 128
-
-func usableID(id string) bool {
-	if id == "" || len(id) > maxRequestID {
-		return false
-	}
-	for _, c := range []byte(id) {
-		if c <= ' ' || c > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 // measure counts the responses. It writes errors itself, so that it sees their status.
