@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 
 	"kubernaut.ai/pkg/audit"
@@ -35,6 +36,7 @@ type Sink struct {
 	userAgent string
 	limits    audit.Limits
 	tls       *tls.Config
+	caFile    string
 
 	compression Compression
 	compress    compressor // nil for none
@@ -47,12 +49,9 @@ var _ audit.LimitedSink = (*Sink)(nil)
 // New makes a sink that writes to DataStorage at baseURL, an absolute http or https URL that may have a path. The
 // first Write connects.
 func New(baseURL string, options ...Option) (*Sink, error) {
-	base, err := url.Parse(baseURL)
+	base, err := parseURL(baseURL)
 	if err != nil {
 		return nil, fmt.Errorf("audit sink: %w", err)
-	}
-	if (base.Scheme != "http" && base.Scheme != "https") || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
-		return nil, fmt.Errorf("audit sink: URL %q: must be http(s)://host[:port][/path], without credentials or query", base.Redacted())
 	}
 	s := &Sink{
 		url:         base.JoinPath(batchPath).String(),
@@ -65,16 +64,55 @@ func New(baseURL string, options ...Option) (*Sink, error) {
 			return nil, fmt.Errorf("audit sink: %w", err)
 		}
 	}
-	if s.client != nil && s.tls != nil {
-		return nil, errors.New("audit sink: WithTLSConfig cannot be combined with WithHTTPClient: configure the client's transport instead")
-	}
-	if s.client == nil {
-		s.client = newHTTPClient(s.tls)
+	if err := s.connect(base); err != nil {
+		return nil, fmt.Errorf("audit sink: %w", err)
 	}
 	if s.compress, err = newCompressor(s.compression); err != nil {
 		return nil, fmt.Errorf("audit sink: %w", err)
 	}
 	return s, nil
+}
+
+// parseURL accepts http(s)://host[:port][/path]. Its error never contains credentials.
+func parseURL(text string) (*url.URL, error) {
+	const want = "must be http(s)://host[:port][/path], without credentials or query"
+	base, err := url.Parse(text)
+	if err != nil {
+		var parse *url.Error
+		if errors.As(err, &parse) {
+			err = parse.Err // the text may contain credentials
+		}
+		if strings.Contains(text, "@") {
+			text = "..."
+		}
+		return nil, fmt.Errorf("URL %q: %s: %w", text, want, err)
+	}
+	if (base.Scheme != "http" && base.Scheme != "https") || base.Hostname() == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
+		return nil, fmt.Errorf("URL %q: %s", base.Redacted(), want)
+	}
+	return base, nil
+}
+
+// connect makes the client, unless one was given.
+func (s *Sink) connect(base *url.URL) error {
+	switch {
+	case s.client != nil && (s.tls != nil || s.caFile != ""):
+		return errors.New("WithTLSConfig and WithCAFile cannot be combined with WithHTTPClient: configure the client's transport instead")
+	case s.tls != nil && s.caFile != "":
+		return errors.New("WithCAFile cannot be combined with WithTLSConfig: set its RootCAs instead")
+	case s.client != nil:
+		return nil
+	case s.caFile != "" && base.Scheme != "https":
+		return &OptionError{Option: "WithCAFile", Err: fmt.Errorf("URL %s is not https: the server would present no certificate", base.Redacted())}
+	case s.caFile != "":
+		config, err := trustFile(s.caFile, base.Hostname())
+		if err != nil {
+			return &OptionError{Option: "WithCAFile", Err: err}
+		}
+		s.tls = config
+	}
+	s.client = newHTTPClient(s.tls)
+	return nil
 }
 
 // Limits returns the largest batch that the server accepts.
@@ -140,9 +178,9 @@ func (s *Sink) send(ctx context.Context, batch []audit.Event, encoded *body, com
 	if err != nil {
 		// A server that vanished leaves other dead connections behind; each of them would cost another timeout.
 		s.client.CloseIdleConnections()
-		return audit.Ack{}, &audit.SinkError{Err: err}
+		return audit.Ack{}, &audit.SinkError{Err: s.explain(0, err)}
 	}
-	return resultOf(batch, response)
+	return s.resultOf(batch, response)
 }
 
 // request makes a request without its body.

@@ -10,12 +10,24 @@ import (
 	"kubernaut.ai/pkg/audit"
 )
 
-// Option configures an Sink. An invalid one makes New fail.
+// Option configures a Sink. An invalid one makes New fail.
 type Option func(*Sink) error
 
-// WithHTTPClient replaces the client, for instance for its TLS configuration.
-// Without it, connections are kept alive, redirects are not followed, and
-// HTTP_PROXY and its like are heeded.
+// OptionError is wrapped by the errors of New that are about one option.
+type OptionError struct {
+	// Option is the name of the option, for instance WithCAFile.
+	Option string
+	Err    error
+}
+
+// Error names the option.
+func (e *OptionError) Error() string { return e.Option + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *OptionError) Unwrap() error { return e.Err }
+
+// WithHTTPClient replaces the client, for instance for its TLS configuration. Without it, connections are kept alive,
+// redirects are not followed, and HTTP_PROXY and similar variables are respected.
 func WithHTTPClient(client *http.Client) Option {
 	return func(s *Sink) error {
 		if client == nil {
@@ -26,8 +38,8 @@ func WithHTTPClient(client *http.Client) Option {
 	}
 }
 
-// WithTokenSource sends a bearer token with every request. The source is asked
-// each time, so that it can renew the token; while it fails, events stay pending.
+// WithTokenSource sends a bearer token with every request. The source is called each time, so that it can renew the
+// token; while it fails, events stay pending.
 func WithTokenSource(token func(ctx context.Context) (string, error)) Option {
 	return func(s *Sink) error {
 		if token == nil {
@@ -38,7 +50,33 @@ func WithTokenSource(token func(ctx context.Context) (string, error)) Option {
 	}
 }
 
-// WithUserAgent names the client in User-Agent; "kubernaut-audit" where it is unset.
+// WithTokenFile sends the bearer token in a file with every request. The file is read each time, because tokens of
+// service accounts are replaced while a program runs. It must be readable when New is called; if it becomes
+// unreadable or empty later, events stay pending.
+func WithTokenFile(path string) Option {
+	return func(s *Sink) error {
+		if _, err := readToken(path); err != nil {
+			return &OptionError{Option: "WithTokenFile", Err: err}
+		}
+		s.token = func(context.Context) (string, error) { return readToken(path) }
+		return nil
+	}
+}
+
+// WithCAFile trusts the certificate authorities in a PEM file, instead of the system's. The file is read again for each
+// connection; if it becomes unusable later, the last usable authorities stay in place. The base URL must be https. It
+// cannot be combined with WithHTTPClient or WithTLSConfig.
+func WithCAFile(path string) Option {
+	return func(s *Sink) error {
+		if path == "" {
+			return &OptionError{Option: "WithCAFile", Err: errors.New("path is empty")}
+		}
+		s.caFile = path
+		return nil
+	}
+}
+
+// WithUserAgent sets the User-Agent header; "kubernaut-audit" by default.
 func WithUserAgent(userAgent string) Option {
 	return func(s *Sink) error {
 		if userAgent == "" {
@@ -49,8 +87,8 @@ func WithUserAgent(userAgent string) Option {
 	}
 }
 
-// WithLimits sets the largest batch, in events and in encoded bytes, for a
-// server with other limits than DefaultMaxEvents and DefaultMaxBytes.
+// WithLimits sets the largest batch, in events and in encoded bytes, for a server whose limits differ from
+// DefaultMaxEvents and DefaultMaxBytes.
 func WithLimits(events, bytes int) Option {
 	return func(s *Sink) error {
 		if events < 1 || bytes < audit.MaxFootprint {
@@ -61,8 +99,8 @@ func WithLimits(events, bytes int) Option {
 	}
 }
 
-// WithTLSConfig sets how the sink's own client speaks TLS, for instance with a
-// private authority or a client certificate. It does not go with WithHTTPClient.
+// WithTLSConfig sets the TLS configuration of the sink's own client, for instance with a private authority or a client
+// certificate. It cannot be combined with WithHTTPClient.
 func WithTLSConfig(config *tls.Config) Option {
 	return func(s *Sink) error {
 		if config == nil {
@@ -73,8 +111,7 @@ func WithTLSConfig(config *tls.Config) Option {
 	}
 }
 
-// WithCompression sets how bodies are compressed from CompressedFrom bytes;
-// CompressionZstd where it is unset.
+// WithCompression sets how bodies of at least CompressedFrom bytes are compressed; CompressionZstd by default.
 func WithCompression(c Compression) Option {
 	return func(s *Sink) error {
 		if c < CompressionNone || c > CompressionZstd {

@@ -1,6 +1,7 @@
 package httpsink
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"kubernaut.ai/pkg/audit"
@@ -19,46 +21,99 @@ import (
 const maxRetryAfter = 5 * time.Minute
 
 // resultOf turns the response to a batch into the result of Write.
-func resultOf(batch []audit.Event, response *http.Response) (audit.Ack, error) {
+func (s *Sink) resultOf(batch []audit.Event, response *http.Response) (audit.Ack, error) {
 	body, readErr := httpbody.Read(response)
 	if readErr != nil && (response.StatusCode == http.StatusCreated || !errors.Is(readErr, httpbody.ErrTooLarge)) {
 		// A truncated response is neither an acknowledgement nor a refusal.
-		return audit.Ack{}, &audit.SinkError{Status: response.StatusCode, RetryAfter: retryAfter(response.Header), Err: readErr}
+		return audit.Ack{}, &audit.SinkError{
+			Status: response.StatusCode, RetryAfter: retryAfter(response.Header), Err: s.named(s.explain(response.StatusCode, readErr)),
+		}
 	}
 	switch response.StatusCode {
 	case http.StatusCreated:
-		return acknowledged(batch, body)
+		ack, err := acknowledged(batch, body)
+		if err != nil {
+			return audit.Ack{}, &audit.SinkError{Status: response.StatusCode, Err: s.named(err)}
+		}
+		return ack, nil
 	case http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		contentType := response.Header.Get("Content-Type")
 		if isProblem(contentType) {
 			return audit.Ack{}, refusal(response.StatusCode, batch, body)
 		}
 		readErr = fmt.Errorf("not a response of DataStorage: content type %.100q, want %s", contentType, wire.ProblemMediaType)
+		if speaksTLS(body) {
+			readErr = errIsItHTTPS
+		}
 	}
 	return audit.Ack{}, &audit.SinkError{
-		Status: response.StatusCode, RetryAfter: retryAfter(response.Header), Detail: wire.ProblemText(body), Err: readErr,
+		Status: response.StatusCode, RetryAfter: retryAfter(response.Header), Detail: wire.ProblemText(body), Err: s.named(readErr),
 	}
 }
 
 // acknowledged trusts an acknowledgement only if it names exactly the events that were sent: anything else may come
 // from a server that is not DataStorage.
 func acknowledged(batch []audit.Event, body []byte) (audit.Ack, error) {
-	unusable := func(format string, args ...any) (audit.Ack, error) {
-		return audit.Ack{}, &audit.SinkError{Status: http.StatusCreated, Err: fmt.Errorf(format, args...)}
-	}
 	var created wire.BatchCreated
 	if err := json.Unmarshal(body, &created); err != nil {
-		return unusable("unreadable acknowledgement: %w", err)
+		return audit.Ack{}, fmt.Errorf("unreadable acknowledgement: %w", err)
 	}
 	if len(created.EventIds) != len(batch) {
-		return unusable("acknowledgement names %d of %d events", len(created.EventIds), len(batch))
+		return audit.Ack{}, fmt.Errorf("acknowledgement names %d of %d events", len(created.EventIds), len(batch))
 	}
 	for i := range batch {
 		if created.EventIds[i] != batch[i].ID {
-			return unusable("acknowledgement names event %s instead of %s", created.EventIds[i], batch[i].ID)
+			return audit.Ack{}, fmt.Errorf("acknowledgement names event %s instead of %s", created.EventIds[i], batch[i].ID)
 		}
 	}
 	return audit.Ack{ConsistencyToken: created.ConsistencyToken, Created: created.Created, Duplicates: created.Duplicates}, nil
+}
+
+// requestError says which request an error belongs to.
+type requestError struct {
+	request string
+	err     error // nil if the status says it all
+}
+
+func (e *requestError) Error() string {
+	if e.err == nil {
+		return e.request
+	}
+	return e.request + ": " + e.err.Error()
+}
+
+func (e *requestError) Unwrap() error { return e.err }
+
+// named adds the method and the URL, which has no credentials, to an error: the status alone does not tell a wrong
+// port or path.
+func (s *Sink) named(err error) error {
+	return &requestError{request: http.MethodPost + " " + s.url, err: err}
+}
+
+var errIsItHTTPS = errors.New("the server expects TLS: is it https?")
+
+// speaksTLS recognizes the words with which servers reject plain HTTP on a TLS port: those of Go, nginx and Apache.
+func speaksTLS(body []byte) bool {
+	for _, words := range []string{
+		"sent an HTTP request to an HTTPS server", "plain HTTP request was sent to HTTPS port", "speaking plain HTTP to an SSL-enabled server port",
+	} {
+		if bytes.Contains(body, []byte(words)) {
+			return true
+		}
+	}
+	return false
+}
+
+// explain asks whether plain HTTP met a TLS port, if a response, with a status if there was one, broke off as it does
+// then: with a TLS alert, or with a reset behind a 400, because the server did not read the request.
+func (s *Sink) explain(status int, err error) error {
+	if !strings.HasPrefix(s.url, "http://") {
+		return err
+	}
+	if status == http.StatusBadRequest && errors.Is(err, syscall.ECONNRESET) || strings.Contains(err.Error(), "malformed HTTP response") {
+		return fmt.Errorf("%w: %w", errIsItHTTPS, err)
+	}
+	return err
 }
 
 func isProblem(contentType string) bool {

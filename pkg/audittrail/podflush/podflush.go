@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	appsv1 "k8s.io/client-go/kubernetes/typed/apps/v1"
@@ -18,14 +19,13 @@ import (
 	"k8s.io/client-go/rest"
 
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/flushhttp"
 	"kubernaut.ai/pkg/audittrail"
 )
 
 const (
 	defaultPort        = "management"
 	defaultConcurrency = 16
-	// maxTimeout is the longest that an audit.FlushHandler takes.
-	maxTimeout = 5 * time.Minute
 )
 
 // Options of a Flusher.
@@ -53,7 +53,7 @@ type Flusher struct {
 	workloads []Workload
 	port      string
 	timeout   time.Duration
-	slots     chan struct{} // holds one value for each request under way
+	inFlight  *semaphore.Weighted // the requests in flight
 }
 
 var _ audittrail.Flusher = (*Flusher)(nil)
@@ -91,7 +91,7 @@ func New(o Options) (*Flusher, error) {
 	}
 	return &Flusher{
 		apps: apps, core: core, http: &client, workloads: slices.Clone(o.Workloads),
-		port: o.Port, timeout: o.Timeout, slots: make(chan struct{}, o.Concurrency),
+		port: o.Port, timeout: o.Timeout, inFlight: semaphore.NewWeighted(int64(o.Concurrency)),
 	}, nil
 }
 
@@ -109,8 +109,8 @@ func (o *Options) complete() error {
 	if err := validatePort(o.Port); err != nil {
 		return fmt.Errorf("port %q: %w", o.Port, err)
 	}
-	if o.Timeout < 0 || o.Timeout > maxTimeout {
-		return fmt.Errorf("timeout %v: must be at most %v, and not negative", o.Timeout, maxTimeout)
+	if o.Timeout < 0 || o.Timeout > flushhttp.MaxTimeout {
+		return fmt.Errorf("timeout %v: must be at most %v, and not negative", o.Timeout, flushhttp.MaxTimeout)
 	}
 	if o.Concurrency < 0 {
 		return fmt.Errorf("concurrency %d: must not be negative", o.Concurrency)
@@ -183,10 +183,12 @@ func (f *Flusher) flushEach(ctx context.Context, w Workload, asked *view, correl
 	var all sync.WaitGroup
 	for i, name := range names {
 		all.Go(func() {
-			if errs[i] = f.awaitTurn(ctx); errs[i] == nil {
-				answers[i], errs[i] = f.post(ctx, asked.pods[name], correlationID)
-				<-f.slots
+			if err := f.inFlight.Acquire(ctx, 1); err != nil {
+				errs[i] = fmt.Errorf("not asked yet: %w", err)
+				return
 			}
+			defer f.inFlight.Release(1)
+			answers[i], errs[i] = f.post(ctx, asked.pods[name], correlationID)
 		})
 	}
 	all.Wait()
@@ -200,17 +202,4 @@ func (f *Flusher) flushEach(ctx context.Context, w Workload, asked *view, correl
 		receipts = append(receipts, PodReceipt{Receipt: answers[i], Namespace: w.Namespace, Pod: name, UID: asked.pods[name].UID})
 	}
 	return receipts, failures
-}
-
-// awaitTurn takes a slot, which the caller gives back.
-func (f *Flusher) awaitTurn(ctx context.Context) error {
-	select {
-	case f.slots <- struct{}{}:
-		if ctx.Err() == nil {
-			return nil
-		}
-		<-f.slots
-	case <-ctx.Done():
-	}
-	return fmt.Errorf("not asked yet: %w", ctx.Err())
 }

@@ -30,10 +30,10 @@ func (f *Flusher) post(ctx context.Context, pod *corev1.Pod, correlationID strin
 	target := f.core.RESTClient().Post().Namespace(pod.Namespace).Resource("pods").
 		Name(pod.Name+":"+port).SubResource("proxy").Suffix("audit", "flush")
 	if correlationID != "" {
-		target.Param("correlation_id", correlationID)
+		target.Param(flushhttp.ParameterCorrelationID, correlationID)
 	}
 	if f.timeout > 0 {
-		target.Param("timeout", f.timeout.String())
+		target.Param(flushhttp.ParameterTimeout, f.timeout.String())
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.URL().String(), http.NoBody)
 	if err != nil {
