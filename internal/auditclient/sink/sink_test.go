@@ -1,20 +1,13 @@
 package sink_test
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -35,8 +28,8 @@ func TestUnusableFlagsAreNamed(t *testing.T) {
 		"file without any":  {url: "http://here", file: empty, want: "is empty"},
 		"missing CA file":   {url: "https://here", ca: empty + "x", want: "--datastorage-ca-file"},
 		"CA file with none": {url: "https://here", ca: empty, want: "--datastorage-ca-file"},
-		"CA file for HTTP":  {url: "http://here", ca: empty, want: "--datastorage-ca-file is given but --datastorage-url http://here is not https"},
-		"CA file, no host":  {url: "https:///path", ca: empty, want: "--datastorage-ca-file"},
+		"CA file for HTTP":  {url: "http://here", ca: empty, want: "--datastorage-ca-file: URL http://here is not https"},
+		"CA file, no host":  {url: "https:///path", ca: empty, want: "--datastorage-url"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := sink.New(sink.Options{URL: tc.url, TokenFile: tc.file, CAFile: tc.ca, UserAgent: "test"})
@@ -75,53 +68,4 @@ func TestTheTokenIsReadForEachWrite(t *testing.T) {
 	if got := strings.Join(shown, ","); got != "Bearer one test-agent,Bearer two test-agent" {
 		t.Errorf("shown: %s", got)
 	}
-}
-
-func TestTheAuthorityIsReadForEachConnection(t *testing.T) {
-	answered := 0
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		answered++
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}))
-	defer server.Close()
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	write := func(der []byte) {
-		t.Helper()
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(somebodyElse(t))
-	s, err := sink.New(sink.Options{URL: server.URL, CAFile: file, UserAgent: "test-agent"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	send := func() error {
-		_, err := s.Write(t.Context(), []audit.Event{{ID: uuid.New(), Data: []byte("{}")}})
-		return err
-	}
-	var unverified *tls.CertificateVerificationError
-	if err := send(); !errors.As(err, &unverified) || answered != 0 {
-		t.Errorf("a certificate of another authority: error %v, %d requests arrived", err, answered)
-	}
-	write(server.Certificate().Raw)
-	var refused *audit.SinkError
-	if err := send(); !errors.As(err, &refused) || refused.Status != http.StatusServiceUnavailable || answered != 1 {
-		t.Errorf("the right authority: error %v, %d requests arrived", err, answered)
-	}
-}
-
-// somebodyElse is the certificate of another authority.
-func somebodyElse(t *testing.T) []byte {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	signed, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signed
 }

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"kubernaut.ai/internal/auditclient"
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/spool"
@@ -51,7 +52,7 @@ func (f *Flags) NewStore(sink audit.Sink, log *zap.Logger, options ...audit.Opti
 	if err := f.Check(); err != nil {
 		return nil, err
 	}
-	options = append([]audit.Option{audit.WithLogger(bridge(log))}, options...)
+	options = append([]audit.Option{audit.WithLogger(auditclient.Logger(log))}, options...)
 	if f.Dir == "" {
 		log.Warn("accepted audit events are in memory only and do not survive this process: give it a directory with --audit-spool")
 		store, err := audit.New(sink, options...)

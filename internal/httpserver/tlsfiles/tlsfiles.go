@@ -4,6 +4,7 @@ package tlsfiles
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"strings"
@@ -142,4 +143,16 @@ func (s *Server) load() error {
 	}
 	s.current, s.expiry = config, pair.Leaf.NotAfter
 	return nil
+}
+
+func readAuthorities(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read authorities: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s contains no PEM certificate", file)
+	}
+	return pool, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -34,15 +35,17 @@ func readToken(path string) (string, error) {
 // authorities are the certificate authorities in a PEM file, read again for each connection.
 type authorities struct {
 	file string
+	log  *slog.Logger
 
 	mu      sync.Mutex
 	current *x509.CertPool // guarded by mu
+	failing bool           // guarded by mu: the last reload failed
 }
 
 // trustFile makes the TLS configuration of a client of one host, whose certificate must come from an authority in a
-// PEM file. A file that becomes unusable later leaves the last usable authorities in place.
-func trustFile(file, host string) (*tls.Config, error) {
-	a := &authorities{file: file}
+// PEM file. A file that becomes unusable later leaves the last usable authorities in place, which is logged.
+func trustFile(file, host string, log *slog.Logger) (*tls.Config, error) {
+	a := &authorities{file: file, log: log}
 	var err error
 	if a.current, err = readAuthorities(file); err != nil {
 		return nil, err
@@ -59,7 +62,14 @@ func trustFile(file, host string) (*tls.Config, error) {
 func (a *authorities) get() *x509.CertPool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if read, err := readAuthorities(a.file); err == nil {
+	read, err := readAuthorities(a.file)
+	switch {
+	case err == nil && a.failing:
+		a.log.Info("authorities reloaded after a failure", "file", a.file)
+	case err != nil && !a.failing:
+		a.log.Warn("authorities cannot be reloaded: the last usable ones stay in place", "error", err)
+	}
+	if a.failing = err != nil; !a.failing {
 		a.current = read
 	}
 	return a.current

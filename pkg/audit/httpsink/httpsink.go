@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,6 +38,7 @@ type Sink struct {
 	limits    audit.Limits
 	tls       *tls.Config
 	caFile    string
+	log       *slog.Logger
 
 	compression Compression
 	compress    compressor // nil for none
@@ -58,6 +60,7 @@ func New(baseURL string, options ...Option) (*Sink, error) {
 		userAgent:   "kubernaut-audit",
 		limits:      audit.Limits{Events: DefaultMaxEvents, Bytes: DefaultMaxBytes},
 		compression: CompressionZstd,
+		log:         slog.New(slog.DiscardHandler),
 	}
 	for _, option := range options {
 		if err := option(s); err != nil {
@@ -105,7 +108,7 @@ func (s *Sink) connect(base *url.URL) error {
 	case s.caFile != "" && base.Scheme != "https":
 		return &OptionError{Option: "WithCAFile", Err: fmt.Errorf("URL %s is not https: the server would present no certificate", base.Redacted())}
 	case s.caFile != "":
-		config, err := trustFile(s.caFile, base.Hostname())
+		config, err := trustFile(s.caFile, base.Hostname(), s.log)
 		if err != nil {
 			return &OptionError{Option: "WithCAFile", Err: err}
 		}

@@ -358,7 +358,7 @@ func TestNewRefusesUnusableOptions(t *testing.T) {
 		}
 	}
 	for name, option := range map[string]httpsink.Option{
-		"client": httpsink.WithHTTPClient(nil), "token source": httpsink.WithTokenSource(nil), "user agent": httpsink.WithUserAgent(""),
+		"client": httpsink.WithHTTPClient(nil), "token source": httpsink.WithTokenSource(nil), "logger": httpsink.WithLogger(nil), "user agent": httpsink.WithUserAgent(""),
 		"no events": httpsink.WithLimits(0, 1<<24), "few bytes": httpsink.WithLimits(1, 1000),
 		"TLS": httpsink.WithTLSConfig(nil), "compression": httpsink.WithCompression(httpsink.CompressionZstd + 1),
 	} {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"kubernaut.ai/pkg/audit"
@@ -72,6 +73,17 @@ func WithCAFile(path string) Option {
 			return &OptionError{Option: "WithCAFile", Err: errors.New("path is empty")}
 		}
 		s.caFile = path
+		return nil
+	}
+}
+
+// WithLogger logs failures to reload the file of WithCAFile, once each; nothing is logged by default.
+func WithLogger(log *slog.Logger) Option {
+	return func(s *Sink) error {
+		if log == nil {
+			return errors.New("logger is nil")
+		}
+		s.log = log
 		return nil
 	}
 }
