@@ -3,15 +3,32 @@ package wire
 import (
 	"bytes"
 	"slices"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // canonical returns the canonical form, of a known size, of a text that was checked.
 func canonical(text []byte, size int) []byte {
-	c := canonicalizer{text: text, out: make([]byte, 0, size)}
+	c := canonicalizers.Get().(*canonicalizer) //nolint:forcetypeassert // the pool holds nothing else
+	defer c.release()
+	c.text, c.out = text, make([]byte, 0, size)
 	c.value()
 	return c.out
+}
+
+// canonicalizers are reused for their buffers.
+var canonicalizers = sync.Pool{New: func() any { return new(canonicalizer) }}
+
+// release gives c back, without references to texts, unless its buffers have become large.
+func (c *canonicalizer) release() {
+	const many, large = 1024, 64 << 10
+	if cap(c.members) > many || cap(c.scratch) > large {
+		return
+	}
+	clear(c.members[:cap(c.members)])
+	*c = canonicalizer{members: c.members[:0], scratch: c.scratch[:0]}
+	canonicalizers.Put(c)
 }
 
 // canonicalizer reads text at i and appends to out. The text was checked, so nothing can fail.
@@ -33,6 +50,9 @@ type member struct {
 
 // peek passes white space and returns the byte behind it.
 func (c *canonicalizer) peek() byte {
+	if b := c.text[c.i]; b > ' ' {
+		return b
+	}
 	for {
 		switch b := c.text[c.i]; b {
 		case ' ', '\t', '\n', '\r':
@@ -68,12 +88,15 @@ func (c *canonicalizer) take(n int) {
 
 // unquote passes a string and returns its text: a part of the input, or appended to space if it has escapes.
 func (c *canonicalizer) unquote(space []byte) (text []byte, escaped bool) {
-	end := stringEnd(c.text, c.i)
-	quoted := c.text[c.i+1 : end-1]
-	c.i = end
+	rest := c.text[c.i+1:]
+	quoted := rest[:bytes.IndexByte(rest, '"')]
 	if bytes.IndexByte(quoted, '\\') < 0 {
+		c.i += len(quoted) + len(`""`)
 		return quoted, false
 	}
+	end := stringEnd(c.text, c.i)
+	quoted = c.text[c.i+1 : end-1]
+	c.i = end
 	return appendUnescaped(space, quoted), true
 }
 
