@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the end-to-end suites.
 # usage: hack/e2e.sh run    against the cluster that out/kind/kubeconfig names
-#        hack/e2e.sh all    cluster, images, deployment, suites; collects what is needed when one fails; deletes the cluster
+#        hack/e2e.sh all    cluster, images, deployment, suites; collects a diagnosis when one fails; deletes the cluster
 # Environment: E2E_KEEP=1 (keeps the cluster), PROCS (12), SEED, FOCUS, LABELS (a Ginkgo label filter)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,7 +27,7 @@ run() {
 	}
 }
 
-# The suite collects by itself, before anything of its own is removed; this is for what fails before it runs.
+# The suite collects its own diagnosis before it removes anything; this is for failures before it runs.
 collect() {
 	local archive
 	mkdir -p out/must-gather
@@ -39,7 +39,7 @@ all() {
 	local began=$SECONDS status=0 step
 	rm -f "$latest"
 	for step in "hack/kind.sh up" "hack/images.sh" "hack/kind.sh load" "hack/kind.sh deploy" "$0 run"; do
-		# A script of its own each: in a condition, "set -e" would not hold inside it.
+		# Each step is a separate script: "set -e" does not work in a function that is called in a condition.
 		$step || {
 			status=$?
 			say "$step failed"

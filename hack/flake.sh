@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs a suite again and again with random seeds, and adds the counts up over calls.
+# Runs a suite repeatedly with random seeds and accumulates the counts over calls.
 # usage: hack/flake.sh RUNS [FOCUS]
 #   RUNS   how often
 #   FOCUS  a regular expression over spec names; the founding scenario by default, "." for all
 # Environment: SUITE (integration; e2e runs against the deployed cluster), PROCS (12), LABELS (a Ginkgo label filter),
-#   COUNTS (the file that keeps the sums, out/flake.counts)
+#   COUNTS (the file of the counts, out/flake.counts)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

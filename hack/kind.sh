@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The life of a Kind cluster for trials and end-to-end tests. Each step may be repeated and is fast the second time.
+# Creates, fills and deletes a Kind cluster for trials and end-to-end tests. Each step can be repeated and is fast the second
+# time.
 # usage: hack/kind.sh up       creates the cluster (a node image is picked or built, see kind-node/README.md)
 #        hack/kind.sh load     brings the images of hack/images.sh, and PostgreSQL's, to its node
 #        hack/kind.sh deploy   applies deploy/kustomize/overlays/kind and waits until everything is ready
@@ -20,7 +21,7 @@ say() { echo "kind: $*" >&2; }
 exists() { "$kind" get clusters 2>/dev/null | grep -qx "$cluster"; }
 answers() { timeout 20 "$kubectl" get --raw /readyz >/dev/null 2>&1; }
 
-# Each patch is there for what it is a remedy for, and only where that is found.
+# Each patch is added only on machines that need it.
 configuration() {
 	cat <<-Y
 		kind: Cluster
@@ -56,7 +57,7 @@ up() {
 			say "cluster $cluster is up"
 			return
 		fi
-		say "cluster $cluster does not answer: making it anew"
+		say "cluster $cluster does not respond: creating it again"
 		"$kind" delete cluster --name "$cluster" --kubeconfig "$KUBECONFIG" --quiet
 	fi
 	local image began=$SECONDS
@@ -64,7 +65,7 @@ up() {
 	configuration >"$out/cluster.yaml"
 	say "creating cluster $cluster from $image"
 	"$kind" create cluster --name "$cluster" --image "$image" --config "$out/cluster.yaml" --kubeconfig "$KUBECONFIG" --wait 120s --quiet
-	# "--wait" waits for the node alone.
+	# "--wait" waits only for the node.
 	"$kubectl" -n kube-system rollout status deployment/coredns --timeout 120s >/dev/null
 	"$kubectl" -n local-path-storage rollout status deployment/local-path-provisioner --timeout 120s >/dev/null
 	say "cluster $cluster is up: $((SECONDS - began)) s; KUBECONFIG=$KUBECONFIG"
@@ -79,7 +80,7 @@ load() {
 	say "images are on the node: $((SECONDS - began)) s"
 }
 
-# The tags by id are put over those of the overlay, so that new images make new pods.
+# Tags by image id replace those of the overlay, so that new images create new pods.
 overlay() {
 	local tag
 	cat <<-'Y'

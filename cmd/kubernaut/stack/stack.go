@@ -47,7 +47,7 @@ type Options struct {
 	GatewayListen, DataStorageListen string
 	// Consent is asked before the machine is changed; nil refuses.
 	Consent consent.Func
-	// Progress is told about everything that takes long.
+	// Progress receives a line about each step that takes long.
 	Progress progress.Func
 	// Log gets the services' logs.
 	Log *zap.Logger

@@ -30,7 +30,7 @@ const (
 	EtcdVersion       = "v3.7.0"
 )
 
-// lockPoll is how often a process looks whether another one has compiled.
+// lockPoll is how often a process checks whether another one has compiled.
 const lockPoll = time.Second
 
 // wrapper is a Go module that requires the program's module: that has replace
@@ -123,7 +123,7 @@ func compile(ctx context.Context, report progress.Func) (_ Programs, err error) 
 		return Programs{}, fmt.Errorf("make cache: %w", err)
 	}
 	lock := flock.New(target + ".lock")
-	end := report.During("waiting for another process that compiles the control plane", nil)
+	end := report.During("waiting for another process to compile the control plane", nil)
 	_, err = lock.TryLockContext(ctx, lockPoll)
 	end()
 	if err != nil {
@@ -139,7 +139,7 @@ func compile(ctx context.Context, report progress.Func) (_ Programs, err error) 
 		return Programs{}, fmt.Errorf("prepare build: %w", err)
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
-	fresh := target + ".new" // what an interrupted build left there is of no use
+	fresh := target + ".new" // discards what an interrupted build left there
 	if err := errors.Join(os.RemoveAll(fresh), os.Mkdir(fresh, 0o755)); err != nil {
 		return Programs{}, fmt.Errorf("prepare build: %w", err)
 	}
@@ -149,7 +149,7 @@ func compile(ctx context.Context, report progress.Func) (_ Programs, err error) 
 		}
 	}
 	if err := errors.Join(os.RemoveAll(target), os.Rename(fresh, target)); err != nil {
-		return Programs{}, fmt.Errorf("keep what was compiled: %w", err)
+		return Programs{}, fmt.Errorf("store compiled programs: %w", err)
 	}
 	return fromCache(ctx)
 }
@@ -182,7 +182,7 @@ func (w *wrapper) build(ctx context.Context, tool string, dir *supervise.Dir, ou
 	return nil
 }
 
-// lineCounter counts the packages that "go build -v" names, one a line.
+// lineCounter counts the lines of "go build -v", one for each package.
 type lineCounter struct{ lines atomic.Int64 }
 
 func (c *lineCounter) Write(p []byte) (int, error) {

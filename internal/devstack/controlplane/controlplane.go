@@ -26,7 +26,7 @@ const (
 
 // Options of Start. The zero value is a temporary control plane.
 type Options struct {
-	// DataDir keeps the objects; where it is empty they are temporary.
+	// DataDir stores the objects; if it is empty, they are temporary.
 	DataDir string
 	// DialPods connects the API server to the network of pods, for instance
 	// where it proxies requests to them: pods of a control plane without nodes
@@ -34,9 +34,9 @@ type Options struct {
 	// the pods' status says. It is called concurrently, and its context ends
 	// when the control plane stops.
 	DialPods DialFunc
-	// Programs to run; found as Find says where they are empty.
+	// Programs to run; empty means those that Find returns.
 	Programs Programs
-	// Progress is told about everything that takes long.
+	// Progress receives a line about each step that takes long.
 	Progress progress.Func
 }
 
@@ -49,7 +49,7 @@ type ControlPlane struct {
 	config   *rest.Config
 
 	data *supervise.Dir // objects and service account key
-	run  *supervise.Dir // socket, certificate, kubeconfig; data too, where they are temporary
+	run  *supervise.Dir // socket, certificate, kubeconfig; data too, if it is temporary
 	etcd *supervise.Process
 	api  *supervise.Process
 	pods *podNetwork // nil where the API server connects by itself
@@ -87,10 +87,10 @@ func (c *ControlPlane) ConfigFor(user string, groups ...string) *rest.Config {
 // Kubeconfig is the path of a file with full access that its owner alone can read.
 func (c *ControlPlane) Kubeconfig() string { return c.run.Join(kubeconfigFile) }
 
-// Programs tells what runs.
+// Programs returns what runs.
 func (c *ControlPlane) Programs() Programs { return c.programs }
 
-// Stop ends both programs, and removes the objects unless they are kept.
+// Stop ends both programs and removes temporary objects.
 func (c *ControlPlane) Stop(ctx context.Context) error {
 	var errs []error
 	// in this order: an API server without etcd waits for it
@@ -183,7 +183,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) error {
 	}
 }
 
-// ready waits until the API server says that it is.
+// ready waits until the API server reports that it is ready.
 func (c *ControlPlane) ready(ctx context.Context) error {
 	client, err := kubernetes.NewForConfig(c.config)
 	if err != nil {
@@ -227,5 +227,5 @@ func freePort(ctx context.Context) (int, error) {
 	return address.Port, nil
 }
 
-// environment keeps what would configure the programs (ETCD_*, proxies) away.
+// environment shields the programs from settings (ETCD_*, proxies).
 func environment() []string { return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir()} }

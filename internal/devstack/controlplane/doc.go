@@ -2,7 +2,7 @@
 // that has neither.
 //
 // [Start] takes the programs from KUBEBUILDER_ASSETS, else from what
-// setup-envtest keeps or can download, else it compiles them from their Go
+// setup-envtest has stored or can download, else it compiles them from their Go
 // modules, whose versions and checksums are pinned in the folder build, into
 // a cache.
 //
@@ -17,5 +17,5 @@
 //
 // The library sigs.k8s.io/controller-runtime/pkg/envtest installs the
 // resources; it does not run the programs, because its children outlive a
-// process that is killed, and its data cannot be kept.
+// process that is killed, and its data cannot be persistent.
 package controlplane

@@ -38,7 +38,7 @@ type Programs struct {
 	APIServer, Etcd string
 	// Kubectl is empty where it did not come with the others.
 	Kubectl string
-	// Origin says in a few words where they come from.
+	// Origin is a short description of where they come from.
 	Origin string
 }
 
@@ -47,15 +47,15 @@ type Programs struct {
 func Find(ctx context.Context, report progress.Func) (Programs, error) {
 	return choose(ctx, []source{
 		{"the folder that " + assetsVariable + " names", fromEnvironment},
-		{"what setup-envtest keeps", fromStore},
-		{"what was compiled before", fromCache},
+		{"the store of setup-envtest", fromStore},
+		{"the cache of compiled programs", fromCache},
 		{"a download by setup-envtest", func(ctx context.Context) (Programs, error) { return fromDownload(ctx, report) }},
 		{"compilation from the Go modules", func(ctx context.Context) (Programs, error) { return compile(ctx, report) }},
 	})
 }
 
-// source is one way to come by the programs. It fails with an unavailable
-// error where the machine does not have that way; any other error is final.
+// source is one way to get the programs. It returns an unavailable error if the
+// machine lacks what it needs; any other error is final.
 type source struct {
 	name string
 	find func(context.Context) (Programs, error)
@@ -118,7 +118,7 @@ func fromEnvironment(context.Context) (Programs, error) {
 	return p, nil
 }
 
-// fromStore uses the newest version that setup-envtest keeps.
+// fromStore uses the newest version in setup-envtest's store.
 func fromStore(ctx context.Context) (Programs, error) {
 	dir, err := store.DefaultStoreDir()
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"kubernaut.ai/api/crds"
 )
 
-// installResources installs Kubernaut's resources, or brings kept ones up to
+// installResources installs Kubernaut's resources, or brings existing ones up to
 // date, and waits until they are served.
 func installResources(config *rest.Config) error {
 	definitions, err := resources()

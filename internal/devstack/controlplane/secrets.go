@@ -44,7 +44,7 @@ func makeSecrets(data, run *supervise.Dir) (secrets, error) {
 		os.WriteFile(run.Join(tokenFile), []byte(token+","+admin+","+admin+",system:masters\n"), 0o600),
 		keepServiceAccountKey(data.Join(serviceAccountFile)),
 	); err != nil {
-		return secrets{}, fmt.Errorf("keep secrets of the API server: %w", err)
+		return secrets{}, fmt.Errorf("store secrets of the API server: %w", err)
 	}
 	return secrets{certificate: certificate, token: token}, nil
 }
@@ -65,7 +65,7 @@ func keepServiceAccountKey(path string) error {
 		return fmt.Errorf("write service account key: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("keep service account key: %w", err)
+		return fmt.Errorf("store service account key: %w", err)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func (c *ControlPlane) etcdArgs() []string {
 		"--initial-cluster=kubernaut=" + peer,
 	}
 	if c.data == c.run {
-		args = append(args, "--unsafe-no-fsync") // nobody looks at temporary data after a power failure
+		args = append(args, "--unsafe-no-fsync") // temporary data need not survive a power failure
 	}
 	return args
 }

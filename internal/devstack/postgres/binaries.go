@@ -84,8 +84,8 @@ func parseVersion(text string) (int, error) {
 	return major, nil
 }
 
-// fromMachine uses the newest installed server, or for kept data the one that
-// made them.
+// fromMachine uses the newest installed server, or for existing data the
+// version that created it.
 func fromMachine(ctx context.Context, opts Options) (*Server, error) {
 	found := installations(ctx)
 	if len(found) == 0 {
@@ -97,7 +97,7 @@ func fromMachine(ctx context.Context, opts Options) (*Server, error) {
 	} else if ok {
 		i := slices.IndexFunc(found, func(f installation) bool { return f.major == kept })
 		if i < 0 {
-			return nil, unavailablef("the data in %s were made by PostgreSQL %d, which is not installed", opts.DataDir, kept)
+			return nil, unavailablef("the data in %s was created by PostgreSQL %d, which is not installed", opts.DataDir, kept)
 		}
 		use = found[i]
 	}

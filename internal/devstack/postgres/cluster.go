@@ -26,7 +26,7 @@ const (
 // cluster is a private PostgreSQL cluster and the process that serves it.
 type cluster struct {
 	data *supervise.Dir // holds the cluster and its password
-	run  *supervise.Dir // holds the socket, whose path must be short; data too, where they are temporary
+	run  *supervise.Dir // holds the socket, whose path must be short; data too, if it is temporary
 	user *account       // nil: this process's
 	from installation
 	opts Options
@@ -118,7 +118,7 @@ func (c *cluster) initdb(ctx context.Context, work, pwfile, target string) error
 		"--encoding", "UTF8", "--no-locale", "--no-instructions",
 	}
 	if c.opts.DataDir == "" {
-		args = append(args, "--no-sync") // nobody looks at temporary data after a power failure
+		args = append(args, "--no-sync") // temporary data need not survive a power failure
 	}
 	if _, err := supervise.Run(ctx, c.run, supervise.Spec{
 		Name: "initdb", Path: c.from.path("initdb"), Args: args,
@@ -243,15 +243,15 @@ func keptVersion(dir string) (major int, exists bool, err error) {
 		return 0, false, nil
 	}
 	if err != nil {
-		return 0, false, fmt.Errorf("read version of kept data: %w", err)
+		return 0, false, fmt.Errorf("read version of the data directory: %w", err)
 	}
 	if major, err = strconv.Atoi(strings.TrimSpace(string(content))); err != nil {
-		return 0, false, fmt.Errorf("read version of kept data: %w", err)
+		return 0, false, fmt.Errorf("read version of the data directory: %w", err)
 	}
 	return major, true, nil
 }
 
-// environment keeps a person's settings (PGDATA, locale) away from the server.
+// environment shields the server from the user's settings (PGDATA, locale).
 func environment() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 }

@@ -125,7 +125,7 @@ func (c *container) ready(ctx context.Context, connection string) error {
 	err := wait.PollUntilContextTimeout(ctx, containerPoll, containerPatience, true, func(ctx context.Context) (bool, error) {
 		select {
 		case <-c.proc.Done():
-			return false, c.proc.WaitFor(ctx, connection) // tells why it ended
+			return false, c.proc.WaitFor(ctx, connection) // reports why it ended
 		default:
 		}
 		conn, err := pgx.Connect(ctx, connection)
@@ -151,7 +151,7 @@ func (c *container) release(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// freePort returns a loopback port that nobody listens on at the moment.
+// freePort returns a loopback port that is unused when it returns.
 func freePort(ctx context.Context) (uint32, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -22,14 +22,14 @@ const (
 	lockPoll         = 200 * time.Millisecond
 )
 
-// fromDownload uses the programs that embedded-postgres downloads, kept in a
+// fromDownload uses the programs that embedded-postgres downloads, from a
 // cache. The library's own way to run them is not used: it starts a daemon,
 // which would outlive this process, and cannot run as another user.
 func fromDownload(ctx context.Context, opts Options) (_ *Server, err error) {
 	if kept, ok, err := keptVersion(opts.DataDir); err != nil {
 		return nil, err
 	} else if ok && kept != downloadMajor {
-		return nil, unavailablef("the data in %s were made by PostgreSQL %d, and the download is %d", opts.DataDir, kept, downloadMajor)
+		return nil, unavailablef("the data in %s was created by PostgreSQL %d, and the download is %d", opts.DataDir, kept, downloadMajor)
 	}
 	cache, err := downloadCache()
 	if err != nil {

@@ -51,7 +51,7 @@ func permitted(ctx context.Context, allow consent.Func, command string) error {
 	if refused, ok := errors.AsType[*consent.RefusedError](err); ok {
 		return unavailable(refused.Error())
 	}
-	return err //nolint:wrapcheck // says what it was doing
+	return err //nolint:wrapcheck // has its context
 }
 
 func install(ctx context.Context, apt string, opts Options) (err error) {

@@ -10,12 +10,12 @@ import (
 
 const passwordFile = "password"
 
-// newPassword makes a server's password and keeps it where only this process's
-// user can read it.
+// newPassword creates a server's password and stores it where only this
+// process's user can read it.
 func newPassword(dir *supervise.Dir) (string, error) {
 	password := rand.Text()
 	if err := os.WriteFile(dir.Join(passwordFile), []byte(password), 0o600); err != nil {
-		return "", fmt.Errorf("keep password: %w", err)
+		return "", fmt.Errorf("store password: %w", err)
 	}
 	return password, nil
 }
@@ -23,7 +23,7 @@ func newPassword(dir *supervise.Dir) (string, error) {
 func readPassword(dir *supervise.Dir) (string, error) {
 	password, err := os.ReadFile(dir.Join(passwordFile))
 	if err != nil {
-		return "", fmt.Errorf("read password of the kept data: %w", err)
+		return "", fmt.Errorf("read password of the data directory: %w", err)
 	}
 	return string(password), nil
 }

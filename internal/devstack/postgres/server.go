@@ -23,21 +23,21 @@ type Server struct {
 	stop   func(context.Context) error // nil where the server is not ours
 }
 
-// Join returns a server that runs already, for instance one that another
+// Join returns a server that is already running, for instance one that another
 // process of a test suite started. Its Stop does nothing.
 func Join(connection string) *Server {
-	return &Server{url: connection, origin: "a server that runs already"}
+	return &Server{url: connection, origin: "a server that is already running"}
 }
 
 // URL is the connection string of the server's first database, with the
 // password; its user may create databases.
 func (s *Server) URL() string { return s.url }
 
-// Origin says in a few words where the server comes from.
+// Origin is a short description of where the server comes from.
 func (s *Server) Origin() string { return s.origin }
 
 // Stop ends a server that was started here, after its clients' connections are
-// cut (a fast shutdown), and removes its data unless they are kept.
+// cut (a fast shutdown), and removes its data if it is temporary.
 func (s *Server) Stop(ctx context.Context) error {
 	if s.stop == nil {
 		return nil
@@ -103,7 +103,7 @@ func withDatabase(connection, name string) (string, error) {
 	return u.String(), nil
 }
 
-// fromURL uses a server that somebody else runs.
+// fromURL uses a server that is run elsewhere.
 func fromURL(ctx context.Context, opts Options) (*Server, error) {
 	if opts.DatabaseURL == "" {
 		return nil, unavailable("not set")
@@ -128,7 +128,7 @@ func fromURL(ctx context.Context, opts Options) (*Server, error) {
 		return nil, fmt.Errorf("server version %s: %d or later is needed", version, MinVersion)
 	}
 	if n, err := strconv.Atoi(connections); err == nil && n < opts.MaxConnections {
-		opts.Progress.Sayf("PostgreSQL at DATABASE_URL has max_connections = %d; %d are advised", n, opts.MaxConnections)
+		opts.Progress.Sayf("PostgreSQL at DATABASE_URL has max_connections = %d; %d or more are recommended", n, opts.MaxConnections)
 	}
 	return s, nil
 }

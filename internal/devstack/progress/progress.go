@@ -1,7 +1,7 @@
-// Package progress tells a person what a long step is doing.
+// Package progress reports what a long step is doing.
 //
-// Steps that end within [Patience] say nothing; a longer one says what it is
-// doing while it does it, and goes on saying so until it ends.
+// A step that ends within [Patience] reports nothing; a longer one reports at
+// intervals until it ends.
 package progress
 
 import (
@@ -14,7 +14,7 @@ import (
 const (
 	// Patience is how long a step may be silent.
 	Patience = 2 * time.Second
-	// Interval is how often a step that takes longer reports that it goes on.
+	// Interval is how often a step that takes longer reports.
 	Interval = 10 * time.Second
 )
 

@@ -18,15 +18,15 @@ import (
 const (
 	// orphanGrace is how long an orphan may take to stop by itself.
 	orphanGrace = 15 * time.Second
-	// orphanPoll is how often it is looked at: it is nobody's child here, so
-	// there is nothing to wait on.
+	// orphanPoll is how often an orphan is checked: it is not a child of this
+	// process, so it cannot be waited for.
 	orphanPoll = 20 * time.Millisecond
 )
 
-// childRecord says how to find and end a child whose owner is gone.
+// childRecord holds what is needed to find and end a child whose owner is dead.
 type childRecord struct {
 	Name string `json:"name"`
-	// Started tells the process from a later one with the same id.
+	// Started distinguishes the process from a later one with the same id.
 	Started string         `json:"started"`
 	Signal  syscall.Signal `json:"signal"`
 }

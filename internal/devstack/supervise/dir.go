@@ -15,14 +15,14 @@ import (
 const (
 	ownerLock   = "owner.lock"
 	childrenDir = "children"
-	// registryLock keeps the making and the sweeping of temporary directories apart.
+	// registryLock serializes creating and sweeping temporary directories.
 	registryLock = "registry.lock"
 	// dirMode lets children that run as another user reach what is theirs inside.
 	dirMode = 0o711
 )
 
-// ErrInUse says that a directory's owner is alive.
-var ErrInUse = errors.New("in use by another process: end that one first, or use another folder")
+// ErrInUse means that a directory's owner is alive.
+var ErrInUse = errors.New("in use by another process: stop that process, or use another directory")
 
 // Dir is a directory with a living owner: this process.
 type Dir struct {
@@ -43,7 +43,7 @@ func Temporary(ctx context.Context, name string) (*Dir, error) {
 
 func temporaryIn(ctx context.Context, root, name string) (*Dir, error) {
 	// Under the registry's lock a directory without a locked owner is a dead
-	// one, never one that is just being made.
+	// one, never one that is being created.
 	lock := flock.New(filepath.Join(root, registryLock))
 	if err := lock.Lock(); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", root, err)
@@ -63,7 +63,7 @@ func temporaryIn(ctx context.Context, root, name string) (*Dir, error) {
 	return d, nil
 }
 
-// Open takes a directory that is kept, making it where it does not exist, and
+// Open opens a persistent directory, creates it if it does not exist, and
 // ends the processes that a dead owner left running on it. It returns an error
 // that wraps ErrInUse while another owner is alive.
 func Open(ctx context.Context, path string) (*Dir, error) {
@@ -109,7 +109,7 @@ func (d *Dir) Join(elem ...string) string {
 	return filepath.Join(append([]string{d.path}, elem...)...)
 }
 
-// Close gives the directory up; a temporary one is removed. Its children must
+// Close releases the directory and removes a temporary one. Its children must
 // have been stopped.
 func (d *Dir) Close() error {
 	var err error
@@ -174,7 +174,7 @@ func sweep(ctx context.Context, root string) error {
 	return nil
 }
 
-// Reachable tells whether any user can enter path: each folder on the way
+// Reachable returns nil if any user can enter path: each folder on the way
 // must let others through. Children of a process that runs as root, but which
 // do not run as root themselves, need that.
 func Reachable(path string) error {

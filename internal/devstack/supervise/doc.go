@@ -8,5 +8,5 @@
 // in order), and on Linux are signalled by the kernel when the owner dies.
 // What a killed owner left nevertheless, processes first and then temporary
 // directories, is removed the next time any program takes a temporary
-// directory, or opens the same kept one.
+// directory, or opens the same persistent one.
 package supervise

@@ -6,11 +6,11 @@ import (
 	"sync"
 )
 
-// outputLimit bounds what is kept of a child's output, in bytes; up to
+// outputLimit bounds the retained part of a child's output, in bytes; up to
 // twice as much may be.
 const outputLimit = 64 << 10
 
-// output keeps the end of what a child wrote and announces awaited lines.
+// output retains the end of what a child wrote and announces awaited lines.
 type output struct {
 	mu      sync.Mutex
 	tail    []byte

@@ -24,17 +24,17 @@ type Spec struct {
 	// Path of the program.
 	Path string
 	Args []string
-	// Env is the whole environment; that of this process where it is nil.
+	// Env is the whole environment; nil means that of this process.
 	Env []string
-	// WorkingDir, the directory of this process where it is empty.
+	// WorkingDir of the process; empty means that of this process.
 	WorkingDir string
-	// User to run as, this process's where it is nil.
+	// User to run as; nil means that of this process.
 	User *syscall.Credential
 	// Output receives what the process writes to its standard output and
 	// standard error, besides what Process.Output keeps. May be nil.
 	Output io.Writer
 	// StopSignal asks the process to end: by Stop, and by the kernel when this
-	// process dies. SIGTERM where it is zero.
+	// process dies. Zero means SIGTERM.
 	StopSignal syscall.Signal
 
 	// survives its owner's death, as on systems without a parent-death signal
@@ -68,7 +68,7 @@ func Start(d *Dir, spec Spec) (*Process, error) {
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err tells how the process ended, nil for exit code 0. It is valid once Done
+// Err returns how the process ended, nil for exit code 0. It is valid once Done
 // is closed.
 func (p *Process) Err() error { return p.err }
 
@@ -128,7 +128,7 @@ func Run(ctx context.Context, d *Dir, spec Spec) (string, error) {
 	return p.Output(), nil
 }
 
-// Failure tells, once Done is closed, how the process ended and what it wrote last.
+// Failure returns, once Done is closed, how the process ended and what it wrote last.
 func (p *Process) Failure() error {
 	err := p.err
 	if err == nil {

@@ -18,8 +18,8 @@ func attributes(spec *Spec) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Credential: spec.User}
 }
 
-// processStart returns what tells a process from an earlier or later one with
-// the same id: the time it started at.
+// processStart returns the process's start time, which distinguishes it from an
+// earlier or later process with the same id.
 func processStart(pid int) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
