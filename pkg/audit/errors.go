@@ -93,10 +93,6 @@ func (e *FlushError) Persisted() bool {
 	return e.rejected() == 0 && e.lost() == 0 && e.Pending == e.Spooled
 }
 
-func (e *FlushError) rejected() int { return len(e.Rejected) + e.RejectedUnnamed }
-
-func (e *FlushError) lost() int { return len(e.Lost) + e.LostUnnamed }
-
 // Error gives the counts, the cause and the first of each kind.
 func (e *FlushError) Error() string {
 	var parts []string
@@ -141,3 +137,7 @@ func (e *FlushError) Error() string {
 // Unwrap gives the context's error, so that errors.Is finds it. The sink's error
 // is not part of the chain: its own timeout is not the caller's.
 func (e *FlushError) Unwrap() error { return e.Cause }
+
+func (e *FlushError) rejected() int { return len(e.Rejected) + e.RejectedUnnamed }
+
+func (e *FlushError) lost() int { return len(e.Lost) + e.LostUnnamed }

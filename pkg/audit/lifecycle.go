@@ -18,9 +18,10 @@ const (
 	declared
 	// ended: the spool is closed, or Close stopped waiting for that.
 	ended
-
-	phases = int(ended) + 1
 )
+
+// phases is how many there are.
+const phases = int(ended) + 1
 
 // lifecycle is a store's phase and who waits for the next. The store's mutex guards it.
 type lifecycle struct {

@@ -17,8 +17,6 @@ type logbook struct {
 	on func()
 }
 
-func (l *logbook) logger() *slog.Logger { return slog.New(l) }
-
 func (l *logbook) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
 
 func (l *logbook) Handle(_ context.Context, r slog.Record) error {
@@ -34,6 +32,9 @@ func (l *logbook) Handle(_ context.Context, r slog.Record) error {
 func (l *logbook) WithAttrs([]slog.Attr) slog.Handler { return l }
 
 func (l *logbook) WithGroup(string) slog.Handler { return l }
+
+// logger returns a logger that writes here.
+func (l *logbook) logger() *slog.Logger { return slog.New(l) }
 
 // lines returns level and message of each record.
 func (l *logbook) lines() []string {

@@ -18,8 +18,9 @@ func TestEachRejectionIsLoggedWithItsName(t *testing.T) {
 	var logs logbook
 	store, sink, _ := audittest.NewStore(t, audit.WithLogger(logs.logger()))
 	sink.Reject(rejectType("test.rejectlog.bad"))
-	var want []string
-	for _, id := range []string{"a", "b"} {
+	ids := []string{"a", "b"}
+	want := make([]string, 0, len(ids))
+	for _, id := range ids {
 		bad := audittest.NewEvent("test.rejectlog.bad", id)
 		bad.ID = audit.DerivedID(audittest.Epoch(), id)
 		record(t, store, bad)
@@ -27,7 +28,7 @@ func TestEachRejectionIsLoggedWithItsName(t *testing.T) {
 		r := e.Rejected[0]
 		want = append(want, fmt.Sprint(r.ID, r.Type, r.CorrelationID, r.Code, r.Reason))
 	}
-	var got []string
+	got := make([]string, 0, len(ids))
 	for _, a := range logs.attrs(rejectedLine) {
 		got = append(got, fmt.Sprint(a["event_id"], a["event_type"], a["correlation_id"], a["code"], a["reason"]))
 	}

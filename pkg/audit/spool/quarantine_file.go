@@ -109,7 +109,7 @@ func decodeQuarantine(data []byte) ([]audit.Quarantined, error) {
 		return nil, errors.New("its checksum differs")
 	}
 	var list []rejectedEvent
-	if err := json.Unmarshal(file.Rejected, &list); err != nil { //nolint:musttag // audit.Producer, which has no tags, is replaced by fileProducer
+	if err := json.Unmarshal(file.Rejected, &list); err != nil {
 		return nil, fmt.Errorf("its form is wrong: %w", err)
 	}
 	rejected := make([]audit.Quarantined, len(list))

@@ -120,11 +120,11 @@ func (h *Health) Answered(now int64) (wasDown bool, lasted int64) {
 type Turn int
 
 const (
-	// TryNow: the sink works again.
+	// TryNow means that the sink works again.
 	TryNow Turn = iota
-	// AwaitProber: another delivery probes; ask again when the channel is closed.
+	// AwaitProber means that another delivery probes: ask again when the channel is closed.
 	AwaitProber
-	// Probe: try after the pause, or as soon as the channel is closed.
+	// Probe means to try after the pause, or as soon as the channel is closed.
 	Probe
 )
 

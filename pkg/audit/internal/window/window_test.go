@@ -24,7 +24,7 @@ func newBench(limits window.Limits) *bench {
 
 // add accepts one event for each letter, with the letter as its correlation id.
 func (b *bench) add(correlationIDs string) (arm, wake bool) {
-	for _, id := range strings.Split(correlationIDs, "") {
+	for id := range strings.SplitSeq(correlationIDs, "") {
 		a, w := b.Add(b.queue.Push(&event{}, id, 10, 0, b.now))
 		arm, wake = arm || a, wake || w
 	}
