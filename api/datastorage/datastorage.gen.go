@@ -92,7 +92,7 @@ type AuditEvent struct {
 	ClusterName   *string `json:"cluster_name,omitempty"`
 	CorrelationId string  `json:"correlation_id"`
 
-	// DurationMs Milliseconds; microseconds are kept.
+	// DurationMs Milliseconds
 	DurationMs    *float64 `json:"duration_ms,omitempty"`
 	ErrorCode     *string  `json:"error_code,omitempty"`
 	ErrorMessage  *string  `json:"error_message,omitempty"`
@@ -106,7 +106,7 @@ type AuditEvent struct {
 	EventId      *uuid.UUID   `json:"event_id,omitempty"`
 	EventOutcome EventOutcome `json:"event_outcome"`
 
-	// EventTimestamp Microseconds are kept; more than 5 minutes in the future is refused.
+	// EventTimestamp With microsecond precision; more than 5 minutes in the future is refused.
 	EventTimestamp time.Time `json:"event_timestamp"`
 
 	// EventType `<service>.<subject>.<what happened>`
@@ -115,13 +115,13 @@ type AuditEvent struct {
 	Namespace     *string    `json:"namespace,omitempty"`
 	ParentEventId *uuid.UUID `json:"parent_event_id,omitempty"`
 
-	// ProducerEpoch In which life of that store.
+	// ProducerEpoch When that store was made
 	ProducerEpoch *int64 `json:"producer_epoch,omitempty"`
 
 	// ProducerId Which store accepted the event.
 	ProducerId *string `json:"producer_id,omitempty"`
 
-	// ProducerSeq As its how-manieth.
+	// ProducerSeq Counts the events of that epoch.
 	ProducerSeq  *int64  `json:"producer_seq,omitempty"`
 	ResourceId   *string `json:"resource_id,omitempty"`
 	ResourceType *string `json:"resource_type,omitempty"`
@@ -245,7 +245,7 @@ type StoredEvent struct {
 	ClusterName   *string `json:"cluster_name,omitempty"`
 	CorrelationId string  `json:"correlation_id"`
 
-	// DurationMs Milliseconds; microseconds are kept.
+	// DurationMs Milliseconds
 	DurationMs    *float64 `json:"duration_ms,omitempty"`
 	ErrorCode     *string  `json:"error_code,omitempty"`
 	ErrorMessage  *string  `json:"error_message,omitempty"`
@@ -260,7 +260,7 @@ type StoredEvent struct {
 	EventId      uuid.UUID    `json:"event_id"`
 	EventOutcome EventOutcome `json:"event_outcome"`
 
-	// EventTimestamp Microseconds are kept; more than 5 minutes in the future is refused.
+	// EventTimestamp With microsecond precision; more than 5 minutes in the future is refused.
 	EventTimestamp time.Time `json:"event_timestamp"`
 
 	// EventType `<service>.<subject>.<what happened>`
@@ -269,13 +269,13 @@ type StoredEvent struct {
 	Namespace     *string    `json:"namespace,omitempty"`
 	ParentEventId *uuid.UUID `json:"parent_event_id,omitempty"`
 
-	// ProducerEpoch In which life of that store.
+	// ProducerEpoch When that store was made
 	ProducerEpoch *int64 `json:"producer_epoch,omitempty"`
 
 	// ProducerId Which store accepted the event.
 	ProducerId *string `json:"producer_id,omitempty"`
 
-	// ProducerSeq As its how-manieth.
+	// ProducerSeq Counts the events of that epoch.
 	ProducerSeq *int64 `json:"producer_seq,omitempty"`
 
 	// ReceivedAt When DataStorage stored it; retention counts from here.

@@ -66,7 +66,7 @@ type AuditEvent struct {
 	ClusterName   *string `json:"cluster_name,omitempty"`
 	CorrelationID string  `json:"correlation_id"`
 
-	// DurationMs Milliseconds; microseconds are kept.
+	// DurationMs Milliseconds
 	DurationMs    *float64 `json:"duration_ms,omitempty"`
 	ErrorCode     *string  `json:"error_code,omitempty"`
 	ErrorMessage  *string  `json:"error_message,omitempty"`
@@ -80,7 +80,7 @@ type AuditEvent struct {
 	EventID      *uuid.UUID   `json:"event_id,omitempty"`
 	EventOutcome EventOutcome `json:"event_outcome"`
 
-	// EventTimestamp Microseconds are kept; more than 5 minutes in the future is refused.
+	// EventTimestamp With microsecond precision; more than 5 minutes in the future is refused.
 	EventTimestamp time.Time `json:"event_timestamp"`
 
 	// EventType `<service>.<subject>.<what happened>`
@@ -89,13 +89,13 @@ type AuditEvent struct {
 	Namespace     *string    `json:"namespace,omitempty"`
 	ParentEventID *uuid.UUID `json:"parent_event_id,omitempty"`
 
-	// ProducerEpoch In which life of that store.
+	// ProducerEpoch When that store was made
 	ProducerEpoch *int64 `json:"producer_epoch,omitempty"`
 
 	// ProducerID Which store accepted the event.
 	ProducerID *string `json:"producer_id,omitempty"`
 
-	// ProducerSeq As its how-manieth.
+	// ProducerSeq Counts the events of that epoch.
 	ProducerSeq  *int64  `json:"producer_seq,omitempty"`
 	ResourceID   *string `json:"resource_id,omitempty"`
 	ResourceType *string `json:"resource_type,omitempty"`
