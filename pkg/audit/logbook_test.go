@@ -66,10 +66,10 @@ func (l *logbook) attrs(message string) []map[string]string {
 	return found
 }
 
-// want compares the lines.
+// want compares the lines, and ends the test if they differ.
 func (l *logbook) want(t *testing.T, lines ...string) {
 	t.Helper()
 	if got, want := strings.Join(l.lines(), "\n"), strings.Join(lines, "\n"); got != want {
-		t.Errorf("logged:\n%s\nwant:\n%s", got, want)
+		t.Fatalf("logged:\n%s\nwant:\n%s", got, want)
 	}
 }
