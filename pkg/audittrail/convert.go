@@ -24,7 +24,7 @@ func ToEvent(s *datastorage.StoredEvent) audit.Event {
 		ParentID: value(s.ParentEventId), RetentionDays: value(s.RetentionDays), Sensitive: value(s.IsSensitive),
 		Producer: audit.Producer{
 			ID: value(s.ProducerId), Epoch: value(s.ProducerEpoch),
-			Sequence: uint64(max(0, value(s.ProducerSeq))), //nolint:gosec // not negative
+			Sequence: uint64(max(0, value(s.ProducerSeq))),
 		},
 	}
 	if s.DurationMs != nil {

@@ -73,7 +73,7 @@ func (s suite) catch(ctx context.Context, work string, m mutant) (string, error)
 		return "", errSurvived
 	}
 	if ctx.Err() != nil {
-		return "", ctx.Err() //nolint:wrapcheck // says all there is
+		return "", ctx.Err()
 	}
 	var failed []string
 	for _, match := range failedTest.FindAllSubmatch(out, -1) {
@@ -154,7 +154,7 @@ func (s suite) test(ctx context.Context, binary, promise string) ([]byte, error)
 	command := exec.CommandContext(ctx, binary,
 		"-test.run="+fmt.Sprintf(s.tests, promise), "-test.count=1", "-test.timeout="+testTimeout)
 	command.Dir = s.dir
-	return command.CombinedOutput() //nolint:wrapcheck // the caller says which tests failed
+	return command.CombinedOutput()
 }
 
 func end(out []byte) []byte { return out[max(0, len(out)-tail):] }

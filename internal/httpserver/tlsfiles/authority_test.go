@@ -4,12 +4,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
-	"net"
 	"os"
 	"testing"
 	"time"
@@ -63,25 +61,6 @@ func parse(t *testing.T, der []byte) *x509.Certificate {
 		t.Fatal(err)
 	}
 	return parsed
-}
-
-// issue makes a certificate with its chain below the root.
-func (a *authority) issue(t *testing.T, change func(*x509.Certificate)) tls.Certificate {
-	t.Helper()
-	key := newKey(t)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:    []string{"datastorage"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	if change != nil {
-		change(template)
-	}
-	chain := [][]byte{sign(t, template, a.certificate, key, a.key)}
-	for ; a.parent != nil; a = a.parent {
-		chain = append(chain, a.certificate.Raw)
-	}
-	return tls.Certificate{Certificate: chain, PrivateKey: key}
 }
 
 // writeTo puts the authority into a PEM file.

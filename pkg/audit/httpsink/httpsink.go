@@ -96,28 +96,6 @@ func parseURL(text string) (*url.URL, error) {
 	return base, nil
 }
 
-// connect makes the client, unless one was given.
-func (s *Sink) connect(base *url.URL) error {
-	switch {
-	case s.client != nil && (s.tls != nil || s.caFile != ""):
-		return errors.New("WithTLSConfig and WithCAFile cannot be combined with WithHTTPClient: configure the client's transport instead")
-	case s.tls != nil && s.caFile != "":
-		return errors.New("WithCAFile cannot be combined with WithTLSConfig: set its RootCAs instead")
-	case s.client != nil:
-		return nil
-	case s.caFile != "" && base.Scheme != "https":
-		return &OptionError{Option: "WithCAFile", Err: fmt.Errorf("URL %s is not https: the server would present no certificate", base.Redacted())}
-	case s.caFile != "":
-		config, err := trustFile(s.caFile, base.Hostname(), s.log)
-		if err != nil {
-			return &OptionError{Option: "WithCAFile", Err: err}
-		}
-		s.tls = config
-	}
-	s.client = newHTTPClient(s.tls)
-	return nil
-}
-
 // Limits returns the largest batch that the server accepts.
 func (s *Sink) Limits() audit.Limits { return s.limits }
 
@@ -158,6 +136,28 @@ func (s *Sink) Write(ctx context.Context, batch []audit.Event) (audit.Ack, error
 		s.plainOnly.Store(true)
 	}
 	return ack, err
+}
+
+// connect makes the client, unless one was given.
+func (s *Sink) connect(base *url.URL) error {
+	switch {
+	case s.client != nil && (s.tls != nil || s.caFile != ""):
+		return errors.New("WithTLSConfig and WithCAFile cannot be combined with WithHTTPClient: configure the client's transport instead")
+	case s.tls != nil && s.caFile != "":
+		return errors.New("WithCAFile cannot be combined with WithTLSConfig: set its RootCAs instead")
+	case s.client != nil:
+		return nil
+	case s.caFile != "" && base.Scheme != "https":
+		return &OptionError{Option: optionCAFile, Err: fmt.Errorf("URL %s is not https: the server would present no certificate", base.Redacted())}
+	case s.caFile != "":
+		config, err := trustFile(s.caFile, base.Hostname(), s.log)
+		if err != nil {
+			return &OptionError{Option: optionCAFile, Err: err}
+		}
+		s.tls = config
+	}
+	s.client = newHTTPClient(s.tls)
+	return nil
 }
 
 func (s *Sink) sendCompressed(ctx context.Context, batch []audit.Event, plain *body) (audit.Ack, error) {

@@ -64,13 +64,16 @@ func WithTokenFile(path string) Option {
 	}
 }
 
+// optionCAFile names WithCAFile in errors.
+const optionCAFile = "WithCAFile"
+
 // WithCAFile trusts the certificate authorities in a PEM file, instead of the system's. The file is read again for each
 // connection; if it becomes unusable later, the last usable authorities stay in place. The base URL must be https. It
 // cannot be combined with WithHTTPClient or WithTLSConfig.
 func WithCAFile(path string) Option {
 	return func(s *Sink) error {
 		if path == "" {
-			return &OptionError{Option: "WithCAFile", Err: errors.New("path is empty")}
+			return &OptionError{Option: optionCAFile, Err: errors.New("path is empty")}
 		}
 		s.caFile = path
 		return nil

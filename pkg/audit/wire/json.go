@@ -84,7 +84,7 @@ func Members(text []byte, yield func(name, value []byte) error) error {
 }
 
 // topName passes the name of a member of the outermost object, with the rules for names.
-func (s *scanner) topName(seen *uint64) (name []byte, rule error, ok bool) { //nolint:revive,staticcheck // the rule is a finding, not a failure
+func (s *scanner) topName(seen *uint64) (name []byte, rule error, ok bool) { //nolint:revive // the rule is a finding, not a failure
 	begin := s.at
 	if s.at == len(s.data) || s.data[s.at] != '"' {
 		return nil, nil, false

@@ -82,7 +82,7 @@ func TestMembers(t *testing.T) {
 		`{"\u0000":1}`:             wire.ErrNUL,
 		`{"\ud800":1}`:             wire.ErrSurrogate,
 		`[]`:                       wire.ErrSyntax,
-		` 7`:                       wire.ErrSyntax,
+		"\t7":                      wire.ErrSyntax,
 	} {
 		var rule *wire.RuleError
 		if err := wire.Members([]byte(text), nothing); !errors.As(err, &rule) || !errors.Is(err, want) {

@@ -143,19 +143,6 @@ type fieldMatcher struct {
 	want  types.GomegaMatcher
 }
 
-// read returns the value in an event.
-func (m *fieldMatcher) read(actual any) (any, error) {
-	e, err := entryOf(actual)
-	if err != nil {
-		return nil, err
-	}
-	value, err := m.value(&e.Event)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", m.name, err)
-	}
-	return value, nil
-}
-
 // Match takes an audit.Event or a datastorage.StoredEvent.
 func (m *fieldMatcher) Match(actual any) (bool, error) {
 	value, err := m.read(actual)
@@ -187,6 +174,19 @@ func (m *fieldMatcher) NegatedFailureMessage(actual any) string {
 	return m.name + ": " + strings.TrimSpace(m.want.NegatedFailureMessage(value))
 }
 
+// read returns the value in an event.
+func (m *fieldMatcher) read(actual any) (any, error) {
+	e, err := entryOf(actual)
+	if err != nil {
+		return nil, err
+	}
+	value, err := m.value(&e.Event)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.name, err)
+	}
+	return value, nil
+}
+
 // eventMatcher matches one event by its type and fields.
 type eventMatcher struct {
 	eventType string
@@ -199,21 +199,6 @@ func (m *eventMatcher) String() string {
 		return m.eventType
 	}
 	return m.eventType + " with these fields"
-}
-
-// differences describes the fields of an event of the type that do not match.
-func (m *eventMatcher) differences(e *entry) ([]string, error) {
-	var texts []string
-	for _, field := range m.fields {
-		ok, err := field.Match(e.actual)
-		if err != nil {
-			return nil, err //nolint:wrapcheck // the matchers name their field
-		}
-		if !ok {
-			texts = append(texts, strings.TrimSpace(field.FailureMessage(e.actual)))
-		}
-	}
-	return texts, nil
 }
 
 // Match takes an audit.Event or a datastorage.StoredEvent.
@@ -248,4 +233,19 @@ func (m *eventMatcher) NegatedFailureMessage(actual any) string {
 		return err.Error()
 	}
 	return fmt.Sprintf("not wanted: %v\n%s", m, trailText([]entry{e}))
+}
+
+// differences describes the fields of an event of the type that do not match.
+func (m *eventMatcher) differences(e *entry) ([]string, error) {
+	var texts []string
+	for _, field := range m.fields {
+		ok, err := field.Match(e.actual)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // the matchers name their field
+		}
+		if !ok {
+			texts = append(texts, strings.TrimSpace(field.FailureMessage(e.actual)))
+		}
+	}
+	return texts, nil
 }

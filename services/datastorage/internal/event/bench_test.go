@@ -23,7 +23,7 @@ const signalData = `{"request_id":"0190163d-8694-739b-aea5-966c26f8ad91","source
 
 func BenchmarkDecode(b *testing.B) {
 	const events = 100
-	var lines [][]byte
+	lines := make([][]byte, 0, events)
 	for i := range events {
 		lines = append(lines, fmt.Appendf(nil, `{"actor_id":"system:serviceaccount:monitoring:alertmanager","actor_ip":"10.42.7.19","actor_type":"source",`+
 			`"cluster_id":"eu-west-1-prod","correlation_id":"rr-9f86d081884c-0123456789","event_action":"received","event_category":"gateway",`+

@@ -60,7 +60,9 @@ func (d *Decoder) One(body []byte, caller string) (Batch, error) {
 	case errors.As(err, &syntax):
 		return Batch{}, bodyErrorf("the body is not usable JSON: %v", syntax)
 	}
-	b.add(body, wireNames)
+	if syntax := b.add(body, wireNames); syntax != nil {
+		return Batch{}, bodyErrorf("the body is not usable JSON: %v", syntax)
+	}
 	return b.done(false)
 }
 

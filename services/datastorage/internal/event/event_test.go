@@ -226,7 +226,7 @@ func TestUnknownFieldsAreNamedUpToABound(t *testing.T) {
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	good := string(wire(t, nil))
-	tooDeep := string(wire(t, map[string]any{"event_data": json.RawMessage(`{"a":`+strings.Repeat("[", 63)+strings.Repeat("]", 63)+`}`)}))
+	tooDeep := string(wire(t, map[string]any{"event_data": json.RawMessage(`{"a":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`)}))
 	for name, tc := range map[string]struct {
 		decode   func(*event.Decoder, []byte, string) (event.Batch, error)
 		body     string
@@ -242,7 +242,7 @@ func TestBodies(t *testing.T) {
 		"too many":             {(*event.Decoder).Array, "[1,2,3,4]", 0, nil, "more than 3 events", true},
 		"broken":               {(*event.Decoder).Array, "[{]", 0, nil, "line 1, column 3", false},
 		"one too deep":         {(*event.Decoder).Array, "[" + good + "," + tooDeep + "," + good + "]", 3, []int{1}, "", false},
-		"deep elements":        {(*event.Decoder).Array, "["+strings.Repeat("[", 99)+strings.Repeat("]", 99)+"]", 1, []int{0}, "", false},
+		"deep elements":        {(*event.Decoder).Array, "[" + strings.Repeat("[", 99) + strings.Repeat("]", 99) + "]", 1, []int{0}, "", false},
 		"lines":                {(*event.Decoder).Lines, good + "\n\n" + good + "\r\n", 2, nil, "", false},
 		"a line too deep":      {(*event.Decoder).Lines, good + "\n" + tooDeep, 2, []int{1}, "", false},
 		"lines with a bad one": {(*event.Decoder).Lines, good + "\n{\n" + good, 3, []int{1}, "", false},

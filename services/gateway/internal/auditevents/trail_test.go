@@ -136,11 +136,11 @@ func TestReplicasRecordTheSameCreation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	one, err := json.Marshal(r[0])
+	one, err := json.Marshal(r[0]) //nolint:musttag // both have the same names
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := json.Marshal(r[1])
+	other, err := json.Marshal(r[1]) //nolint:musttag // both have the same names
 	if err != nil {
 		t.Fatal(err)
 	}

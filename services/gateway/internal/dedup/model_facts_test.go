@@ -41,7 +41,7 @@ func newFacts(w *world) *facts {
 	}
 }
 
-func (f *facts) violate(format string, args ...any) {
+func (f *facts) violatef(format string, args ...any) {
 	if f.violation == nil {
 		f.violation = fmt.Errorf(format, args...)
 	}
@@ -71,7 +71,7 @@ func (f *facts) claimed(uid types.UID) bool {
 // own gives a name to an object. A name has one owner for ever.
 func (f *facts) own(name string, uid types.UID) {
 	if before, ok := f.owners[name]; ok && before != uid {
-		f.violate("name %s belongs to %s and was given to %s", name, before, uid)
+		f.violatef("name %s belongs to %s and was given to %s", name, before, uid)
 	}
 	f.owners[name] = uid
 }
@@ -79,7 +79,7 @@ func (f *facts) own(name string, uid types.UID) {
 // created is called when a replica has created a request.
 func (f *facts) created(t *thread, request *v1alpha1.RemediationRequest) {
 	if !t.received[client.ObjectKeyFromObject(request)] {
-		f.violate("%s created %s before it recorded the signal", t.name, request.Name)
+		f.violatef("%s created %s before it recorded the signal", t.name, request.Name)
 	}
 	f.appeared(request)
 }
@@ -98,9 +98,9 @@ func (f *facts) appeared(request *v1alpha1.RemediationRequest) {
 func (f *facts) resolved(t *thread, key types.NamespacedName, err error) string {
 	switch {
 	case err != nil && t.replica.faults == 0:
-		f.violate("%s failed without a fault: %v", t.name, err)
+		f.violatef("%s failed without a fault: %v", t.name, err)
 	case err == nil && key.Name != "" && !f.existed[key]:
-		f.violate("%s returned %s, which never existed", t.name, key)
+		f.violatef("%s returned %s, which never existed", t.name, key)
 	}
 	return key.String()
 }
@@ -115,7 +115,7 @@ func (f *facts) leaseWritten(lease *coordinationv1.Lease) {
 // recorded is called when the creation of a request is on the audit trail.
 func (f *facts) recorded(request *v1alpha1.RemediationRequest) {
 	if f.owners[request.Name] != request.UID {
-		f.violate("the creation of %s (%s) was recorded, but the name belongs to %q", request.Name, request.UID, f.owners[request.Name])
+		f.violatef("the creation of %s (%s) was recorded, but the name belongs to %q", request.Name, request.UID, f.owners[request.Name])
 	}
 	f.audited[request.UID] = true
 }
@@ -125,13 +125,13 @@ func (f *facts) deletedByReplica(object client.Object) {
 	switch o := object.(type) {
 	case *v1alpha1.RemediationRequest:
 		if f.claimed(o.UID) || f.byHand[o.UID] {
-			f.violate("a replica deleted request %s (%s), on which others rely", o.Name, o.UID)
+			f.violatef("a replica deleted request %s (%s), on which others rely", o.Name, o.UID)
 		}
 	case *coordinationv1.Lease:
 		current := dedup.Name(modelFingerprint, o.UID, *o.Spec.LeaseTransitions)
 		for _, r := range f.world.server.requests() {
 			if r.Name == current {
-				f.violate("a replica deleted the lease of request %s, which exists", current)
+				f.violatef("a replica deleted the lease of request %s, which exists", current)
 			}
 		}
 	}
@@ -141,7 +141,7 @@ func (f *facts) deletedByReplica(object client.Object) {
 func (f *facts) responded(t *thread, result dedup.Result, err error) string {
 	if err != nil {
 		if errors.Is(err, dedup.ErrContended) || t.replica.faults == t.faults {
-			f.violate("%s failed without a fault: %v", t.name, err)
+			f.violatef("%s failed without a fault: %v", t.name, err)
 		}
 		t.usable = nil
 		return "error"
@@ -149,13 +149,13 @@ func (f *facts) responded(t *thread, result dedup.Result, err error) string {
 	r := result.Request
 	switch {
 	case !f.audited[r.UID] && !f.byHand[r.UID]:
-		f.violate("%s returned %s (%s), whose creation is not recorded", t.name, r.Name, r.UID)
+		f.violatef("%s returned %s (%s), whose creation is not recorded", t.name, r.Name, r.UID)
 	case !t.received[client.ObjectKeyFromObject(r)]:
-		f.violate("%s returned %s, but did not record the signal under that name", t.name, r.Name)
+		f.violatef("%s returned %s, but did not record the signal under that name", t.name, r.Name)
 	case !t.usable[r.UID]:
-		f.violate("%s returned %s (%s), which took no signals at any time during the call", t.name, r.Name, r.UID)
+		f.violatef("%s returned %s (%s), which took no signals at any time during the call", t.name, r.Name, r.UID)
 	case result.Created && f.firsts[r.UID]:
-		f.violate("two signals created %s", r.Name)
+		f.violatef("two signals created %s", r.Name)
 	}
 	f.returned[r.UID] = true
 	if result.Created {
@@ -174,7 +174,7 @@ func (f *facts) check() {
 		}
 	}
 	if len(open) > 1 {
-		f.violate("%d open requests at a time: %v", len(open), open)
+		f.violatef("%d open requests at a time: %v", len(open), open)
 	}
 }
 
@@ -187,7 +187,7 @@ func (f *facts) checkSettled() {
 		}
 	}
 	if len(open) != 1 && len(f.byHand) == 0 {
-		f.violate("%d open requests at the end: %v", len(open), open)
+		f.violatef("%d open requests at the end: %v", len(open), open)
 	}
 }
 
@@ -197,7 +197,7 @@ func (f *facts) requireDone(threads []*thread) {
 	defer f.world.mu.Unlock()
 	for _, t := range threads {
 		if !t.done {
-			f.violate("%s is stuck", t.name)
+			f.violatef("%s is stuck", t.name)
 		}
 	}
 }

@@ -272,7 +272,7 @@ func syncCache(ctx context.Context, t *thread) {
 func sweep(ctx context.Context, t *thread) {
 	if _, err := t.replica.opener.Sweep(ctx); err != nil && t.replica.faults == 0 {
 		_ = t.world.step(ctx, t.replica, stepLocal, "sweep fails", func() (string, error) {
-			t.world.facts.violate("sweep failed without a fault: %v", err)
+			t.world.facts.violatef("sweep failed without a fault: %v", err)
 			return "", nil
 		})
 	}
