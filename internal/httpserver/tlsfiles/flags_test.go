@@ -20,7 +20,7 @@ func TestFlagsOfAServer(t *testing.T) {
 	dir := t.TempDir()
 	cert, key, ca := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem")
 	write(t, cert, key, "server", time.Hour)
-	newAuthority(t, "root", nil).writeTo(t, ca)
+	write(t, ca, filepath.Join(dir, "ca-key.pem"), "root", time.Hour)
 	empty := filepath.Join(dir, "empty")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)

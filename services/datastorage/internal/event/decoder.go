@@ -52,18 +52,17 @@ type Batch struct {
 // One decodes a body that holds one event. A body that is not one is a *BodyError.
 func (d *Decoder) One(body []byte, caller string) (Batch, error) {
 	b := d.batch(caller)
-	var rule *wire.RuleError
+	if first := bytes.TrimLeft(body, " \t\r\n"); len(first) > 0 && first[0] == '{' {
+		if syntax := b.add(body, wireNames); syntax != nil {
+			return Batch{}, bodyErrorf("the body is not usable JSON: %v", syntax)
+		}
+		return b.done(false)
+	}
 	var syntax *wire.SyntaxError
-	switch err := wire.Members(body, func(_, _ []byte) error { return nil }); {
-	case errors.As(err, &rule) && errors.Is(rule, wire.ErrSyntax):
-		return Batch{}, bodyErrorf("the body must be one event, a JSON object")
-	case errors.As(err, &syntax):
+	if err := wire.Members(body, func(_, _ []byte) error { return nil }); errors.As(err, &syntax) {
 		return Batch{}, bodyErrorf("the body is not usable JSON: %v", syntax)
 	}
-	if syntax := b.add(body, wireNames); syntax != nil {
-		return Batch{}, bodyErrorf("the body is not usable JSON: %v", syntax)
-	}
-	return b.done(false)
+	return Batch{}, bodyErrorf("the body must be one event, a JSON object")
 }
 
 // Array decodes a body that holds a JSON array of events.
