@@ -42,7 +42,8 @@ type addresses struct {
 func platform(t *testing.T) addresses {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "addresses.json")
-	up := exec.Command(*kubernaut, "up", "--addresses", file)
+	up := exec.CommandContext(t.Context(), *kubernaut, "up", "--addresses", file)
+	up.Cancel = func() error { return up.Process.Signal(syscall.SIGTERM) }
 	up.Stderr = os.Stderr
 	out, err := up.StdoutPipe()
 	if err != nil {
@@ -51,10 +52,7 @@ func platform(t *testing.T) addresses {
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = up.Process.Signal(syscall.SIGTERM)
-		_ = up.Wait()
-	})
+	t.Cleanup(func() { _ = up.Wait() }) // the test's context has ended by then
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if !strings.HasPrefix(lines.Text(), "Kubernaut is up") {
 			continue
@@ -76,7 +74,7 @@ func platform(t *testing.T) addresses {
 // freeAddress is a loopback address that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
