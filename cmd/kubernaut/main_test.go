@@ -11,8 +11,8 @@ import (
 func TestUnusableCommandLines(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		"kubernaut needs a command":                                        {},
-		`unknown command "dmo" for "kubernaut" (did you mean demo?)`:       {"dmo"},
+		"a command is missing": {},
+		`unknown command "dmo" for "kubernaut" (did you mean demo?)`: {"dmo"},
 		"--gateway-listen":                                                 {"up", "--gateway-listen", "0.0.0.0:80"},
 		"kubernaut up has no authentication":                               {"up", "--datastorage-listen", "10.0.0.1:80"},
 		"want debug, info, warn or error":                                  {"demo", "--log-level", "loud"},

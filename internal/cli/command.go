@@ -111,7 +111,7 @@ func Group(c *cobra.Command) *cobra.Command {
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		c.PrintErrln(c.UsageString())
-		return Usagef("%s needs a command", c.CommandPath())
+		return Usagef("a command is missing (see %s --help)", c.CommandPath())
 	}
 	return c
 }

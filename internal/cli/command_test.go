@@ -34,7 +34,7 @@ func TestEveryProgramHasAVersion(t *testing.T) {
 func TestTheUsageOfAGroupNamesACommand(t *testing.T) {
 	t.Parallel()
 	code, _, complaints := execute(t)
-	if code != cli.ExitUsage || !strings.HasPrefix(complaints, "Usage:\n  program COMMAND\n\nAvailable Commands:\n") || !strings.HasSuffix(complaints, "program: program needs a command\n") {
+	if code != cli.ExitUsage || !strings.HasPrefix(complaints, "Usage:\n  program COMMAND\n\nAvailable Commands:\n") || !strings.HasSuffix(complaints, "program: a command is missing (see program --help)\n") {
 		t.Errorf("exit code %d, message %q", code, complaints)
 	}
 	code, out, _ := execute(t, "serve", "--help")

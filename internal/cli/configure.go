@@ -169,7 +169,7 @@ func usage(errs []error) error {
 func configFile(path string, read func(string) ([]byte, error)) (map[string]string, error) {
 	text, err := read(path)
 	if err != nil {
-		return nil, fmt.Errorf("read config file: %w", err)
+		return nil, fmt.Errorf("--%s: %w", configFlag, err)
 	}
 	raw := map[string]any{}
 	if err := yaml.UnmarshalStrict(text, &raw, exactNumbers); err != nil {

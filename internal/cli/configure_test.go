@@ -115,7 +115,7 @@ func TestUnusableConfigurationEndsWithExitUsageAndSaysWhere(t *testing.T) {
 		"empty":                  {args: []string{"serve", "--listen-address="}, want: []string{"--listen-address", "not empty"}},
 		"none of the values":     {args: []string{"serve", "--color", "green"}, want: []string{"--color", "want red or blue"}},
 		"argument":               {args: []string{"serve", "now"}, want: []string{"now"}},
-		"no command":             {want: []string{"needs a command"}},
+		"no command":             {want: []string{"a command is missing"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.environment != "" {

@@ -96,7 +96,7 @@ func CheckLoopback(address string) error {
 	}
 	host, _, _ := net.SplitHostPort(address) // checked above
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return errors.New("want a loopback address, as in 127.0.0.1:6060")
+		return errors.New("want a loopback address, as in 127.0.0.1:8081")
 	}
 	return nil
 }

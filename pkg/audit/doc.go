@@ -5,6 +5,9 @@
 // accepted before the call is stored. A flush is a proof, not a hint: no
 // caller ever needs to sleep or to poll before it queries.
 //
+// The sink for DataStorage is package httpsink, and flushhttp serves a flush over
+// HTTP. docs/recording.md builds a whole program.
+//
 // # Terms
 //
 //   - An event is accepted when Record returned nil. From then on it is pending.
@@ -68,9 +71,9 @@
 //	lost_total                      counter    events that will not be stored: pending when the store gave up, or damaged in the spool
 //	retries_total                   counter    failed batch writes that were, or will be, repeated
 //	spilled_total                   counter    events put into the spool only, because memory was full or older ones were there
-//	pending_events                     gauge      events accepted, neither stored nor rejected yet
-//	pending_bytes                      gauge      their size, in memory or in the spool
-//	oldest_pending_age_seconds         gauge      how long the oldest of them has waited
+//	pending_events                  gauge      events accepted, neither stored nor rejected yet
+//	pending_bytes                   gauge      their size, in memory or in the spool
+//	oldest_pending_age_seconds      gauge      how long the oldest of them has waited
 //	spilled_events                  gauge      pending events that are in the spool only
 //	spool_bytes                     gauge      size of the spool on disk
 //	unacknowledged_events           gauge      rejected and lost events that nobody acknowledged

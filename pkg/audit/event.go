@@ -28,9 +28,11 @@ type Event struct {
 	ID uuid.UUID
 	// Version of the event format, 1-20 characters; SchemaVersion where it is empty.
 	Version string
-	// Type is dotted, "<service>.<subject>.<what happened>", 1-100 characters.
+	// Type has two or more dotted words of lower case letters, digits, _ and -, as in
+	// "<service>.<subject>.<what happened>", 1-100 characters.
 	Type string
-	// Timestamp is stamped by Record where it is zero. Microseconds are kept.
+	// Timestamp is stamped by Record if it is zero. Microseconds are kept. DataStorage
+	// rejects one that is more than 5 minutes in the future.
 	Timestamp time.Time
 	// Category names the service, 1-50 characters.
 	Category string
@@ -38,21 +40,24 @@ type Event struct {
 	Action string
 	// Outcome of the action.
 	Outcome Outcome
-	// CorrelationID joins the events of one remediation: the RemediationRequest's name. 1-255 characters.
+	// CorrelationID joins the events of one trail, for instance the UID of the object that a controller works on; in
+	// Kubernaut it is the name of the RemediationRequest. 1-255 characters.
 	CorrelationID string
 	// Data is a JSON object, at most 1 MiB (see MaxDataBytes). Record takes empty data for {}.
 	Data json.RawMessage
 
-	// Who did it, all optional. ActorIP is an IPv4 or IPv6 address without a zone.
+	// Who did it, all optional. ActorType has at most 50 characters, ActorID 255; ActorIP is an IPv4 or IPv6 address
+	// without a zone.
 	ActorType, ActorID, ActorIP string
-	// What it was done to, all optional.
+	// What it was done to, all optional: at most 100, 255, 253 and 255 characters.
 	ResourceType, ResourceID, Namespace, ClusterID string
 
-	// Severity, optional.
+	// Severity, optional, at most 50 characters.
 	Severity string
 	// Duration of the action, optional, at most 1e12 ms; microseconds are kept and zero is a value.
 	Duration *time.Duration
-	// ErrorCode and ErrorMessage of a failed action, optional.
+	// ErrorCode and ErrorMessage of a failed action, optional: at most 100 and 4096 characters. Shorten a longer one:
+	// Record returns a *ValidationError for it.
 	ErrorCode, ErrorMessage string
 	// ParentID is the event that led to this one, optional.
 	ParentID uuid.UUID

@@ -147,9 +147,10 @@ func ExampleStore_Retry() {
 // A controller derives the id of a step's event from the step, so that a
 // reconcile that is repeated records the same event, not a second one.
 func ExampleDerivedID() {
-	created := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+	// When the object entered the phase that the step leaves: the step is derived from it, however often it is repeated.
+	entered := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 	for _, phase := range []string{"Completed", "Completed", "Failed"} {
-		fmt.Println(audit.DerivedID(created, "8c1d0f6e-uid", "generation-1", phase))
+		fmt.Println(audit.DerivedID(entered, "8c1d0f6e-uid", "generation-1", phase))
 	}
 	// Output:
 	// 019ca945-0a00-854f-acf3-d45e6d33c7e9
