@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,7 +29,7 @@ const reviewTimeout = 5 * time.Second
 
 // KubernetesOptions configure a Kubernetes guard.
 type KubernetesOptions struct {
-	// Audiences that a token may be for, one of them at least; the API
+	// Audiences that a token may be for, at least one of these; the API
 	// server's own where there is none.
 	Audiences []string
 	// Namespace in which callers need their permissions; required.
@@ -70,9 +71,9 @@ func NewKubernetes(config *rest.Config, o KubernetesOptions) (*Kubernetes, error
 	if k.authorization, err = authorizationclient.NewForConfigAndClient(config, client); err != nil {
 		return nil, fmt.Errorf("kubernetes API server %s: %w", config.Host, err)
 	}
-	places := make(chan struct{}, maxReviews)
-	k.tokens = newReviews("token", &o, places, k.seconds)
-	k.access = newReviews("access", &o, places, k.seconds)
+	inFlight := semaphore.NewWeighted(maxReviews)
+	k.tokens = newReviews("token", &o, inFlight, k.seconds)
+	k.access = newReviews("access", &o, inFlight, k.seconds)
 	return k, nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/utils/clock"
@@ -45,9 +46,9 @@ type reviews struct {
 	log     *zap.Logger
 	timeout time.Duration
 	seconds *prometheus.HistogramVec
-	// places has an element for each question under way.
-	places chan struct{}
-	flight singleflight.Group
+	// inFlight bounds the reviews that wait for the API server.
+	inFlight *semaphore.Weighted
+	flight   singleflight.Group
 	// Refusals have a cache of their own: somebody who tries many tokens
 	// cannot push out those that are good.
 	good, refused *cache.LRUExpireCache
@@ -56,13 +57,13 @@ type reviews struct {
 	away bool // guarded by mu: the last question had no answer
 }
 
-func newReviews(kind string, o *KubernetesOptions, places chan struct{}, seconds *prometheus.HistogramVec) *reviews {
+func newReviews(kind string, o *KubernetesOptions, inFlight *semaphore.Weighted, seconds *prometheus.HistogramVec) *reviews {
 	for _, result := range []string{"good", "refused", "failed"} {
 		seconds.WithLabelValues(kind, result)
 	}
 	return &reviews{
 		kind: kind, clock: o.Clock, log: o.Log.With(zap.String("review", kind)), timeout: o.Timeout,
-		seconds: seconds, places: places,
+		seconds: seconds, inFlight: inFlight,
 		good:    cache.NewLRUExpireCacheWithClock(maxVerdicts, o.Clock),
 		refused: cache.NewLRUExpireCacheWithClock(maxVerdicts, o.Clock),
 	}
@@ -112,12 +113,10 @@ func (r *reviews) remembered(key [sha256.Size]byte) (verdict, bool) {
 
 // question asks once.
 func (r *reviews) question(ctx context.Context, key [sha256.Size]byte, ask func(context.Context) (verdict, error)) (verdict, error) {
-	select {
-	case r.places <- struct{}{}:
-		defer func() { <-r.places }()
-	default:
+	if !r.inFlight.TryAcquire(1) {
 		return verdict{}, errBusy
 	}
+	defer r.inFlight.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	asked := r.clock.Now()

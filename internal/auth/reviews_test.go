@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 	"k8s.io/utils/clock"
 )
 
 func newTestReviews() *reviews {
 	o := &KubernetesOptions{Timeout: reviewTimeout, Clock: clock.RealClock{}, Log: zap.NewNop()}
-	return newReviews("token", o, make(chan struct{}, maxReviews), newReviewSeconds())
+	return newReviews("token", o, semaphore.NewWeighted(maxReviews), newReviewSeconds())
 }
 
 func key(i int) [sha256.Size]byte {
