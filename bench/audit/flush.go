@@ -16,7 +16,7 @@ const (
 	oneEventFlushes = 10_000
 	// crowd flushes at the same time.
 	crowd = 1000
-	// crowdEvents are owed when the crowd comes: one batch.
+	// crowdEvents are pending when the crowd comes: one batch.
 	crowdEvents = 100
 )
 
@@ -50,10 +50,10 @@ func measureIdleFlush(ctx context.Context, p plan, report *ratio.Report) error {
 			return err
 		}
 		if made := sink.writes.Load() - writes; made != 0 {
-			return fmt.Errorf("%d flushes with nothing owed made %d requests", p.allocRuns, made)
+			return fmt.Errorf("%d flushes with nothing pending made %d requests", p.allocRuns, made)
 		}
 		runs := float64(p.allocRuns)
-		report.Figuref("flush with nothing owed: %.0f ns, no request", float64(time.Since(started).Nanoseconds())/runs)
+		report.Figuref("flush with nothing pending: %.0f ns, no request", float64(time.Since(started).Nanoseconds())/runs)
 		report.AtMost("flush-idle-allocs", allocated/runs, 2)
 		return nil
 	})

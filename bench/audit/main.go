@@ -45,7 +45,7 @@ func newPlan(scale ratio.Scale, dir string) plan {
 
 func main() {
 	dir := flag.String("dir", os.TempDir(), "where spools are written for the time of the run: a real disk, no tmpfs")
-	only := flag.String("only", "", "measure one family alone: record, flush, owed or spool")
+	only := flag.String("only", "", "measure one family alone: record, flush, pending or spool")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -62,7 +62,7 @@ var families = []struct {
 }{
 	{"record", measureRecord},
 	{"flush", measureFlush},
-	{"owed", measureOwed},
+	{"pending", measurePending},
 	{"spool", measureSpool},
 }
 

@@ -19,7 +19,7 @@ func TestFullScaleHasTheSizesOfTheBars(t *testing.T) {
 	if got := newPlan(ratio.Full, "").recoverEvents; got != 1_000_000 {
 		t.Errorf("%d events are read back, want 1000000", got)
 	}
-	if oneEventFlushes != 10_000 || crowd != 1000 || owedEvents != 30_000 || producers != 12 {
+	if oneEventFlushes != 10_000 || crowd != 1000 || pendingEvents != 30_000 || producers != 12 {
 		t.Error("sizes differ from those of the bars")
 	}
 }

@@ -35,7 +35,7 @@ func newPeer(queueSize, batchSize int) *peer {
 }
 
 // emit writes an event's texts and payload as a log record: as many bytes, in
-// as many attributes as a record holds without a slice of its own.
+// as many attributes as a record holds without its own slice.
 func (p *peer) emit(ctx context.Context, e *audit.Event) error {
 	var r log.Record
 	r.SetEventName(e.Type)

@@ -13,7 +13,7 @@ import (
 // spoolBytes is room for the events of any scale.
 const spoolBytes = 4 << 30
 
-// measureSpool works in a directory of its own, which it removes again.
+// measureSpool works in its own directory, which it removes again.
 func measureSpool(ctx context.Context, p plan, report *ratio.Report) (err error) {
 	dir, err := os.MkdirTemp(p.dir, "bench-audit-")
 	if err != nil {

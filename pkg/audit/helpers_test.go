@@ -94,7 +94,7 @@ func rejectType(eventType string) func(audit.Event) error {
 	}
 }
 
-// runningFlush is a flush in a goroutine of its own.
+// runningFlush is a flush in its own goroutine.
 type runningFlush struct {
 	done    chan struct{}
 	receipt audit.Receipt

@@ -125,7 +125,7 @@ func (h *heldReads) Read(from uint64, events, bytes int) ([]audit.SpooledEvent, 
 }
 
 // Regression test: events lost on disk, which have no correlation id, used to stay
-// on the barrier of a FlushFor for ever.
+// on the barrier of a FlushFor forever.
 func TestF3_FlushForEndsAlthoughEventsWereLostOnDisk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -284,7 +284,7 @@ func (c *countedAppends) count() int {
 }
 
 // Regression test: attempts that failed for lack of space used to wake each other
-// for ever.
+// forever.
 func TestF6_WaitingForASpoolDoesNotSpin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -52,10 +52,10 @@ func runProgram(t *testing.T, name string, data []byte) {
 	}
 }
 
-// inBubble runs a program in a bubble of its own.
+// inBubble runs a program in its own bubble.
 func (p *program) inBubble(t *testing.T) (broken error) {
 	t.Helper()
-	// A panic, like that of a bubble in which everybody waits for ever, names its program as well.
+	// A panic, like that of a bubble in which everybody waits forever, names its program as well.
 	defer func() {
 		if r := recover(); r != nil {
 			t.Errorf("%v\n%v", r, p)

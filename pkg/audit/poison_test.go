@@ -262,7 +262,7 @@ func TestAHookMayCallTheStore(t *testing.T) {
 }
 
 // Regression test: a Record of Stored durability whose group was written after the
-// store had given up used to wait for ever.
+// store had given up used to wait forever.
 func TestAStrictRecordEndsWithTheStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -316,7 +316,7 @@ func TestF13_NobodyHasToFlush(t *testing.T) {
 			if got := sink.Batches(); len(got) != 1 || got[0] != 3 {
 				t.Errorf("batches %v, want one of 3", got)
 			}
-			// The fourth event has an interval of its own.
+			// The fourth event has its own interval.
 			clock.Step(audit.DefaultInterval - time.Millisecond)
 			synctest.Wait()
 			if n := sink.Writes(); n != 1 {

@@ -14,7 +14,7 @@ import (
 	"kubernaut.ai/pkg/audit/spool/spooltest"
 )
 
-// large is an event of about a megabyte, with an id of its own.
+// large is an event of about a megabyte, with its own id.
 func large(n int) *audit.Event {
 	e := numberedEvent("a", n)
 	e.ID = audit.DerivedID(audittest.Epoch(), fmt.Sprint(n))

@@ -19,7 +19,7 @@ type Spool interface {
 	// none of them is persisted or will come back. If the medium is found full
 	// after something of them was written, the error wraps ErrInDoubt instead.
 	//
-	// terminal is recorded together with the events, without a write of its own:
+	// terminal is recorded together with the events, without its own write:
 	// positions up to it do not come back when the spool is opened again.
 	Append(events []Event, terminal uint64) (first uint64, err error)
 

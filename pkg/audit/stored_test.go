@@ -10,7 +10,7 @@ import (
 	"kubernaut.ai/pkg/audit/audittest"
 )
 
-// runningRecord is a Record in a goroutine of its own.
+// runningRecord is a Record in its own goroutine.
 type runningRecord struct {
 	done chan struct{}
 	err  error

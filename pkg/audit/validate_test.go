@@ -34,8 +34,8 @@ func TestValidate(t *testing.T) {
 		"duration of zero":      func(e *audit.Event) { e.Duration = new(time.Duration) },
 		"longest duration":      func(e *audit.Event) { e.Duration = &longest },
 		"outcome failure":       func(e *audit.Event) { e.Outcome = audit.OutcomeFailure },
-		"a version of its own":  func(e *audit.Event) { e.Version = "2.0" },
-		"a time of its own":     func(e *audit.Event) { e.Timestamp = time.Now() },
+		"its own version":       func(e *audit.Event) { e.Version = "2.0" },
+		"its own time":          func(e *audit.Event) { e.Timestamp = time.Now() },
 		"producer is not input": func(e *audit.Event) { e.Producer.ID = "x" },
 	}
 	for name, change := range valid {

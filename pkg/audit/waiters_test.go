@@ -80,7 +80,7 @@ func TestF2_TwoRejectedEventsOfOneIDAreTwo(t *testing.T) {
 	})
 }
 
-// Regression test: a Record of Stored durability used to wait for ever for an event
+// Regression test: a Record of Stored durability used to wait forever for an event
 // that the disk had lost.
 func TestAStrictRecordHearsOfDamage(t *testing.T) {
 	t.Parallel()

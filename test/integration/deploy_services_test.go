@@ -172,7 +172,7 @@ var _ = Describe("deployment: configuration", func() {
 		}
 	})
 
-	eachOverlay("a spool is on a volume of its own, and smaller than it", func(d deployment) {
+	eachOverlay("a spool is on its own volume, and smaller than it", func(d deployment) {
 		for name := range deployedServices() {
 			s := d.start(name)
 			if s.spool == nil {

@@ -1482,7 +1482,7 @@ clean_up() {
 	[ -z "$WORK" ] || rm -rf "$WORK"
 }
 
-# collector collects in a shell of its own. The shell that has the traps does nothing but wait: where a signal finds bash
+# collector collects in its own shell. The shell that has the traps does nothing but wait: where a signal finds bash
 # at a command substitution, it may run no trap, or one without its own substitutions; and a job that was just forked
 # forgets a signal while it lays down the traps of its shell.
 collector() {

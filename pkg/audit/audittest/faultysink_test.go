@@ -116,7 +116,7 @@ func TestFaultySinkIsSlowOnItsClock(t *testing.T) {
 	})
 }
 
-// Without a clock of its own, delays pass as time passes in a bubble.
+// Without its own clock, delays pass as time passes in a bubble.
 func TestFaultySinkIsSlowInBubble(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -27,7 +27,7 @@ type answer struct {
 	err error
 }
 
-// startWrite writes in a goroutine of its own.
+// startWrite writes in its own goroutine.
 func startWrite(t *testing.T, sink audit.Sink, batch []audit.Event) <-chan answer {
 	t.Helper()
 	done := make(chan answer, 1)

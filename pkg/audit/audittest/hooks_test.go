@@ -11,7 +11,7 @@ import (
 	"kubernaut.ai/pkg/audit/audittest"
 )
 
-// await waits in a goroutine of its own.
+// await waits in its own goroutine.
 func await(wait func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- wait() }()

@@ -53,15 +53,15 @@ func TestAClientBelievesItsAuthorityAlone(t *testing.T) {
 		certificate tls.Certificate
 		good        bool
 	}{
-		"by name":                 {"datastorage", root.issue(t, nil), true},
-		"by address":              {"127.0.0.1", root.issue(t, nil), true},
-		"with one between":        {"datastorage", between.issue(t, nil), true},
-		"another name":            {"gateway", root.issue(t, nil), false},
-		"another address":         {"127.0.0.2", root.issue(t, nil), false},
-		"another authority":       {"datastorage", newAuthority(t, "root", nil).issue(t, nil), false},
-		"expired":                 {"datastorage", root.issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), false},
-		"a client's certificate":  {"datastorage", root.issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), false},
-		"an authority of its own": {"datastorage", newAuthority(t, "between", newAuthority(t, "root", nil)).issue(t, nil), false},
+		"by name":                {"datastorage", root.issue(t, nil), true},
+		"by address":             {"127.0.0.1", root.issue(t, nil), true},
+		"with one between":       {"datastorage", between.issue(t, nil), true},
+		"another name":           {"gateway", root.issue(t, nil), false},
+		"another address":        {"127.0.0.2", root.issue(t, nil), false},
+		"another authority":      {"datastorage", newAuthority(t, "root", nil).issue(t, nil), false},
+		"expired":                {"datastorage", root.issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), false},
+		"a client's certificate": {"datastorage", root.issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), false},
+		"its own authority":      {"datastorage", newAuthority(t, "between", newAuthority(t, "root", nil)).issue(t, nil), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -10,7 +10,7 @@
 // The directory belongs to one process at a time, which holds a lock on the
 // file "lock" in it; the lock goes away with the process. The events are in a
 // log of segment files (*.wal), in the format of hashicorp/raft-wal: an Append
-// is one write and one fsync. Each event is an entry of its own, with a CRC-32C
+// is one write and one fsync. Each event is a separate entry, with a CRC-32C
 // and the position up to which events were terminal when it was written: what is
 // terminal needs no write of its own. The events are CBOR (RFC 8949). Segments
 // of which everything is terminal are removed. A segment is written by one

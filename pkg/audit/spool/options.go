@@ -45,7 +45,7 @@ func WithMaxBytes(bytes int64) Option {
 // WithSegmentBytes sets the size of a segment file, 4 KiB to 1 GiB, in bytes;
 // DefaultSegmentBytes where it is unset. A segment is allocated when it is
 // begun, and removed when everything in it is terminal. Reading takes the memory
-// of two. A group of events that is larger gets a segment of its own.
+// of two. A group of events that is larger gets its own segment.
 func WithSegmentBytes(bytes int64) Option {
 	return func(c *config) error {
 		if bytes < minSegmentBytes || bytes > maxSegmentBytes {

@@ -149,7 +149,7 @@ func (q *quarantine) write(number uint64, rejected []audit.Quarantined) error {
 // file, its contents synced, gets the name. After an error it has the old ones
 // or the new ones.
 func replaceFile(files Files, path string, data []byte) error {
-	// One that could not be removed in its time is not in the way for ever.
+	// One that could not be removed in its time is not in the way forever.
 	if err := files.Remove(path + temporary); err != nil && !isGone(err) {
 		return fmt.Errorf("write %s: %w", path, err)
 	}

@@ -12,7 +12,7 @@ import (
 	"kubernaut.ai/pkg/audit"
 )
 
-// complete makes an event of which every field has a value of its own, also
+// complete makes an event of which every field has its own value, also
 // those that are added one day.
 func complete(t *testing.T) audit.Event {
 	t.Helper()

@@ -144,7 +144,7 @@ func (s *Spool) list() ([]*logSegment, error) {
 			segments = append(segments, g)
 		case entry.Name == lockName && !entry.Dir:
 		case entry.Name == quarantineName && entry.Dir:
-		case entry.Name == "lost+found" && entry.Dir: // at the root of a volume of its own
+		case entry.Name == "lost+found" && entry.Dir: // at the root of its own volume
 		default:
 			return nil, fmt.Errorf("directory contains %q, which is not a spool file: use a dedicated directory", entry.Name)
 		}

@@ -94,7 +94,7 @@ func TestUnreadableSegmentIsCountedAndSetAside(t *testing.T) {
 	}
 }
 
-// TestRoomOfWhatWasSetAsideIsUsedAgain: it must not fill the spool for ever.
+// TestRoomOfWhatWasSetAsideIsUsedAgain: it must not fill the spool forever.
 func TestRoomOfWhatWasSetAsideIsUsedAgain(t *testing.T) {
 	b, disk, events := unreadable(t, 1, 0, 1<<40)
 	b.mustRelease(t, uint64(events))

@@ -12,7 +12,7 @@ import (
 func TestUnusableCommandLines(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		"a command is missing":                     {},
+		"a command is missing":                {},
 		`unknown command "fly"`:               {"fly"},
 		"unknown flag: --colour":              {"serve", "--colour", "red"},
 		"takes no arguments":                  {"serve", "now"},

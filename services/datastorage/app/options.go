@@ -46,7 +46,7 @@ type Options struct {
 	// MaxEventDataBytes bounds one event's data.
 	MaxEventDataBytes int
 	// MaxPageBytes bounds the event_data on one page of a query. An event that
-	// is larger has a page of its own.
+	// is larger has its own page.
 	MaxPageBytes int
 	// Writers is the number of concurrent write transactions.
 	Writers int

@@ -21,7 +21,7 @@ type process struct {
 const anyProcess = -1
 
 // Mount implements spool.Mountable: a crash ends what is mounted. A wrapper of a
-// disk stays as it is, and outlives crashes, unless it has a Mount of its own.
+// disk stays as it is, and outlives crashes, unless it has its own Mount.
 func (d *Disk) Mount(files spool.Files) spool.Files {
 	if files != spool.Files(d) {
 		return files

@@ -68,7 +68,7 @@ func (f *facts) claimed(uid types.UID) bool {
 	return false
 }
 
-// own gives a name to an object. A name has one owner for ever.
+// own gives a name to an object. A name has one owner forever.
 func (f *facts) own(name string, uid types.UID) {
 	if before, ok := f.owners[name]; ok && before != uid {
 		f.violatef("name %s belongs to %s and was given to %s", name, before, uid)
