@@ -21,7 +21,7 @@ readonly JOBS=6                    # concurrent steps
 readonly LOG_BYTES=10485760        # maximum size of one log
 readonly LOG_LINES=40000           # likewise in lines; the newest ones
 readonly RECENT_FAILURES=20        # timelines of failed requests that were not named
-readonly STUCK=5 STUCK_AFTER=60    # likewise, of the oldest requests without progress for so many seconds
+readonly STUCK=5 STUCK_AFTER=60    # likewise, of the oldest requests without progress for at least as many seconds
 readonly PAGE=500 PAGES=20         # of audit events, for one timeline
 readonly MANAGEMENT_PORT=management # the name of the port with probes and metrics
 
@@ -672,7 +672,7 @@ say() {
 
 note() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" | redact >>"$DEST/must-gather.log"; }
 
-# step runs a function concurrently, with a time limit of its own.
+# step runs a function concurrently, with its own time limit.
 step() { # NAME FUNCTION ARGS...
 	while [ "$(running)" -ge "$JOBS" ]; do wait -n 2>/dev/null; done
 	run_step "$@" </dev/null >/dev/null &
@@ -692,7 +692,7 @@ steps_end() {
 run_step() {
 	STEP=$1
 	STEP_END=$((SECONDS + LIMIT))
-	MINE=$WORK/step.$BASHPID # names of files of its own begin so
+	MINE=$WORK/step.$BASHPID # prefix of its files
 	local began=$SECONDS
 	shift
 	"$@"
