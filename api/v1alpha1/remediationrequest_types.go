@@ -3,31 +3,43 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // RemediationPhase is where a request stands.
-// +kubebuilder:validation:Enum=Pending;Processing;AwaitingApproval;Approved;Rejected;Executing;Completed;Failed;TimedOut;Skipped
+// +kubebuilder:validation:Enum=Pending;Processing;Classified;AwaitingApproval;Approved;Executing;Verifying;ManualReview;Completed;Skipped
 type RemediationPhase string
 
 // The phases of a request. A request starts at Pending; a request without a
 // status is Pending too.
 const (
-	RemediationPending          RemediationPhase = "Pending"
-	RemediationProcessing       RemediationPhase = "Processing"
+	// RemediationPending waits for signal processing.
+	RemediationPending RemediationPhase = "Pending"
+	// RemediationProcessing is being enriched and classified.
+	RemediationProcessing RemediationPhase = "Processing"
+	// RemediationClassified has a severity, an environment and a priority.
+	RemediationClassified RemediationPhase = "Classified"
+	// RemediationAwaitingApproval has a proposal that somebody has to decide on.
 	RemediationAwaitingApproval RemediationPhase = "AwaitingApproval"
-	RemediationApproved         RemediationPhase = "Approved"
-	RemediationRejected         RemediationPhase = "Rejected"
-	RemediationExecuting        RemediationPhase = "Executing"
-	RemediationCompleted        RemediationPhase = "Completed"
-	RemediationFailed           RemediationPhase = "Failed"
-	RemediationTimedOut         RemediationPhase = "TimedOut"
-	RemediationSkipped          RemediationPhase = "Skipped"
+	// RemediationApproved has a proposal that may be executed.
+	RemediationApproved RemediationPhase = "Approved"
+	// RemediationExecuting is being remediated.
+	RemediationExecuting RemediationPhase = "Executing"
+	// RemediationVerifying was remediated; the effect is being observed.
+	RemediationVerifying RemediationPhase = "Verifying"
+	// RemediationManualReview needs a person; the condition's reason says why.
+	RemediationManualReview RemediationPhase = "ManualReview"
+	// RemediationCompleted is over: remediated, resolved by itself, or closed.
+	RemediationCompleted RemediationPhase = "Completed"
+	// RemediationSkipped is over without a remediation: no alert fires any more,
+	// or none was repeated for too long.
+	RemediationSkipped RemediationPhase = "Skipped"
 )
 
 // Terminal reports whether a request in this phase is finished: it takes no
 // more signals, and a firing after its cool-down makes a new request.
 func (p RemediationPhase) Terminal() bool {
 	switch p {
-	case RemediationRejected, RemediationCompleted, RemediationFailed, RemediationTimedOut, RemediationSkipped:
+	case RemediationCompleted, RemediationSkipped:
 		return true
-	case RemediationPending, RemediationProcessing, RemediationAwaitingApproval, RemediationApproved, RemediationExecuting:
+	case RemediationPending, RemediationProcessing, RemediationClassified, RemediationAwaitingApproval,
+		RemediationApproved, RemediationExecuting, RemediationVerifying, RemediationManualReview:
 	}
 	return false
 }
@@ -61,6 +73,71 @@ type Deduplication struct {
 	OccurrenceCount int64 `json:"occurrenceCount"`
 }
 
+// Bounds of SignalInstances.
+const (
+	// MaxSignalInstances is how many firing instances a request lists.
+	MaxSignalInstances = 100
+	// MaxSignalSeverities is how many severities of the source a request lists.
+	MaxSignalSeverities = 8
+)
+
+// SignalInstances tells which instances of the problem's signal fire. A request
+// without it has one instance, the signal of its spec. A problem is over when
+// no instance fires.
+type SignalInstances struct {
+	// Instances are the firing instances; for an overflow request, its members.
+	// +kubebuilder:validation:MaxItems=100
+	// +listType=map
+	// +listMapKey=id
+	// +optional
+	Instances []SignalInstance `json:"instances,omitempty"`
+
+	// More counts the instances beyond those listed. Which of them still fire is
+	// unknown: they end when none of them was repeated for a while.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	More int64 `json:"more,omitempty"`
+
+	// MoreSeenAt is when the latest signal of an instance beyond those listed arrived.
+	// +optional
+	MoreSeenAt *metav1.MicroTime `json:"moreSeenAt,omitempty"`
+
+	// Severities are the severities, as the source said them, that instances of
+	// this request have had, in the order of their first arrival. A new one makes
+	// signal processing classify the request again.
+	// +kubebuilder:validation:MaxItems=8
+	// +listType=set
+	// +optional
+	Severities []string `json:"severities,omitempty"`
+
+	// EndedAt is when the last firing instance resolved; absent while one fires.
+	// +optional
+	EndedAt *metav1.MicroTime `json:"endedAt,omitempty"`
+}
+
+// SignalInstance is a firing instance of a signal: the alert of one pod, volume or replica.
+type SignalInstance struct {
+	// ID identifies the instance within the request: 16 hex digits, a digest of its labels.
+	// +kubebuilder:validation:Pattern=`^[a-f0-9]{16}$`
+	ID string `json:"id"`
+
+	// Name tells people which instance it is: the object that its signal names.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Name string `json:"name,omitempty"`
+
+	// Severity as the source said it last.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	Severity string `json:"severity,omitempty"`
+
+	// StartsAt is when the source says that the instance began to fire.
+	StartsAt metav1.MicroTime `json:"startsAt"`
+
+	// LastSeenAt is when its latest signal arrived.
+	LastSeenAt metav1.MicroTime `json:"lastSeenAt"`
+}
+
 // RemediationRequestStatus is what has become of a request.
 type RemediationRequestStatus struct {
 	// Phase is where the request stands.
@@ -79,6 +156,10 @@ type RemediationRequestStatus struct {
 	// Deduplication counts the signals of this request.
 	// +optional
 	Deduplication *Deduplication `json:"deduplication,omitempty"`
+
+	// Signals tells which instances of the signal fire.
+	// +optional
+	Signals *SignalInstances `json:"signals,omitempty"`
 
 	// SignalProcessingRef names the SignalProcessing of this request, in the same namespace.
 	// +kubebuilder:validation:MaxLength=253

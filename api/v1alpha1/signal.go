@@ -3,18 +3,26 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // SignalType tells what kind of source reported a signal.
-// +kubebuilder:validation:Enum=alert;kubernetes-event
+// +kubebuilder:validation:Enum=alert;kubernetes-event;overflow
 type SignalType string
 
 // The kinds of signal that the Gateway takes.
 const (
 	SignalTypeAlert           SignalType = "alert"
 	SignalTypeKubernetesEvent SignalType = "kubernetes-event"
+	// SignalTypeOverflow is the Gateway's own: the problems of a namespace that
+	// exceed the bound on open requests, in one request for a person.
+	SignalTypeOverflow SignalType = "overflow"
 )
 
 // TargetResource names the object that a signal is about. It need not exist:
 // alerts outlive the pods that they speak of.
 type TargetResource struct {
+	// APIVersion of the object, for example apps/v1; empty where the signal does not tell.
+	// +kubebuilder:validation:MaxLength=317
+	// +optional
+	APIVersion string `json:"apiVersion,omitempty"`
+
 	// Kind of the object, for example Pod, Deployment or Node; Unknown where the signal does not tell.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

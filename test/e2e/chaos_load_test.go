@@ -132,7 +132,7 @@ func (l *load) awaitClassified(ctx context.Context, names map[string]bool) {
 		late = nil
 		for name := range names {
 			rr, found := requests[client.ObjectKey{Namespace: l.namespace, Name: name}]
-			if !found || rr.Status.Phase != v1alpha1.RemediationAwaitingApproval {
+			if !found || rr.Status.Phase != v1alpha1.RemediationClassified {
 				late = append(late, name)
 			}
 		}

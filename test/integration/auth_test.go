@@ -229,7 +229,7 @@ var _ = Describe("auth: a pipeline whose every call is checked, over TLS", func(
 		Expect(taken.Code).To(Equal(http.StatusCreated))
 		rr := &v1alpha1.RemediationRequest{}
 		rr.Namespace, rr.Name = taken.RemediationRequestNamespace, taken.RemediationRequestName
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 
 		trails, err := audittrail.NewReader(audittrail.Options{
 			DataStorageURL: store.URL, ManagementURLs: p.ManagementURLs, HTTP: trusting(files.Cert), Authorize: showing(reader.token(ctx, ownAudience)),

@@ -213,7 +213,7 @@ func (d *deployed) send(ctx context.Context, alerts ...map[string]string) []aler
 func (d *deployed) classified(ctx context.Context, namespace, name string) *v1alpha1.RemediationRequest {
 	GinkgoHelper()
 	rr := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 	return rr
 }
 

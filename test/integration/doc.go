@@ -11,7 +11,7 @@
 //			rr := env.Request(env.CorrelationID())
 //			rr.Spec.Severity = severity
 //			Expect(env.Create(ctx, rr)).To(Succeed())
-//			Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+//			Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 //			Expect(rr.Status.Severity).To(Equal(want))
 //		},
 //			Entry(nil, "page", v1alpha1.SeverityCritical),

@@ -48,7 +48,7 @@ var _ = Describe("founding scenario", Label("flush"), func() {
 	It("finds the whole trail, each event once and in order, when the request shows the outcome", func(ctx SpecContext) {
 		rr := env.Request(env.CorrelationID())
 		Expect(env.Create(ctx, rr)).To(Succeed())
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 
 		trail, err := env.AuditTrail(ctx, rr.Name)
 		Expect(err).NotTo(HaveOccurred())

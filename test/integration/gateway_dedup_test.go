@@ -44,7 +44,7 @@ var _ = Describe("gateway: deduplication", func() {
 	// finish ends a request as soon as nobody else writes its phase.
 	finish := func(ctx SpecContext, rr *v1alpha1.RemediationRequest, ago time.Duration) {
 		GinkgoHelper()
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 		before := rr.DeepCopy()
 		end := metav1.NewMicroTime(time.Now().Add(-ago))
 		rr.Status.Phase, rr.Status.CompletedAt = v1alpha1.RemediationCompleted, &end

@@ -18,7 +18,7 @@ var _ = Describe("guide to testenv", func() {
 		rr.Spec.Severity = "critical"
 		Expect(env.Create(ctx, rr)).To(Succeed())
 
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 
 		trail, err := env.AuditTrail(ctx, rr.Name)
 		Expect(err).NotTo(HaveOccurred())

@@ -45,7 +45,7 @@ func placeCanaries(ctx context.Context) canaries {
 	rr.Spec.Annotations = map[string]string{"runbook": in("annotation of a signal", c.payloads)}
 	rr.Spec.Labels = map[string]string{"team": in("label of a signal", c.public)}
 	Expect(env.Create(ctx, rr)).To(Succeed())
-	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 	decoded[any](storeJSON(ctx, env.DataStorage.URL, storeEvents, anEvent(c.id, fields{
 		"is_sensitive": true, "event_data": fields{"note": in("sensitive event", c.payloads)}, "error_message": in("error of a sensitive event", c.payloads),
 	})), 201)

@@ -110,11 +110,11 @@ var _ = Describe("must-gather", func() {
 			}
 		}
 		Expect(slices.IsSorted(times)).To(BeTrue(), timeline)
-		Expect(g.file("timelines/" + failed.Name + ".txt")).To(ContainSubstring("remediationrequest " + env.Namespace + "/" + failed.Name + ": Failed: no use\n"))
+		Expect(g.file("timelines/" + failed.Name + ".txt")).To(ContainSubstring("remediationrequest " + env.Namespace + "/" + failed.Name + ": ManualReview: no use\n"))
 
 		By("naming what is missing")
 		Expect(g.notCollected("usage in " + env.Namespace)).To(ContainSubstring("Metrics API not available"))
-		Expect(g.file("summary.txt")).To(And(ContainSubstring("remediationrequest Failed"), ContainSubstring(services.PodName(0))))
+		Expect(g.file("summary.txt")).To(And(ContainSubstring("remediationrequest ManualReview"), ContainSubstring(services.PodName(0))))
 	}, SpecTimeout(specTimeout))
 
 	It("makes timelines of named requests, of the newest failures and of the longest stuck requests", func(ctx SpecContext) {
@@ -126,12 +126,12 @@ var _ = Describe("must-gather", func() {
 		var known strings.Builder
 		for i := range 30 {
 			minutes := time.Duration(i+2) * time.Minute
-			known.WriteString(object(fmt.Sprintf("failed-%d", i), "Failed", ago(2*time.Hour), ago(minutes)))
+			known.WriteString(object(fmt.Sprintf("failed-%d", i), "ManualReview", ago(2*time.Hour), ago(minutes)))
 			known.WriteString(object(fmt.Sprintf("pending-%d", i), []string{"", "Pending", "Processing"}[i%3], ago(minutes), ""))
 		}
-		known.WriteString(object("failed-before", "TimedOut", ago(3*time.Hour), ago(2*time.Hour)))
+		known.WriteString(object("failed-before", "ManualReview", ago(3*time.Hour), ago(2*time.Hour)))
 		known.WriteString(object("new", "", ago(30*time.Second), ""))
-		known.WriteString(object("fine", "AwaitingApproval", ago(10*time.Minute), ""))
+		known.WriteString(object("fine", "Classified", ago(10*time.Minute), ""))
 		work := GinkgoT().TempDir()
 		Expect(os.WriteFile(filepath.Join(work, "known.remediationrequests.kubernaut.ai"), []byte(known.String()), 0o600)).To(Succeed())
 
@@ -361,7 +361,7 @@ func processedRequest(ctx context.Context) (*v1alpha1.RemediationRequest, testen
 	GinkgoHelper()
 	rr := env.Request(env.CorrelationID())
 	Expect(env.Create(ctx, rr)).To(Succeed())
-	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 	trail, err := env.AuditTrail(ctx, rr.Name)
 	Expect(err).NotTo(HaveOccurred())
 	return rr, trail
@@ -371,7 +371,7 @@ func processedRequest(ctx context.Context) (*v1alpha1.RemediationRequest, testen
 func failedRequest(ctx context.Context) *v1alpha1.RemediationRequest {
 	GinkgoHelper()
 	rr, _ := processedRequest(ctx)
-	patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"phase":"Failed","message":"no use"}}`))
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"phase":"ManualReview","message":"no use"}}`))
 	Expect(env.Status().Patch(ctx, rr, patch)).To(Succeed())
 	return rr
 }

@@ -45,7 +45,7 @@ var _ = Describe("flush of all pods through the API server", Label("flush"), fun
 			rr := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{
 				Namespace: answer.RemediationRequestNamespace, Name: answer.RemediationRequestName,
 			}}
-			Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+			Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 			names = append(names, rr.Name)
 			env.Track(rr.Name)
 		}

@@ -40,10 +40,10 @@ var _ = Describe("signal processing with failures", func() {
 			o.MaxAttempts, o.RetryBackoff = 3, time.Millisecond
 		})
 		Expect(env.Create(ctx, rr)).To(Succeed())
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationFailed))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationManualReview))).To(Succeed())
 		p.stop(ctx)
 
-		Expect(rr.Status.CompletedAt).NotTo(BeNil())
+		Expect(rr.Status.CompletedAt).To(BeNil(), "a request that a person has to look at is open")
 		Expect(rr.Status.Message).To(ContainSubstring("forbidden"))
 		Expect(meta.IsStatusConditionFalse(rr.Status.Conditions, "SignalProcessed")).To(BeTrue())
 		sp := processingOf(ctx, rr)
@@ -80,7 +80,7 @@ var _ = Describe("signal processing with failures", func() {
 		sp := &v1alpha1.SignalProcessing{ObjectMeta: metav1.ObjectMeta{Namespace: rr.Namespace, Name: rr.Name}}
 		Expect(testenv.WaitFor(ctx, env, sp, func(sp *v1alpha1.SignalProcessing) bool { return sp.Status.Attempt >= 2 })).To(Succeed())
 		grant(ctx, user, documentedRules())
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 		p.stop(ctx)
 
 		Expect(processingOf(ctx, rr).Status.Attempt).To(BeZero())
@@ -103,7 +103,7 @@ var _ = Describe("signal processing with failures", func() {
 		for _, object := range []client.Object{&v1alpha1.SignalProcessing{}, &v1alpha1.RemediationRequest{}} {
 			go func() { changed <- changeUntil(storm, object, client.ObjectKeyFromObject(rr)) }()
 		}
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 		calm()
 		AddReportEntry("changes by others", <-changed+<-changed)
 		p.stop(ctx)
@@ -123,7 +123,7 @@ var _ = Describe("signal processing with failures", func() {
 		}
 		AddReportEntry("starts", starts)
 		p := startProcessor(ctx, rr.Namespace, nil)
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 		p.stop(ctx)
 		expectWholeTrail(auditTrail(ctx, rr))
 	}, SpecTimeout(specTimeout))
@@ -133,7 +133,7 @@ var _ = Describe("signal processing with failures", func() {
 		one := startProcessor(ctx, rr.Namespace, nil)
 		two := startProcessor(ctx, rr.Namespace, nil)
 		Expect(env.Create(ctx, rr)).To(Succeed())
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 		one.stop(ctx)
 		two.stop(ctx)
 		expectWholeTrail(auditTrail(ctx, rr))
@@ -146,7 +146,7 @@ var _ = Describe("signal processing with failures", func() {
 		}
 		one := startProcessor(ctx, rr.Namespace, elected)
 		Expect(env.Create(ctx, rr)).To(Succeed())
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 		two := startProcessor(ctx, rr.Namespace, elected)
 		one.stop(ctx)
 		next := env.Request(env.CorrelationID())

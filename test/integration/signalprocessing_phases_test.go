@@ -46,7 +46,7 @@ var _ = Describe("signal processing", func() {
 			},
 		})).To(Succeed())
 		p := startProcessor(ctx, namespace, nil)
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 		p.stop(ctx)
 		expectWholeTrail(auditTrail(ctx, rr))
 	}, SpecTimeout(specTimeout))
@@ -96,7 +96,7 @@ var _ = Describe("signal processing", func() {
 		counted.Status.Deduplication = &v1alpha1.Deduplication{FirstSeenAt: now, LastSeenAt: now, OccurrenceCount: 3}
 		Expect(env.Status().Patch(ctx, counted, client.MergeFrom(rr.DeepCopy()))).To(Succeed())
 
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 		Expect(rr.Status.Severity).To(Equal(v1alpha1.SeverityCritical))
 		Expect(rr.Status.Environment).To(Equal(v1alpha1.EnvironmentProduction))
 		Expect(rr.Status.Priority).To(Equal(v1alpha1.PriorityP0))
@@ -134,7 +134,7 @@ var _ = Describe("signal processing", func() {
 		Expect(testenv.WaitFor(ctx, env, sp, processed2)).To(Succeed())
 		Expect(sp.Status.Severity.Value).To(Equal(v1alpha1.SeverityLow))
 		Expect(testenv.WaitFor(ctx, env, rr, func(rr *v1alpha1.RemediationRequest) bool {
-			return rr.Status.Phase == v1alpha1.RemediationAwaitingApproval && rr.Status.Severity == v1alpha1.SeverityLow
+			return rr.Status.Phase == v1alpha1.RemediationClassified && rr.Status.Severity == v1alpha1.SeverityLow
 		})).To(Succeed())
 
 		trail := auditTrail(ctx, rr)
@@ -198,7 +198,7 @@ var _ = Describe("signal processing", func() {
 
 		By("removing it")
 		Expect(env.Delete(ctx, foreign)).To(Succeed())
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 		Expect(processingOf(ctx, rr).Spec.RemediationRequestRef.UID).To(Equal(rr.UID))
 	}, SpecTimeout(specTimeout))
 

@@ -40,7 +40,7 @@ func namespaceNamed(ctx context.Context, name string, labels, annotations map[st
 func classified(ctx context.Context, rr *v1alpha1.RemediationRequest) *v1alpha1.SignalProcessing {
 	GinkgoHelper()
 	Expect(env.Create(ctx, rr)).To(Succeed())
-	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 	return processingOf(ctx, rr)
 }
 

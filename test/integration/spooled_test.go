@@ -69,7 +69,7 @@ var _ = Describe("a spool", func() {
 			o.DataStorageURL, o.Spool = "http://"+closedPort(), disk
 		})
 		Expect(env.Create(ctx, rr)).To(Succeed())
-		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 		p.stop(ctx)
 
 		next := startProcessor(ctx, rr.Namespace, func(o *signalprocessing.Options) { o.Spool = disk })

@@ -21,7 +21,7 @@
 //	id := env.CorrelationID()
 //	rr := env.Request(id)
 //	Expect(env.Create(ctx, rr)).To(Succeed())
-//	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
+//	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
 //	trail, err := env.AuditTrail(ctx, id)
 //	Expect(err).NotTo(HaveOccurred())
 //	Expect(trail).To(trailtest.HaveAudited("signalprocessing.classification.decision",

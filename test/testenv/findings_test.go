@@ -49,7 +49,7 @@ func processed(change func(*findings)) *findings {
 		id: "rr-1", stored: t, flushed: t,
 		request: &v1alpha1.RemediationRequest{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "rr-1", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "gateway"}}},
-			Status:     v1alpha1.RemediationRequestStatus{Phase: v1alpha1.RemediationAwaitingApproval},
+			Status:     v1alpha1.RemediationRequestStatus{Phase: v1alpha1.RemediationClassified},
 		},
 		processing: &v1alpha1.SignalProcessing{Status: v1alpha1.SignalProcessingStatus{Phase: v1alpha1.ProcessingCompleted}},
 		states:     []StoreState{{Service: "gateway-0"}, {Service: "signalprocessing-0"}},
@@ -71,7 +71,7 @@ func TestASummarySaysWhereThePipelineStopped(t *testing.T) {
 		"all is well": {nil, []string{
 			"where the pipeline of rr-1 stopped:\n  * nowhere: whatever the resources show is stored\n",
 			"signal       accepted by the Gateway, gateway.signal.received is stored 1 times",
-			`request      shop/rr-1 in phase "AwaitingApproval"`, "processing   in phase Completed", "pending      gateway-0 has no pending events",
+			`request      shop/rr-1 in phase "Classified"`, "processing   in phase Completed", "pending      gateway-0 has no pending events",
 		}},
 		"an event was never recorded": {func(f *findings) {
 			f.stored = withoutType(f.stored, classified)

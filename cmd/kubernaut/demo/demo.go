@@ -153,7 +153,7 @@ func awaitClassified(ctx context.Context, c client.WithWatch, key types.Namespac
 }
 
 func classified(r *v1alpha1.RemediationRequest) bool {
-	return r.Status.Phase == v1alpha1.RemediationAwaitingApproval || r.Status.Phase.Terminal()
+	return r.Status.Phase == v1alpha1.RemediationClassified || r.Status.Phase == v1alpha1.RemediationManualReview || r.Status.Phase.Terminal()
 }
 
 // watcher watches what a list showed.

@@ -34,7 +34,7 @@ func TestPrintRequest(t *testing.T) {
 	rr.Spec.SignalName = "KubePodCrashLooping"
 	rr.Spec.Severity = "Sev1"
 	rr.Spec.TargetResource = v1alpha1.TargetResource{Kind: "Pod", Namespace: "shop", Name: "checkout-1"}
-	rr.Status.Phase = v1alpha1.RemediationAwaitingApproval
+	rr.Status.Phase = v1alpha1.RemediationClassified
 	sp := &v1alpha1.SignalProcessing{}
 	sp.Status = v1alpha1.SignalProcessingStatus{
 		Context:  &v1alpha1.EnrichedContext{OwnerChain: []v1alpha1.OwnerReference{{Kind: "ReplicaSet", Name: "checkout"}}},
@@ -45,7 +45,7 @@ func TestPrintRequest(t *testing.T) {
 	printRequest(&out, rr, sp)
 	want := `
 Remediation request shop/rr-1
-  phase     AwaitingApproval
+  phase     Classified
   signal    KubePodCrashLooping on Pod shop/checkout-1
   owners    ReplicaSet checkout
   severity  critical  (signal-severity, 90% sure; the alert said "Sev1")

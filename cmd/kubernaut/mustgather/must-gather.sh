@@ -1225,7 +1225,7 @@ function tell(    text) {
 }
 AWK
 
-# choose_ids writes the correlation ids that get a timeline: those that were named, the newest failures, and the first
+# choose_ids writes the correlation ids that get a timeline: those that were named, the newest that need a person, and the first
 # that are stuck: when something is broken, requests rather wait than fail.
 choose_ids() {
 	local since before
@@ -1234,7 +1234,7 @@ choose_ids() {
 	cat "$WORK"/known.remediationrequests* "$WORK"/known.signalprocessings* 2>/dev/null | awk -F'\t' '$1 == "object"' >"$WORK/requests"
 	{
 		[ "${#IDS[@]}" -eq 0 ] || printf '%s\n' "${IDS[@]}"
-		awk -F'\t' -v since="$since" '$5 ~ /^(Failed|TimedOut)$/ { when = $7 == "" ? $6 : $7; if (when >= since) print when "\t" $2 }' "$WORK/requests" |
+		awk -F'\t' -v since="$since" '$5 ~ /^ManualReview$/ { when = $7 == "" ? $6 : $7; if (when >= since) print when "\t" $2 }' "$WORK/requests" |
 			sort -r | cut -f 2 | awk -v most="$RECENT_FAILURES" '!seen[$0]++ && ++n <= most'
 		awk -F'\t' -v since="$since" -v before="$before" '$3 == "remediationrequest" && $5 ~ /^(Pending|Processing)?$/ && $6 >= since && $6 < before { print $6 "\t" $2 }' "$WORK/requests" |
 			sort | cut -f 2 | head -n "$STUCK"

@@ -30,11 +30,11 @@ func TestRequestsTakeSignalsUntilTheCoolDownEnds(t *testing.T) {
 		"awaiting approval":              {phase: v1alpha1.RemediationAwaitingApproval, at: end.Add(time.Hour), want: true},
 		"a nanosecond before the end":    {phase: v1alpha1.RemediationCompleted, completed: &completed, at: end.Add(coolDown - 1), want: true},
 		"cooled down":                    {phase: v1alpha1.RemediationCompleted, completed: &completed, at: end.Add(coolDown), want: false},
-		"failed, in its cool-down":       {phase: v1alpha1.RemediationFailed, completed: &completed, at: end, want: true},
+		"skipped, in its cool-down":       {phase: v1alpha1.RemediationSkipped, completed: &completed, at: end, want: true},
 		"finished at an unknown time":    {phase: v1alpha1.RemediationSkipped, at: end, want: false},
 		"open but being deleted":         {deleted: &created, at: end, want: false},
-		"rejected, long ago":             {phase: v1alpha1.RemediationRejected, completed: &completed, at: end.Add(time.Hour), want: false},
-		"timed out, a nanosecond before": {phase: v1alpha1.RemediationTimedOut, completed: &completed, at: end.Add(coolDown - 1), want: true},
+		"waits for a person":             {phase: v1alpha1.RemediationManualReview, at: end.Add(time.Hour), want: true},
+		"skipped, long ago":              {phase: v1alpha1.RemediationSkipped, completed: &completed, at: end.Add(time.Hour), want: false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -16,10 +16,11 @@ const ConditionProcessed = "SignalProcessed"
 // owned reports whether this service writes the status of requests in the phase.
 func owned(phase v1alpha1.RemediationPhase) bool {
 	switch phase {
-	case "", v1alpha1.RemediationPending, v1alpha1.RemediationProcessing, v1alpha1.RemediationAwaitingApproval:
+	case "", v1alpha1.RemediationPending, v1alpha1.RemediationProcessing, v1alpha1.RemediationClassified:
 		return true
-	case v1alpha1.RemediationApproved, v1alpha1.RemediationRejected, v1alpha1.RemediationExecuting,
-		v1alpha1.RemediationCompleted, v1alpha1.RemediationFailed, v1alpha1.RemediationTimedOut, v1alpha1.RemediationSkipped:
+	case v1alpha1.RemediationAwaitingApproval, v1alpha1.RemediationApproved, v1alpha1.RemediationExecuting,
+		v1alpha1.RemediationVerifying, v1alpha1.RemediationManualReview,
+		v1alpha1.RemediationCompleted, v1alpha1.RemediationSkipped:
 	}
 	return false
 }
@@ -46,11 +47,10 @@ func mirrored(rr *v1alpha1.RemediationRequest, sp *v1alpha1.SignalProcessing, no
 	case v1alpha1.ProcessingEnriching, v1alpha1.ProcessingClassifying, v1alpha1.ProcessingCategorizing:
 		status.Phase = v1alpha1.RemediationProcessing
 	case v1alpha1.ProcessingCompleted:
-		status.Phase = v1alpha1.RemediationAwaitingApproval
+		status.Phase = v1alpha1.RemediationClassified
 		condition.Status, condition.Reason = metav1.ConditionTrue, "Classified"
 	case v1alpha1.ProcessingFailed:
-		status.Phase = v1alpha1.RemediationFailed
-		status.CompletedAt = sp.Status.CompletedAt
+		status.Phase = v1alpha1.RemediationManualReview
 		status.Message = wire.TruncateCharacters("signal processing failed: "+sp.Status.Message, maxMessage)
 		condition.Status, condition.Reason = metav1.ConditionFalse, "ProcessingFailed"
 	}

@@ -25,8 +25,8 @@ func TestMirroredPhases(t *testing.T) {
 		v1alpha1.ProcessingEnriching:    {v1alpha1.RemediationProcessing, metav1.ConditionUnknown, "InProgress", false},
 		v1alpha1.ProcessingClassifying:  {v1alpha1.RemediationProcessing, metav1.ConditionUnknown, "InProgress", false},
 		v1alpha1.ProcessingCategorizing: {v1alpha1.RemediationProcessing, metav1.ConditionUnknown, "InProgress", false},
-		v1alpha1.ProcessingCompleted:    {v1alpha1.RemediationAwaitingApproval, metav1.ConditionTrue, "Classified", false},
-		v1alpha1.ProcessingFailed:       {v1alpha1.RemediationFailed, metav1.ConditionFalse, "ProcessingFailed", true},
+		v1alpha1.ProcessingCompleted:    {v1alpha1.RemediationClassified, metav1.ConditionTrue, "Classified", false},
+		v1alpha1.ProcessingFailed:       {v1alpha1.RemediationManualReview, metav1.ConditionFalse, "ProcessingFailed", false},
 	} {
 		sp := &v1alpha1.SignalProcessing{ObjectMeta: metav1.ObjectMeta{Name: "rr-1"}, Status: v1alpha1.SignalProcessingStatus{
 			Phase: phase, Message: "m", CompletedAt: &ended,
@@ -59,9 +59,10 @@ func TestMirroredPhases(t *testing.T) {
 func TestPhasesOfOthersAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	for phase, want := range map[v1alpha1.RemediationPhase]bool{
-		"": true, v1alpha1.RemediationPending: true, v1alpha1.RemediationProcessing: true, v1alpha1.RemediationAwaitingApproval: true,
-		v1alpha1.RemediationApproved: false, v1alpha1.RemediationRejected: false, v1alpha1.RemediationExecuting: false,
-		v1alpha1.RemediationCompleted: false, v1alpha1.RemediationFailed: false, v1alpha1.RemediationTimedOut: false, v1alpha1.RemediationSkipped: false,
+		"": true, v1alpha1.RemediationPending: true, v1alpha1.RemediationProcessing: true, v1alpha1.RemediationClassified: true,
+		v1alpha1.RemediationAwaitingApproval: false, v1alpha1.RemediationApproved: false, v1alpha1.RemediationExecuting: false,
+		v1alpha1.RemediationVerifying: false, v1alpha1.RemediationManualReview: false,
+		v1alpha1.RemediationCompleted: false, v1alpha1.RemediationSkipped: false,
 	} {
 		if owned(phase) != want {
 			t.Errorf("owned(%q) = %t", phase, !want)
