@@ -26,15 +26,15 @@ func TestRequestsTakeSignalsUntilTheCoolDownEnds(t *testing.T) {
 		at        time.Time
 		want      bool
 	}{
-		"no status yet":                  {at: end.Add(time.Hour), want: true},
-		"awaiting approval":              {phase: v1alpha1.RemediationAwaitingApproval, at: end.Add(time.Hour), want: true},
-		"a nanosecond before the end":    {phase: v1alpha1.RemediationCompleted, completed: &completed, at: end.Add(coolDown - 1), want: true},
-		"cooled down":                    {phase: v1alpha1.RemediationCompleted, completed: &completed, at: end.Add(coolDown), want: false},
-		"skipped, in its cool-down":       {phase: v1alpha1.RemediationSkipped, completed: &completed, at: end, want: true},
-		"finished at an unknown time":    {phase: v1alpha1.RemediationSkipped, at: end, want: false},
-		"open but being deleted":         {deleted: &created, at: end, want: false},
-		"waits for a person":             {phase: v1alpha1.RemediationManualReview, at: end.Add(time.Hour), want: true},
-		"skipped, long ago":              {phase: v1alpha1.RemediationSkipped, completed: &completed, at: end.Add(time.Hour), want: false},
+		"no status yet":               {at: end.Add(time.Hour), want: true},
+		"awaiting approval":           {phase: v1alpha1.RemediationAwaitingApproval, at: end.Add(time.Hour), want: true},
+		"a nanosecond before the end": {phase: v1alpha1.RemediationCompleted, completed: &completed, at: end.Add(coolDown - 1), want: true},
+		"cooled down":                 {phase: v1alpha1.RemediationCompleted, completed: &completed, at: end.Add(coolDown), want: false},
+		"skipped, in its cool-down":   {phase: v1alpha1.RemediationSkipped, completed: &completed, at: end, want: true},
+		"finished at an unknown time": {phase: v1alpha1.RemediationSkipped, at: end, want: false},
+		"open but being deleted":      {deleted: &created, at: end, want: false},
+		"waits for a person":          {phase: v1alpha1.RemediationManualReview, at: end.Add(time.Hour), want: true},
+		"skipped, long ago":           {phase: v1alpha1.RemediationSkipped, completed: &completed, at: end.Add(time.Hour), want: false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
