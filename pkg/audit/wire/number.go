@@ -11,9 +11,11 @@ const (
 	minMagnitude = -324
 )
 
+// usual is how many digits of a number need no closer look.
+const usual = 300
+
 // number passes a number.
 func (s *scanner) number() bool {
-	const usual = 300 // digits of a whole number that need no closer look
 	begin, i := s.at, s.at
 	if s.data[i] == '-' {
 		i++
@@ -42,12 +44,13 @@ func (s *scanner) digits(i int) int {
 // exponent that may follow.
 func (s *scanner) decimal(begin, end int) bool {
 	i := end
+	exponent := false
 	if i < len(s.data) && s.data[i] == '.' {
 		if i = s.digits(end + 1); i == end+1 {
 			return false
 		}
 	}
-	if i < len(s.data) && s.data[i]|0x20 == 'e' {
+	if exponent = i < len(s.data) && s.data[i]|0x20 == 'e'; exponent {
 		i++
 		if i < len(s.data) && (s.data[i] == '-' || s.data[i] == '+') {
 			i++
@@ -57,7 +60,8 @@ func (s *scanner) decimal(begin, end int) bool {
 			return false
 		}
 	}
-	if s.rules {
+	isPlain := !exponent && i-begin < usual && s.data[i-1] != '0'
+	if s.rules && !isPlain {
 		n, ok := parseNumber(s.data[begin:i])
 		if !ok {
 			return s.fail(begin, ErrNumber)

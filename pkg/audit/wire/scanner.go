@@ -221,18 +221,17 @@ func stops(eight uint64) uint64 {
 // text passes a string and reports whether it has escapes.
 func (s *scanner) text() (escaped, ok bool) {
 	data, i, high := s.data, s.at+1, uint64(0)
-	for i < len(data) {
-		if i+8 <= len(data) {
+	for {
+		for ; i+8 <= len(data); i += 8 {
 			eight := binary.LittleEndian.Uint64(data[i:])
 			high |= eight
-			mark := stops(eight)
-			if mark == 0 {
-				i += 8
-				continue
+			if mark := stops(eight); mark != 0 {
+				i += bits.TrailingZeros64(mark) / 8
+				break
 			}
-			i += bits.TrailingZeros64(mark) / 8
-		} else {
-			high |= uint64(data[i])
+		}
+		if i >= len(data) {
+			return false, false
 		}
 		switch c := data[i]; {
 		case c == '"':
@@ -248,11 +247,11 @@ func (s *scanner) text() (escaped, ok bool) {
 			i += size
 		case c < ' ':
 			return false, false
-		default:
+		default: // near the end of the data, or marked because of its neighbor
+			high |= uint64(c)
 			i++
 		}
 	}
-	return false, false
 }
 
 // escape returns the size of the escape at i, 0 where it is not allowed.
