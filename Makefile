@@ -60,7 +60,8 @@ build: ## the binaries, in bin/
 ##@ Test it
 
 .PHONY: test
-test: test-unit test-integration ## unit and integration tests
+test: test-unit test-integration ## unit and integration tests; prints the rows of docs/signals.md without a spec
+	$(if $(FOCUS),,go run ./test/fieldrows -table docs/signals.md -report $(REPORTS)/integration.xml)
 
 # The race detector needs a C compiler.
 .PHONY: compiler
