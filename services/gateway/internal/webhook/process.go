@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"go.uber.org/zap"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,84 +18,60 @@ import (
 	"kubernaut.ai/services/gateway/internal/signal"
 )
 
-// workers is how many signals of one body are processed concurrently.
-const workers = 8
-
 // codeInvalid is the error code of an unusable signal.
 const codeInvalid = "invalid"
 
-// process processes every signal of a notification. An error means that some
-// signals failed and may succeed later. After the first failure no more signals
-// are started: they are left to the sender's retry.
+// process processes every signal of a notification, also after one failed. An
+// error means that some signals failed and may succeed later.
+//
+// Signals about one problem are processed one after the other, the firing ones
+// first, so that a body gets the same answer whatever the scheduling.
 func (a *api) process(ctx context.Context, t *auditevents.Trail, n *signal.Notification) ([]result, error) {
-	results := make([]result, len(n.Observations))
-	errs := make([]error, len(n.Observations))
-	jobs := make(chan int)
-	failed := make(chan struct{})
-	var once sync.Once
-	var group sync.WaitGroup
-	for range min(workers, len(n.Observations)) {
-		group.Go(func() {
-			for at := range jobs {
-				if results[at], errs[at] = a.processSafely(ctx, t, &n.Observations[at]); errs[at] != nil {
-					once.Do(func() { close(failed) })
-				}
-			}
-		})
-	}
-	a.dispatch(jobs, failed, len(n.Observations))
-	group.Wait()
-	if err := errors.Join(errs...); err != nil {
+	batch := newBatch(n.Observations)
+	concurrently(len(batch), func(at int) {
+		batch[at].do(a, func() (result, bool, error) { return a.identify(ctx, t, batch[at]) })
+	})
+	problems := batch.problems()
+	concurrently(len(problems), func(at int) {
+		for _, i := range problems[at] {
+			i.do(a, func() (result, bool, error) {
+				r, err := a.settle(ctx, t, i)
+				return r, true, err
+			})
+		}
+	})
+	results, err := batch.results()
+	if err != nil {
 		return nil, err
 	}
 	return results, a.truncated(ctx, t, n, results)
 }
 
-// dispatch sends the indexes of the signals to the workers until there are no more or one has failed.
-func (a *api) dispatch(jobs chan<- int, failed <-chan struct{}, count int) {
-	defer close(jobs)
-	for at := range count {
-		select {
-		case <-failed:
-			return
-		default:
-		}
-		select {
-		case jobs <- at:
-		case <-failed:
-			return
-		}
+// identify finds out which problem a signal is about, and who may report it. It
+// is done with signals that never belong to a request.
+func (a *api) identify(ctx context.Context, t *auditevents.Trail, i *item) (result, bool, error) {
+	if i.Invalid != nil {
+		r, err := a.invalid(ctx, t, i.Invalid)
+		return r, true, err
 	}
+	i.foreign = i.Cluster != "" && a.Cluster != "" && i.Cluster != a.Cluster
+	if err := a.identifySignal(ctx, i.Observation, i.foreign); err != nil {
+		r, err := a.failed(ctx, t, i.Observation, err)
+		return r, true, err
+	}
+	return result{}, false, nil
 }
 
-// processSafely turns a panic into an error, so that one signal cannot crash the Gateway.
-func (a *api) processSafely(ctx context.Context, t *auditevents.Trail, o *signal.Observation) (r result, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			a.Log.Error("panic while processing a signal", zap.String("signal", o.Spec.SignalName), zap.Any("panic", p), zap.Stack("stack"))
-			err = fmt.Errorf("panic while processing signal %s: %v", o.Spec.SignalName, p)
-		}
-	}()
-	return a.processOne(ctx, t, o)
-}
-
-// processOne processes one signal.
-func (a *api) processOne(ctx context.Context, t *auditevents.Trail, o *signal.Observation) (result, error) {
-	if o.Invalid != nil {
-		return a.invalid(ctx, t, o.Invalid)
+// settle adds an identified signal to the request of its problem.
+func (a *api) settle(ctx context.Context, t *auditevents.Trail, i *item) (result, error) {
+	if i.Resolved {
+		return a.resolved(ctx, t, i.Observation)
 	}
-	foreign := o.Cluster != "" && a.Cluster != "" && o.Cluster != a.Cluster
-	err := a.identifySignal(ctx, o, foreign)
-	if err == nil {
-		if o.Resolved {
-			return a.resolved(ctx, t, o)
-		}
-		var opened dedup.Result
-		if opened, err = a.Opener.Open(ctx, dedup.Signal{Spec: &o.Spec, Foreign: foreign}, t); err == nil {
-			return a.opened(ctx, t, o, opened)
-		}
+	opened, err := a.Opener.Open(ctx, dedup.Signal{Spec: &i.Spec, Foreign: i.foreign}, t)
+	if err != nil {
+		return a.failed(ctx, t, i.Observation, err)
 	}
-	return a.failed(ctx, t, o, err)
+	return a.opened(ctx, t, i.Observation, opened)
 }
 
 // invalid rejects an unusable signal. The others of its body are processed all the same.

@@ -1,0 +1,121 @@
+package webhook
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"kubernaut.ai/services/gateway/internal/signal"
+)
+
+// workers is how many signals of one body are processed concurrently.
+const workers = 8
+
+// item is one signal of a body, and what became of it.
+type item struct {
+	*signal.Observation
+
+	// foreign marks a target in another cluster.
+	foreign bool
+	// done is set once there is a result or an error.
+	done   bool
+	result result
+	err    error
+}
+
+// do runs one step of a signal's processing, which returns a result, true if it
+// was the last one, and an error if the signal failed. It turns a panic into an
+// error, so that one signal cannot crash the Gateway.
+func (i *item) do(a *api, step func() (result, bool, error)) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.Log.Error("panic while processing a signal", zap.String("signal", i.Spec.SignalName), zap.Any("panic", p), zap.Stack("stack"))
+			i.done, i.err = true, fmt.Errorf("panic while processing signal %s: %v", i.Spec.SignalName, p)
+		}
+	}()
+	r, last, err := step()
+	if last || err != nil {
+		i.done, i.result, i.err = true, r, err
+	}
+}
+
+// batch holds the signals of a body, in the order of the body.
+type batch []*item
+
+func newBatch(observations []signal.Observation) batch {
+	b := make(batch, len(observations))
+	for at := range observations {
+		b[at] = &item{Observation: &observations[at]}
+	}
+	return b
+}
+
+// problems returns the signals that are not done, by fingerprint. Within a
+// problem the firing ones come first, so that a signal that resolves finds the
+// request that its sibling creates.
+func (b batch) problems() [][]*item {
+	index := make(map[string]int, len(b))
+	var problems [][]*item
+	for _, i := range b {
+		if i.done {
+			continue
+		}
+		at, known := index[i.Spec.SignalFingerprint]
+		if !known {
+			at = len(problems)
+			index[i.Spec.SignalFingerprint] = at
+			problems = append(problems, nil)
+		}
+		problems[at] = append(problems[at], i)
+	}
+	for _, items := range problems {
+		slices.SortStableFunc(items, func(a, b *item) int { return cmp.Compare(rank(a), rank(b)) })
+	}
+	return problems
+}
+
+func rank(i *item) int {
+	if i.Resolved {
+		return 1
+	}
+	return 0
+}
+
+// results returns the result of each signal, or the first error with the number
+// of signals that failed.
+func (b batch) results() ([]result, error) {
+	results := make([]result, len(b))
+	failed, first := 0, error(nil)
+	for at, i := range b {
+		results[at] = i.result
+		if i.err == nil {
+			continue
+		}
+		if failed++; first == nil {
+			first = i.err
+		}
+	}
+	if failed > 0 {
+		return nil, fmt.Errorf("%d of %d signals failed; the first: %w", failed, len(b), first)
+	}
+	return results, nil
+}
+
+// concurrently calls do for each index below count, from a few goroutines, and
+// waits for all of them.
+func concurrently(count int, do func(at int)) {
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(workers, count) {
+		group.Go(func() {
+			for at := int(next.Add(1)) - 1; at < count; at = int(next.Add(1)) - 1 {
+				do(at)
+			}
+		})
+	}
+	group.Wait()
+}
