@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -65,6 +66,7 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stderr io.
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetArgs(args)
 	root.SetFlagErrorFunc(flagError)
+	strict(root, args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return ExitOK
@@ -77,6 +79,41 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stderr io.
 		return ExitUsage
 	}
 	return ExitFailed
+}
+
+// strict makes cobra's own commands, help and completion, reject unknown words.
+func strict(root *cobra.Command, args []string) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(args...)
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "completion":
+			Group(c)
+		case "help":
+			c.Args = knownCommand
+		}
+	}
+}
+
+// knownCommand rejects words that do not name a command of the program.
+func knownCommand(help *cobra.Command, words []string) error {
+	parent := help.Root()
+	for _, word := range words {
+		at := slices.IndexFunc(parent.Commands(), func(c *cobra.Command) bool { return c.Name() == word || c.HasAlias(word) })
+		if at < 0 {
+			return unknownCommand(parent, word)
+		}
+		parent = parent.Commands()[at]
+	}
+	return nil
+}
+
+func unknownCommand(parent *cobra.Command, word string) error {
+	var candidates []string
+	for _, child := range parent.Commands() {
+		candidates = append(candidates, child.Name())
+	}
+	return Usagef("unknown command %q for %q%s (see %s --help)", word, parent.CommandPath(), didYouMean(word, candidates), parent.CommandPath())
 }
 
 // flagError says what is wrong with a flag, what may be meant, and where to look.
@@ -103,11 +140,7 @@ func Group(c *cobra.Command) *cobra.Command {
 		if len(args) == 0 {
 			return nil
 		}
-		candidates := make([]string, 0, len(c.Commands()))
-		for _, child := range c.Commands() {
-			candidates = append(candidates, child.Name())
-		}
-		return Usagef("unknown command %q for %q%s (see %s --help)", args[0], c.CommandPath(), didYouMean(args[0], candidates), c.CommandPath())
+		return unknownCommand(c, args[0])
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		c.PrintErrln(c.UsageString())

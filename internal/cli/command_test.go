@@ -61,3 +61,26 @@ func TestAReportedErrorIsNotPrintedAgain(t *testing.T) {
 		t.Errorf("exit code %d, message %q", code, out.String())
 	}
 }
+
+func TestHelpAndCompletionRejectUnknownWords(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{
+		`unknown command "serv" for "program" (did you mean serve?)`:          {"help", "serv"},
+		`unknown command "fast" for "program serve"`:                          {"help", "serve", "fast"},
+		`unknown command "bsh" for "program completion" (did you mean bash?)`: {"completion", "bsh"},
+		"a command is missing (see program completion --help)":                {"completion"},
+	} {
+		code, out, complaints := execute(t, args...)
+		if code != cli.ExitUsage || out != "" || !strings.Contains(complaints, want) {
+			t.Errorf("%v: exit code %d, output %q, message %q, want %q", args, code, out, complaints, want)
+		}
+	}
+	for _, args := range [][]string{{"help"}, {"help", "serve"}, {"help", "completion", "bash"}, {"completion", "bash"}} {
+		if code, out, complaints := execute(t, args...); code != cli.ExitOK || out == "" {
+			t.Errorf("%v: exit code %d, output %q, message %q", args, code, out, complaints)
+		}
+	}
+	if _, out, _ := execute(t, "completion", "--help"); !strings.Contains(out, "Usage:\n  program completion COMMAND\n") {
+		t.Errorf("completion --help: %q", out)
+	}
+}
