@@ -36,6 +36,8 @@ type declaration struct {
 	secret      bool
 	least, most int64 // bounds of a number; zero: only that it is positive
 	derived     string
+	derive      func() int64
+	required    string
 	values      []string
 	check       func(string) error
 }
@@ -58,9 +60,16 @@ func OneOf(values ...string) Option { return func(d *declaration) { d.values = v
 // Check checks a text that is not empty.
 func Check(check func(value string) error) Option { return func(d *declaration) { d.check = check } }
 
-// Derived says how the program finds the default of a number that depends on
-// other options: the variable stays zero.
-func Derived(text string) Option { return func(d *declaration) { d.derived = text } }
+// Derived makes the default of a number depend on options that are declared
+// before it: find returns it (of a duration: in nanoseconds), and text describes
+// it in the help. On the command line the variable stays zero until Complete.
+func Derived(text string, find func() int64) Option {
+	return func(d *declaration) { d.derived, d.derive = text, find }
+}
+
+// Required makes Complete reject an option without a value; text describes the
+// value in the error.
+func Required(text string) Option { return func(d *declaration) { d.required = text } }
 
 // Int declares a whole number above 0.
 func (f *Flags) Int(value *int, name string, preset int, help string, options ...Option) {
@@ -143,9 +152,19 @@ func (f *Flags) SetDefaults() {
 	}
 }
 
-// Complete sets the variables that are unset to their defaults, and returns a
-// UsageError that names the flag of the first one whose value is unusable.
+// Complete sets the variables that are unset to their defaults. It returns a
+// UsageError that names all required flags without a value, else the flag of the
+// first one whose value is unusable.
 func (f *Flags) Complete() error {
+	var missing []error
+	for _, d := range f.declared {
+		if d.required != "" && d.flag.Value.String() == "" {
+			missing = append(missing, fmt.Errorf("--%s is required: %s", d.flag.Name, d.required))
+		}
+	}
+	if len(missing) > 0 {
+		return usage(missing)
+	}
 	for _, d := range f.declared {
 		if err := d.complete(); err != nil {
 			return d.unusable(err)

@@ -16,6 +16,7 @@ import (
 // settings are options of every type.
 type settings struct {
 	Address    string
+	Database   string
 	Namespaces []string
 	Loud       bool
 	Count      int
@@ -34,6 +35,7 @@ func (s *settings) flags() *cli.Flags {
 		}
 		return nil
 	}))
+	f.String(&s.Database, "database", "", "a database", cli.Required("as in here/db"))
 	f.Strings(&s.Namespaces, "namespace", "namespace, may be repeated", cli.Check(func(value string) error {
 		if value == "-" {
 			return errors.New("want a name")
@@ -46,7 +48,7 @@ func (s *settings) flags() *cli.Flags {
 	f.Int64(&s.Bytes, "bytes", 1<<40, "how large", cli.AtLeast(1024))
 	f.Float32(&s.Rate, "rate", 2.5, "how fast")
 	f.Duration(&s.Wait, "wait", time.Minute, "how long")
-	f.Duration(&s.MaxWait, "max-wait", 0, "how long at most", cli.Derived("1m, or --wait where that is longer"))
+	f.Duration(&s.MaxWait, "max-wait", 0, "how long at most", cli.Derived("1m, or --wait if longer", func() int64 { return int64(max(time.Minute, s.Wait)) }))
 	return &f
 }
 
@@ -69,7 +71,7 @@ func TestAnEmptyCommandLineAndSetDefaultsGiveTheDefaults(t *testing.T) {
 	usages := flags.FlagUsages()
 	for _, part := range []string{
 		"--wait duration", "how long (default 1m0s)", "--count int", "(default 7)", `(default "here:1")`, "--loud", "(default true)",
-		"(default 1m, or --wait where that is longer)",
+		"(default 1m, or --wait if longer)",
 	} {
 		if !strings.Contains(usages, part) {
 			t.Errorf("help does not say %q:\n%s", part, usages)
@@ -137,7 +139,7 @@ func TestUnusableValuesAreRefusedByTheCommandLineAndByComplete(t *testing.T) {
 			if test.change == nil {
 				return
 			}
-			var s settings
+			s := settings{Database: "db"}
 			test.change(&s)
 			err := s.flags().Complete()
 			if _, ok := errors.AsType[*cli.UsageError](err); !ok || !strings.Contains(err.Error(), test.flag) || !strings.Contains(err.Error(), test.want) {
@@ -149,13 +151,42 @@ func TestUnusableValuesAreRefusedByTheCommandLineAndByComplete(t *testing.T) {
 
 func TestCompleteFillsWhatIsUnset(t *testing.T) {
 	t.Parallel()
-	s := settings{Count: 3, Namespaces: []string{"a"}}
+	s := settings{Database: "db", Count: 3, Namespaces: []string{"a"}, Wait: time.Hour}
 	if err := s.flags().Complete(); err != nil {
 		t.Fatal(err)
 	}
 	want := defaults()
-	want.Count, want.Namespaces, want.Loud = 3, []string{"a"}, false // a switch has no unset value
+	want.Database, want.Count, want.Namespaces, want.Loud = "db", 3, []string{"a"}, false // a switch has no unset value
+	want.Wait, want.MaxWait = time.Hour, time.Hour
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("completed to %+v, want %+v", s, want)
+	}
+}
+
+func TestRequiredFlagsAreReportedFirstAndTogether(t *testing.T) {
+	t.Parallel()
+	var f cli.Flags
+	var count int
+	var source, drain string
+	f.Int(&count, "count", 1, "how many", cli.AtMost(2))
+	f.String(&source, "source", "", "where from", cli.Required("a URL"))
+	f.String(&drain, "drain", "", "where to", cli.Required("a file"))
+	count = 3
+	err := f.Complete()
+	if _, ok := errors.AsType[*cli.UsageError](err); !ok || err.Error() != "--source is required: a URL\n--drain is required: a file" {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestADerivedDefaultIsShownAsItsValue(t *testing.T) {
+	t.Parallel()
+	var s settings
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	s.flags().AddTo(flags)
+	if err := flags.Parse([]string{"--wait=3h"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := cli.Effective(flags)["max-wait"]; got != "3h0m0s" || s.MaxWait != 0 {
+		t.Errorf("shown %q, set to %s", got, s.MaxWait)
 	}
 }

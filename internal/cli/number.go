@@ -36,8 +36,8 @@ func addNumber[T numeric](f *Flags, value *T, name string, preset T, help string
 		if *value == 0 {
 			*value = preset
 		}
-		if *value == 0 && d.derived != "" {
-			return nil
+		if *value == 0 && d.derive != nil {
+			*value = T(d.derive())
 		}
 		return n.valid(*value)
 	}
@@ -66,8 +66,8 @@ func (n *number[T]) String() string {
 	switch {
 	case n.value == nil:
 		return ""
-	case *n.value == 0 && n.derived != "":
-		return n.derived
+	case *n.value == 0 && n.derive != nil:
+		return fmt.Sprint(T(n.derive()))
 	}
 	return fmt.Sprint(*n.value)
 }

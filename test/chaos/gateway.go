@@ -20,9 +20,6 @@ import (
 // senders is how many clients send signals concurrently.
 const senders = 6
 
-// gatewayReady is the message that a Gateway logs once it serves.
-const gatewayReady = "taking signals"
-
 // Gateway kills Gateways that receive signals. Afterwards each signal that was
 // answered has its events, and none of them twice: its receipt, the creation of
 // its request, and its deduplication if it was a duplicate. The program takes
@@ -62,10 +59,10 @@ func (p *processes) killUnderSignals(ctx context.Context, c *alertmanager.Sender
 	for i := range senders {
 		group.Go(func() error { return c.Send(sending, p.random(uint64(i)+1)) })
 	}
-	kills, err = p.killRepeatedly(sending, gatewayReady, c.Ticks(), func(at addresses) { e.set(at.API) })
+	kills, err = p.killRepeatedly(sending, c.Ticks(), func(at addresses) { e.set(at.API) })
 	c.Finish()
 	if err == nil {
-		err = p.runLast(ctx, gatewayReady, func(at addresses) error {
+		err = p.runLast(ctx, func(at addresses) error {
 			e.set(at.API)
 			if err := group.Wait(); err != nil {
 				return err

@@ -131,6 +131,9 @@ func (p *process) finish(ctx context.Context) error {
 	return nil
 }
 
+// readyMessage is what every service logs once it serves.
+const readyMessage = "ready"
+
 // addresses is what a service logs about itself once it is ready.
 type addresses struct {
 	Message    string `json:"message"`
@@ -138,12 +141,12 @@ type addresses struct {
 	Management string `json:"management"`
 }
 
-// serve starts a service; its addresses are sent to ready when it logs the message.
-func (p *processes) serve(stop syscall.Signal, message string) (started *process, ready <-chan addresses, err error) {
+// serve starts a service; its addresses are sent to ready when it logs readyMessage.
+func (p *processes) serve(stop syscall.Signal) (started *process, ready <-chan addresses, err error) {
 	announced := make(chan addresses, 1)
 	started, err = p.start(stop, func(line []byte) {
 		var at addresses
-		if json.Unmarshal(line, &at) != nil || at.Message != message {
+		if json.Unmarshal(line, &at) != nil || at.Message != readyMessage {
 			return
 		}
 		select {
@@ -222,10 +225,10 @@ func tick(ticks chan<- struct{}) {
 
 // killRepeatedly starts and kills processes of a service, and returns how many.
 // arrived receives the addresses of each process that became ready.
-func (p *processes) killRepeatedly(ctx context.Context, message string, ticks <-chan struct{}, arrived func(addresses)) (kills int, err error) {
+func (p *processes) killRepeatedly(ctx context.Context, ticks <-chan struct{}, arrived func(addresses)) (kills int, err error) {
 	random := p.random(0)
 	for ; kills < p.Kills; kills++ {
-		started, ready, err := p.serve(syscall.SIGKILL, message)
+		started, ready, err := p.serve(syscall.SIGKILL)
 		if err != nil {
 			return kills, err
 		}
@@ -256,8 +259,8 @@ func (p *processes) runUntilKill(ctx context.Context, random *rand.Rand, started
 }
 
 // runLast starts a process that is not killed, calls use, and stops it gracefully.
-func (p *processes) runLast(ctx context.Context, message string, use func(addresses) error) error {
-	started, ready, err := p.serve(syscall.SIGTERM, message)
+func (p *processes) runLast(ctx context.Context, use func(addresses) error) error {
+	started, ready, err := p.serve(syscall.SIGTERM)
 	if err != nil {
 		return err
 	}

@@ -21,9 +21,6 @@ import (
 // submitters is how many requests are processed concurrently.
 const submitters = 8
 
-// processingReady is the message that SignalProcessing logs once it serves.
-const processingReady = "ready"
-
 // SignalProcessing kills SignalProcessings that process requests. Afterwards each
 // phase that a status has shown has its events, and none of them twice. The
 // program takes the arguments of SignalProcessing's main.
@@ -69,10 +66,10 @@ func (p *processes) killUnderRequests(ctx context.Context, v *observer, check fu
 			return v.submit(working)
 		})
 	}
-	kills, err = p.killRepeatedly(working, processingReady, v.ticks, func(addresses) {})
+	kills, err = p.killRepeatedly(working, v.ticks, func(addresses) {})
 	close(v.stop)
 	if err == nil {
-		err = p.runLast(ctx, processingReady, func(at addresses) error {
+		err = p.runLast(ctx, func(at addresses) error {
 			submitted.Wait()
 			if working.Err() != nil {
 				return context.Cause(working)

@@ -29,7 +29,8 @@ type Options struct {
 // Declare declares --datastorage-url, --datastorage-token-file and
 // --datastorage-ca-file. The files are paths, not secrets.
 func Declare(flags *cli.Flags, address, tokenFile, caFile *string) {
-	flags.String(address, "datastorage-url", "", "URL of DataStorage, as in http://127.0.0.1:8080 (required)")
+	flags.String(address, "datastorage-url", "", "URL of DataStorage, as in http://127.0.0.1:8080 (required)",
+		cli.Required("the address of DataStorage, as in http://127.0.0.1:8080"))
 	flags.String(tokenFile, "datastorage-token-file", "", "file with the bearer token for DataStorage, read for each write; none: send no token")
 	flags.String(caFile, "datastorage-ca-file", "",
 		"PEM file with the authority of DataStorage's certificate, read per connection; none: the system's")
@@ -38,9 +39,6 @@ func Declare(flags *cli.Flags, address, tokenFile, caFile *string) {
 // New makes a sink that writes to DataStorage. Unusable values are a cli.UsageError that names the flag; the files are
 // read, no connection is made.
 func New(o Options) (*httpsink.Sink, error) {
-	if o.URL == "" {
-		return nil, cli.Usagef("--datastorage-url is required: the address of DataStorage, as in http://127.0.0.1:8080")
-	}
 	options := []httpsink.Option{httpsink.WithUserAgent(o.UserAgent)}
 	if o.Log != nil {
 		options = append(options, httpsink.WithLogger(auditclient.Logger(o.Log)))

@@ -22,7 +22,7 @@ func TestUnusableFlagsAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ url, file, ca, want string }{
-		"no URL":            {want: "--datastorage-url is required"},
+		"no URL":            {want: "--datastorage-url"},
 		"unusable URL":      {url: "ftp://here", want: "--datastorage-url"},
 		"missing file":      {url: "http://here", file: empty + "x", want: "--datastorage-token-file"},
 		"file without any":  {url: "http://here", file: empty, want: "is empty"},

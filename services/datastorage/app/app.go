@@ -114,7 +114,7 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	a.apiURL = httpserver.URL(ports.API, a.tls.Config())
 	a.managementURL = httpserver.URL(ports.Management, nil)
 	close(a.ready)
-	a.log.Info("serving", zap.String("api", a.apiURL), zap.String("management", a.managementURL))
+	a.log.Info("ready", zap.String("api", a.apiURL), zap.String("management", a.managementURL))
 	return nil
 }
 

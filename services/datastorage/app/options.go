@@ -94,7 +94,7 @@ func (o *Options) flags() *cli.Flags {
 	f.Int(&o.MaxConnections, "database-max-connections", 20, "bound on connections to the database",
 		cli.AtLeast(database.MinConnections), cli.AtMost(database.MaxConnections))
 	f.Int(&o.IdleConnections, "database-idle-connections", 0, "bound on idle connections that stay open",
-		cli.Derived("10, or --database-max-connections if less"))
+		cli.Derived("10, or --database-max-connections if less", func() int64 { return int64(min(idleConnections, o.MaxConnections)) }))
 	f.String(&o.Listen, "listen", "127.0.0.1:8080", "host:port of the API", cli.Check(httpserver.CheckAddress))
 	httpserver.DeclareManagement(&f, &o.ManagementListen, "127.0.0.1:9090", &o.PprofListen)
 	o.Auth.Declare(&f)
@@ -115,7 +115,8 @@ func (o *Options) flags() *cli.Flags {
 
 // declareDatabase declares --database-url.
 func declareDatabase(f *cli.Flags, url *string) {
-	f.String(url, "database-url", "", "PostgreSQL database, as in postgres://datastorage@127.0.0.1:5432/audit (required)", cli.Secret())
+	f.String(url, "database-url", "", "PostgreSQL database, as in postgres://datastorage@127.0.0.1:5432/audit (required)",
+		cli.Secret(), cli.Required(database.Example))
 }
 
 // AddDatabaseFlag registers --database-url.
@@ -136,9 +137,6 @@ func (o *Options) complete() error {
 	}
 	if err := o.flags().Complete(); err != nil {
 		return err //nolint:wrapcheck // names the flag
-	}
-	if o.IdleConnections == 0 {
-		o.IdleConnections = min(idleConnections, o.MaxConnections)
 	}
 	if o.IdleConnections > o.MaxConnections {
 		return cli.Usagef("--database-idle-connections %d: want 1 to --database-max-connections (%d)", o.IdleConnections, o.MaxConnections)

@@ -78,8 +78,8 @@ func (a *App) start(ctx context.Context, group *lifecycle.Group) error {
 		return err
 	}
 	close(a.ready)
-	a.log.Info("taking signals", zap.String("api", a.apiURL), zap.String("management", a.managementURL),
-		zap.String("kubernetes", g.cluster.address))
+	a.log.Info("ready", zap.String("api", a.apiURL), zap.String("management", a.managementURL),
+		zap.String("api_server", g.cluster.address))
 	return nil
 }
 

@@ -99,7 +99,8 @@ func (o *Options) flags() *cli.Flags {
 		cli.Check(kube.CheckNamespace))
 	f.Int(&o.MaxAttempts, "max-attempts", 5, "attempts to enrich a signal before processing fails", cli.AtMost(math.MaxInt32))
 	f.Duration(&o.RetryBackoff, "retry-backoff", time.Second, "wait after the first failed attempt; doubles with each attempt")
-	f.Duration(&o.MaxRetryBackoff, "max-retry-backoff", 0, "longest wait between attempts", cli.Derived("30s, or --retry-backoff if longer"))
+	f.Duration(&o.MaxRetryBackoff, "max-retry-backoff", 0, "longest wait between attempts",
+		cli.Derived("30s, or --retry-backoff if longer", func() int64 { return int64(max(maxRetryBackoff, o.RetryBackoff)) }))
 	f.Duration(&o.PolicyDeadline, "policy-deadline", classify.DefaultDeadline, "time limit of one policy decision")
 	f.Int(&o.Concurrency, "concurrency", 4, "bound on resources of a kind that are processed concurrently")
 	f.Duration(&o.StartupTimeout, "startup-timeout", 30*time.Second, "how long to wait for the API server at start")
@@ -118,9 +119,6 @@ func (o *Options) complete() error {
 	}
 	if err := o.flags().Complete(); err != nil {
 		return err //nolint:wrapcheck // names the flag
-	}
-	if o.MaxRetryBackoff == 0 {
-		o.MaxRetryBackoff = max(maxRetryBackoff, o.RetryBackoff)
 	}
 	if o.MaxRetryBackoff < o.RetryBackoff {
 		return cli.Usagef("--max-retry-backoff %s: want at least --retry-backoff (%s)", o.MaxRetryBackoff, o.RetryBackoff)

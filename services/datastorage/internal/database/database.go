@@ -22,7 +22,8 @@ const (
 	// connectTimeout bounds one attempt to connect where the URL says nothing.
 	connectTimeout = 5 * time.Second
 	pingTimeout    = 2 * time.Second
-	example        = "as in postgres://datastorage@127.0.0.1:5432/audit"
+	// Example describes a URL.
+	Example = "as in postgres://datastorage@127.0.0.1:5432/audit"
 )
 
 // The bounds of a pool's size.
@@ -48,12 +49,12 @@ func Parse(url string, connections int) (*pgxpool.Config, error) {
 // ParseURL checks a database URL without going to the network; errors are as of Parse.
 func ParseURL(url string) (*pgxpool.Config, error) {
 	if url == "" {
-		return nil, cli.Usagef("--database-url is required, %s", example)
+		return nil, cli.Usagef("--database-url is required: %s", Example)
 	}
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// The cause may quote the URL, password and all.
-		return nil, cli.Usagef("--database-url is not a usable PostgreSQL URL or key=value list, %s", example)
+		return nil, cli.Usagef("--database-url is not a usable PostgreSQL URL or key=value list, %s", Example)
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
