@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/devstack/supervise"
 )
 
 func TestUnusableCommandLines(t *testing.T) {
@@ -37,5 +38,23 @@ func TestUpAndDemoShareTheirVariables(t *testing.T) {
 		if code := cli.Execute(t.Context(), c, []string{name}, &stderr); code != cli.ExitUsage || !strings.Contains(stderr.String(), "/nowhere/addresses.json") {
 			t.Errorf("%s: exit code %d, message %q", name, code, stderr.String())
 		}
+	}
+}
+
+func TestUpNamesTheFlagOfADirectoryInUse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	owner, err := supervise.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = owner.Close() }()
+	var stderr bytes.Buffer
+	c := command()
+	c.SetErr(&stderr)
+	code := cli.Execute(t.Context(), c, []string{"up", "--data", dir}, &stderr)
+	want := "kubernaut: --data " + dir + ": another kubernaut up stores there: stop it, or choose another directory with --data\n"
+	if code != cli.ExitUsage || stderr.String() != want {
+		t.Errorf("exit code %d, message %q, want %q", code, stderr.String(), want)
 	}
 }

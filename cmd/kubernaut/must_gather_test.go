@@ -36,6 +36,10 @@ func TestMustGatherPassesItsFlagsOn(t *testing.T) {
 	if strings.Count(complaints, "\n") != 1 {
 		t.Errorf("unusable flag: more than one line: %q", complaints)
 	}
+	code, _, complaints = runMustGather(t, "extra")
+	if code != cli.ExitUsage || !strings.Contains(complaints, "extra: unexpected argument") {
+		t.Errorf("argument: code %d, output %q", code, complaints)
+	}
 }
 
 func TestMustGatherLeavesAnArchiveOfAClusterThatIsAway(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/devstack/consent"
 	"kubernaut.ai/internal/devstack/progress"
+	"kubernaut.ai/internal/devstack/supervise"
 	"kubernaut.ai/internal/httpserver"
 )
 
@@ -99,6 +100,9 @@ func up(ctx context.Context, f *upFlags, out io.Writer, console *consent.Console
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted while starting")
+		}
+		if errors.Is(err, supervise.ErrInUse) {
+			return cli.Usagef("--data %s: another kubernaut up stores there: stop it, or choose another directory with --data", f.stack.DataDir)
 		}
 		return fmt.Errorf("start the stack: %w", err)
 	}

@@ -82,7 +82,7 @@ func prepareGathering(ctx context.Context, variables []string, flags ...string) 
 // gather runs must-gather with full access to the suite's API server and DataStorage.
 func gatherWith(ctx context.Context, variables []string, flags ...string) gathered {
 	GinkgoHelper()
-	g := prepareGathering(ctx, append([]string{"DATASTORAGE_URL=" + env.DataStorage.URL}, variables...),
+	g := prepareGathering(ctx, append([]string{"MUST_GATHER_DATASTORAGE_URL=" + env.DataStorage.URL}, variables...),
 		append([]string{"--kubeconfig", env.Kubeconfig, "--time-limit", "60s"}, flags...)...)
 	Expect(g.cmd.Start()).To(Succeed())
 	result := g.wait()

@@ -184,7 +184,7 @@ var _ = Describe("must-gather", func() {
 		Expect(err).NotTo(HaveOccurred())
 		id := env.CorrelationID()
 
-		g := gatherWith(ctx, []string{"DATASTORAGE_URL=http://" + closedPort()}, "--namespace", env.Namespace, "--correlation-id", id, "--time-limit", "15s")
+		g := gatherWith(ctx, []string{"MUST_GATHER_DATASTORAGE_URL=http://" + closedPort()}, "--namespace", env.Namespace, "--correlation-id", id, "--time-limit", "15s")
 		Expect(g.notCollected("audit events")).To(ContainSubstring("Connection refused"))
 		Expect(g.file("timelines/" + id + ".txt")).To(And(ContainSubstring("its audit events could not be read"), ContainSubstring("No collected data mentions it")))
 		Expect(g.notCollected("state of " + workload.PodName(1) + " in " + env.Namespace)).To(ContainSubstring("timed out after"))
@@ -286,7 +286,7 @@ var _ = Describe("must-gather", func() {
 		Expect(result.stdout).To(BeEmpty())
 	},
 		Entry("an unknown flag", "--everything: unknown flag", "--everything"),
-		Entry("a word", "now: unknown flag", "now"),
+		Entry("a word", "now: unexpected argument", "now"),
 		Entry("a flag without its value", "--since: needs a value", "--since"),
 		Entry("an empty value", "--namespace is empty; give a value or omit the flag", "--namespace="),
 		Entry("an invalid duration", "--since 1 hour: not a duration; use for example 30m or 1h30m", "--since", "1 hour"),

@@ -113,11 +113,11 @@ Usage: $NAME [flags]
   --help                 this text
 
 Environment:
-  KUBECTL                the kubectl program
-  DATASTORAGE_URL        URL of DataStorage, if it is not the Service "datastorage" of the cluster
-  DATASTORAGE_TOKEN_FILE file with a bearer token for it
-  DATASTORAGE_CA_FILE    CA certificates for https
-  EXTRA_LOGS             directory with logs (*.log) and notes (*.txt) of processes outside the cluster, to include
+  KUBECTL                             the kubectl program
+  MUST_GATHER_DATASTORAGE_URL         URL of DataStorage, if it is not the Service "datastorage" of the cluster
+  MUST_GATHER_DATASTORAGE_TOKEN_FILE  file with a bearer token for it
+  MUST_GATHER_DATASTORAGE_CA_FILE     CA certificates for https
+  EXTRA_LOGS                          directory with logs (*.log) and notes (*.txt) of processes outside the cluster
 
 The last line of output is the archive's path. What could not be collected is in the archive's not-collected.txt.
 Exit codes: 0 archive written, possibly a partial one after an interrupt; 1 no archive; 2 invalid flags.
@@ -164,7 +164,8 @@ parse_flags() {
 			continue
 			;;
 		--since | --namespace | --dest | --correlation-id | --kubeconfig | --context | --time-limit) ;;
-		*) unusable "$1: unknown flag" ;;
+		-*) unusable "$1: unknown flag" ;;
+		*) unusable "$1: unexpected argument" ;;
 		esac
 		if [ "$1" != "$flag" ]; then
 			value=${1#*=}
@@ -988,7 +989,7 @@ columns() {
 
 # begin_forward forwards a port to the Service: the API server's proxy would remove the token from requests.
 begin_forward() {
-	[ -z "${DATASTORAGE_URL:-}" ] || return 0
+	[ -z "${MUST_GATHER_DATASTORAGE_URL:-}" ] || return 0
 	DS_NAMESPACE=$(cat "$WORK/datastorage.namespace" 2>/dev/null)
 	[ -n "$DS_NAMESPACE" ] || return 0
 	timeout --foreground --kill-after=2 600 "$KUBECTL" "${KUBE_FLAGS[@]}" port-forward -n "$DS_NAMESPACE" --address 127.0.0.1 \
@@ -1013,12 +1014,12 @@ find_datastorage() {
 		echo "$namespace" >"$WORK/datastorage.namespace"
 		return
 	done
-	missed "audit events" "there is no Service \"datastorage\" in ${NAMESPACES[*]}; --namespace or DATASTORAGE_URL may name another place" "kubectl get service datastorage"
+	missed "audit events" "there is no Service \"datastorage\" in ${NAMESPACES[*]}; --namespace or MUST_GATHER_DATASTORAGE_URL may name another place" "kubectl get service datastorage"
 }
 
 # reach_datastorage finds out where DataStorage answers, and writes its address to $WORK/datastorage if it does.
 reach_datastorage() {
-	local url=${DATASTORAGE_URL:-} problem
+	local url=${MUST_GATHER_DATASTORAGE_URL:-} problem
 	if [ -z "$url" ]; then
 		[ -n "$FORWARD" ] || return 0 # find_datastorage has said why
 		until grep -q '^Forwarding from 127' "$WORK/forward"; do
@@ -1037,8 +1038,8 @@ reach_datastorage() {
 		*"gave HTTP response to HTTPS client"*) url=http://$url ;;
 		*) url=https://$url ;;
 		esac
-	elif [ -n "${DATASTORAGE_TOKEN_FILE:-}" ]; then
-		cat "$DATASTORAGE_TOKEN_FILE" >"$WORK/token" || missed "token for DataStorage" "cannot be read" "cat $DATASTORAGE_TOKEN_FILE"
+	elif [ -n "${MUST_GATHER_DATASTORAGE_TOKEN_FILE:-}" ]; then
+		cat "$MUST_GATHER_DATASTORAGE_TOKEN_FILE" >"$WORK/token" || missed "token for DataStorage" "cannot be read" "cat $MUST_GATHER_DATASTORAGE_TOKEN_FILE"
 	fi
 	datastorage_kubeconfig "$url"
 	echo "$url" >"$WORK/datastorage"
@@ -1053,8 +1054,8 @@ reach_datastorage() {
 # datastorage_kubeconfig lets kubectl speak TLS with DataStorage; the token stays in its file.
 datastorage_kubeconfig() { # URL
 	local trust=''
-	[ -n "${DATASTORAGE_URL:-}" ] || trust="insecure-skip-tls-verify: true" # forwarded: the certificate has another name
-	[ -z "${DATASTORAGE_CA_FILE:-}" ] || trust="certificate-authority: '$DATASTORAGE_CA_FILE'"
+	[ -n "${MUST_GATHER_DATASTORAGE_URL:-}" ] || trust="insecure-skip-tls-verify: true" # forwarded: the certificate has another name
+	[ -z "${MUST_GATHER_DATASTORAGE_CA_FILE:-}" ] || trust="certificate-authority: '$MUST_GATHER_DATASTORAGE_CA_FILE'"
 	cat >"$WORK/datastorage.kubeconfig" <<CONFIG
 apiVersion: v1
 kind: Config
@@ -1372,7 +1373,7 @@ prepare() {
 		command -v "$program" >/dev/null || fail "$program is missing: install it$([ "$program" != "$KUBECTL" ] || echo ", or set KUBECTL")"
 	done
 	[ -z "${EXTRA_LOGS:-}" ] || [ -d "$EXTRA_LOGS" ] || unusable "EXTRA_LOGS $EXTRA_LOGS: no folder"
-	case ${DATASTORAGE_URL:-http://} in http://* | https://*) ;; *) unusable "DATASTORAGE_URL $DATASTORAGE_URL: must begin with http:// or https://" ;; esac
+	case ${MUST_GATHER_DATASTORAGE_URL:-http://} in http://* | https://*) ;; *) unusable "MUST_GATHER_DATASTORAGE_URL $MUST_GATHER_DATASTORAGE_URL: must begin with http:// or https://" ;; esac
 	make_folder
 	WORK=$(mktemp -d "${TMPDIR:-/tmp}/must-gather.XXXXXX") || fail "cannot create a temporary directory"
 	KUBE_FLAGS+=(--cache-dir "$WORK/cache")
@@ -1419,7 +1420,7 @@ collect() {
 			while IFS= read -r namespace; do NAMESPACES+=("$namespace"); done <"$WORK/namespaces"
 		}
 		say "namespaces: ${NAMESPACES[*]}"
-		[ -n "${DATASTORAGE_URL:-}" ] || step "DataStorage's Service" find_datastorage
+		[ -n "${MUST_GATHER_DATASTORAGE_URL:-}" ] || step "DataStorage's Service" find_datastorage
 		for namespace in "${NAMESPACES[@]}"; do step "list of pods in $namespace" find_pods "$namespace"; done
 		cluster_steps
 		steps_end

@@ -97,6 +97,9 @@ func (s *Stack) Stop(ctx context.Context) error {
 }
 
 func (s *Stack) start(ctx context.Context) error {
+	if err := s.own(ctx); err != nil {
+		return err
+	}
 	database, cluster, err := s.provide(ctx)
 	if err != nil {
 		return err
@@ -115,6 +118,19 @@ func (s *Stack) start(ctx context.Context) error {
 	s.addresses.Kubectl = cluster.Programs().Kubectl
 	s.addresses.Management = map[string]string{}
 	return s.startServices(ctx, url, cluster)
+}
+
+// own takes the data directory for this process, before anything starts in it.
+func (s *Stack) own(ctx context.Context) error {
+	if s.options.DataDir == "" {
+		return nil
+	}
+	data, err := supervise.Open(ctx, s.options.DataDir)
+	if err != nil {
+		return fmt.Errorf("open the data directory: %w", err)
+	}
+	s.stops = append(s.stops, func(context.Context) error { return data.Close() })
+	return nil
 }
 
 // provide starts PostgreSQL and the control plane beside each other.

@@ -16,13 +16,10 @@ func TestUnusableCommandLines(t *testing.T) {
 		`unknown command "fly"`:               {"fly"},
 		"unknown flag: --colour":              {"serve", "--colour", "red"},
 		"takes no arguments":                  {"serve", "now"},
-		"--database-url is required":          {"serve"},
 		"want debug, info, warn or error":     {"serve", "--log-level", "loud"},
 		`"0" for "--writers" flag: want 1 to`: {"serve", "--writers", "0"},
 		"no such file":                        {"serve", "--config", "/nowhere.yaml"},
 		`unknown command "down"`:              {"migrate", "down"},
-		"schema status: --database-url":       {"migrate", "status"},
-		"migrate: --database-url":             {"migrate", "up"},
 	} {
 		var stderr bytes.Buffer
 		c := app.Command()
@@ -33,6 +30,17 @@ func TestUnusableCommandLines(t *testing.T) {
 		}
 		if !strings.Contains(stderr.String(), want) {
 			t.Errorf("%v: %s, want %s", args, stderr.String(), want)
+		}
+	}
+}
+
+func TestTheDatabaseIsRequiredInTheSameWordsByEveryCommand(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"serve"}, {"migrate", "up"}, {"migrate", "status"}} {
+		var stderr bytes.Buffer
+		code := cli.Execute(t.Context(), app.Command(), args, &stderr)
+		if want := "datastorage: --database-url is required: as in "; code != cli.ExitUsage || !strings.HasPrefix(stderr.String(), want) {
+			t.Errorf("%v: exit code %d, message %q, want %q", args, code, stderr.String(), want)
 		}
 	}
 }

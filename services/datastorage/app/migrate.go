@@ -35,7 +35,7 @@ type Migrated struct {
 func Migrate(ctx context.Context, databaseURL string, now time.Time) (Migrated, error) {
 	config, err := database.ParseURL(databaseURL)
 	if err != nil {
-		return Migrated{}, fmt.Errorf("migrate: %w", err)
+		return Migrated{}, err //nolint:wrapcheck // names the flag
 	}
 	var done Migrated
 	err = withConnection(ctx, config, func(conn *pgx.Conn) error {
@@ -85,7 +85,7 @@ func (f *MigrateFlags) AddTo(flags *pflag.FlagSet) {
 func AwaitDatabase(ctx context.Context, databaseURL string, timeout time.Duration, report func(reason error)) error {
 	config, err := database.ParseURL(databaseURL)
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err //nolint:wrapcheck // names the flag
 	}
 	wait := lifecycle.Wait{Timeout: timeout, Transient: database.Transient, Report: report}
 	err = wait.Until(ctx, func(ctx context.Context) error {
@@ -109,7 +109,7 @@ type SchemaStatus struct {
 func ReadSchemaStatus(ctx context.Context, databaseURL string) (SchemaStatus, error) {
 	config, err := database.ParseURL(databaseURL)
 	if err != nil {
-		return SchemaStatus{}, fmt.Errorf("schema status: %w", err)
+		return SchemaStatus{}, err //nolint:wrapcheck // names the flag
 	}
 	var status schema.Status
 	err = withConnection(ctx, config, func(conn *pgx.Conn) error {

@@ -175,7 +175,7 @@ func (t Target) environment(logs string) []string {
 		environment = append(environment, "KUBECTL="+t.Kubectl)
 	}
 	if t.DataStorageURL != "" {
-		environment = append(environment, "DATASTORAGE_URL="+t.DataStorageURL)
+		environment = append(environment, "MUST_GATHER_DATASTORAGE_URL="+t.DataStorageURL)
 	}
 	return environment
 }
