@@ -191,12 +191,16 @@ fmt: $(BIN)/golangci-lint ## format the Go code
 examples: ## examples/, from docs/recording.md
 	go test ./docs -run TestExamplesAreWhatThePageShows -write
 
+# oapi-codegen adds a package comment, which each package has in doc.go.
+OPENAPI_CODE := api/datastorage/datastorage.gen.go pkg/audit/wire/types.gen.go services/datastorage/internal/httpapi/routes/routes.gen.go
+
 .PHONY: generate
 generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API types, client and server
 	cd api && ../$(BIN)/controller-gen object paths=./v1alpha1 crd:crdVersions=v1 output:crd:dir=crds
 	cd api/datastorage && ../../$(BIN)/oapi-codegen -config codegen.yaml openapi.yaml
 	cd pkg/audit/wire && ../../../$(BIN)/oapi-codegen -config codegen.yaml ../../../api/datastorage/openapi.yaml
 	cd services/datastorage/internal/httpapi/routes && ../../../../../$(BIN)/oapi-codegen -config codegen.yaml ../../../../../api/datastorage/openapi.yaml
+	sed -i -e '1,/^\/\/$$/d' -e '/^\/\/ Code generated/G' $(OPENAPI_CODE)
 
 .PHONY: tidy
 tidy: ## go mod tidy in every module, and a complete go.work.sum; no go work sync, which would raise what the library requires
