@@ -22,6 +22,7 @@ import (
 // stop late. The API, which stops first, has the rest.
 const (
 	counterShare    = 20
+	duplicatesShare = 10
 	storeShare      = 30
 	managementShare = 10
 )

@@ -4,12 +4,14 @@ import (
 	"time"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/services/gateway/internal/admission"
+	"kubernaut.ai/services/gateway/internal/signal"
 )
 
 // signalData is the event_data of an event about one signal. The payload and the
 // provider's data of the first signal are in the event of the request's creation.
 type signalData struct {
-	RequestID      string                  `json:"request_id"`
+	Delivery       string                  `json:"delivery"`
 	Source         string                  `json:"source"`
 	Fingerprint    string                  `json:"fingerprint"`
 	SignalName     string                  `json:"signal_name"`
@@ -17,10 +19,26 @@ type signalData struct {
 	SignalSource   string                  `json:"signal_source"`
 	Severity       string                  `json:"severity,omitempty"`
 	TargetResource v1alpha1.TargetResource `json:"target_resource"`
-	FiringTime     time.Time               `json:"firing_time"`
-	ReceivedTime   time.Time               `json:"received_time"`
-	Labels         map[string]string       `json:"labels,omitempty"`
-	Annotations    map[string]string       `json:"annotations,omitempty"`
+	// Instance identifies the alert among those of its request.
+	Instance    string            `json:"instance"`
+	FiringTime  time.Time         `json:"firing_time"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+type deduplicatedData struct {
+	signalData
+
+	// OldSeverity and NewSeverity are set if the severity is new to the request.
+	OldSeverity string `json:"old_severity,omitempty"`
+	NewSeverity string `json:"new_severity,omitempty"`
+}
+
+type failedData struct {
+	signalData
+
+	DeniedBy    admission.Denial `json:"denied_by,omitzero"`
+	DeniedSince time.Time        `json:"denied_since,omitzero"`
 }
 
 type resolvedData struct {
@@ -40,7 +58,7 @@ type createdData struct {
 }
 
 type truncatedData struct {
-	RequestID       string `json:"request_id"`
+	Delivery        string `json:"delivery"`
 	Source          string `json:"source"`
 	TruncatedAlerts uint64 `json:"truncated_alerts"`
 	Group           string `json:"group,omitempty"`
@@ -48,23 +66,25 @@ type truncatedData struct {
 }
 
 type rejectedData struct {
-	RequestID   string            `json:"request_id"`
+	// Delivery is set for a signal, RequestID for a body.
+	Delivery    string            `json:"delivery,omitempty"`
+	RequestID   string            `json:"request_id,omitempty"`
 	Source      string            `json:"source"`
 	FieldErrors map[string]string `json:"field_errors,omitempty"`
 }
 
-func (t *Trail) signalData(spec *v1alpha1.RemediationRequestSpec) signalData {
+func (s *Signal) data(spec *v1alpha1.RemediationRequestSpec) signalData {
 	return signalData{
-		RequestID:      t.origin.RequestID,
-		Source:         t.origin.Source,
+		Delivery:       s.delivery.ID(),
+		Source:         s.delivery.origin.Source,
 		Fingerprint:    spec.SignalFingerprint,
 		SignalName:     spec.SignalName,
 		SignalType:     spec.SignalType,
 		SignalSource:   spec.SignalSource,
 		Severity:       spec.Severity,
 		TargetResource: spec.TargetResource,
+		Instance:       signal.InstanceID(spec.Labels),
 		FiringTime:     spec.FiringTime.UTC(),
-		ReceivedTime:   spec.ReceivedTime.UTC(),
 		Labels:         spec.Labels,
 		Annotations:    spec.Annotations,
 	}

@@ -13,7 +13,9 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/gateway/internal/admission"
 	"kubernaut.ai/services/gateway/internal/auditevents"
+	"kubernaut.ai/services/gateway/internal/signal"
 )
 
 // recorder remembers valid events.
@@ -41,71 +43,86 @@ func request() *v1alpha1.RemediationRequest {
 	}
 }
 
+func origin() auditevents.Origin {
+	return auditevents.Origin{RequestID: "call-1", CorrelationID: "gw-1", Address: "192.0.2.7", Source: "alertmanager"}
+}
+
+// observation is the signal that created the request.
+func observation() *signal.Observation { return &signal.Observation{Spec: request().Spec} }
+
+// trailOf returns the trail of a body that arrived with the request's signal.
+func trailOf(r auditevents.Recorder, o auditevents.Origin) *auditevents.Delivery {
+	return auditevents.New(r, o).Delivery("digest", request().Spec.ReceivedTime.Time)
+}
+
 func key() types.NamespacedName { return types.NamespacedName{Namespace: "prod", Name: "rr-1"} }
 
 func TestEventsAreValidAndNameTheirSubject(t *testing.T) {
 	t.Parallel()
 	none := types.NamespacedName{}
 	spec := &request().Spec
+	delivery := trailOf(nil, origin()).ID()
 	tests := map[string]struct {
-		record      func(ctx context.Context, t *auditevents.Trail) error
+		record      func(ctx context.Context, s *auditevents.Signal) error
 		eventType   string
 		correlation string
 		outcome     audit.Outcome
 	}{
 		"received": {
-			func(ctx context.Context, t *auditevents.Trail) error { return t.Received(ctx, key(), spec) },
+			func(ctx context.Context, s *auditevents.Signal) error { return s.Received(ctx, key(), spec) },
 			"gateway.signal.received", "rr-1", audit.OutcomeSuccess,
 		},
 		"deduplicated": {
-			func(ctx context.Context, t *auditevents.Trail) error { return t.Deduplicated(ctx, key(), spec) },
+			func(ctx context.Context, s *auditevents.Signal) error {
+				return s.Deduplicated(ctx, key(), auditevents.Escalation{Old: "warning", New: "critical"})
+			},
 			"gateway.signal.deduplicated", "rr-1", audit.OutcomeSuccess,
 		},
 		"resolved": {
-			func(ctx context.Context, t *auditevents.Trail) error {
-				return t.Resolved(ctx, key(), spec, time.Time{})
+			func(ctx context.Context, s *auditevents.Signal) error {
+				return s.Resolved(ctx, key())
 			},
 			"gateway.signal.resolved", "rr-1", audit.OutcomeSuccess,
 		},
 		"resolved, without a request": {
-			func(ctx context.Context, t *auditevents.Trail) error { return t.Resolved(ctx, none, spec, time.Now()) },
-			"gateway.signal.resolved", "call-1", audit.OutcomeSuccess,
+			func(ctx context.Context, s *auditevents.Signal) error { return s.Resolved(ctx, none) },
+			"gateway.signal.resolved", delivery, audit.OutcomeSuccess,
 		},
 		"rejected": {
-			func(ctx context.Context, t *auditevents.Trail) error {
-				return t.Rejected(ctx, "http-400", strings.Repeat("é\x00", 5000), map[string]string{"alerts": "is required"})
+			func(ctx context.Context, s *auditevents.Signal) error {
+				return s.Rejected(ctx, "http-400", strings.Repeat("é\x00", 5000), map[string]string{"alerts": "is required"})
 			},
-			"gateway.signal.rejected", "call-1", audit.OutcomeFailure,
-		},
-		"truncated": {
-			func(ctx context.Context, t *auditevents.Trail) error {
-				return t.Truncated(ctx, key(), 3, "group", "receiver")
-			},
-			"gateway.signal.truncated", "rr-1", audit.OutcomeFailure,
+			"gateway.signal.rejected", delivery, audit.OutcomeFailure,
 		},
 		"created": {
-			func(ctx context.Context, t *auditevents.Trail) error { return t.Created(ctx, request()) },
+			func(ctx context.Context, s *auditevents.Signal) error { return s.Created(ctx, request()) },
 			"gateway.crd.created", "rr-1", audit.OutcomeSuccess,
 		},
 		"failed": {
-			func(ctx context.Context, t *auditevents.Trail) error {
-				return t.Failed(ctx, key(), spec, errors.New("unavailable"))
+			func(ctx context.Context, s *auditevents.Signal) error {
+				return s.Failed(ctx, key(), errors.New("unavailable"), admission.Denial{})
 			},
 			"gateway.crd.failed", "rr-1", audit.OutcomeFailure,
 		},
 		"failed, without a name": {
-			func(ctx context.Context, t *auditevents.Trail) error {
-				return t.Failed(ctx, none, spec, context.DeadlineExceeded)
+			func(ctx context.Context, s *auditevents.Signal) error {
+				return s.Failed(ctx, none, context.DeadlineExceeded, admission.Denial{Kind: "policy", Name: "p"})
 			},
-			"gateway.crd.failed", "call-1", audit.OutcomeFailure,
+			"gateway.crd.failed", delivery, audit.OutcomeFailure,
+		},
+		"undeliverable": {
+			func(ctx context.Context, s *auditevents.Signal) error {
+				return s.Undeliverable(ctx, key(), errors.New("denied"), admission.Denial{Kind: "policy", Name: "p"}, time.Now())
+			},
+			"gateway.signal.undeliverable", "rr-1", audit.OutcomeFailure,
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var r recorder
-			tr := auditevents.New(&r, auditevents.Origin{RequestID: "call-1", Address: "192.0.2.7", Source: "alertmanager"})
-			if err := test.record(t.Context(), tr); err != nil {
+			s := trailOf(&r, origin()).Signal(observation())
+			if err := test.record(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
 			e := r[0]
@@ -132,7 +149,7 @@ func TestReplicasRecordTheSameCreation(t *testing.T) {
 		met := request()
 		met.Status.Phase = v1alpha1.RemediationProcessing
 		met.ResourceVersion = strings.Repeat("1", i+1)
-		if err := auditevents.New(&r, origin).Created(t.Context(), met); err != nil {
+		if err := trailOf(&r, origin).Signal(observation()).Created(t.Context(), met); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -152,7 +169,7 @@ func TestReplicasRecordTheSameCreation(t *testing.T) {
 	}
 	another := request()
 	another.UID = "another"
-	if err := auditevents.New(&r, origins[0]).Created(t.Context(), another); err != nil {
+	if err := trailOf(&r, origins[0]).Signal(observation()).Created(t.Context(), another); err != nil {
 		t.Fatal(err)
 	}
 	if r[2].ID == r[0].ID {
@@ -165,7 +182,7 @@ func TestFailuresAreRecordedAfterTheDeadline(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	check := checkContext{}
-	if err := auditevents.New(check, auditevents.Origin{RequestID: "call-1"}).Failed(ctx, key(), &request().Spec, errors.New("unavailable")); err != nil {
+	if err := trailOf(check, origin()).Signal(observation()).Failed(ctx, key(), errors.New("unavailable"), admission.Denial{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -181,7 +198,7 @@ func TestTheCreationDoesNotDependOnTheClusterFlag(t *testing.T) {
 	r.Spec.Labels = nil
 	var events recorder
 	for _, cluster := range []string{"", "eu", "us"} {
-		if err := auditevents.New(&events, auditevents.Origin{RequestID: "call-1", Source: "alertmanager", Cluster: cluster}).Created(t.Context(), r); err != nil {
+		if err := trailOf(&events, auditevents.Origin{RequestID: "call-1", Source: "alertmanager", Cluster: cluster}).Signal(observation()).Created(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
 	}

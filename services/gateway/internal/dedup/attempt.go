@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/services/gateway/internal/admission"
 )
 
 // attempt is one call of Open.
@@ -54,7 +55,7 @@ func (a *attempt) quick(ctx context.Context) (Result, error) {
 	if err != nil || request == nil {
 		return Result{}, err
 	}
-	return a.deduplicate(ctx, request)
+	return Result{Request: request}, nil
 }
 
 // round reads the lease record and takes one step. It returns no result if
@@ -116,7 +117,7 @@ func (a *attempt) join(ctx context.Context, r leaseRecord, request *v1alpha1.Rem
 	if done, err := a.confirmCreation(ctx, r, request); err != nil || !done {
 		return Result{}, err
 	}
-	return a.deduplicate(ctx, request)
+	return Result{Request: request}, nil
 }
 
 // confirmCreation binds a request to its name and records its creation. Every
@@ -146,13 +147,6 @@ func (a *attempt) recordCreated(ctx context.Context, request *v1alpha1.Remediati
 	return nil
 }
 
-func (a *attempt) deduplicate(ctx context.Context, request *v1alpha1.RemediationRequest) (Result, error) {
-	if err := a.recordReceived(ctx, client.ObjectKeyFromObject(request)); err != nil {
-		return Result{}, err
-	}
-	return Result{Request: request}, nil
-}
-
 // recordReceived records the signal, once under each request.
 func (a *attempt) recordReceived(ctx context.Context, key types.NamespacedName) error {
 	if a.received == key {
@@ -168,9 +162,6 @@ func (a *attempt) recordReceived(ctx context.Context, key types.NamespacedName) 
 // create creates the record's current request.
 func (a *attempt) create(ctx context.Context, r leaseRecord) (Result, error) {
 	key := r.request()
-	if err := a.recordReceived(ctx, key); err != nil {
-		return Result{}, err
-	}
 	request := &v1alpha1.RemediationRequest{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: key.Namespace,
@@ -179,7 +170,13 @@ func (a *attempt) create(ctx context.Context, r leaseRecord) (Result, error) {
 		},
 		Spec: *a.signal.Spec.DeepCopy(),
 	}
-	err := a.client.Create(ctx, request)
+	err := a.probe(ctx, request)
+	if err == nil {
+		if err = a.recordReceived(ctx, key); err != nil {
+			return Result{}, err
+		}
+		err = a.client.Create(ctx, request)
+	}
 	switch {
 	case err == nil:
 		return a.own(ctx, r, request)
@@ -190,6 +187,19 @@ func (a *attempt) create(ctx context.Context, r leaseRecord) (Result, error) {
 		return Result{}, a.advance(ctx, r)
 	}
 	return Result{}, fmt.Errorf("create request %s: %w", key, err)
+}
+
+// probe asks the API server whether it would accept a request that it denied the
+// last time, so that a retry which is denied again records nothing new.
+func (a *attempt) probe(ctx context.Context, request *v1alpha1.RemediationRequest) error {
+	if !a.signal.Denied {
+		return nil
+	}
+	err := a.client.Create(ctx, request.DeepCopy(), client.DryRunAll)
+	if admission.NoDryRun(err) {
+		return nil
+	}
+	return err //nolint:wrapcheck // handled like that of the creation
 }
 
 // own binds the request that this attempt has created. If the record has moved

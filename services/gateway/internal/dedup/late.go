@@ -76,7 +76,7 @@ func (a *attempt) adopt(ctx context.Context, r leaseRecord) (Result, error) {
 			}
 		}
 		a.recorded.Add(request.UID, nil)
-		return a.deduplicate(ctx, request)
+		return Result{Request: request}, nil
 	}
 	return Result{}, nil
 }

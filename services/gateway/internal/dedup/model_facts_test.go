@@ -150,7 +150,7 @@ func (f *facts) responded(t *thread, result dedup.Result, err error) string {
 	switch {
 	case !f.audited[r.UID] && !f.byHand[r.UID]:
 		f.violatef("%s returned %s (%s), whose creation is not recorded", t.name, r.Name, r.UID)
-	case !t.received[client.ObjectKeyFromObject(r)]:
+	case result.Created && !t.received[client.ObjectKeyFromObject(r)]:
 		f.violatef("%s returned %s, but did not record the signal under that name", t.name, r.Name)
 	case !t.usable[r.UID]:
 		f.violatef("%s returned %s (%s), which took no signals at any time during the call", t.name, r.Name, r.UID)

@@ -248,9 +248,9 @@ func resolve(ctx context.Context, t *thread) {
 		return
 	}
 	spec := t.world.spec()
-	key, err := t.replica.opener.Current(ctx, &spec)
+	found, err := t.replica.opener.Current(ctx, &spec)
 	_ = t.world.step(ctx, t.replica, stepLocal, "response", func() (string, error) {
-		return t.world.facts.resolved(t, key, err), nil
+		return t.world.facts.resolved(t, found.Key, err), nil
 	})
 }
 

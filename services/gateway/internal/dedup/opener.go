@@ -44,7 +44,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Trail records the audit events of a signal. An error means that the event was
 // not accepted; then the signal is not accepted either.
 type Trail interface {
-	// Received is called before the signal creates a request or is added to one.
+	// Received is called before the signal creates a request.
 	Received(ctx context.Context, request types.NamespacedName, spec *v1alpha1.RemediationRequestSpec) error
 	// Created is called for a request that exists, at least once by each
 	// replica that adds a signal to it. The event must depend on the request's
@@ -57,6 +57,17 @@ type Signal struct {
 	Spec *v1alpha1.RemediationRequestSpec
 	// Foreign marks a target in another cluster, whose namespaces are unknown here.
 	Foreign bool
+	// Denied means that the cluster denied the problem's request the last time.
+	// Then the API server is asked in a dry run, before anything is recorded.
+	Denied bool
+}
+
+// Found is the request that a resolved signal belongs to.
+type Found struct {
+	// Key names the request; it is zero if there never was one.
+	Key types.NamespacedName
+	// Request is nil if the request does not exist any more. It is shared: it must not be changed.
+	Request *v1alpha1.RemediationRequest
 }
 
 // Result is the request that a signal belongs to.
@@ -127,9 +138,8 @@ func (o *Opener) Open(ctx context.Context, s Signal, trail Trail) (Result, error
 // Current returns the request that a resolved signal belongs to: the open one of
 // its fingerprint; else the open one with the same target, because the owner of
 // a target that is gone is unknown, and with it the fingerprint; else the latest
-// one of the fingerprint, which may be finished or deleted. The zero key means
-// that there never was one.
-func (o *Opener) Current(ctx context.Context, spec *v1alpha1.RemediationRequestSpec) (types.NamespacedName, error) {
+// one of the fingerprint, which may be finished or deleted.
+func (o *Opener) Current(ctx context.Context, spec *v1alpha1.RemediationRequestSpec) (Found, error) {
 	lookups := []struct{ index, value string }{
 		{byFingerprint, spec.SignalFingerprint},
 		{byTarget, targetKey(spec)},
@@ -137,24 +147,32 @@ func (o *Opener) Current(ctx context.Context, spec *v1alpha1.RemediationRequestS
 	for _, l := range lookups {
 		proposed, err := proposals(ctx, o.cache, l.index, l.value)
 		if err != nil {
-			return types.NamespacedName{}, err
+			return Found{}, err
 		}
 		if len(proposed) == 0 {
 			continue
 		}
 		request, err := o.confirm(ctx, &proposed[0])
 		if err != nil {
-			return types.NamespacedName{}, err
+			return Found{}, err
 		}
 		if request != nil {
-			return client.ObjectKeyFromObject(request), nil
+			return Found{client.ObjectKeyFromObject(request), request}, nil
 		}
 	}
 	r, found, err := o.leases.find(ctx, spec.SignalFingerprint)
 	if err != nil || !found {
-		return types.NamespacedName{}, err
+		return Found{}, err
 	}
-	return r.latest(), nil
+	key := r.latest()
+	if key.Name == "" {
+		return Found{}, nil
+	}
+	request, err := o.live.get(ctx, key)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return Found{}, fmt.Errorf("read the signal's latest request: %w", err)
+	}
+	return Found{key, request}, nil
 }
 
 // takesSignals reports whether a request still takes signals.

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+
+	"kubernaut.ai/api/v1alpha1"
 )
 
 const (
@@ -33,10 +35,11 @@ type Request struct {
 	UID types.UID
 }
 
-// Writer adds occurrences to a request's status. It must be safe for
-// concurrent use. It returns no error for a request that no longer exists.
+// Writer writes what a request's signals say to its status. It must be safe for
+// concurrent use. It returns, for each change, whether the instance is counted
+// among those that are not listed, and no error for a request that no longer exists.
 type Writer interface {
-	Add(ctx context.Context, r Request, duplicates int64, lastSeen time.Time) error
+	Write(ctx context.Context, r Request, b *Batch) (beyond []bool, err error)
 }
 
 // Options of a Counter. All fields are required.
@@ -49,70 +52,132 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// Counter collects occurrences and writes them: the first of a request at once,
-// later ones at most once a second. Add is safe for concurrent use; Run writes.
+// Counter collects what signals say about their requests and writes it: changes
+// of state at once, duplicates at most once a second. Its methods are safe for
+// concurrent use; Run writes.
 type Counter struct {
 	Options
 
-	writes *semaphore.Weighted
-	failed prometheus.Counter
-	wake   chan struct{} // holds one token if a request may be due earlier than Run knows
+	memory  *memory
+	writes  *semaphore.Weighted
+	failed  prometheus.Counter
+	changes *prometheus.CounterVec
+	wake    chan struct{} // holds one token if a request may be due earlier than Run knows
 
 	mu      sync.Mutex
 	tallies map[types.UID]*tally // guarded by mu
 	failing int                  // guarded by mu: tallies whose latest write failed
 }
 
-// tally holds the occurrences of one request; guarded by the counter's mu.
+// tally holds what is to be written about one request; guarded by the counter's mu.
 type tally struct {
-	request    Request
-	pending    bool // there is something to write
-	writing    bool // a write is in progress
-	failing    bool // the latest write failed
-	duplicates int64
-	lastSeen   time.Time
-	// due is the earliest time of the next write.
+	request Request
+	pending *Batch // nil if there is nothing to write
+	writing bool   // a write is in progress
+	failing bool   // the latest write failed
+	// due is the earliest time of the next write, unless a change waits.
 	due time.Time
+}
+
+// work is a batch that was taken for a write.
+type work struct {
+	request Request
+	*Batch
 }
 
 // NewCounter returns a counter and registers its metrics:
 //
-//	gateway_counts_pending                requests whose latest occurrences are not in their status yet
-//	gateway_count_write_failures_total    writes of occurrences that failed
+//	gateway_counts_pending                  requests whose latest occurrences are not in their status yet
+//	gateway_count_write_failures_total      writes of occurrences that failed
+//	gateway_instance_changes_total{change}  changes of which instances fire: fired, resolved
 func NewCounter(o Options) (*Counter, error) {
 	if o.Capacity < 1 {
 		return nil, fmt.Errorf("capacity of the occurrence counter must be positive, got %d", o.Capacity)
 	}
 	c := &Counter{
 		Options: o,
+		memory:  newMemory(),
 		writes:  semaphore.NewWeighted(maxWrites),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gateway_count_write_failures_total", Help: "Writes of occurrence counts to the status of requests that failed.",
 		}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gateway_instance_changes_total", Help: "Changes of which instances of signals fire.",
+		}, []string{"change"}),
 		wake:    make(chan struct{}, 1),
 		tallies: map[types.UID]*tally{},
 	}
 	pending := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "gateway_counts_pending", Help: "Requests whose latest occurrences are not in their status yet.",
 	}, func() float64 { return float64(c.Pending()) })
-	if err := errors.Join(o.Registerer.Register(c.failed), o.Registerer.Register(pending)); err != nil {
+	if err := errors.Join(o.Registerer.Register(c.failed), o.Registerer.Register(c.changes), o.Registerer.Register(pending)); err != nil {
 		return nil, fmt.Errorf("register metrics of the occurrence counter: %w", err)
 	}
 	return c, nil
 }
 
-// Add counts a signal: duplicates is 0 for the first signal of a request and 1
-// for each later one. It returns at once, unless the counter is full: then it
-// writes before it returns, and an error means that the write failed.
-func (c *Counter) Add(ctx context.Context, r Request, duplicates int64, seen time.Time) error {
-	if c.collect(r, duplicates, seen) {
+// Change returns what a report changes in a request, which must be no older than
+// the report. The request is not changed.
+func (c *Counter) Change(request *v1alpha1.RemediationRequest, r Report) Change {
+	k := instanceKey{request.UID, r.ID}
+	if r.Resolved {
+		c.memory.end(k, r)
+	} else if c.memory.late(k, r) {
+		return Change{}
+	}
+	return changeOf(Signals(request), r, c.memory.isBeyond(k))
+}
+
+// Apply writes a change of state and returns when it is written. Changes of one
+// request that wait at the same time share a write. An error means that it may
+// not be written; then the sender has to repeat its signal.
+func (c *Counter) Apply(ctx context.Context, r Request, report Report) error {
+	change := PendingChange{
+		Report: report, Beyond: c.memory.isBeyond(instanceKey{r.UID, report.ID}), done: make(chan error, 1),
+	}
+	if !c.collect(r, report, func(b *Batch) { b.Changes = append(b.Changes, change) }) {
+		b := &Batch{Changes: []PendingChange{change}}
+		b.count(report)
+		return c.writeNow(ctx, work{r, b})
+	}
+	select {
+	case err := <-change.done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("write signals of %s: %w", r.Name, ctx.Err())
+	}
+}
+
+// Count counts a plain duplicate. It returns at once, unless the counter is
+// full: then it writes before it returns, and an error means that the write failed.
+func (c *Counter) Count(ctx context.Context, r Request, report Report) error {
+	if c.collect(r, report, func(b *Batch) { b.see(report) }) {
 		return nil
 	}
+	b := &Batch{}
+	b.count(report)
+	b.see(report)
+	return c.writeNow(ctx, work{r, b})
+}
+
+func (c *Counter) writeNow(ctx context.Context, w work) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	if err := c.Writer.Add(ctx, r, duplicates, seen); err != nil {
+	err := c.put(ctx, w)
+	if err != nil {
 		c.failed.Inc()
-		return fmt.Errorf("count signal of %s: %w", r.Name, err)
+	}
+	return err
+}
+
+// put writes a batch, and remembers what became of its changes.
+func (c *Counter) put(ctx context.Context, w work) error {
+	beyond, err := c.Writer.Write(ctx, w.request, w.Batch)
+	if err != nil {
+		return fmt.Errorf("write signals of %s: %w", w.request.Name, err)
+	}
+	for at, change := range w.Changes {
+		c.memory.note(instanceKey{w.request.UID, change.ID}, beyond[at])
 	}
 	return nil
 }
@@ -123,50 +188,15 @@ func (c *Counter) Pending() int {
 	defer c.mu.Unlock()
 	pending := 0
 	for _, t := range c.tallies {
-		if t.pending || t.writing {
+		if t.pending != nil || t.writing {
 			pending++
 		}
 	}
 	return pending
 }
 
-// Run writes until ctx ends. Then it finishes the writes in progress and writes
-// what is pending, for as long as grace returns at that time. The error says
-// how many requests could not be written.
-func (c *Counter) Run(ctx context.Context, grace func() time.Duration) error {
-	// A write that is canceled may have been applied; repeating it would count twice.
-	writing, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	var writes sync.WaitGroup
-	for ctx.Err() == nil {
-		due, wait := c.due(c.Clock.Now())
-		for _, uid := range due {
-			if err := c.writes.Acquire(ctx, 1); err != nil {
-				break // stopping: drain writes the others
-			}
-			t, ok := c.begin(uid)
-			if !ok {
-				c.writes.Release(1)
-				continue
-			}
-			writes.Go(func() {
-				defer c.writes.Release(1)
-				_ = c.write(writing, t) // it is pending again, counted and logged
-			})
-		}
-		if len(due) == 0 {
-			c.sleep(ctx, wait)
-		}
-	}
-	ending, stop := context.WithTimeout(writing, grace())
-	defer stop()
-	defer context.AfterFunc(ending, cancel)()
-	writes.Wait()
-	return c.drain(ending)
-}
-
-// collect adds an occurrence for Run, and reports whether there was capacity.
-func (c *Counter) collect(r Request, duplicates int64, seen time.Time) bool {
+// collect adds a report for Run, and reports whether there was capacity.
+func (c *Counter) collect(r Request, report Report, add func(*Batch)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t, ok := c.tallies[r.UID]
@@ -176,152 +206,17 @@ func (c *Counter) collect(r Request, duplicates int64, seen time.Time) bool {
 		}
 		t = &tally{request: r, due: c.Clock.Now()}
 		c.tallies[r.UID] = t
+	}
+	if t.pending == nil {
+		t.pending = &Batch{}
+	}
+	t.pending.count(report)
+	add(t.pending)
+	if !ok || t.urgent() {
 		c.wakeUp()
 	}
-	t.add(duplicates, seen)
 	return true
 }
 
-func (t *tally) add(duplicates int64, seen time.Time) {
-	t.pending = true
-	t.duplicates += duplicates
-	if seen.After(t.lastSeen) {
-		t.lastSeen = seen
-	}
-}
-
-func (c *Counter) wakeUp() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
-
-// sleep waits until a request may be due; if wait is zero, until an Add or the end of a write.
-func (c *Counter) sleep(ctx context.Context, wait time.Duration) {
-	var expired <-chan time.Time
-	if wait > 0 {
-		timer := c.Clock.NewTimer(wait)
-		defer timer.Stop()
-		expired = timer.C()
-	}
-	select {
-	case <-c.wake:
-	case <-expired:
-	case <-ctx.Done():
-	}
-}
-
-// due returns the requests to write at a time, and otherwise how long until the
-// next one may be due. It drops requests without signals for an interval.
-func (c *Counter) due(now time.Time) ([]types.UID, time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var due []types.UID
-	var wait time.Duration
-	for uid, t := range c.tallies {
-		switch rest := t.due.Sub(now); {
-		case t.writing:
-			// Its end wakes Run.
-		case rest > 0:
-			if wait == 0 || rest < wait {
-				wait = rest
-			}
-		case t.pending:
-			due = append(due, uid)
-		default:
-			delete(c.tallies, uid)
-		}
-	}
-	return due, wait
-}
-
-// write writes occurrences that begin returned. If it fails, they are pending again.
-func (c *Counter) write(ctx context.Context, t tally) error {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	err := c.Writer.Add(ctx, t.request, t.duplicates, t.lastSeen)
-	c.end(t, err)
-	if err != nil {
-		return fmt.Errorf("write occurrences of %s: %w", t.request.Name, err)
-	}
-	return nil
-}
-
-// begin takes the pending occurrences of a request; false if there are none.
-func (c *Counter) begin(uid types.UID) (tally, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t, ok := c.tallies[uid]
-	if !ok || t.writing || !t.pending {
-		return tally{}, false
-	}
-	taken := *t
-	t.pending, t.writing, t.duplicates, t.due = false, true, 0, c.Clock.Now().Add(interval)
-	return taken, true
-}
-
-// end notes the result of a write. It logs when writes begin to fail, and when
-// all of them succeed again.
-func (c *Counter) end(taken tally, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	defer c.wakeUp()
-	t := c.tallies[taken.request.UID] // is not dropped during a write
-	t.writing = false
-	switch {
-	case err != nil:
-		c.failed.Inc()
-		t.add(taken.duplicates, taken.lastSeen)
-		t.due = c.Clock.Now().Add(interval)
-		if t.failing {
-			return
-		}
-		t.failing = true
-		if c.failing++; c.failing == 1 {
-			c.Log.Warn("occurrence counts cannot be written; trying again every second",
-				zap.String("request", t.request.String()), zap.Error(err))
-		}
-	case t.failing:
-		t.failing = false
-		if c.failing--; c.failing == 0 {
-			c.Log.Info("occurrence counts are written again")
-		}
-	}
-}
-
-// drain writes everything that is pending, whether or not it is due.
-func (c *Counter) drain(ctx context.Context) error {
-	due, _ := c.due(c.Clock.Now().Add(2 * interval))
-	errs := make([]error, len(due))
-	var writes sync.WaitGroup
-	for i, uid := range due {
-		if err := c.writes.Acquire(ctx, 1); err != nil {
-			errs[i] = fmt.Errorf("write occurrences: %w", err)
-			continue
-		}
-		t, ok := c.begin(uid)
-		if !ok {
-			c.writes.Release(1)
-			continue
-		}
-		writes.Go(func() {
-			defer c.writes.Release(1)
-			errs[i] = c.write(ctx, t)
-		})
-	}
-	writes.Wait()
-	failed, first := 0, error(nil)
-	for _, err := range errs {
-		if err == nil {
-			continue
-		}
-		if failed++; first == nil {
-			first = err
-		}
-	}
-	if failed > 0 {
-		return fmt.Errorf("occurrences of %d requests are missing from their status (they are on the audit trail): %w", failed, first)
-	}
-	return nil
-}
+// urgent reports whether a change of state waits.
+func (t *tally) urgent() bool { return t.pending != nil && len(t.pending.Changes) > 0 }

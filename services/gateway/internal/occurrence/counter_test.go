@@ -25,6 +25,7 @@ type write struct {
 	name       string
 	duplicates int64
 	at         time.Duration
+	changes    int
 }
 
 // server remembers the writes. It fails while err is set, and hangs for the
@@ -38,18 +39,18 @@ type server struct {
 	stuck  map[string]bool // guarded by mu
 }
 
-func (s *server) Add(ctx context.Context, r occurrence.Request, duplicates int64, _ time.Time) error {
+func (s *server) Write(ctx context.Context, r occurrence.Request, b *occurrence.Batch) ([]bool, error) {
 	if s.isStuck(r.Name) {
 		<-ctx.Done()
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
-		return s.err
+		return nil, s.err
 	}
-	s.writes = append(s.writes, write{r.Name, duplicates, time.Since(s.start)})
-	return nil
+	s.writes = append(s.writes, write{r.Name, b.Duplicates, time.Since(s.start), len(b.Changes)})
+	return make([]bool, len(b.Changes)), nil
 }
 
 func (s *server) isStuck(name string) bool {
@@ -114,31 +115,42 @@ func setup(t *testing.T, capacity int) *bundle {
 	return &bundle{server: s, counter: counter, metrics: metrics, logs: logs, stop: stop}
 }
 
-func (b *bundle) add(t *testing.T, name string, duplicates int64) {
+func (b *bundle) add(t *testing.T, name string, duplicates int) {
 	t.Helper()
-	r := occurrence.Request{NamespacedName: types.NamespacedName{Namespace: "a", Name: name}, UID: types.UID(name)}
-	if err := b.counter.Add(t.Context(), r, duplicates, time.Now()); err != nil {
-		t.Error(err)
+	for range duplicates {
+		if err := b.counter.Count(t.Context(), requestNamed(name), occurrence.Report{ID: "i", Seen: time.Now()}); err != nil {
+			t.Error(err)
+		}
 	}
+}
+
+func requestNamed(name string) occurrence.Request {
+	return occurrence.Request{NamespacedName: types.NamespacedName{Namespace: "a", Name: name}, UID: types.UID(name)}
+}
+
+// apply applies a change and returns its result later.
+func (b *bundle) apply(t *testing.T, name string, r occurrence.Report) <-chan error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- b.counter.Apply(t.Context(), requestNamed(name), r) }()
+	return done
 }
 
 func TestTheFirstCountIsWrittenAtOnceAndLaterOnesOnceASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, 10)
-		b.add(t, "r", 0)
-		b.server.expect(t, write{"r", 0, 0})
-		for range 1000 {
-			b.add(t, "r", 1)
-		}
+		b.add(t, "r", 1)
+		b.server.expect(t, write{"r", 1, 0, 0})
+		b.add(t, "r", 1000)
 		<-time.After(time.Second - time.Microsecond)
 		b.server.expect(t)
 		<-time.After(time.Microsecond)
-		b.server.expect(t, write{"r", 1000, time.Second})
+		b.server.expect(t, write{"r", 1000, time.Second, 0})
 		<-time.After(10 * time.Second)
 		b.server.expect(t)
 		b.add(t, "r", 1)
-		b.server.expect(t, write{"r", 1, 11 * time.Second})
+		b.server.expect(t, write{"r", 1, 11 * time.Second, 0})
 	})
 }
 
@@ -147,13 +159,13 @@ func TestRequestsDoNotWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, 10)
 		b.add(t, "r", 1)
-		b.server.expect(t, write{"r", 1, 0})
+		b.server.expect(t, write{"r", 1, 0, 0})
 		<-time.After(300 * time.Millisecond)
 		b.add(t, "s", 1)
 		b.add(t, "r", 1)
-		b.server.expect(t, write{"s", 1, 300 * time.Millisecond})
+		b.server.expect(t, write{"s", 1, 300 * time.Millisecond, 0})
 		<-time.After(700 * time.Millisecond)
-		b.server.expect(t, write{"r", 1, time.Second})
+		b.server.expect(t, write{"r", 1, time.Second, 0})
 	})
 }
 
@@ -172,7 +184,7 @@ func TestFailedWritesAreRepeatedLoggedOnceAndCounted(t *testing.T) {
 		}
 		b.server.fail(nil)
 		<-time.After(time.Second)
-		b.server.expect(t, write{"r", 2, 2 * time.Second})
+		b.server.expect(t, write{"r", 2, 2 * time.Second, 0})
 		if n := b.counter.Pending(); n != 0 {
 			t.Errorf("%d requests wait for a write, want none", n)
 		}
@@ -181,13 +193,13 @@ func TestFailedWritesAreRepeatedLoggedOnceAndCounted(t *testing.T) {
 			messages = append(messages, entry.Level.String()+" "+entry.Message)
 		}
 		want := []string{
-			"warn occurrence counts cannot be written; trying again every second",
-			"info occurrence counts are written again",
+			"warn what signals say cannot be written to requests; trying again every second",
+			"info what signals say is written to requests again",
 		}
 		if !slices.Equal(messages, want) {
 			t.Errorf("logged %q, want %q", messages, want)
 		}
-		if cause := b.logs.All()[0].ContextMap()["error"]; cause != "unavailable" {
+		if cause := b.logs.All()[0].ContextMap()["error"]; cause != "write signals of r: unavailable" {
 			t.Errorf("the warning has the cause %v", cause)
 		}
 		const failures = `
@@ -230,7 +242,7 @@ func TestAStuckWriteDoesNotHoldUpTheOthers(t *testing.T) {
 		b.add(t, "r", 1)
 		synctest.Wait()
 		b.add(t, "s", 1)
-		b.server.expect(t, write{"s", 1, 0})
+		b.server.expect(t, write{"s", 1, 0, 0})
 		if n := b.counter.Pending(); n != 1 {
 			t.Errorf("%d requests wait for a write, want 1", n)
 		}
@@ -238,7 +250,7 @@ func TestAStuckWriteDoesNotHoldUpTheOthers(t *testing.T) {
 		<-time.After(4 * time.Second)
 		b.server.hang()
 		<-time.After(2 * time.Second)
-		b.server.expect(t, write{"r", 2, 6 * time.Second})
+		b.server.expect(t, write{"r", 2, 6 * time.Second, 0})
 	})
 }
 
@@ -272,19 +284,18 @@ func TestAFullCounterWritesBeforeItReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, 1)
 		b.add(t, "r", 1)
-		b.server.expect(t, write{"r", 1, 0})
+		b.server.expect(t, write{"r", 1, 0, 0})
 		b.add(t, "s", 1)
-		b.server.expect(t, write{"s", 1, 0})
+		b.server.expect(t, write{"s", 1, 0, 0})
 		b.server.fail(errors.New("unavailable"))
-		r := occurrence.Request{NamespacedName: types.NamespacedName{Name: "s"}, UID: "s"}
-		if err := b.counter.Add(t.Context(), r, 1, time.Now()); err == nil {
+		if err := b.counter.Count(t.Context(), requestNamed("s"), occurrence.Report{Seen: time.Now()}); err == nil {
 			t.Error("a count that is neither collected nor written was accepted")
 		}
 		b.server.fail(nil)
 		<-time.After(time.Second)
 		synctest.Wait()
 		b.add(t, "s", 1)
-		b.server.expect(t, write{"s", 1, time.Second})
+		b.server.expect(t, write{"s", 1, time.Second, 0})
 	})
 }
 
@@ -292,13 +303,13 @@ func TestAStopWritesWhatIsPendingOrReportsTheLoss(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, 10)
-		b.add(t, "r", 0)
-		b.server.expect(t, write{"r", 0, 0})
+		b.add(t, "r", 1)
+		b.server.expect(t, write{"r", 1, 0, 0})
 		b.add(t, "r", 3)
 		if err := b.stop(); err != nil {
 			t.Error(err)
 		}
-		b.server.expect(t, write{"r", 3, 0})
+		b.server.expect(t, write{"r", 3, 0, 0})
 
 		c := setup(t, 10)
 		c.server.fail(errors.New("unavailable"))
@@ -307,5 +318,76 @@ func TestAStopWritesWhatIsPendingOrReportsTheLoss(t *testing.T) {
 		if err := c.stop(); err == nil {
 			t.Error("a lost count is not an error")
 		}
+	})
+}
+
+func TestAChangeOfStateIsWrittenBeforeItsAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, 10)
+		b.add(t, "r", 1)
+		b.server.expect(t, write{"r", 1, 0, 0})
+		b.add(t, "r", 5)
+		b.server.expect(t) // the next write is due in a second
+
+		done := b.apply(t, "r", occurrence.Report{ID: "i", Seen: time.Now()})
+		b.server.expect(t, write{"r", 6, 0, 1}) // at once, and the duplicates with it
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestChangesThatWaitAtTheSameTimeShareAWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, 10)
+		b.server.hang("r")
+		first := b.apply(t, "r", occurrence.Report{ID: "i", Seen: time.Now()})
+		synctest.Wait()
+		var waiting []<-chan error
+		for _, id := range []string{"j", "k", "l"} {
+			waiting = append(waiting, b.apply(t, "r", occurrence.Report{ID: id, Resolved: id == "l", Seen: time.Now()}))
+		}
+		synctest.Wait()
+		b.server.hang()
+		if err := <-first; err == nil {
+			t.Error("the write that hung until its deadline succeeded")
+		}
+		for _, done := range waiting {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		// The end of an instance is no occurrence, and the first change was not written.
+		b.server.expect(t, write{"r", 2, 5 * time.Second, 3})
+	})
+}
+
+func TestAChangeThatCannotBeWrittenFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, 10)
+		b.server.fail(errors.New("unavailable"))
+		b.add(t, "r", 2)
+		if err := <-b.apply(t, "r", occurrence.Report{ID: "i", Seen: time.Now()}); err == nil {
+			t.Error("no error, so the sender would not repeat the change")
+		}
+		b.server.fail(nil)
+		<-time.After(2 * time.Second)
+		b.server.expect(t, write{"r", 2, time.Second, 0}) // the duplicates are not lost
+	})
+}
+
+func TestAFullCounterWritesChangesItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, 1)
+		b.add(t, "r", 1)
+		b.server.expect(t, write{"r", 1, 0, 0})
+		if err := <-b.apply(t, "s", occurrence.Report{ID: "i", Seen: time.Now()}); err != nil {
+			t.Error(err)
+		}
+		b.server.expect(t, write{"s", 1, 0, 1})
 	})
 }

@@ -5,18 +5,18 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
 )
 
 // maxConflicts bounds how often one write is repeated because others changed
-// the status meanwhile; the counter tries again later.
+// the status meanwhile.
 const maxConflicts = 8
 
-// StatusWriter adds occurrences to status.deduplication. Each write is
+// StatusWriter writes status.deduplication and status.signals. Each write is
 // conditional on the version that it read, so that the counts of replicas add
 // up. It changes no other field of the status.
 type StatusWriter struct {
@@ -26,42 +26,65 @@ type StatusWriter struct {
 // NewStatusWriter returns a writer. The client must not read from a cache.
 func NewStatusWriter(c client.Client) *StatusWriter { return &StatusWriter{client: c} }
 
-// Add adds duplicates to the request's count, which begins at 1 for the signal
-// in the request's spec.
-func (w *StatusWriter) Add(ctx context.Context, r Request, duplicates int64, lastSeen time.Time) error {
+// Write implements Writer.
+func (w *StatusWriter) Write(ctx context.Context, r Request, b *Batch) ([]bool, error) {
+	var beyond []bool
 	var err error
 	for range maxConflicts {
-		if err = w.add(ctx, r, duplicates, lastSeen); !apierrors.IsConflict(err) {
-			return err
+		if beyond, err = w.write(ctx, r, b); !apierrors.IsConflict(err) {
+			return beyond, err
 		}
 	}
-	return err
+	return nil, err
 }
 
-func (w *StatusWriter) add(ctx context.Context, r Request, duplicates int64, lastSeen time.Time) error {
+func (w *StatusWriter) write(ctx context.Context, r Request, b *Batch) ([]bool, error) {
 	request := &v1alpha1.RemediationRequest{}
 	err := w.client.Get(ctx, r.NamespacedName, request)
 	if apierrors.IsNotFound(err) || (err == nil && request.UID != r.UID) {
-		return nil
+		return make([]bool, len(b.Changes)), nil
 	}
 	if err != nil {
-		return fmt.Errorf("read status of %s: %w", r.Name, err)
+		return nil, fmt.Errorf("read status of %s: %w", r.Name, err)
 	}
 	read := request.DeepCopy()
-	if !count(request, duplicates, lastSeen) {
-		return nil
+	beyond := b.update(request)
+	if equality.Semantic.DeepEqual(read.Status, request.Status) {
+		return beyond, nil
 	}
 	patch := client.MergeFromWithOptions(read, client.MergeFromWithOptimisticLock{})
 	err = w.client.Status().Patch(ctx, request, patch)
 	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("write status of %s: %w", r.Name, err)
+		return nil, fmt.Errorf("write status of %s: %w", r.Name, err)
 	}
-	return nil
+	return beyond, nil
 }
 
-// count updates the request's status and reports whether anything changed.
-func count(request *v1alpha1.RemediationRequest, duplicates int64, lastSeen time.Time) bool {
-	seen := metav1.NewMicroTime(lastSeen.UTC().Truncate(time.Microsecond))
+// update changes the request's status. It returns for each change whether its
+// instance is one of those that are not listed.
+func (b *Batch) update(request *v1alpha1.RemediationRequest) []bool {
+	count(request, b.Duplicates, b.LastSeen)
+	beyond := make([]bool, len(b.Changes))
+	if len(b.Changes) == 0 && request.Status.Signals == nil && len(b.Seen) == 0 {
+		return beyond
+	}
+	signals := Signals(request).DeepCopy()
+	for at, c := range b.Changes {
+		beyond[at] = apply(signals, c.Report, c.Beyond)
+	}
+	for _, r := range b.Seen {
+		touch(signals, r)
+	}
+	request.Status.Signals = signals
+	return beyond
+}
+
+// count adds duplicates to the request's count, which begins at 1 for the
+// signal in its spec.
+func count(request *v1alpha1.RemediationRequest, duplicates int64, lastSeen time.Time) {
+	if duplicates == 0 {
+		return
+	}
 	d := request.Status.Deduplication
 	if d == nil {
 		d = &v1alpha1.Deduplication{
@@ -70,12 +93,7 @@ func count(request *v1alpha1.RemediationRequest, duplicates int64, lastSeen time
 			OccurrenceCount: 1,
 		}
 		request.Status.Deduplication = d
-	} else if duplicates == 0 {
-		return false
 	}
 	d.OccurrenceCount += duplicates
-	if d.LastSeenAt.Before(&seen) {
-		d.LastSeenAt = seen
-	}
-	return true
+	later(&d.LastSeenAt, lastSeen)
 }

@@ -35,12 +35,14 @@ func TestCountsAreNotLostToOtherWritersOfTheStatus(t *testing.T) {
 			if reads++; reads > conflicts {
 				return nil
 			}
-			return other.Add(ctx, occurrence.Request{NamespacedName: key, UID: rr.UID}, 10, time.Now())
+			_, err := other.Write(ctx, occurrence.Request{NamespacedName: key, UID: rr.UID}, &occurrence.Batch{Duplicates: 10, LastSeen: time.Now()})
+			return err
 		},
 	})
 	other = occurrence.NewStatusWriter(base)
 	counted := occurrence.Request{NamespacedName: client.ObjectKeyFromObject(rr), UID: rr.UID}
-	if err := occurrence.NewStatusWriter(interfering).Add(t.Context(), counted, 3, time.Now()); err != nil {
+	batch := &occurrence.Batch{Duplicates: 3, LastSeen: time.Now()}
+	if _, err := occurrence.NewStatusWriter(interfering).Write(t.Context(), counted, batch); err != nil {
 		t.Fatal(err)
 	}
 	got := &v1alpha1.RemediationRequest{}

@@ -17,6 +17,8 @@ type Notification struct {
 	Group string
 	// Receiver is the sender's name for this Gateway; may be empty.
 	Receiver string
+	// Digest identifies the body: the hex SHA-256 of its bytes.
+	Digest string
 	// Truncated is how many signals the sender left out of the body.
 	Truncated uint64
 	// Observations are the signals, in the order of the body. There is at least one.

@@ -27,6 +27,7 @@ func (a *api) handleAlertmanager(c echo.Context) error {
 	if err != nil {
 		return a.reject(c, t, err)
 	}
+	n.Digest = signal.Digest(body)
 	results, err := a.process(c.Request().Context(), t, n)
 	if err != nil {
 		return problem.Unavailable(retryFailure, err, "not every signal could be processed; send the notification again")
@@ -35,7 +36,7 @@ func (a *api) handleAlertmanager(c echo.Context) error {
 	if len(results) > 1 {
 		return c.JSON(http.StatusMultiStatus, summarize(results))
 	}
-	if r := results[0]; r.Status == statusRejected {
+	if r := results[0]; r.code() >= http.StatusBadRequest {
 		return problem.New(r.code(), "%s", r.Message)
 	}
 	return c.JSON(results[0].code(), results[0])

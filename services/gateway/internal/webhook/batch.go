@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"kubernaut.ai/services/gateway/internal/auditevents"
 	"kubernaut.ai/services/gateway/internal/signal"
 )
 
@@ -19,6 +20,9 @@ const workers = 8
 type item struct {
 	*signal.Observation
 
+	trail *auditevents.Signal
+	// answered means that the sender got an answer about this body before.
+	answered bool
 	// foreign marks a target in another cluster.
 	foreign bool
 	// done is set once there is a result or an error.
@@ -37,6 +41,9 @@ func (i *item) do(a *api, step func() (result, bool, error)) {
 			i.done, i.err = true, fmt.Errorf("panic while processing signal %s: %v", i.Spec.SignalName, p)
 		}
 	}()
+	if i.done {
+		return
+	}
 	r, last, err := step()
 	if last || err != nil {
 		i.done, i.result, i.err = true, r, err
@@ -46,10 +53,14 @@ func (i *item) do(a *api, step func() (result, bool, error)) {
 // batch holds the signals of a body, in the order of the body.
 type batch []*item
 
-func newBatch(observations []signal.Observation) batch {
+// newBatch returns the signals of a delivery. Those that were settled in an
+// earlier attempt are done.
+func newBatch(observations []signal.Observation, d *auditevents.Delivery, before delivery) batch {
 	b := make(batch, len(observations))
 	for at := range observations {
-		b[at] = &item{Observation: &observations[at]}
+		o := &observations[at]
+		b[at] = &item{Observation: o, trail: d.Signal(o), answered: before.answered}
+		b[at].result, b[at].done = before.settled[at]
 	}
 	return b
 }
@@ -76,6 +87,17 @@ func (b batch) problems() [][]*item {
 		slices.SortStableFunc(items, func(a, b *item) int { return cmp.Compare(rank(a), rank(b)) })
 	}
 	return problems
+}
+
+// settled returns the results of the signals that did not fail, by their index.
+func (b batch) settled() map[int]result {
+	settled := make(map[int]result, len(b))
+	for at, i := range b {
+		if i.done && i.err == nil {
+			settled[at] = i.result
+		}
+	}
+	return settled
 }
 
 func rank(i *item) int {

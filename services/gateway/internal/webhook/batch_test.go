@@ -8,8 +8,6 @@ import (
 	"sync"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"kubernaut.ai/services/gateway/internal/dedup"
 )
 
@@ -64,13 +62,13 @@ func TestOneBodyGetsTheSameAnswerWhateverTheOrder(t *testing.T) {
 				exists = true
 				return create(ctx, s)
 			}
-			b.current = func() (types.NamespacedName, error) {
+			b.current = func() (dedup.Found, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				if !exists {
-					return types.NamespacedName{}, nil
+					return dedup.Found{}, nil
 				}
-				return types.NamespacedName{Namespace: "ns", Name: "rr-1"}, nil
+				return found("rr-1"), nil
 			}
 			_, answer := b.post(t, test.body)
 			results, _ := answer["results"].([]any)

@@ -20,6 +20,8 @@ const (
 	statusIgnored status = "ignored"
 	// statusRejected: the signal can never become a request.
 	statusRejected status = "rejected"
+	// statusUndeliverable: the cluster has denied the signal's request for too long.
+	statusUndeliverable status = "undeliverable"
 )
 
 // result is the response about one signal.
@@ -52,7 +54,7 @@ func (r result) code() int {
 		return http.StatusCreated
 	case statusDuplicate, statusResolved, statusIgnored:
 		return http.StatusOK
-	case statusRejected:
+	case statusRejected, statusUndeliverable:
 		return http.StatusUnprocessableEntity
 	}
 	return http.StatusInternalServerError
@@ -77,6 +79,8 @@ type summary struct {
 	Resolved   int `json:"resolved"`
 	Ignored    int `json:"ignored"`
 	Rejected   int `json:"rejected"`
+	// Undeliverable signals are left out if there are none, which is the rule.
+	Undeliverable int `json:"undeliverable,omitempty"`
 }
 
 func summarize(results []result) response {
@@ -93,6 +97,8 @@ func summarize(results []result) response {
 			s.Ignored++
 		case statusRejected:
 			s.Rejected++
+		case statusUndeliverable:
+			s.Undeliverable++
 		}
 	}
 	return response{Results: results, Summary: s}

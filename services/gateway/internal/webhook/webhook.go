@@ -12,15 +12,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/services/gateway/internal/admission"
 	"kubernaut.ai/services/gateway/internal/auditevents"
 	"kubernaut.ai/services/gateway/internal/dedup"
+	"kubernaut.ai/services/gateway/internal/duplicates"
 	"kubernaut.ai/services/gateway/internal/occurrence"
 )
 
@@ -35,7 +36,7 @@ const (
 // Opener opens the request of a firing signal and finds the request of a resolved one.
 type Opener interface {
 	Open(ctx context.Context, s dedup.Signal, t dedup.Trail) (dedup.Result, error)
-	Current(ctx context.Context, spec *v1alpha1.RemediationRequestSpec) (types.NamespacedName, error)
+	Current(ctx context.Context, spec *v1alpha1.RemediationRequestSpec) (dedup.Found, error)
 }
 
 // Owners looks up the top owner of a target.
@@ -43,18 +44,29 @@ type Owners interface {
 	Top(ctx context.Context, target v1alpha1.TargetResource) (v1alpha1.TargetResource, error)
 }
 
-// Counter counts the signals of a request.
+// Counter writes what signals say about existing requests to their status.
 type Counter interface {
-	Add(ctx context.Context, r occurrence.Request, duplicates int64, seen time.Time) error
+	// Change returns what a signal changes in a request, which it leaves as it is.
+	Change(request *v1alpha1.RemediationRequest, r occurrence.Report) occurrence.Change
+	// Apply returns once a change is written, and Count at once.
+	Apply(ctx context.Context, request occurrence.Request, r occurrence.Report) error
+	Count(ctx context.Context, request occurrence.Request, r occurrence.Report) error
+}
+
+// Duplicates takes duplicates that are recorded together; false means that the
+// caller records this one by itself.
+type Duplicates interface {
+	Take(d duplicates.Duplicate) bool
 }
 
 // Options of the API. All fields are required unless stated otherwise.
 type Options struct {
-	Opener   Opener
-	Owners   Owners
-	Counter  Counter
-	Recorder auditevents.Recorder
-	Auth     *auth.Gate
+	Opener     Opener
+	Owners     Owners
+	Counter    Counter
+	Duplicates Duplicates
+	Recorder   auditevents.Recorder
+	Auth       *auth.Gate
 	// Cluster is the name of the Gateway's cluster; may be empty.
 	Cluster string
 	// MaxBodyBytes bounds the size of a body.
@@ -74,8 +86,10 @@ type Options struct {
 type api struct {
 	Options
 
-	metrics  *metrics
-	inFlight *semaphore.Weighted
+	metrics    *metrics
+	inFlight   *semaphore.Weighted
+	denials    *admission.Tracker
+	deliveries *deliveries
 }
 
 // New returns the handler of the API.
@@ -84,7 +98,13 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &api{Options: o, metrics: m, inFlight: semaphore.NewWeighted(int64(o.MaxConcurrent))}
+	denials, err := admission.NewTracker(o.Clock, o.Registerer)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what failed
+	}
+	a := &api{
+		Options: o, metrics: m, inFlight: semaphore.NewWeighted(int64(o.MaxConcurrent)), denials: denials, deliveries: newDeliveries(),
+	}
 	e := echo.New()
 	e.HideBanner = true
 	e.HTTPErrorHandler = problem.ErrorHandler(o.Log)
@@ -165,10 +185,11 @@ func address(c echo.Context) string {
 // trail returns the audit trail of a request.
 func (a *api) trail(c echo.Context, source string) *auditevents.Trail {
 	return auditevents.New(a.Recorder, auditevents.Origin{
-		RequestID: c.Response().Header().Get(echo.HeaderXRequestID),
-		Caller:    auth.CallerFrom(c.Request().Context()).Name,
-		Address:   address(c),
-		Source:    source,
-		Cluster:   a.Cluster,
+		RequestID:     c.Response().Header().Get(echo.HeaderXRequestID),
+		CorrelationID: c.Response().Header().Get(echo.HeaderXRequestID),
+		Caller:        auth.CallerFrom(c.Request().Context()).Name,
+		Address:       address(c),
+		Source:        source,
+		Cluster:       a.Cluster,
 	})
 }

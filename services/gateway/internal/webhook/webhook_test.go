@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -20,12 +21,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/gateway/internal/dedup"
+	"kubernaut.ai/services/gateway/internal/duplicates"
 	"kubernaut.ai/services/gateway/internal/occurrence"
 	"kubernaut.ai/services/gateway/internal/webhook"
 )
@@ -33,30 +36,46 @@ import (
 // cluster fakes the dependencies of the API. Each test sets its functions.
 type cluster struct {
 	open    func(ctx context.Context, s dedup.Signal) (dedup.Result, error)
-	current func() (types.NamespacedName, error)
+	current func() (dedup.Found, error)
+	change  occurrence.Change // what every signal of an existing request changes
+	take    bool              // duplicates are recorded together
 	record  func(e *audit.Event) error
 
 	mu     sync.Mutex
 	events []string // guarded by mu: "<type> <correlation id>"
-	counts []int64  // guarded by mu
+	writes []string // guarded by mu: "count" or "apply", and the instance
 }
 
 func (c *cluster) Open(ctx context.Context, s dedup.Signal, _ dedup.Trail) (dedup.Result, error) {
 	return c.open(ctx, s)
 }
 
-func (c *cluster) Current(context.Context, *v1alpha1.RemediationRequestSpec) (types.NamespacedName, error) {
+func (c *cluster) Current(context.Context, *v1alpha1.RemediationRequestSpec) (dedup.Found, error) {
 	return c.current()
 }
+
+func (c *cluster) Change(*v1alpha1.RemediationRequest, occurrence.Report) occurrence.Change {
+	return c.change
+}
+
+func (c *cluster) Take(duplicates.Duplicate) bool { return c.take }
 
 func (c *cluster) Top(_ context.Context, target v1alpha1.TargetResource) (v1alpha1.TargetResource, error) {
 	return target, nil
 }
 
-func (c *cluster) Add(_ context.Context, _ occurrence.Request, duplicates int64, _ time.Time) error {
+func (c *cluster) Count(_ context.Context, _ occurrence.Request, r occurrence.Report) error {
+	return c.write("count", r)
+}
+
+func (c *cluster) Apply(_ context.Context, _ occurrence.Request, r occurrence.Report) error {
+	return c.write("apply", r)
+}
+
+func (c *cluster) write(how string, r occurrence.Report) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.counts = append(c.counts, duplicates)
+	c.writes = append(c.writes, how+" "+r.Name)
 	return nil
 }
 
@@ -68,6 +87,24 @@ func (c *cluster) Record(_ context.Context, e *audit.Event) error {
 	defer c.mu.Unlock()
 	c.events = append(c.events, e.Type+" "+e.CorrelationID)
 	return c.record(e)
+}
+
+// existing makes every firing signal one of a request that exists for an hour.
+func (b *bundle) existing() {
+	create := b.open
+	b.open = func(ctx context.Context, s dedup.Signal) (dedup.Result, error) {
+		result, err := create(ctx, s)
+		result.Created = false
+		result.Request.Spec.ReceivedTime = metav1.NewMicroTime(b.options.Clock.Now().Add(-time.Hour))
+		return result, err
+	}
+}
+
+// found is an existing request.
+func found(name string) dedup.Found {
+	r := &v1alpha1.RemediationRequest{}
+	r.Namespace, r.Name, r.UID = "ns", name, "u"
+	return dedup.Found{Key: types.NamespacedName{Namespace: "ns", Name: name}, Request: r}
 }
 
 type bundle struct {
@@ -85,11 +122,11 @@ func setup(t *testing.T, change ...func(*webhook.Options)) *bundle {
 			r.Name, r.Namespace, r.UID = "rr-"+s.Spec.SignalFingerprint[:12]+"-x", "ns", "u"
 			return dedup.Result{Request: r, Created: true}, nil
 		},
-		current: func() (types.NamespacedName, error) { return types.NamespacedName{}, nil },
+		current: func() (dedup.Found, error) { return dedup.Found{}, nil },
 		record:  func(*audit.Event) error { return nil },
 	}
 	o := webhook.Options{
-		Opener: c, Owners: c, Counter: c, Recorder: c,
+		Opener: c, Owners: c, Counter: c, Duplicates: c, Recorder: c,
 		Auth:          auth.NewGate(auth.None{}, zap.NewNop()),
 		MaxBodyBytes:  64 << 10,
 		MaxConcurrent: 2,
@@ -145,14 +182,21 @@ func (b *bundle) post(t *testing.T, body string) (response, map[string]any) {
 	return b.call(t, http.MethodPost, webhook.PathPrometheus, "application/json", body)
 }
 
+// madeID matches correlation ids that the Gateway makes for deliveries.
+var madeID = regexp.MustCompile(`gw-[0-9a-f-]{36}`)
+
 func (b *bundle) expectEvents(t *testing.T, want ...string) {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	slices.Sort(b.events)
+	got := make([]string, 0, len(b.events))
+	for _, e := range b.events {
+		got = append(got, madeID.ReplaceAllString(e, "gw-"))
+	}
+	slices.Sort(got)
 	slices.Sort(want)
-	if !slices.Equal(b.events, want) {
-		t.Errorf("events %q, want %q", b.events, want)
+	if !slices.Equal(got, want) {
+		t.Errorf("events %q, want %q", got, want)
 	}
 }
 
@@ -171,33 +215,28 @@ func TestResponsesAboutOneAlert(t *testing.T) {
 		if response.header.Get("X-Request-ID") != "given-id" {
 			t.Errorf("request id %q", response.header.Get("X-Request-ID"))
 		}
-		if !slices.Equal(b.counts, []int64{0}) {
-			t.Errorf("counts %v, want the first signal's 0", b.counts)
+		if len(b.writes) != 0 {
+			t.Errorf("writes %v, but the request's spec says it all", b.writes)
 		}
 	})
 	t.Run("duplicate", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		create := b.open
-		b.open = func(ctx context.Context, s dedup.Signal) (dedup.Result, error) {
-			result, err := create(ctx, s)
-			result.Created = false
-			return result, err
-		}
+		b.existing()
 		response, answer := b.post(t, message(alert("firing", "A")))
 		if response.code != http.StatusOK || answer["status"] != "duplicate" || answer["duplicate"] != true {
 			t.Errorf("%d %v", response.code, answer)
 		}
 		b.expectEvents(t, "gateway.signal.deduplicated "+answer["remediationRequestName"].(string))
-		if !slices.Equal(b.counts, []int64{1}) {
-			t.Errorf("counts %v, want 1", b.counts)
+		if !slices.Equal(b.writes, []string{"count Unknown/A"}) {
+			t.Errorf("writes %v, want one count", b.writes)
 		}
 	})
 	t.Run("resolved", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		b.open = nil
-		b.current = func() (types.NamespacedName, error) { return types.NamespacedName{Namespace: "ns", Name: "rr-1"}, nil }
+		b.current = func() (dedup.Found, error) { return found("rr-1"), nil }
 		response, answer := b.post(t, message(alert("resolved", "A")))
 		if response.code != http.StatusOK || answer["status"] != "resolved" || answer["remediationRequestName"] != "rr-1" {
 			t.Errorf("%d %v", response.code, answer)
@@ -212,7 +251,7 @@ func TestResponsesAboutOneAlert(t *testing.T) {
 		if response.code != http.StatusOK || answer["status"] != "ignored" {
 			t.Errorf("%d %v", response.code, answer)
 		}
-		b.expectEvents(t, "gateway.signal.resolved given-id")
+		b.expectEvents(t, "gateway.signal.resolved gw-")
 	})
 }
 
@@ -223,7 +262,7 @@ func TestSeveralAlertsGetOneResultEach(t *testing.T) {
 	b.open = func(ctx context.Context, s dedup.Signal) (dedup.Result, error) {
 		if s.Spec.SignalName == "Refused" {
 			kind := schema.GroupKind{Group: "kubernaut.ai", Kind: "RemediationRequest"}
-			return dedup.Result{}, &dedup.Error{Err: apierrors.NewInvalid(kind, "rr-2", nil)}
+			return dedup.Result{}, &dedup.Error{Err: apierrors.NewInvalid(kind, "rr-2", field.ErrorList{field.Required(field.NewPath("spec"), "")})}
 		}
 		return create(ctx, s)
 	}
@@ -252,8 +291,8 @@ func TestSeveralAlertsGetOneResultEach(t *testing.T) {
 	}
 	first, _ := results[0].(map[string]any)
 	name, _ := first["remediationRequestName"].(string)
-	b.expectEvents(t, "gateway.signal.truncated "+name, "gateway.signal.resolved given-id",
-		"gateway.crd.failed given-id", "gateway.signal.rejected given-id", "gateway.signal.rejected given-id")
+	b.expectEvents(t, "gateway.signal.truncated "+name, "gateway.signal.resolved gw-",
+		"gateway.crd.failed gw-", "gateway.signal.rejected gw-", "gateway.signal.rejected gw-")
 }
 
 func TestRejectionsAreProblemsAndAudited(t *testing.T) {
@@ -322,7 +361,7 @@ func TestTransientFailuresGetRetryAfter(t *testing.T) {
 		},
 		"API server unavailable for a resolved alert": {
 			func(b *bundle) {
-				b.current = func() (types.NamespacedName, error) { return types.NamespacedName{}, away }
+				b.current = func() (dedup.Found, error) { return dedup.Found{}, away }
 			},
 			message(alert("resolved", "A")), nil,
 		},
@@ -337,17 +376,17 @@ func TestTransientFailuresGetRetryAfter(t *testing.T) {
 				}
 			},
 			message(alert("firing", "A"), alert("firing", "B"), alert("firing", "C")),
-			[]string{"gateway.crd.failed given-id"},
+			[]string{"gateway.crd.failed gw-"},
 		},
 		"audit store full": {
 			func(b *bundle) { b.record = full },
 			message(alert("resolved", "A")),
-			[]string{"gateway.signal.resolved given-id"},
+			[]string{"gateway.signal.resolved gw-"},
 		},
 		"event in doubt": {
 			func(b *bundle) { b.record = inDoubt },
 			message(alert("resolved", "A")),
-			[]string{"gateway.signal.resolved given-id"},
+			[]string{"gateway.signal.resolved gw-"},
 		},
 		"audit store full for a rejection": {
 			func(b *bundle) { b.record = full }, "alert!",
@@ -529,5 +568,5 @@ func TestADenialByAnAdmissionWebhookIsTransient(t *testing.T) {
 	if a, _ := b.post(t, message(alert("firing", "A"))); a.code != http.StatusServiceUnavailable {
 		t.Errorf("answer %d, want 503", a.code)
 	}
-	b.expectEvents(t, "gateway.crd.failed given-id")
+	b.expectEvents(t, "gateway.crd.failed gw-")
 }

@@ -1,0 +1,85 @@
+package occurrence
+
+import (
+	"time"
+
+	"kubernaut.ai/api/v1alpha1"
+)
+
+// PendingChange is a change of state that waits for its write.
+type PendingChange struct {
+	Report
+
+	// Beyond means that the instance is counted among those that are not listed.
+	Beyond bool
+
+	done chan error // has room for the result of the write
+}
+
+// Batch is what is written to one request's status together.
+type Batch struct {
+	// Duplicates is how many signals there were besides the request's first.
+	Duplicates int64
+	// LastSeen is when the latest of them arrived.
+	LastSeen time.Time
+	// Changes of state, in the order of their arrival.
+	Changes []PendingChange
+	// Seen are the latest plain duplicates of instances, at most one for each.
+	Seen map[string]Report
+}
+
+// kind is the value of the metric's label.
+func (p *PendingChange) kind() string {
+	if p.Resolved {
+		return "resolved"
+	}
+	return "fired"
+}
+
+// count counts a firing signal. The end of an instance is not an occurrence.
+func (b *Batch) count(r Report) {
+	if r.Resolved {
+		return
+	}
+	b.Duplicates++
+	if r.Seen.After(b.LastSeen) {
+		b.LastSeen = r.Seen
+	}
+}
+
+// see notes that an instance fires still. Those beyond the bound of a request
+// are counted only.
+func (b *Batch) see(r Report) {
+	if b.Seen == nil {
+		b.Seen = map[string]Report{}
+	}
+	before, known := b.Seen[r.ID]
+	if (known && !r.Seen.After(before.Seen)) || (!known && len(b.Seen) > v1alpha1.MaxSignalInstances) {
+		return
+	}
+	b.Seen[r.ID] = r
+}
+
+// restore puts back what could not be written. Changes are not: their senders
+// were told, and repeat them.
+func (t *tally) restore(b *Batch) {
+	duplicates := b.Duplicates
+	for at := range b.Changes {
+		if !b.Changes[at].Resolved {
+			duplicates--
+		}
+	}
+	if duplicates == 0 && len(b.Seen) == 0 {
+		return
+	}
+	if t.pending == nil {
+		t.pending = &Batch{}
+	}
+	t.pending.Duplicates += duplicates
+	if b.LastSeen.After(t.pending.LastSeen) {
+		t.pending.LastSeen = b.LastSeen
+	}
+	for _, r := range b.Seen {
+		t.pending.see(r)
+	}
+}

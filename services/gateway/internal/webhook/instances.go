@@ -1,0 +1,136 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/services/gateway/internal/admission"
+	"kubernaut.ai/services/gateway/internal/auditevents"
+	"kubernaut.ai/services/gateway/internal/dedup"
+	"kubernaut.ai/services/gateway/internal/duplicates"
+	"kubernaut.ai/services/gateway/internal/occurrence"
+	"kubernaut.ai/services/gateway/internal/signal"
+)
+
+const (
+	messageCreated   = "a remediation request was created"
+	messageDuplicate = "the signal was added to an existing remediation request"
+	messageResolved  = "the end of the signal was recorded"
+	messageIgnored   = "the problem ended; it has no remediation request"
+)
+
+// opened answers a firing signal that has a request.
+func (a *api) opened(ctx context.Context, i *item, opened dedup.Result) (result, error) {
+	key := client.ObjectKeyFromObject(opened.Request)
+	if opened.Created {
+		// The request's spec is its first instance: there is nothing to write.
+		return newResult(statusCreated, i.Spec.SignalFingerprint, key, messageCreated), nil
+	}
+	duplicate := newResult(statusDuplicate, i.Spec.SignalFingerprint, key, messageDuplicate)
+	if !i.answered && i.trail.Repeats(&opened.Request.Spec) {
+		// The sender did not learn that this very signal created the request.
+		return duplicate, nil
+	}
+	if err := a.fires(ctx, i, opened.Request); err != nil {
+		return a.unwritten(ctx, i, key, err)
+	}
+	return duplicate, nil
+}
+
+// fires adds a firing signal to an existing request. A change of state is
+// recorded by itself and written before the sender gets its answer.
+func (a *api) fires(ctx context.Context, i *item, request *v1alpha1.RemediationRequest) error {
+	key := client.ObjectKeyFromObject(request)
+	counted := occurrence.Request{NamespacedName: key, UID: request.UID}
+	r := report(i.Observation)
+	change := a.Counter.Change(request, r)
+	if change.Any() || !a.Duplicates.Take(duplicate(i.Observation, &counted, r)) {
+		err := i.trail.Deduplicated(ctx, key, auditevents.Escalation{Old: change.OldSeverity, New: change.NewSeverity})
+		if err != nil {
+			return fmt.Errorf("duplicate of %s: %w", key.Name, err)
+		}
+	}
+	write := a.Counter.Count
+	if change.Any() {
+		write = a.Counter.Apply
+	}
+	if err := write(ctx, counted, r); err != nil {
+		return fmt.Errorf("duplicate of %s: %w", key.Name, err)
+	}
+	return nil
+}
+
+// resolved records that an instance of a problem does not fire any more. It
+// never creates a request.
+func (a *api) resolved(ctx context.Context, i *item) (result, error) {
+	found, err := a.Opener.Current(ctx, &i.Spec)
+	if err != nil {
+		return result{}, fmt.Errorf("find request of resolved %s: %w", i.Spec.SignalName, err)
+	}
+	if err := a.ends(ctx, i, found); err != nil {
+		return a.unwritten(ctx, i, found.Key, err)
+	}
+	if found.Key.Name == "" {
+		return newResult(statusIgnored, i.Spec.SignalFingerprint, found.Key, messageIgnored), nil
+	}
+	return newResult(statusResolved, i.Spec.SignalFingerprint, found.Key, messageResolved), nil
+}
+
+// ends records the end of an instance. If the instance fires according to the
+// request, its status changes before the sender gets its answer.
+func (a *api) ends(ctx context.Context, i *item, found dedup.Found) error {
+	var change occurrence.Change
+	var counted occurrence.Request
+	r := report(i.Observation)
+	if found.Request != nil {
+		counted = occurrence.Request{NamespacedName: found.Key, UID: found.Request.UID}
+		change = a.Counter.Change(found.Request, r)
+	}
+	repeats := found.Request != nil && !change.Any()
+	if !repeats || !a.Duplicates.Take(duplicate(i.Observation, &counted, r)) {
+		if err := i.trail.Resolved(ctx, found.Key); err != nil {
+			return fmt.Errorf("resolved %s: %w", i.Spec.SignalName, err)
+		}
+	}
+	if !change.Any() {
+		return nil
+	}
+	if err := a.Counter.Apply(ctx, counted, r); err != nil {
+		return fmt.Errorf("resolved %s: %w", i.Spec.SignalName, err)
+	}
+	return nil
+}
+
+// unwritten returns the error of a signal that was not added to its request. If
+// the cluster denied the write, that is tracked like a denied request.
+func (a *api) unwritten(ctx context.Context, i *item, request types.NamespacedName, cause error) (result, error) {
+	if _, denied := admission.Of(cause); denied {
+		return a.failed(ctx, i, request, cause)
+	}
+	return result{}, cause
+}
+
+// report is what a signal says about its instance.
+func report(o *signal.Observation) occurrence.Report {
+	return occurrence.Report{
+		ID:       signal.InstanceID(o.Spec.Labels),
+		Name:     occurrence.InstanceName(o.Spec.TargetResource),
+		Severity: o.Spec.Severity,
+		StartsAt: o.Spec.FiringTime.Time,
+		Seen:     o.Spec.ReceivedTime.Time,
+		Resolved: o.Resolved,
+		EndedAt:  o.ResolvedAt,
+	}
+}
+
+func duplicate(o *signal.Observation, request *occurrence.Request, r occurrence.Report) duplicates.Duplicate {
+	return duplicates.Duplicate{
+		Request: request.NamespacedName, UID: request.UID,
+		Fingerprint: o.Spec.SignalFingerprint, SignalName: o.Spec.SignalName,
+		Instance: r.ID, Resolved: r.Resolved, Seen: r.Seen,
+	}
+}
