@@ -16,6 +16,7 @@ import (
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/flushhttp"
+	"kubernaut.ai/services/gateway/internal/duplicates"
 )
 
 // The shares of the grace period, in percent, that are reserved for parts that
@@ -45,7 +46,9 @@ type gateway struct {
 	registry *prometheus.Registry
 	ports    *httpserver.Ports
 	store    *audit.Store
-	cluster  *cluster
+	// duplicates are those that are recorded together.
+	duplicates *duplicates.Log
+	cluster    *cluster
 }
 
 // start adds the parts. They stop in reverse: the API finishes its requests,
@@ -101,7 +104,7 @@ func (g *gateway) registerMetrics() error {
 	return nil
 }
 
-// openStore makes the audit store.
+// openStore makes the audit store, and the log of duplicates in front of it.
 func (g *gateway) openStore() error {
 	store, err := g.options.Spool.NewStore(g.sink, g.log.Named("audit"),
 		audit.WithClock(g.options.Clock),
@@ -113,7 +116,37 @@ func (g *gateway) openStore() error {
 		return err //nolint:wrapcheck // names the flag
 	}
 	g.store = store
+	g.duplicates, err = duplicates.New(duplicates.Options{
+		Recorder: store, Clock: g.options.Clock, Log: g.log, Capacity: duplicates.DefaultCapacity, Registerer: g.registry,
+	})
+	if err != nil {
+		return fmt.Errorf("log of duplicates: %w", err)
+	}
 	return nil
+}
+
+// flusher flushes the duplicates that are recorded together, and then the store,
+// so that a flush covers every signal that was answered.
+type flusher struct {
+	*audit.Store
+
+	duplicates *duplicates.Log
+}
+
+// Flush implements flushhttp.Flusher.
+func (f flusher) Flush(ctx context.Context) (audit.Receipt, error) {
+	if err := f.duplicates.Flush(ctx); err != nil {
+		return audit.Receipt{}, err //nolint:wrapcheck // says what was recorded
+	}
+	return f.Store.Flush(ctx) //nolint:wrapcheck // the handler knows the types
+}
+
+// FlushFor implements flushhttp.Flusher.
+func (f flusher) FlushFor(ctx context.Context, correlationID string) (audit.Receipt, error) {
+	if err := f.duplicates.Flush(ctx); err != nil {
+		return audit.Receipt{}, err //nolint:wrapcheck // says what was recorded
+	}
+	return f.Store.FlushFor(ctx, correlationID) //nolint:wrapcheck // the handler knows the types
 }
 
 // closeStore flushes and closes the audit store. It runs after everything that
@@ -135,7 +168,7 @@ func (g *gateway) serveManagement(ctx context.Context) {
 			httpserver.NotStopping(g.group),
 		},
 		Metrics: g.registry,
-		Flush:   flushhttp.Handler(g.store),
+		Flush:   flushhttp.Handler(flusher{g.store, g.duplicates}),
 		Log:     g.log,
 	}
 	for _, part := range httpserver.ManagementParts(g.ports, handler.Handler(), managementShare, g.log) {

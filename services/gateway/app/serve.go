@@ -11,7 +11,6 @@ import (
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/services/gateway/internal/dedup"
-	"kubernaut.ai/services/gateway/internal/duplicates"
 	"kubernaut.ai/services/gateway/internal/occurrence"
 	"kubernaut.ai/services/gateway/internal/target"
 	"kubernaut.ai/services/gateway/internal/webhook"
@@ -35,12 +34,6 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("occurrence counter: %w", err)
 	}
-	repeated, err := duplicates.New(duplicates.Options{
-		Recorder: g.store, Clock: g.options.Clock, Log: g.log, Capacity: duplicates.DefaultCapacity, Registerer: g.registry,
-	})
-	if err != nil {
-		return fmt.Errorf("log of duplicates: %w", err)
-	}
 	opener := dedup.NewOpener(dedup.Options{
 		Cache:     g.cluster.requests,
 		Client:    g.cluster.client,
@@ -53,7 +46,7 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 		Opener:        opener,
 		Owners:        target.NewResolver(g.cluster.client, g.options.Clock),
 		Counter:       counter,
-		Duplicates:    repeated,
+		Duplicates:    g.duplicates,
 		Recorder:      g.store,
 		Auth:          g.auth,
 		Cluster:       g.options.ClusterName,
@@ -72,7 +65,7 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 		g.sweep(ctx, opener)
 		return nil
 	})})
-	g.group.Add(ctx, lifecycle.Part{Name: "log of duplicates", Share: duplicatesShare, Run: repeated.Run})
+	g.group.Add(ctx, lifecycle.Part{Name: "log of duplicates", Share: duplicatesShare, Run: g.duplicates.Run})
 	g.group.Add(ctx, lifecycle.Part{Name: "counter", Share: counterShare, Run: counter.Run})
 	g.apiURL = httpserver.URL(g.ports.API, g.tls.Config())
 	api := &httpserver.Server{Name: "API", Listener: g.ports.API, Handler: handler, TLS: g.tls.Config(), Log: g.log}

@@ -52,14 +52,6 @@ func (s *Signal) Created(ctx context.Context, request *v1alpha1.RemediationReque
 	})
 }
 
-// Repeats reports whether the signal is the one that a request was created
-// from, delivered again within the same five minutes.
-func (s *Signal) Repeats(spec *v1alpha1.RemediationRequestSpec) bool {
-	own := &s.observation.Spec
-	return spec.ReceivedTime.UTC().Truncate(slot).Equal(s.delivery.slot) && spec.SignalSource == own.SignalSource &&
-		spec.ProviderData == own.ProviderData && spec.OriginalPayload == own.OriginalPayload
-}
-
 // Escalation is a severity, as the source said it, that a request has not had
 // before. The zero Escalation stands for none.
 type Escalation struct {

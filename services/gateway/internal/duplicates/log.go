@@ -68,6 +68,7 @@ type Log struct {
 
 	together prometheus.Counter
 	wake     chan struct{} // holds one token if there may be something to record
+	flushing sync.Mutex    // held by a Flush, so that another one waits for its events
 
 	mu      sync.Mutex
 	recent  *lru.Cache           // guarded by mu: from UIDs to *hour
@@ -220,7 +221,7 @@ func (l *Log) Run(ctx context.Context, grace func() time.Duration) error {
 		}
 		// The end of ctx does not interrupt a flush: it is short.
 		flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
-		err := l.flush(flushing)
+		err := l.Flush(flushing)
 		cancel()
 		if (err != nil) != failing {
 			failing = err != nil
@@ -236,14 +237,17 @@ func (l *Log) Run(ctx context.Context, grace func() time.Duration) error {
 func (l *Log) last(ctx context.Context, grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	if err := l.flush(ctx); err != nil {
+	if err := l.Flush(ctx); err != nil {
 		return fmt.Errorf("duplicates of %d requests are missing from their trails: %w", l.size(), err)
 	}
 	return nil
 }
 
-// flush records what is pending. What fails is pending again; the error is the first.
-func (l *Log) flush(ctx context.Context) error {
+// Flush records everything that was taken before the call. What fails is pending
+// again; the error is the first.
+func (l *Log) Flush(ctx context.Context) error {
+	l.flushing.Lock()
+	defer l.flushing.Unlock()
 	l.mu.Lock()
 	taken := l.pending
 	l.pending = make(map[types.UID]*entry)

@@ -21,8 +21,6 @@ type item struct {
 	*signal.Observation
 
 	trail *auditevents.Signal
-	// answered means that the sender got an answer about this body before.
-	answered bool
 	// foreign marks a target in another cluster.
 	foreign bool
 	// done is set once there is a result or an error.
@@ -55,12 +53,12 @@ type batch []*item
 
 // newBatch returns the signals of a delivery. Those that were settled in an
 // earlier attempt are done.
-func newBatch(observations []signal.Observation, d *auditevents.Delivery, before delivery) batch {
+func newBatch(observations []signal.Observation, d *auditevents.Delivery, before settled) batch {
 	b := make(batch, len(observations))
 	for at := range observations {
 		o := &observations[at]
-		b[at] = &item{Observation: o, trail: d.Signal(o), answered: before.answered}
-		b[at].result, b[at].done = before.settled[at]
+		b[at] = &item{Observation: o, trail: d.Signal(o)}
+		b[at].result, b[at].done = before[at]
 	}
 	return b
 }
@@ -90,14 +88,14 @@ func (b batch) problems() [][]*item {
 }
 
 // settled returns the results of the signals that did not fail, by their index.
-func (b batch) settled() map[int]result {
-	settled := make(map[int]result, len(b))
+func (b batch) settled() settled {
+	results := make(settled, len(b))
 	for at, i := range b {
 		if i.done && i.err == nil {
-			settled[at] = i.result
+			results[at] = i.result
 		}
 	}
-	return settled
+	return results
 }
 
 func rank(i *item) int {

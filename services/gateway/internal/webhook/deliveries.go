@@ -13,58 +13,53 @@ const (
 	maxSettled = 20_000
 )
 
-// deliveries remembers the bodies that arrived lately, so that a sender's retry
-// of a body that failed in part processes the rest only. The memory is this
-// process's: elsewhere a retry is processed in full, and its events have the
-// same ids. It is safe for concurrent use.
-type deliveries struct {
-	mu      sync.Mutex
-	known   *lru.Cache // guarded by mu: from ids of deliveries to *delivery
-	settled int        // guarded by mu: results in known
-}
+// settled are the results of those signals of a body that did not fail, by their index.
+type settled map[int]result
 
-// delivery is what became of a body.
-type delivery struct {
-	// answered means that the sender got an answer about every signal.
-	answered bool
-	// settled are the results of the signals that did not fail, by their index.
-	settled map[int]result
+// deliveries remembers the bodies that failed in part lately, so that the
+// sender's retry processes the rest only. The memory is this process's:
+// elsewhere a retry is processed in full, and its events have the same ids. It is
+// safe for concurrent use.
+type deliveries struct {
+	mu     sync.Mutex
+	failed *lru.Cache // guarded by mu: from ids of deliveries to settled
+	total  int        // guarded by mu: results in failed
 }
 
 func newDeliveries() *deliveries {
 	d := &deliveries{}
-	d.known = lru.NewWithEvictionFunc(maxDeliveries, func(_ lru.Key, value any) {
-		if evicted, ok := value.(*delivery); ok {
-			d.settled -= len(evicted.settled) // entries come and go under the lock only
+	d.failed = lru.NewWithEvictionFunc(maxDeliveries, func(_ lru.Key, value any) {
+		if evicted, ok := value.(settled); ok {
+			d.total -= len(evicted) // entries come and go under the lock only
 		}
 	})
 	return d
 }
 
-// get returns what became of a body before; the zero delivery if that is unknown.
-func (d *deliveries) get(id string) delivery {
+// get returns the results of an earlier attempt; none if that is unknown.
+func (d *deliveries) get(id string) settled {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	known, _ := d.known.Get(id)
-	if found, ok := known.(*delivery); ok {
-		return *found
-	}
-	return delivery{}
+	known, _ := d.failed.Get(id)
+	results, _ := known.(settled)
+	return results
 }
 
-// answer notes that every signal of a body has its answer.
-func (d *deliveries) answer(id string) { d.put(id, &delivery{answered: true}) }
-
-// fail notes the results of those signals of a body that did not fail.
-func (d *deliveries) fail(id string, settled map[int]result) { d.put(id, &delivery{settled: settled}) }
-
-func (d *deliveries) put(id string, now *delivery) {
+// answer forgets a body, because its sender got an answer about every signal.
+func (d *deliveries) answer(id string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.known.Remove(id)
-	if d.settled+len(now.settled) > maxSettled {
-		now.settled = nil // the retry is processed in full
+	d.failed.Remove(id)
+}
+
+// fail remembers the results of a body that failed in part, if there is room.
+func (d *deliveries) fail(id string, results settled) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failed.Remove(id)
+	if len(results) == 0 || d.total+len(results) > maxSettled {
+		return
 	}
-	d.settled += len(now.settled)
-	d.known.Add(id, now)
+	d.total += len(results)
+	d.failed.Add(id, results)
 }

@@ -30,15 +30,10 @@ func (a *api) opened(ctx context.Context, i *item, opened dedup.Result) (result,
 		// The request's spec is its first instance: there is nothing to write.
 		return newResult(statusCreated, i.Spec.SignalFingerprint, key, messageCreated), nil
 	}
-	duplicate := newResult(statusDuplicate, i.Spec.SignalFingerprint, key, messageDuplicate)
-	if !i.answered && i.trail.Repeats(&opened.Request.Spec) {
-		// The sender did not learn that this very signal created the request.
-		return duplicate, nil
-	}
 	if err := a.fires(ctx, i, opened.Request); err != nil {
 		return a.unwritten(ctx, i, key, err)
 	}
-	return duplicate, nil
+	return newResult(statusDuplicate, i.Spec.SignalFingerprint, key, messageDuplicate), nil
 }
 
 // fires adds a firing signal to an existing request. A change of state is

@@ -117,31 +117,6 @@ func TestARetryProcessesWhatFailedOnly(t *testing.T) {
 	}
 }
 
-// The replica that created the request could not answer, so the sender repeats
-// the body, and another replica gets it.
-func TestARetryAtAnotherReplicaAddsNothingToTheRequestItCreated(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	create := b.open
-	b.open = func(ctx context.Context, s dedup.Signal) (dedup.Result, error) {
-		result, err := create(ctx, s)
-		result.Created = false
-		return result, err
-	}
-	body := message(alert("firing", "A"))
-	if response, answer := b.post(t, body); response.code != http.StatusOK || answer["status"] != "duplicate" {
-		t.Errorf("%d %v", response.code, answer)
-	}
-	b.expectEvents(t)
-	// The sender has its answer: the same body is a duplicate.
-	if response, answer := b.post(t, body); response.code != http.StatusOK || answer["status"] != "duplicate" {
-		t.Errorf("%d %v", response.code, answer)
-	}
-	if len(b.events) != 1 || len(b.writes) != 1 {
-		t.Errorf("events %v, writes %v, want one of each", b.events, b.writes)
-	}
-}
-
 // denial is the answer of an API server with a policy that names no reason.
 func denial() error {
 	const message = "ValidatingAdmissionPolicy 'require-cost-center' with binding 'b' denied request: every object needs the label cost-center"
