@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -18,6 +19,9 @@ const (
 	recent = 8
 	// maxAlerts bounds the new alerts of a notification.
 	maxAlerts = 3
+	// siblingOdds is how many notifications there are for each new sibling of an
+	// alert, and for each sibling that is resolved.
+	siblingOdds = 4
 )
 
 // ErrBusy is the failure of an attempt that was answered 503.
@@ -60,8 +64,11 @@ type Answered struct {
 	// Request is the name of the signal's RemediationRequest, the correlation id.
 	Request     string
 	Fingerprint string
-	// Duplicate reports that the request existed before.
-	Duplicate bool
+	// Container is the container of an alert's sibling, whose signals change the
+	// state of the request; empty for the alert itself.
+	Container string
+	// Resolved is set for a sibling that does not fire any more.
+	Resolved bool
 }
 
 // NewSenders makes senders; Send starts one.
@@ -86,7 +93,7 @@ func (s *Senders) Answers() []Answered {
 
 // Send sends notifications until Finish, and repeats some alerts.
 func (s *Senders) Send(ctx context.Context, random *rand.Rand) error {
-	var known []Alert
+	var known, siblings []Alert
 	var pace <-chan time.Time
 	if s.Pace > 0 {
 		ticker := time.NewTicker(s.Pace)
@@ -108,8 +115,21 @@ func (s *Senders) Send(ctx context.Context, random *rand.Rand) error {
 		if len(known) > 0 && random.IntN(2) == 0 {
 			alerts = append(alerts, known[random.IntN(len(known))])
 		}
+		var sibling *Alert
+		if len(known) > 0 && random.IntN(siblingOdds) == 0 {
+			sibling = newSibling(&known[random.IntN(len(known))])
+			alerts = append(alerts, *sibling)
+		}
+		if len(siblings) > 0 && random.IntN(siblingOdds) == 0 {
+			alerts = append(alerts, resolve(&siblings[0]))
+			siblings = siblings[1:]
+		}
 		if err := s.deliver(ctx, alerts); err != nil {
 			return err
+		}
+		if sibling != nil {
+			siblings = append(siblings, *sibling)
+			siblings = siblings[max(0, len(siblings)-recent):]
 		}
 		known = append(known, alerts[0])
 		known = known[max(0, len(known)-recent):]
@@ -128,6 +148,17 @@ func (s *Senders) newAlert() Alert {
 	return Alert{Status: Firing, StartsAt: time.Now().UTC(), Labels: map[string]string{
 		"alertname": "Load-" + name, "namespace": s.Namespace, "pod": "pod-" + name, "severity": "warning",
 	}}
+}
+
+// newSibling is another instance of an alert: another container of its pod.
+func newSibling(of *Alert) *Alert {
+	labels := maps.Clone(of.Labels)
+	labels["container"] = "c-" + uuid.NewString()
+	return &Alert{Status: Firing, StartsAt: time.Now().UTC(), Labels: labels}
+}
+
+func resolve(a *Alert) Alert {
+	return Alert{Status: Resolved, StartsAt: a.StartsAt, EndsAt: time.Now().UTC(), Labels: a.Labels}
 }
 
 // deliver sends a notification, and retries until it is answered.
@@ -152,23 +183,32 @@ func (s *Senders) deliver(ctx context.Context, alerts []Alert) error {
 		case answer.Code/100 != 2:
 			return fmt.Errorf("the Gateway answered %d: %s", answer.Code, answer.Detail)
 		default:
-			return s.note(&answer)
+			return s.note(&answer, alerts)
 		}
 	}
 }
 
+// taken are the statuses of signals that belong to a request.
+var taken = []string{"created", "duplicate", "resolved"}
+
 var errUnexpected = errors.New("unexpected answer of the Gateway")
 
 // note stores an answer that was read completely.
-func (s *Senders) note(a *Answer) error {
+func (s *Senders) note(a *Answer, alerts []Alert) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, r := range a.Each() {
-		if r.RemediationRequestName == "" || r.Status != "created" && r.Status != "duplicate" {
+	results := a.Each()
+	if len(results) != len(alerts) {
+		return fmt.Errorf("%w: %d with %d results about %d alerts", errUnexpected, a.Code, len(results), len(alerts))
+	}
+	for i, r := range results {
+		resolved := alerts[i].Status == Resolved
+		if r.RemediationRequestName == "" || (r.Status == "resolved") != resolved || !slices.Contains(taken, r.Status) {
 			return fmt.Errorf("%w: %d %+v", errUnexpected, a.Code, r)
 		}
 		s.answered = append(s.answered, Answered{
-			Delivery: a.RequestID, Request: r.RemediationRequestName, Fingerprint: r.Fingerprint, Duplicate: r.Duplicate,
+			Delivery: a.RequestID, Request: r.RemediationRequestName, Fingerprint: r.Fingerprint,
+			Container: alerts[i].Labels["container"], Resolved: resolved,
 		})
 	}
 	select {

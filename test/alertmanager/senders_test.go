@@ -43,7 +43,11 @@ func gateway(t *testing.T, handlers ...http.HandlerFunc) (url string, bodies *[]
 		}
 		results := make([]alertmanager.Result, len(sent.Alerts))
 		for i := range results {
-			results[i] = alertmanager.Result{Status: "created", RemediationRequestName: "rr-" + sent.Alerts[i].Labels["pod"], Fingerprint: "f"}
+			status := "created"
+			if sent.Alerts[i].Status == alertmanager.Resolved {
+				status = "resolved"
+			}
+			results[i] = alertmanager.Result{Status: status, RemediationRequestName: "rr-" + sent.Alerts[i].Labels["pod"], Fingerprint: "f"}
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"results": results})
 	}))
@@ -89,7 +93,7 @@ func TestAnUnexpectedAnswerEndsTheLoad(t *testing.T) {
 			_, _ = w.Write([]byte(`{"detail":"no"}`))
 		},
 		"unexpected answer": func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = fmt.Fprint(w, `{"status":"rejected"}`)
+			_, _ = fmt.Fprint(w, `{"results":[{"status":"rejected"}]}`)
 		},
 	} {
 		url, _ := gateway(t, handler)

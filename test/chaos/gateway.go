@@ -9,7 +9,9 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audittrail"
 	"kubernaut.ai/test/alertmanager"
@@ -20,10 +22,11 @@ import (
 // senders is how many clients send signals concurrently.
 const senders = 6
 
-// Gateway kills Gateways that receive signals. Afterwards each signal that was
-// answered has its events, and none of them twice: its receipt, the creation of
-// its request, and its deduplication if it was a duplicate. The program takes
-// the arguments of the Gateway's main.
+// Gateway kills Gateways that receive signals. Afterwards each request that was
+// answered has the events of its receipt and its creation, each change of its
+// instances has one, and none of them is there twice; and its status lists the
+// instances that fire. Duplicates are not counted: their count may be lost with
+// the process. The program takes the arguments of the Gateway's main.
 func Gateway(ctx context.Context, o Options) (result verdict.Result, err error) {
 	namespace, err := o.Env.NewNamespace(ctx, nil, nil)
 	if err != nil {
@@ -45,9 +48,46 @@ func Gateway(ctx context.Context, o Options) (result verdict.Result, err error) 
 		if observed.Trails, err = readTrails(ctx, o.Env.DataStorage.URL, management, requests(observed.Answers)); err != nil {
 			return err
 		}
-		return result.Check(observed)
+		if err := result.Check(observed); err != nil {
+			return fmt.Errorf("check the trails: %w", err)
+		}
+		return checkInstances(ctx, o.Env, namespace, observed.Answers, &result)
 	})
 	return result, err
+}
+
+// checkInstances compares the instances that fire according to the answers with
+// the status of each request. A sender waits for an answer before its next
+// notification, so the answers about one instance are in order.
+func checkInstances(ctx context.Context, c client.Client, namespace string, answers []alertmanager.Answered, result *verdict.Result) error {
+	firing := map[string]map[string]bool{}
+	for _, a := range answers {
+		if firing[a.Request] == nil {
+			firing[a.Request] = map[string]bool{}
+		}
+		firing[a.Request][a.Container] = !a.Resolved
+	}
+	var list v1alpha1.RemediationRequestList
+	if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		return fmt.Errorf("read the requests: %w", err)
+	}
+	for i := range list.Items {
+		rr := &list.Items[i]
+		want := 0
+		for _, fires := range firing[rr.Name] {
+			if fires {
+				want++
+			}
+		}
+		got := 1 // the alert of the spec
+		if rr.Status.Signals != nil {
+			got = len(rr.Status.Signals.Instances)
+		}
+		if want > 0 && got != want {
+			result.AddLost(rr.Name, fmt.Sprintf("the status lists %d firing instances, and %d were answered", got, want))
+		}
+	}
+	return nil
 }
 
 // killUnderSignals kills processes while signals are sent, and calls check with

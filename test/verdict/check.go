@@ -9,7 +9,10 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-const signalDeduplicated = "gateway.signal.deduplicated"
+const (
+	signalDeduplicated = "gateway.signal.deduplicated"
+	signalResolved     = "gateway.signal.resolved"
+)
 
 // Observations are what an outside observer has seen, and what is stored afterwards.
 type Observations struct {
@@ -26,12 +29,21 @@ type Observations struct {
 
 // data holds the fields of event_data that identify a fact.
 type data struct {
-	RequestID   string                   `json:"request_id"`
+	Delivery    string                   `json:"delivery"`
 	Fingerprint string                   `json:"fingerprint"`
+	Instance    string                   `json:"instance"`
 	UID         string                   `json:"uid"`
 	From        v1alpha1.ProcessingPhase `json:"from"`
 	To          v1alpha1.ProcessingPhase `json:"to"`
 	Attempt     int                      `json:"attempt"`
+	Labels      labels                   `json:"labels"`
+	// Count is set where several duplicates were recorded together.
+	Count int64 `json:"count"`
+}
+
+// labels are those that tell the instances of an alert apart.
+type labels struct {
+	Container string `json:"container"`
 }
 
 // fact is what an event states, whatever its id. A fact that is stored twice is doubled.
@@ -49,6 +61,9 @@ func countFacts(trail testenv.Trail) (map[fact]int, error) {
 		if err := json.Unmarshal(trail[i].EventData, &f.data); err != nil {
 			return nil, fmt.Errorf("data of %s %s: %w", f.eventType, trail[i].EventId, err)
 		}
+		if f.Count > 0 {
+			continue // which duplicates these are is not known
+		}
 		counts[f]++
 	}
 	return counts, nil
@@ -57,8 +72,8 @@ func countFacts(trail testenv.Trail) (map[fact]int, error) {
 // String distinguishes the facts of one type.
 func (f fact) String() string {
 	switch {
-	case f.RequestID != "":
-		return f.eventType + " (delivery " + f.RequestID + ")"
+	case f.Delivery != "":
+		return f.eventType + " (" + f.Delivery + ")"
 	case f.To != "":
 		return fmt.Sprintf("%s (from %s to %s)", f.eventType, f.From, f.To)
 	}
@@ -80,7 +95,7 @@ func (r *Result) Check(o Observations) error {
 	}
 	for _, a := range o.Answers {
 		r.Accepted++
-		if missing := missingOfAnswer(&a, facts[a.Request], o.Trails[a.Request]); missing != "" {
+		if missing := missingOfAnswer(&a, facts[a.Request]); missing != "" {
 			r.AddLost(a.Request, fmt.Sprintf("%s (of the answer to delivery %s)", missing, a.Delivery))
 		}
 	}
@@ -99,16 +114,27 @@ func (r *Result) Check(o Observations) error {
 }
 
 // missingOfAnswer returns the type of an event that an answer implies and that
-// is missing, or "".
-func missingOfAnswer(a *alertmanager.Answered, counts map[fact]int, trail testenv.Trail) string {
-	of := data{RequestID: a.Delivery, Fingerprint: a.Fingerprint}
-	switch {
-	case counts[fact{of, testenv.SignalReceived}] == 0:
-		return testenv.SignalReceived
-	case a.Duplicate && counts[fact{of, signalDeduplicated}] == 0:
-		return signalDeduplicated
-	case len(trail.Of(testenv.RequestCreated)) == 0:
-		return testenv.RequestCreated
+// is missing, or "". A duplicate of an alert implies none of its own: its count
+// may be lost with the process. A change of state does.
+func missingOfAnswer(a *alertmanager.Answered, counts map[fact]int) string {
+	wanted := []string{testenv.SignalReceived, testenv.RequestCreated}
+	change := signalDeduplicated
+	if a.Resolved {
+		change = signalResolved
+	}
+	recorded := map[string]bool{}
+	changed := false
+	for f := range counts {
+		recorded[f.eventType] = true
+		changed = changed || f.eventType == change && f.Labels.Container == a.Container
+	}
+	for _, eventType := range wanted {
+		if !recorded[eventType] {
+			return eventType
+		}
+	}
+	if a.Container != "" && !changed {
+		return change
 	}
 	return ""
 }

@@ -17,14 +17,15 @@ func event(eventType, data string) datastorage.StoredEvent {
 	return datastorage.StoredEvent{EventId: uuid.New(), EventType: eventType, EventData: json.RawMessage(data)}
 }
 
-// gatewayTrail is the trail of a request that two deliveries reported.
+// gatewayTrail is the trail of a request with a sibling that fired and ended.
 func gatewayTrail() testenv.Trail {
 	return testenv.Trail{
-		event(testenv.SignalReceived, `{"request_id":"d1","fingerprint":"f"}`),
+		event(testenv.SignalReceived, `{"delivery":"d1","fingerprint":"f"}`),
 		event(testenv.RequestCreated, `{"uid":"u","fingerprint":"f"}`),
-		event(testenv.SignalReceived, `{"request_id":"d2","fingerprint":"f"}`),
-		event(signalDeduplicated, `{"request_id":"d2","fingerprint":"f"}`),
-		event(testenv.SignalReceived, `{"request_id":"killed before it was answered","fingerprint":"f"}`),
+		event(signalDeduplicated, `{"delivery":"d2","fingerprint":"f","labels":{"container":"c"}}`),
+		event(signalDeduplicated, `{"delivery":"d3","fingerprint":"f"}`),
+		event(signalResolved, `{"delivery":"d4","fingerprint":"f","labels":{"container":"c"}}`),
+		event(signalDeduplicated, `{"fingerprint":"f","count":7}`),
 	}
 }
 
@@ -44,23 +45,27 @@ func TestCheckFindsWhatAnswersImply(t *testing.T) {
 		lost, doubled int
 	}{
 		"whole":                    {whole, 0, 0},
-		"unanswered is no loss":    {without(whole, 4), 0, 0},
-		"no receipt":               {without(whole, 0), 1, 0},
-		"no receipt of the second": {without(whole, 2), 1, 0},
-		"no creation":              {without(whole, 1), 2, 0},
-		"no duplicate":             {without(whole, 3), 1, 0},
-		"nothing":                  {nil, 2, 0},
+		"no receipt":               {without(whole, 0), 4, 0},
+		"no creation":              {without(whole, 1), 4, 0},
+		"no new instance":          {without(whole, 2), 1, 0},
+		"a duplicate is no change": {without(whole, 3), 0, 0},
+		"no end":                   {without(whole, 4), 1, 0},
+		"no count":                 {without(whole, 5), 0, 0},
+		"nothing":                  {nil, 4, 0},
 		"a receipt twice":          {twice(whole, 0), 0, 1},
 		"a creation twice":         {twice(whole, 1), 0, 1},
-		"unanswered twice":         {twice(whole, 4), 0, 1},
+		"a change twice":           {twice(whole, 2), 0, 1},
+		"counts twice":             {twice(whole, 5), 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result := Result{Disruptions: 1}
 			err := result.Check(Observations{Answers: []alertmanager.Answered{
 				{Delivery: "d1", Request: "rr", Fingerprint: "f"},
-				{Delivery: "d2", Request: "rr", Fingerprint: "f", Duplicate: true},
+				{Delivery: "d2", Request: "rr", Fingerprint: "f", Container: "c"},
+				{Delivery: "d3", Request: "rr", Fingerprint: "f"},
+				{Delivery: "d4", Request: "rr", Fingerprint: "f", Container: "c", Resolved: true},
 			}, Trails: map[string]testenv.Trail{"rr": tc.trail}})
-			result.want(t, err, 2, tc.lost, tc.doubled)
+			result.want(t, err, 4, tc.lost, tc.doubled)
 		})
 	}
 }

@@ -16,6 +16,9 @@ import (
 	"kubernaut.ai/services/gateway/internal/signal"
 )
 
+// headerCorrelationID names the trail of those signals that have no request.
+const headerCorrelationID = "X-Correlation-ID"
+
 // handleAlertmanager handles Alertmanager's webhook.
 func (a *api) handleAlertmanager(c echo.Context) error {
 	t := a.trail(c, alertmanager.Source)
@@ -28,7 +31,9 @@ func (a *api) handleAlertmanager(c echo.Context) error {
 		return a.reject(c, t, err)
 	}
 	n.Digest = signal.Digest(body)
-	results, err := a.process(c.Request().Context(), t, n)
+	d := t.Delivery(n.Digest, a.Clock.Now())
+	c.Response().Header().Set(headerCorrelationID, d.ID())
+	results, err := a.process(c.Request().Context(), d, n)
 	if err != nil {
 		return problem.Unavailable(retryFailure, err, "not every signal could be processed; send the notification again")
 	}

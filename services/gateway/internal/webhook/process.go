@@ -21,8 +21,7 @@ const codeInvalid = "invalid"
 //
 // Signals about one problem are processed one after the other, the firing ones
 // first, so that a body gets the same answer whatever the scheduling.
-func (a *api) process(ctx context.Context, t *auditevents.Trail, n *signal.Notification) ([]result, error) {
-	d := t.Delivery(n.Digest, a.Clock.Now())
+func (a *api) process(ctx context.Context, d *auditevents.Delivery, n *signal.Notification) ([]result, error) {
 	before := a.deliveries.get(d.ID())
 	batch := newBatch(n.Observations, d, before)
 	concurrently(len(batch), func(at int) {
