@@ -69,7 +69,7 @@ var _ = Describe("a real notification of Alertmanager", func() {
 		Expect(rr.Spec.Labels).To(HaveKeyWithValue("container", "checkout"))
 		Expect(rr.Spec.Annotations).To(HaveKeyWithValue("summary", "Pod is crash looping."))
 		Expect(trail).To(trailtest.HaveAudited(signalReceived,
-			trailtest.WithData("request_id", answer.RequestID),
+			trailtest.WithData("delivery", answer.Header.Get("X-Correlation-ID")),
 			trailtest.WithActorID(ContainSubstring(":sender"))), "the account that sent it")
 	}, SpecTimeout(specTimeout))
 
@@ -91,7 +91,7 @@ var _ = Describe("a real notification of Alertmanager", func() {
 		Expect(answer.Results).To(HaveLen(2))
 		Expect(answer.Results[0].Status).To(Equal("ignored"))
 		whole(ctx, answer.Results[1], signalReceived, requestCreated)
-		Expect(audited(ctx, answer.RequestID)).To(trailtest.HaveAudited(signalResolved,
+		Expect(audited(ctx, answer.Header.Get("X-Correlation-ID"))).To(trailtest.HaveAudited(signalResolved,
 			trailtest.WithData("ignored", true), trailtest.WithData("resolved_time", "2026-11-23T09:35:49Z")))
 	}, SpecTimeout(specTimeout))
 
@@ -112,7 +112,7 @@ var _ = Describe("a real notification of Alertmanager", func() {
 		Expect(again.Summary).To(HaveKeyWithValue("duplicates", 3))
 		for i, r := range again.Results {
 			Expect(r.RemediationRequestName).To(Equal(first.Results[i].RemediationRequestName))
-			whole(ctx, r, signalReceived, requestCreated, signalReceived, signalDeduplicated)
+			whole(ctx, r, signalReceived, requestCreated, signalDeduplicated)
 		}
 	}, SpecTimeout(specTimeout))
 

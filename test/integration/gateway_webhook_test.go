@@ -88,7 +88,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		Expect(events.Of(requestCreated)).To(HaveLen(1))
 		Expect(events.Types()[:2]).To(Equal([]string{signalReceived, requestCreated}), "the signal comes before its request")
 		Expect(events).To(trailtest.HaveAudited(signalReceived, trailtest.WithOutcome(datastorage.Success),
-			trailtest.WithData("request_id", answer.RequestID), trailtest.WithData("signal_name", "KubePodCrashLooping")))
+			trailtest.WithData("delivery", deliveryOf(answer)), trailtest.WithData("signal_name", "KubePodCrashLooping")))
 		Expect(events).To(trailtest.HaveAudited(requestCreated, trailtest.WithOutcome(datastorage.Success),
 			trailtest.WithData("uid", rr.UID), trailtest.WithData("spec.signalFingerprint", answer.Fingerprint),
 			trailtest.WithData("spec.labels.cluster", "prod-eu-1")))
@@ -201,7 +201,7 @@ var _ = Describe("gateway: responses", func() {
 		key := client.ObjectKey{Namespace: answer.Results[0].RemediationRequestNamespace, Name: answer.Results[0].RemediationRequestName}
 		Expect(env.Get(ctx, key, rr)).To(Succeed())
 		Expect(rr.Spec.SignalName).To(Equal(good["alertname"]))
-		Expect(audited(ctx, answer.RequestID)).To(trailtest.HaveAudited(signalRejected, trailtest.WithOutcome(datastorage.Failure)))
+		Expect(audited(ctx, deliveryOf(answer))).To(trailtest.HaveAudited(signalRejected, trailtest.WithOutcome(datastorage.Failure)))
 	}, SpecTimeout(specTimeout))
 
 	It("ignores unknown fields", func(ctx SpecContext) {

@@ -39,7 +39,7 @@ var texts = []struct {
 	{KindWebhook, regexp.MustCompile(`^(?:Internal error occurred: )?failed calling webhook "([^"]+)"`)},
 	{KindPolicy, regexp.MustCompile(`^\S+ "[^"]*" is forbidden: (?:Validating|Mutating)AdmissionPolicy '([^']+)'`)},
 	{KindPolicy, regexp.MustCompile(`^(?:Validating|Mutating)AdmissionPolicy '([^']+)'`)},
-	{KindQuota, regexp.MustCompile(`^\S+ "[^"]*" is forbidden: exceeded quota: ([^,\s]+),`)},
+	{KindQuota, regexp.MustCompile(`^\S+ "[^"]*" is forbidden: (?:exceeded|status unknown for) quota: ([^,\s]+),`)},
 }
 
 // Of returns who denied a request; false if the error is something else, such

@@ -56,6 +56,10 @@ func TestDenialsNameWhoDenied(t *testing.T) {
 			status(403, metav1.StatusReasonForbidden, forbidden+`exceeded quota: few, requested: count/remediationrequests.kubernaut.ai=1, used: 1, limited: 1`),
 			admission.Denial{Kind: "quota", Name: "few"}, false,
 		},
+		"quota that nobody has computed yet": {
+			status(403, metav1.StatusReasonForbidden, forbidden+`status unknown for quota: few, resources: count/remediationrequests.kubernaut.ai`),
+			admission.Denial{Kind: "quota", Name: "few"}, false,
+		},
 		"too large": {status(413, metav1.StatusReasonRequestEntityTooLarge, "Request entity too large"), admission.Denial{Kind: "apiserver", Name: "unknown"}, false},
 		"422 without causes": {
 			apierrors.NewInvalid(kind, "rr-1", nil), admission.Denial{Kind: "apiserver", Name: "unknown"}, false,
