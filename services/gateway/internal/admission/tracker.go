@@ -3,13 +3,14 @@ package admission
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/lru"
 )
 
 const (
@@ -19,6 +20,8 @@ const (
 	// maxGap is the longest time without an attempt after which a denial still
 	// counts as the same one.
 	maxGap = 6 * time.Hour
+	// sweepInterval is how often old denials are dropped.
+	sweepInterval = time.Minute
 	// maxDenied bounds the problems that are tracked. One that is forgotten is
 	// denied for the first time again.
 	maxDenied = 10_000
@@ -38,6 +41,8 @@ type Denied struct {
 	Lasting bool
 
 	last time.Time
+	// over means that an instance of the problem has ended since.
+	over bool
 }
 
 // Tracker remembers for each problem since when its request is denied. The
@@ -47,27 +52,32 @@ type Tracker struct {
 	denials *prometheus.CounterVec
 
 	mu     sync.Mutex
-	denied *lru.Cache      // guarded by mu: from fingerprints to Denied
-	names  map[Denial]bool // guarded by mu: those in the metric
+	denied map[string]Denied // guarded by mu: by fingerprint
+	names  map[Denial]bool   // guarded by mu: those in the metric
+	swept  time.Time         // guarded by mu: when denied was searched for old ones
 }
 
 // NewTracker returns a tracker and registers its metrics:
 //
 //	gateway_admission_denials_total{kind,name}  requests that were denied, by who denied them
 //	gateway_denied_problems                     problems whose request is denied
+//	gateway_undeliverable_problems              those of them that are denied for too long
 func NewTracker(c clock.PassiveClock, r prometheus.Registerer) (*Tracker, error) {
 	t := &Tracker{
 		clock: c,
 		denials: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gateway_admission_denials_total", Help: "Requests that the cluster denied, by kind (policy, webhook, quota, apiserver) and name.",
 		}, []string{"kind", "name"}),
-		denied: lru.New(maxDenied),
+		denied: map[string]Denied{},
 		names:  map[Denial]bool{},
 	}
 	problems := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "gateway_denied_problems", Help: "Problems whose request the cluster denied the last time.",
-	}, func() float64 { return float64(t.denied.Len()) })
-	if err := errors.Join(r.Register(t.denials), r.Register(problems)); err != nil {
+	}, func() float64 { return t.problems(func(Denied) bool { return true }) })
+	undeliverable := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gateway_undeliverable_problems", Help: "Problems whose request the cluster has denied for too long.",
+	}, func() float64 { return t.problems(func(d Denied) bool { return d.Lasting }) })
+	if err := errors.Join(r.Register(t.denials), r.Register(problems), r.Register(undeliverable)); err != nil {
 		return nil, fmt.Errorf("register metrics of denials: %w", err)
 	}
 	return t, nil
@@ -79,13 +89,14 @@ func (t *Tracker) Deny(fingerprint string, request types.NamespacedName, by Deni
 	defer t.mu.Unlock()
 	t.count(by)
 	now := t.clock.Now()
-	d, known := t.get(fingerprint)
+	t.forget(now)
+	d, known := t.denied[fingerprint]
 	if !known || now.Sub(d.last) > maxGap {
 		d = Denied{Request: request, Since: now}
 	}
-	d.last = now
+	d.last, d.over = now, false
 	d.Lasting = now.Sub(d.Since) >= patience
-	t.denied.Add(fingerprint, d)
+	t.denied[fingerprint] = d
 	return d
 }
 
@@ -93,23 +104,56 @@ func (t *Tracker) Deny(fingerprint string, request types.NamespacedName, by Deni
 func (t *Tracker) Get(fingerprint string) (Denied, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.get(fingerprint)
+	d, known := t.denied[fingerprint]
+	return d, known
 }
 
 // Deliver forgets the denial of a problem, because it has a request.
 func (t *Tracker) Deliver(fingerprint string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.denied.Remove(fingerprint)
+	delete(t.denied, fingerprint)
 }
 
-func (t *Tracker) get(fingerprint string) (Denied, bool) {
-	known, ok := t.denied.Get(fingerprint)
-	if !ok {
-		return Denied{}, false
+// Resolve notes that a problem may be over. It does not count until it is denied
+// again; the hour goes on, so that a flapping alert does not start it anew.
+func (t *Tracker) Resolve(fingerprint string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d, known := t.denied[fingerprint]; known {
+		d.over = true
+		t.denied[fingerprint] = d
 	}
-	d, ok := known.(Denied)
-	return d, ok
+}
+
+// forget drops the problems without an attempt for too long, and the one with
+// the oldest attempt if there are too many. The caller holds the lock.
+func (t *Tracker) forget(now time.Time) {
+	if len(t.denied) < maxDenied && now.Before(t.swept.Add(sweepInterval)) {
+		return
+	}
+	t.swept = now
+	maps.DeleteFunc(t.denied, func(_ string, d Denied) bool { return now.Sub(d.last) > maxGap })
+	if len(t.denied) < maxDenied {
+		return
+	}
+	oldest := slices.MinFunc(slices.Collect(maps.Keys(t.denied)), func(a, b string) int {
+		return t.denied[a].last.Compare(t.denied[b].last)
+	})
+	delete(t.denied, oldest)
+}
+
+// problems counts the problems that are denied and of a kind.
+func (t *Tracker) problems(counts func(Denied) bool) float64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, d := range t.denied {
+		if !d.over && t.clock.Since(d.last) <= maxGap && counts(d) {
+			n++
+		}
+	}
+	return float64(n)
 }
 
 // count counts a denial. The caller holds the lock.

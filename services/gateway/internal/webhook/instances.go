@@ -62,6 +62,7 @@ func (a *api) fires(ctx context.Context, i *item, request *v1alpha1.RemediationR
 // resolved records that an instance of a problem does not fire any more. It
 // never creates a request.
 func (a *api) resolved(ctx context.Context, i *item) (result, error) {
+	a.denials.Resolve(i.Spec.SignalFingerprint)
 	found, err := a.Opener.Current(ctx, &i.Spec)
 	if err != nil {
 		return result{}, fmt.Errorf("find request of resolved %s: %w", i.Spec.SignalName, err)
