@@ -7,15 +7,17 @@
 //	kubernaut.ai         remediationrequests/status   patch
 //	coordination.k8s.io  leases (own namespace)       get, list, create, update, delete
 //	(core)               namespaces                   get
-//	(core)               pods, persistentvolumeclaims get
-//	apps                 deployments, replicasets, statefulsets, daemonsets  get
-//	batch                jobs, cronjobs               get
-//	autoscaling          horizontalpodautoscalers     get
+//	(core)               nodes                        get, list
+//	(core)               configmaps (own namespace)   get, list, watch: the one of --target-rules-configmap
+//	(core)               events (own namespace)       create
+//
+// and get for the objects that signals are about, and for their owners: pods,
+// services, workloads and so on (see deploy/kustomize/base/gateway/rbac.yaml).
 //
 // Delete is for one case: a request that was created under a name which turned
-// out to have been used before is deleted again. If the Gateway may also read
-// the kinds that own the listed ones (those of an operator), it deduplicates
-// their signals too.
+// out to have been used before is deleted again. ClusterRoles with the label
+// rbac.kubernaut.ai/aggregate-to-gateway: "true" add the kinds of operators: the
+// Gateway then finds them and their owners.
 //
 // With --auth kubernetes it also needs, in the whole cluster, as in ClusterRole
 // system:auth-delegator:
@@ -40,6 +42,7 @@ import (
 	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/pkg/audit/httpsink"
+	"kubernaut.ai/services/gateway/internal/target/rules"
 )
 
 const program = "kubernaut-gateway"
@@ -52,6 +55,7 @@ type App struct {
 	tls     *tlsfiles.Server // nil for plain HTTP
 	sink    *httpsink.Sink
 	rest    *rest.Config
+	rules   *rules.Set // those of the file, and the built-in ones
 
 	ready         chan struct{}
 	apiURL        string // written before ready is closed
@@ -87,6 +91,9 @@ func New(o Options) (*App, error) {
 	}
 	if a.tls, err = o.TLS.NewServer("api", o.Clock, o.Log); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
+	}
+	if a.rules, err = readRules("target-rules", o.TargetRules); err != nil {
+		return nil, err
 	}
 	return a, nil
 }

@@ -60,6 +60,13 @@ type Options struct {
 	// ClusterName names the cluster that the Gateway works for. The target of a
 	// signal from another cluster is not looked up.
 	ClusterName string
+	// TargetRules is a file of target rules, which are tried before the built-in
+	// ones. Empty means none.
+	TargetRules string
+	// TargetRulesConfigMap is a ConfigMap in Namespace whose key rules.yaml holds
+	// target rules, which are tried before those of the file. It is watched, and
+	// need not exist. Empty means none.
+	TargetRulesConfigMap string
 	// CoolDown is how long a completed request still takes signals.
 	CoolDown time.Duration
 
@@ -106,6 +113,9 @@ func (o *Options) flags() *cli.Flags {
 	f.Strings(&o.WatchNamespaces, "watch-namespace", "namespace in which requests may be created, may be repeated; none: all",
 		cli.Check(kube.CheckNamespace))
 	f.String(&o.ClusterName, "cluster-name", "", "name of the cluster, for signals that do not name theirs")
+	f.String(&o.TargetRules, "target-rules", "", "file of target rules, tried before the built-in ones; none: no file")
+	f.String(&o.TargetRulesConfigMap, "target-rules-configmap", "",
+		"ConfigMap in --namespace with target rules in its key rules.yaml, tried before those of the file and watched; none: no ConfigMap")
 	f.Duration(&o.CoolDown, "cool-down", 5*time.Minute, "how long a completed request still takes signals")
 	f.Int64(&o.MaxBodyBytes, "max-body-bytes", 4<<20, "bound on a notification's body")
 	f.Int(&o.MaxConcurrent, "max-concurrent", 128, "bound on notifications that are processed concurrently")

@@ -17,6 +17,7 @@ import (
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/flushhttp"
 	"kubernaut.ai/services/gateway/internal/duplicates"
+	"kubernaut.ai/services/gateway/internal/target"
 )
 
 // The shares of the grace period, in percent, that are reserved for parts that
@@ -49,6 +50,7 @@ type gateway struct {
 	// duplicates are those that are recorded together.
 	duplicates *duplicates.Log
 	cluster    *cluster
+	targets    *target.Resolver
 }
 
 // start adds the parts. They stop in reverse: the API finishes its requests,
@@ -76,6 +78,9 @@ func (a *App) start(ctx context.Context, group *lifecycle.Group) error {
 	g.serveManagement(ctx)
 	group.Add(ctx, lifecycle.Part{Name: "audit store", Share: storeShare, Run: lifecycle.OnStop(g.closeStore)})
 	if err := g.startCache(ctx); err != nil {
+		return err
+	}
+	if err := g.startTargets(ctx); err != nil {
 		return err
 	}
 	if err := g.serveAPI(ctx); err != nil {

@@ -12,7 +12,6 @@ import (
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/services/gateway/internal/dedup"
 	"kubernaut.ai/services/gateway/internal/occurrence"
-	"kubernaut.ai/services/gateway/internal/target"
 	"kubernaut.ai/services/gateway/internal/webhook"
 )
 
@@ -44,7 +43,7 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 	})
 	handler, err := webhook.New(webhook.Options{
 		Opener:        opener,
-		Owners:        target.NewResolver(g.cluster.client, g.options.Clock),
+		Targets:       g.targets,
 		Counter:       counter,
 		Duplicates:    g.duplicates,
 		Recorder:      g.store,

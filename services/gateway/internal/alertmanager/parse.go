@@ -11,7 +11,6 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/services/gateway/internal/signal"
-	"kubernaut.ai/services/gateway/internal/target"
 )
 
 // Source is Alertmanager's name in metrics and audit events.
@@ -167,18 +166,16 @@ func (a *alert) resolvedAt(wrong *fieldErrors, path string) time.Time {
 }
 
 func (a *alert) spec(m *message, raw json.RawMessage, firing, received time.Time) v1alpha1.RemediationRequestSpec {
-	name := signal.Clean(a.Labels["alertname"], signal.MaxName)
 	return v1alpha1.RemediationRequestSpec{
 		Signal: v1alpha1.Signal{
-			SignalName:     name,
-			SignalType:     v1alpha1.SignalTypeAlert,
-			SignalSource:   m.source(),
-			Severity:       signal.Clean(a.Labels["severity"], signal.MaxSeverity),
-			TargetResource: target.FromLabels(a.Labels, name),
-			FiringTime:     microTime(firing),
-			ReceivedTime:   microTime(received),
-			Labels:         signal.Bounded(a.Labels),
-			Annotations:    signal.Bounded(a.Annotations),
+			SignalName:   signal.Clean(a.Labels["alertname"], signal.MaxName),
+			SignalType:   v1alpha1.SignalTypeAlert,
+			SignalSource: m.source(),
+			Severity:     signal.Clean(a.Labels["severity"], signal.MaxSeverity),
+			FiringTime:   microTime(firing),
+			ReceivedTime: microTime(received),
+			Labels:       signal.Bounded(a.Labels),
+			Annotations:  signal.Bounded(a.Annotations),
 		},
 		ProviderData:    a.providerData(m),
 		OriginalPayload: payload(raw),

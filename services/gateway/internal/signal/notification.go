@@ -29,10 +29,12 @@ type Notification struct {
 type Observation struct {
 	// Invalid says why the signal is unusable. If it is set, no other field is.
 	Invalid *InvalidError
-	// Spec is the spec of the request that this signal would create. Its
-	// fingerprint is empty: that depends on the target's owner, which only the
-	// cluster knows.
+	// Spec is the spec of the request that this signal would create. It has
+	// neither a target nor a fingerprint: they depend on what is in the cluster.
 	Spec v1alpha1.RemediationRequestSpec
+	// Target is the object that the signal is about, if the source names the
+	// object itself. If it is nil, the labels tell.
+	Target *v1alpha1.TargetResource
 	// Cluster is the cluster that the signal names; empty if it names none.
 	Cluster string
 	// Resolved marks a signal that reports the end of the problem.

@@ -23,6 +23,9 @@ type item struct {
 	trail *auditevents.Signal
 	// foreign marks a target in another cluster.
 	foreign bool
+	// ownerKnown is false if nobody can tell the owner of the target, which may be
+	// gone: an open request may then have another fingerprint.
+	ownerKnown bool
 	// done is set once there is a result or an error.
 	done   bool
 	result result

@@ -11,6 +11,7 @@ import (
 	"kubernaut.ai/services/gateway/internal/auditevents"
 	"kubernaut.ai/services/gateway/internal/dedup"
 	"kubernaut.ai/services/gateway/internal/signal"
+	"kubernaut.ai/services/gateway/internal/target"
 )
 
 // codeInvalid is the error code of an unusable signal.
@@ -56,7 +57,7 @@ func (a *api) identify(ctx context.Context, i *item) (result, bool, error) {
 		return r, true, err
 	}
 	i.foreign = i.Cluster != "" && a.Cluster != "" && i.Cluster != a.Cluster
-	if err := a.identifySignal(ctx, i.Observation, i.foreign); err != nil {
+	if err := a.identifySignal(ctx, i); err != nil {
 		r, err := a.failed(ctx, i, types.NamespacedName{}, err)
 		return r, true, err
 	}
@@ -93,20 +94,20 @@ func (a *api) invalid(ctx context.Context, i *item) (result, error) {
 	return r, nil
 }
 
-// identifySignal sets the fingerprint.
-func (a *api) identifySignal(ctx context.Context, o *signal.Observation, foreign bool) error {
-	cluster := o.Cluster
+// identifySignal sets the target and the fingerprint.
+func (a *api) identifySignal(ctx context.Context, i *item) error {
+	cluster := i.Cluster
 	if cluster == "" {
 		cluster = a.Cluster
 	}
-	owner := o.Spec.TargetResource
-	if !foreign {
-		var err error
-		if owner, err = a.Owners.Top(ctx, o.Spec.TargetResource); err != nil {
-			return fmt.Errorf("identify signal %s: %w", o.Spec.SignalName, err)
-		}
+	found, err := a.Targets.Resolve(ctx, target.Signal{
+		Name: i.Spec.SignalName, Labels: i.Spec.Labels, Given: i.Target, Foreign: i.foreign,
+	})
+	if err != nil {
+		return fmt.Errorf("identify signal %s: %w", i.Spec.SignalName, err)
 	}
-	o.Spec.SignalFingerprint = signal.Fingerprint(cluster, owner, o.Spec.SignalName)
+	i.Spec.TargetResource, i.ownerKnown = found.Target, found.OwnerKnown
+	i.Spec.SignalFingerprint = signal.Fingerprint(cluster, found.Owner, i.Spec.SignalName)
 	return nil
 }
 

@@ -23,6 +23,7 @@ import (
 	"kubernaut.ai/services/gateway/internal/dedup"
 	"kubernaut.ai/services/gateway/internal/duplicates"
 	"kubernaut.ai/services/gateway/internal/occurrence"
+	"kubernaut.ai/services/gateway/internal/target"
 )
 
 // PathPrometheus is the path of Alertmanager's webhook.
@@ -39,9 +40,9 @@ type Opener interface {
 	Current(ctx context.Context, spec *v1alpha1.RemediationRequestSpec) (dedup.Found, error)
 }
 
-// Owners looks up the top owner of a target.
-type Owners interface {
-	Top(ctx context.Context, target v1alpha1.TargetResource) (v1alpha1.TargetResource, error)
+// Targets finds out which object a signal is about.
+type Targets interface {
+	Resolve(ctx context.Context, s target.Signal) (target.Resolution, error)
 }
 
 // Counter writes what signals say about existing requests to their status.
@@ -62,7 +63,7 @@ type Duplicates interface {
 // Options of the API. All fields are required unless stated otherwise.
 type Options struct {
 	Opener     Opener
-	Owners     Owners
+	Targets    Targets
 	Counter    Counter
 	Duplicates Duplicates
 	Recorder   auditevents.Recorder

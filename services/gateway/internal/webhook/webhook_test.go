@@ -30,6 +30,7 @@ import (
 	"kubernaut.ai/services/gateway/internal/dedup"
 	"kubernaut.ai/services/gateway/internal/duplicates"
 	"kubernaut.ai/services/gateway/internal/occurrence"
+	"kubernaut.ai/services/gateway/internal/target"
 	"kubernaut.ai/services/gateway/internal/webhook"
 )
 
@@ -60,8 +61,9 @@ func (c *cluster) Change(*v1alpha1.RemediationRequest, occurrence.Report) occurr
 
 func (c *cluster) Take(duplicates.Duplicate) bool { return c.take }
 
-func (c *cluster) Top(_ context.Context, target v1alpha1.TargetResource) (v1alpha1.TargetResource, error) {
-	return target, nil
+func (c *cluster) Resolve(_ context.Context, s target.Signal) (target.Resolution, error) {
+	t := v1alpha1.TargetResource{Kind: target.KindUnknown, Name: s.Name}
+	return target.Resolution{Target: t, Owner: t, OwnerKnown: true}, nil
 }
 
 func (c *cluster) Count(_ context.Context, _ occurrence.Request, r occurrence.Report) error {
@@ -126,7 +128,7 @@ func setup(t *testing.T, change ...func(*webhook.Options)) *bundle {
 		record:  func(*audit.Event) error { return nil },
 	}
 	o := webhook.Options{
-		Opener: c, Owners: c, Counter: c, Duplicates: c, Recorder: c,
+		Opener: c, Targets: c, Counter: c, Duplicates: c, Recorder: c,
 		Auth:          auth.NewGate(auth.None{}, zap.NewNop()),
 		MaxBodyBytes:  64 << 10,
 		MaxConcurrent: 2,
