@@ -71,6 +71,7 @@ compiler:
 .PHONY: test-unit
 test-unit: compiler ## all unit tests with the race detector; needs no server
 	go test -race $(ALL_PACKAGES)
+	@go test -race -v -run TestFieldAlerts ./services/gateway/internal/target/trial | grep '^field alerts'
 	cd bench && GOWORK=off go test ./audit ./ratio
 	cd examples/operator && GOWORK=off go vet -tags e2e ./... && GOWORK=off go test ./...
 
