@@ -1,5 +1,5 @@
-// Command kubernaut runs the platform on one machine, demonstrates it, and
-// collects what is needed to diagnose a cluster.
+// Command kubernaut runs the platform on one machine, demonstrates it, tries target
+// rules, and collects what is needed to diagnose a cluster.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kubernaut.ai/internal/cli"
+	gateway "kubernaut.ai/services/gateway/app"
 )
 
 // prefix is that of the environment variables of all commands.
@@ -20,6 +21,6 @@ func command() *cobra.Command {
 		Use:   "kubernaut",
 		Short: "Turn alerts into remediations, with an audit trail whose completeness can be proved",
 	})
-	root.AddCommand(upCommand(), demoCommand(), mustGatherCommand())
+	root.AddCommand(upCommand(), demoCommand(), mustGatherCommand(), gateway.TargetsCommand(prefix))
 	return root
 }
