@@ -136,7 +136,8 @@ func deployRights(ctx context.Context, d deployment) (sender string) {
 		return may(ctx, sender, deployNamespace, "create", "gateway.kubernaut.ai", "signals") &&
 			may(ctx, "must-gather", deployNamespace, "list", "audit.kubernaut.ai", "events") &&
 			may(ctx, "signalprocessing", "", "list", "policy", "poddisruptionbudgets") &&
-			may(ctx, "gateway", deployNamespace, "create", "coordination.k8s.io", "leases")
+			may(ctx, "gateway", deployNamespace, "create", "coordination.k8s.io", "leases") &&
+			may(ctx, "gateway", "", "list", "", "nodes")
 	}).Should(BeTrue())
 	return sender
 }
@@ -172,6 +173,7 @@ func deployPipeline(ctx context.Context) (*deployed, context.Context) {
 			// It watches only the pipeline's namespace and its own: other specs use
 			// the same API server.
 			o.Namespace = deployNamespace
+			o.TargetRulesConfigMap = "gateway-target-rules"
 		},
 		SignalProcessing: func(o *signalprocessing.Options) {
 			o.RESTConfig = d.refused.configFor(ctx, "signalprocessing")

@@ -19,7 +19,8 @@ import (
 // targetLabels are those of an alert that can name its target.
 var targetLabels = []string{
 	"pod", "deployment", "statefulset", "daemonset", "job_name", "cronjob", "replicaset",
-	"horizontalpodautoscaler", "persistentvolumeclaim", "persistentvolume", "node",
+	"horizontalpodautoscaler", "persistentvolumeclaim", "persistentvolume", "node", "service", "ingress", "networkpolicy",
+	"poddisruptionbudget", "resourcequota", "limitrange", "replicationcontroller",
 }
 
 // processedKinds are the kinds that SignalProcessing reads.
@@ -76,6 +77,8 @@ var _ = Describe("deployment: permissions", func() {
 			{"gateway", "", "watch", "kubernaut.ai", "remediationrequests"},
 			{"gateway", "", "delete", "kubernaut.ai", "remediationrequests"},
 			{"gateway", deployNamespace, "delete", "coordination.k8s.io", "leases"},
+			{"gateway", "", "list", "", "nodes"},
+			{"gateway", deployNamespace, "create", "", "events"},
 			{"signalprocessing", "", "watch", "kubernaut.ai", "signalprocessings"},
 			{"signalprocessing", "", "update", "kubernaut.ai", "remediationrequests/finalizers"},
 			{"signalprocessing", "", "patch", "events.k8s.io", "events"},
@@ -107,6 +110,7 @@ var _ = Describe("deployment: permissions", func() {
 		Expect(may(ctx, "must-gather", deployNamespace, "create", "audit.kubernaut.ai", "events")).To(BeFalse())
 		Expect(may(ctx, "signalprocessing", deployNamespace, "update", "coordination.k8s.io", "leases")).To(BeFalse(), "other leases than its own")
 		Expect(may(ctx, "gateway", d.Namespace, "get", "coordination.k8s.io", "leases")).To(BeFalse())
+		Expect(may(ctx, "gateway", deployNamespace, "get", "", "configmaps")).To(BeFalse(), "other ConfigMaps than that of the target rules")
 		as := rest.AnonymousClientConfig(env.Config)
 		as.BearerToken = token(ctx, "gateway")
 		asGateway, err := client.New(as, client.Options{Scheme: env.Scheme()})

@@ -76,7 +76,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		Expect(rr.Spec.SignalName).To(Equal("KubePodCrashLooping"))
 		Expect(rr.Spec.Severity).To(Equal("critical"))
 		Expect(rr.Spec.TargetResource).To(Equal(v1alpha1.TargetResource{
-			Kind: "Pod", Name: "checkout-7d9c6b5c4-x2x9z", Namespace: "prod-payments",
+			APIVersion: "v1", Kind: "Pod", Name: "checkout-7d9c6b5c4-x2x9z", Namespace: "prod-payments",
 		}))
 		Expect(rr.Spec.FiringTime.UTC()).To(Equal(time.Date(2026, 11, 23, 9, 35, 44, 394_726_000, time.UTC)))
 		Expect(rr.Spec.Labels).To(HaveKeyWithValue("container", "checkout"))

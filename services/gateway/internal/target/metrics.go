@@ -48,8 +48,13 @@ func (m *metrics) decided(d rules.Decision) {
 	}
 }
 
-// forget drops the series of rules that may be gone: there are never more than the rules in force.
-func (m *metrics) forget() {
+// use drops the series of rules that may be gone, so that there are never more than
+// the rules in force, and begins those of the others at 0.
+func (m *metrics) use(set *rules.Set) {
 	m.decisions.Reset()
 	m.failures.Reset()
+	for _, rule := range append(set.Rules(), rules.RuleUnmatched) {
+		m.decisions.WithLabelValues(rule)
+		m.failures.WithLabelValues(rule)
+	}
 }

@@ -97,7 +97,7 @@ func (r *Resolver) Use(set *rules.Set) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rules, r.logged = set, map[string]bool{}
-	r.metrics.forget()
+	r.metrics.use(set)
 }
 
 func (r *Resolver) current() *rules.Set {
@@ -239,10 +239,18 @@ func (r *Resolver) readable(ctx context.Context, t v1alpha1.TargetResource) (sch
 }
 
 // mayHaveOwner reports whether objects of the kind can have an owner that matters.
-// Kubernetes' own kinds without namespace have none.
+// Kubernetes' own kinds without namespace have none, and permissions and Leases are
+// not read.
 func mayHaveOwner(t v1alpha1.TargetResource) bool {
 	known, ok := rules.BuiltInKind(t.Kind)
-	return !ok || known.Namespaced && !neverRead(known.GroupVersionKind)
+	switch {
+	case !ok:
+		return true
+	case t.Kind == "Role", t.Kind == "RoleBinding", t.Kind == "Lease":
+		return false
+	default:
+		return known.Namespaced && !neverRead(known.GroupVersionKind)
+	}
 }
 
 // neverRead are the kinds of which not even the metadata is read.
