@@ -358,7 +358,8 @@ func TestCustomResourcesAreFoundThroughDiscovery(t *testing.T) {
 	}{
 		{labels{"namespace": "a", "rollout": "web"}, object{APIVersion: "argoproj.io/v1alpha1", Kind: "Rollout", Namespace: "a", Name: "web"}, true},
 		{labels{"namespace": "a", "rollout": "hidden"}, object{APIVersion: "argoproj.io/v1alpha1", Kind: "Rollout", Namespace: "a", Name: "hidden"}, false},
-		{labels{"namespace": "a", "rollout": "gone"}, object{Kind: "Unknown", Namespace: "a", Name: "A"}, true},
+		{labels{"namespace": "a", "rollout": "gone"}, object{APIVersion: "argoproj.io/v1alpha1", Kind: "Rollout", Namespace: "a", Name: "gone"}, false},
+		{labels{"namespace": "a", "rollout": "gone", "service": "s"}, object{APIVersion: "v1", Kind: "Service", Namespace: "a", Name: "s"}, false},
 		{labels{"namespace": "a", "clusterthing": "x"}, object{APIVersion: "argoproj.io/v1alpha1", Kind: "ClusterThing", Name: "x"}, true},
 		{labels{"namespace": "a", "pod": "p"}, pod("p"), false},
 		{

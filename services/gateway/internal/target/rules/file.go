@@ -263,6 +263,7 @@ func (f *file) complete(others []named, n named, what, field string) []named {
 // position turns a place in an expression, whose lines begin at 1 and columns
 // at 0, into one in the file.
 func (f *file) position(n *yaml.Node, line, column int) Problem {
+	line, column = max(line, 1), max(column, 0) // CEL has -1 for "nowhere"
 	switch {
 	case n.Style&(yaml.LiteralStyle) != 0:
 		return Problem{Line: n.Line + line, Column: f.blockIndentation(n.Line+1) + column + 1}

@@ -144,7 +144,11 @@ func (s *Set) addRule(f *file, env *cel.Env, source string, n named) {
 
 // compile returns nil after it has noted what is wrong.
 func compile(f *file, env *cel.Env, at *yaml.Node, n named, want *cel.Type) *program {
-	expression, issues := env.Compile(f.text(at))
+	text := f.text(at)
+	if text == "" {
+		return nil
+	}
+	expression, issues := env.Compile(text)
 	if issues.Err() != nil {
 		for _, e := range issues.Errors() {
 			p := n.position(at, e.Location.Line(), e.Location.Column())
