@@ -57,6 +57,7 @@ func TestUnusableOptionsNameTheFlag(t *testing.T) {
 		"missing authority": {"--datastorage-ca-file", func(o *app.Options) {
 			o.DataStorageURL, o.DataStorageCAFile = "https://127.0.0.1:1", missing
 		}},
+		"missing target rules": {"--target-rules", func(o *app.Options) { o.TargetRules = missing }},
 		"no cluster":           {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil }},
 		"no kubeconfig":        {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil; o.Kubeconfig = missing }},
 		"broken kubeconfig":    {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil; o.Kubeconfig = broken }},
