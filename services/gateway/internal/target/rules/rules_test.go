@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -271,6 +272,33 @@ func TestMistakesHaveALineAndAColumn(t *testing.T) {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
 		})
+	}
+}
+
+func TestTheRulesOfTheDocumentationAreValid(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../../../docs/targets.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	for _, block := range strings.Split(string(page), "```yaml\n")[1:] {
+		block, _, _ = strings.Cut(block, "```")
+		if !strings.Contains(block, "\nrules:") || strings.Contains(block, "apiVersion:") {
+			continue
+		}
+		files++
+		set, err := rules.Parse("file", []byte(block), builtIn(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := labels{"namespace": "shop", "job": "orders-queue", "queue": "orders"}
+		if got, rule := decide(t, set, l, rules.Nowhere{}); got != "Deployment shop/orders-worker" {
+			t.Errorf("got %s by rule %s", got, rule)
+		}
+	}
+	if files != 1 {
+		t.Errorf("the page has %d files of rules", files)
 	}
 }
 
