@@ -23,15 +23,50 @@ type Caller struct {
 	UID    string
 	Groups []string
 	Extra  map[string][]string
+
+	// namespaces are those of the caller's line in a token file.
+	namespaces namespaces
+	// internal marks a part of the service itself.
+	internal bool
 }
+
+// Internal is a part of the service itself, which acts without a request. A Gate
+// permits it everything.
+func Internal(name string) Caller { return Caller{Name: name, internal: true} }
 
 // Action is what a request does, in the words of a Role's rules.
 type Action struct {
 	Group    string
 	Resource string
 	Verb     string
-	// Role that the deployment has for the action; a refusal advises to bind it.
+	// Role that the deployment has for the action; a rejection advises to bind it.
+	// It is a ClusterRole if callers need the permission in namespaces of their own.
 	Role string
+}
+
+// Scope is where an action takes place. The zero value is the namespace that the
+// service is configured with.
+type Scope struct {
+	namespace  string
+	everywhere bool
+}
+
+// InNamespace is a namespace; without a name it is Everywhere, as for a target
+// that has no namespace.
+func InNamespace(name string) Scope { return Scope{namespace: name, everywhere: name == ""} }
+
+// Everywhere is all namespaces, and what is in none.
+func Everywhere() Scope { return Scope{everywhere: true} }
+
+// String names the scope in a sentence.
+func (s Scope) String() string {
+	switch {
+	case s.everywhere:
+		return "all namespaces"
+	case s.namespace == "":
+		return "the service's own namespace"
+	}
+	return "namespace " + s.namespace
 }
 
 // String names the action as kubectl does: create events.audit.kubernaut.ai.
@@ -48,8 +83,8 @@ func (a Action) complete() bool {
 type Guard interface {
 	// Authenticate returns who sent a request, or an *UnauthenticatedError.
 	Authenticate(r *http.Request) (Caller, error)
-	// Authorize returns nil if the caller may do it, or a *ForbiddenError.
-	Authorize(ctx context.Context, caller Caller, action Action) error
+	// Authorize returns nil if the caller may do it there, or a *ForbiddenError.
+	Authorize(ctx context.Context, caller Caller, action Action, where Scope) error
 }
 
 // UnauthenticatedError means that a request showed no credentials, or none
@@ -73,9 +108,12 @@ func (e *UnauthenticatedError) Unwrap() error { return e.Cause }
 
 // ForbiddenError means that a caller is known and lacks a permission.
 type ForbiddenError struct {
-	Caller    string
-	Action    Action
-	Namespace string
+	Caller string
+	Action Action
+	// Where the permission is missing.
+	Where Scope
+	// Remedy tells the caller's operator what to do.
+	Remedy string
 	// Reason is the authorizer's own; it is not shown.
 	Reason string
 }
@@ -90,10 +128,22 @@ func (e *ForbiddenError) Error() string {
 
 // Detail tells the caller what is missing, and its operator what to do.
 func (e *ForbiddenError) Detail() string {
-	return fmt.Sprintf("%s may not %s resource %s of API group %s in namespace %s; bind it to Role %s there: "+
-		"kubectl create rolebinding --namespace %s NAME --role %s %s",
-		strconv.Quote(e.Caller), e.Action.Verb, e.Action.Resource, e.Action.Group, e.Namespace, e.Action.Role,
-		e.Namespace, e.Action.Role, subject(e.Caller))
+	return fmt.Sprintf("%s may not %s resource %s of API group %s in %s; %s",
+		strconv.Quote(e.Caller), e.Action.Verb, e.Action.Resource, e.Action.Group, e.Where, e.Remedy)
+}
+
+// bindRole tells how to bind a caller to a Role of the service's namespace.
+func bindRole(caller, role, namespace string) string {
+	return fmt.Sprintf("bind it to Role %s there: kubectl create rolebinding --namespace %s NAME --role %s %s", role, namespace, role, subject(caller))
+}
+
+// bindClusterRole tells how to bind a caller to a ClusterRole in a namespace, or in all.
+func bindClusterRole(caller, role string, where Scope) string {
+	if where.everywhere {
+		return fmt.Sprintf("bind it to ClusterRole %s: kubectl create clusterrolebinding NAME --clusterrole %s %s", role, role, subject(caller))
+	}
+	return fmt.Sprintf("bind it to ClusterRole %s there, or in all namespaces: kubectl create rolebinding --namespace %s NAME --clusterrole %s %s",
+		role, where.namespace, role, subject(caller))
 }
 
 // subject names a caller on kubectl's command line.
@@ -119,7 +169,7 @@ type None struct{}
 func (None) Authenticate(*http.Request) (Caller, error) { return Caller{}, nil }
 
 // Authorize permits everything.
-func (None) Authorize(context.Context, Caller, Action) error { return nil }
+func (None) Authorize(context.Context, Caller, Action, Scope) error { return nil }
 
 type callerKey struct{}
 

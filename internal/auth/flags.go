@@ -39,19 +39,26 @@ type Server struct {
 	Flag, Address string
 	// Config finds the API server; it is called for ModeKubernetes only.
 	Config func() (*rest.Config, error)
+	// Namespaced is for a service whose callers need permissions in the namespaces
+	// that their requests are about, instead of one namespace.
+	Namespaced bool
 	// Clock and Log are required.
 	Clock clock.PassiveClock
 	Log   *zap.Logger
 }
 
-// Declare declares --auth and the flags that belong to its modes. The token
-// file is a path, not a secret.
+// Declare declares --auth and the flags that belong to its modes, except for
+// --auth-namespace. The token file is a path, not a secret.
 func (f *Flags) Declare(flags *cli.Flags) {
 	flags.String(&f.Mode, "auth", ModeNone, "authentication mode: none (loopback only), token-file, or kubernetes (service account tokens)",
 		cli.OneOf(ModeNone, ModeTokenFile, ModeKubernetes))
-	flags.String(&f.File, "auth-token-file", "", "for --auth token-file: file with lines of a caller's name and its token's SHA-256 in hex")
+	flags.String(&f.File, "auth-token-file", "", "for --auth token-file: file with lines of a caller's name, its token's SHA-256 in hex, and namespaces")
 	flags.Bool(&f.AllowInsecure, "auth-none-beyond-loopback", false, "allow --auth none on an address that is not loopback")
 	flags.Strings(&f.Audiences, "auth-audience", "for --auth kubernetes: accepted audience of tokens, may be repeated; none: the API server's")
+}
+
+// DeclareNamespace declares --auth-namespace, of services that are not Namespaced.
+func (f *Flags) DeclareNamespace(flags *cli.Flags) {
 	flags.String(&f.Namespace, "auth-namespace", "", "for --auth kubernetes: namespace in which callers need permissions; none: the pod's")
 }
 
@@ -77,7 +84,7 @@ func (f *Flags) guard(s *Server) (Guard, error) {
 		if f.File == "" {
 			return nil, cli.Usagef("--auth token-file needs --auth-token-file FILE")
 		}
-		a, err := NewTokenFile(f.File, s.Clock)
+		a, err := NewTokenFile(f.File, s.Namespaced, s.Clock)
 		if err != nil {
 			return nil, &cli.UsageError{Err: err}
 		}
@@ -117,16 +124,9 @@ func (f *Flags) kubernetes(s *Server) (Guard, error) {
 	if slices.ContainsFunc(f.Audiences, func(audience string) bool { return strings.TrimSpace(audience) != audience || audience == "" }) {
 		return nil, cli.Usagef("--auth-audience %q: an audience is not empty and has no space around it", f.Audiences)
 	}
-	namespace := f.Namespace
-	if namespace == "" {
-		own, err := kube.PodNamespace(kube.PodNamespaceFile)
-		if err != nil {
-			return nil, cli.Usagef("--auth kubernetes needs --auth-namespace outside of a pod: %w", err)
-		}
-		namespace = own
-	}
-	if err := kube.CheckNamespace(namespace); err != nil {
-		return nil, cli.Usagef("--auth-namespace %q: %w", namespace, err)
+	namespace, err := f.namespace(s.Namespaced)
+	if err != nil {
+		return nil, err
 	}
 	config, err := s.Config()
 	if err != nil {
@@ -137,4 +137,26 @@ func (f *Flags) kubernetes(s *Server) (Guard, error) {
 		return nil, &cli.UsageError{Err: err}
 	}
 	return guard, nil
+}
+
+// namespace is where callers need permissions; empty for a Namespaced server.
+func (f *Flags) namespace(namespaced bool) (string, error) {
+	if namespaced {
+		if f.Namespace != "" {
+			return "", cli.Usagef("--auth-namespace: callers of this service need permissions in the namespaces that they report on")
+		}
+		return "", nil
+	}
+	namespace := f.Namespace
+	if namespace == "" {
+		own, err := kube.PodNamespace(kube.PodNamespaceFile)
+		if err != nil {
+			return "", cli.Usagef("--auth kubernetes needs --auth-namespace outside of a pod: %w", err)
+		}
+		namespace = own
+	}
+	if err := kube.CheckNamespace(namespace); err != nil {
+		return "", cli.Usagef("--auth-namespace %q: %w", namespace, err)
+	}
+	return namespace, nil
 }

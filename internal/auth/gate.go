@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -78,17 +79,54 @@ func (g *Gate) Permit(action Action) (echo.MiddlewareFunc, error) {
 			r := c.Request()
 			caller, err := g.guard.Authenticate(r)
 			if err == nil {
-				err = g.guard.Authorize(r.Context(), caller, action)
+				err = g.authorize(r.Context(), caller, action, Scope{})
 			}
-			if err != nil {
-				g.log.Debug("request not permitted", zap.String("action", action.String()), zap.String("caller", caller.Name), zap.Error(err))
-				return g.refuse(c, err)
-			}
-			g.requests.WithLabelValues(resultAllowed).Inc()
-			c.SetRequest(r.WithContext(WithCaller(r.Context(), caller)))
-			return next(c)
+			return g.pass(c, next, caller, err)
 		}
 	}, nil
+}
+
+// Authenticated makes the middleware of a route that any known caller may use: its
+// handler asks Authorize for each thing that the request is about. A missing
+// gate is an error: it would let everybody in.
+func (g *Gate) Authenticated() (echo.MiddlewareFunc, error) {
+	if g == nil || g.guard == nil {
+		return nil, errors.New("no guard for a route whose callers are authenticated")
+	}
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			caller, err := g.guard.Authenticate(c.Request())
+			return g.pass(c, next, caller, err)
+		}
+	}, nil
+}
+
+// Authorize returns nil if the caller of ctx may take the action there, else an
+// error as Guard.Authorize does.
+func (g *Gate) Authorize(ctx context.Context, action Action, where Scope) error {
+	return g.authorize(ctx, CallerFrom(ctx), action, where)
+}
+
+func (g *Gate) authorize(ctx context.Context, caller Caller, action Action, where Scope) error {
+	if caller.internal {
+		return nil
+	}
+	err := g.guard.Authorize(ctx, caller, action, where)
+	if err != nil {
+		g.log.Debug("action not permitted", zap.Stringer("action", action), zap.Stringer("where", where), zap.String("caller", caller.Name), zap.Error(err))
+	}
+	return err //nolint:wrapcheck // an interface of this package
+}
+
+// pass calls the handler with the caller in the context, or refuses the request.
+func (g *Gate) pass(c echo.Context, next echo.HandlerFunc, caller Caller, err error) error {
+	if err != nil {
+		g.log.Debug("request rejected", zap.String("caller", caller.Name), zap.Error(err))
+		return g.refuse(c, err)
+	}
+	g.requests.WithLabelValues(resultAllowed).Inc()
+	c.SetRequest(c.Request().WithContext(WithCaller(c.Request().Context(), caller)))
+	return next(c)
 }
 
 // refuse counts a refusal and turns it into what the client is told.

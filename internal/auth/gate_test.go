@@ -34,13 +34,18 @@ func TestARouteWithoutAnActionIsRefused(t *testing.T) {
 		if _, err := gate.Permit(createEvents); err == nil {
 			t.Errorf("%s: everybody would be let in", name)
 		}
+		if _, err := gate.Authenticated(); err == nil {
+			t.Errorf("%s: everybody would be known", name)
+		}
 	}
 }
 
 // failing is a guard that fails as it should not.
 type failing struct{ auth.None }
 
-func (failing) Authorize(context.Context, auth.Caller, auth.Action) error { return errors.New("bug") }
+func (failing) Authorize(context.Context, auth.Caller, auth.Action, auth.Scope) error {
+	return errors.New("bug")
+}
 
 func TestAFailureOfTheGuardLetsNobodyIn(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)

@@ -32,7 +32,8 @@ type KubernetesOptions struct {
 	// Audiences that a token may be for, at least one of these; the API
 	// server's own where there is none.
 	Audiences []string
-	// Namespace in which callers need their permissions; required.
+	// Namespace is where callers need their permissions for actions of the zero
+	// Scope; required if there are any.
 	Namespace string
 	// Timeout of a question to the API server; 5 s where it is 0.
 	Timeout time.Duration
@@ -101,12 +102,43 @@ func (k *Kubernetes) Authenticate(r *http.Request) (Caller, error) {
 	return v.caller, nil
 }
 
-// Authorize reviews the caller's permission.
-func (k *Kubernetes) Authorize(ctx context.Context, caller Caller, action Action) error {
+// Authorize reviews the caller's permission. Whoever has it in all namespaces
+// costs one review, however many namespaces there are.
+func (k *Kubernetes) Authorize(ctx context.Context, caller Caller, action Action, where Scope) error {
+	if where == (Scope{}) {
+		v, err := k.review(ctx, &caller, action, k.options.Namespace)
+		if err != nil || v.good {
+			return err
+		}
+		where = InNamespace(k.options.Namespace)
+		return &ForbiddenError{
+			Caller: caller.Name, Action: action, Where: where, Reason: v.reason,
+			Remedy: bindRole(caller.Name, action.Role, k.options.Namespace),
+		}
+	}
+	v, err := k.review(ctx, &caller, action, "")
+	if !v.good && !where.everywhere {
+		// Asked even if the first review failed: its answer may be remembered.
+		there, thereErr := k.review(ctx, &caller, action, where.namespace)
+		if there.good || err == nil {
+			v, err = there, thereErr
+		}
+	}
+	if err != nil || v.good {
+		return err
+	}
+	return &ForbiddenError{
+		Caller: caller.Name, Action: action, Where: where, Reason: v.reason,
+		Remedy: bindClusterRole(caller.Name, action.Role, where),
+	}
+}
+
+// review asks for the permission in a namespace; in all of them if it is empty.
+func (k *Kubernetes) review(ctx context.Context, caller *Caller, action Action, namespace string) (verdict, error) {
 	spec := authorizationv1.SubjectAccessReviewSpec{
 		User: caller.Name, UID: caller.UID, Groups: caller.Groups,
 		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Namespace: k.options.Namespace, Group: action.Group, Resource: action.Resource, Verb: action.Verb,
+			Namespace: namespace, Group: action.Group, Resource: action.Resource, Verb: action.Verb,
 		},
 	}
 	if len(caller.Extra) > 0 {
@@ -118,18 +150,11 @@ func (k *Kubernetes) Authorize(ctx context.Context, caller Caller, action Action
 	// The encoding of a map is sorted: equal questions have equal keys.
 	key, err := json.Marshal(spec)
 	if err != nil {
-		return fmt.Errorf("encode access review: %w", err)
+		return verdict{}, fmt.Errorf("encode access review: %w", err)
 	}
-	v, err := k.access.get(ctx, sha256.Sum256(key), func(ctx context.Context) (verdict, error) {
+	return k.access.get(ctx, sha256.Sum256(key), func(ctx context.Context) (verdict, error) {
 		return k.reviewAccess(ctx, spec)
 	})
-	if err != nil {
-		return err
-	}
-	if !v.good {
-		return &ForbiddenError{Caller: caller.Name, Action: action, Namespace: k.options.Namespace, Reason: v.reason}
-	}
-	return nil
 }
 
 func (k *Kubernetes) advice() string {

@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"kubernaut.ai/internal/kube"
 )
 
 // reloadEvery bounds how long a revoked token stays good.
@@ -20,24 +23,42 @@ const reloadEvery = 5 * time.Second
 
 const unknownToken = "show a known bearer token in the Authorization header"
 
-// TokenFile believes the bearer tokens whose hashes a file lists, one a line:
-// the caller's name, white space, and the hex SHA-256 of its token. Empty lines
-// and lines that start with # are left out. The file is read again when it
-// has changed; one that has become unusable refuses everybody.
+// TokenFile believes the bearer tokens whose hashes a file lists. A line has up to
+// three columns, separated by white space:
+//
+//	NAME  SHA256  NAMESPACES
+//
+// NAME is the caller's. SHA256 is the hex digest of its token. NAMESPACES are the
+// ones in which the caller may do what depends on a namespace, separated by
+// commas, or * for all; without the column it is none. Empty lines and lines that
+// start with # are ignored. The file is read again when it has changed; one that
+// has become unusable rejects everybody.
 type TokenFile struct {
 	path  string
 	clock clock.PassiveClock
+	// namespaced makes the third column required.
+	namespaced bool
 
 	mu      sync.Mutex
 	checked time.Time         // guarded by mu
 	stamp   time.Time         // guarded by mu: the file's modification time
 	size    int64             // guarded by mu
-	callers map[string]string // guarded by mu: hash to name
+	callers map[string]Caller // guarded by mu: by hash
 }
 
-// NewTokenFile reads the file and returns an error when it cannot be used.
-func NewTokenFile(path string, c clock.PassiveClock) (*TokenFile, error) {
-	t := &TokenFile{path: path, clock: c}
+// namespaces are the third column of a line; those of * contain everything.
+type namespaces []string
+
+const allNamespaces = "*"
+
+func (n namespaces) contain(where Scope) bool {
+	return slices.Contains(n, allNamespaces) || (!where.everywhere && slices.Contains(n, where.namespace))
+}
+
+// NewTokenFile reads the file and returns an error when it cannot be used. If it
+// is namespaced, each line needs the column of namespaces.
+func NewTokenFile(path string, namespaced bool, c clock.PassiveClock) (*TokenFile, error) {
+	t := &TokenFile{path: path, namespaced: namespaced, clock: c}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.reload(); err != nil {
@@ -61,15 +82,28 @@ func (t *TokenFile) Authenticate(r *http.Request) (Caller, error) {
 		}
 	}
 	// The map is looked up by hash: timing tells nothing about the tokens.
-	name, ok := t.callers[hex.EncodeToString(hash[:])]
+	caller, ok := t.callers[hex.EncodeToString(hash[:])]
 	if !ok {
 		return Caller{}, &UnauthenticatedError{Detail: unknownToken}
 	}
-	return Caller{Name: name}, nil
+	return caller, nil
 }
 
-// Authorize permits everything: the file lists who may call.
-func (t *TokenFile) Authorize(context.Context, Caller, Action) error { return nil }
+// Authorize permits what depends on no namespace, because the file lists who may
+// call, and else looks at the caller's namespaces.
+func (t *TokenFile) Authorize(_ context.Context, caller Caller, action Action, where Scope) error {
+	if where == (Scope{}) || caller.namespaces.contain(where) {
+		return nil
+	}
+	add := where.namespace
+	if where.everywhere {
+		add = allNamespaces
+	}
+	return &ForbiddenError{
+		Caller: caller.Name, Action: action, Where: where,
+		Remedy: fmt.Sprintf("add %s to the third column of its line in the token file", add),
+	}
+}
 
 func (t *TokenFile) reload() error {
 	info, err := os.Stat(t.path)
@@ -86,7 +120,7 @@ func (t *TokenFile) reload() error {
 	if err != nil {
 		return fmt.Errorf("token file: %w", err)
 	}
-	callers, err := parseTokens(string(text))
+	callers, err := parseTokens(string(text), t.namespaced)
 	if err != nil {
 		return fmt.Errorf("token file %s: %w", t.path, err)
 	}
@@ -94,28 +128,59 @@ func (t *TokenFile) reload() error {
 	return nil
 }
 
-func parseTokens(text string) (map[string]string, error) {
-	callers := map[string]string{}
+func parseTokens(text string, namespaced bool) (map[string]Caller, error) {
+	callers := map[string]Caller{}
 	for i, line := range strings.Split(text, "\n") {
 		fields := strings.Fields(line)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue
 		}
-		if len(fields) != 2 {
-			return nil, fmt.Errorf("line %d: want a name and the hex SHA-256 of a token", i+1)
+		key, caller, err := parseCaller(fields, namespaced)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", i+1, err)
 		}
-		hash, err := hex.DecodeString(fields[1])
-		if err != nil || len(hash) != sha256.Size {
-			return nil, fmt.Errorf("line %d: %q's second field is not a hex SHA-256 (make it with sha256sum)", i+1, fields[0])
+		if other, taken := callers[key]; taken && other.Name != caller.Name {
+			return nil, fmt.Errorf("line %d: %q has the token of %q: the audit trail could not tell them apart", i+1, caller.Name, other.Name)
 		}
-		key := hex.EncodeToString(hash)
-		if other, taken := callers[key]; taken && other != fields[0] {
-			return nil, fmt.Errorf("line %d: %q has the token of %q: the audit trail could not tell them apart", i+1, fields[0], other)
-		}
-		callers[key] = fields[0]
+		callers[key] = caller
 	}
 	if len(callers) == 0 {
 		return nil, errors.New("lists no caller")
 	}
 	return callers, nil
+}
+
+// The columns of a line.
+const (
+	columnName = iota
+	columnHash
+	columnNamespaces
+	columns
+)
+
+// parseCaller reads the columns of a line. The key is the token's hash.
+func parseCaller(fields []string, namespaced bool) (key string, caller Caller, err error) {
+	switch {
+	case len(fields) > columns, len(fields) <= columnHash:
+		return "", Caller{}, errors.New("want a name, the hex SHA-256 of a token, and namespaces")
+	case len(fields) <= columnNamespaces && namespaced:
+		return "", Caller{}, fmt.Errorf("%q has no third column: want the namespaces that it may report on, separated by commas, or * for all", fields[columnName])
+	}
+	caller.Name = fields[columnName]
+	hash, err := hex.DecodeString(fields[columnHash])
+	if err != nil || len(hash) != sha256.Size {
+		return "", Caller{}, fmt.Errorf("%q's second column is not a hex SHA-256 (make it with sha256sum)", caller.Name)
+	}
+	if len(fields) > columnNamespaces {
+		caller.namespaces = strings.Split(fields[columnNamespaces], ",")
+	}
+	for _, namespace := range caller.namespaces {
+		if namespace == allNamespaces {
+			continue
+		}
+		if err := kube.CheckNamespace(namespace); err != nil {
+			return "", Caller{}, fmt.Errorf("%q's third column: %q is no namespace: %w", caller.Name, namespace, err)
+		}
+	}
+	return hex.EncodeToString(hash), caller, nil
 }

@@ -23,13 +23,16 @@ type call struct {
 	// allowed selects a token with the permission; code is the response to it.
 	allowed func(cluster.Tokens) cluster.Token
 	code    int
-	// resource and verb are named in the response to others.
+	// resource and verb are named in the response to others, with the namespace.
 	resource, verb string
+	// where is the namespace in which callers need the permission; nil means the platform's.
+	where func() string
 }
 
 var calls = []call{
 	{
 		name: "the Gateway's webhook", code: http.StatusCreated, resource: "signals", verb: "create",
+		where:   func() string { return env.Namespace },
 		allowed: func(t cluster.Tokens) cluster.Token { return t.Sender },
 		do: func(ctx context.Context, token cluster.Token) storageAnswer {
 			to := storage{env.GatewayURL, token}
@@ -82,9 +85,13 @@ var _ = Describe("a caller", func() {
 					Expect(answer.code).To(Equal(c.code), "%s", answer.body)
 					continue
 				}
+				where := cluster.System
+				if c.where != nil {
+					where = c.where()
+				}
 				problem := decoded[datastorage.Problem](answer, http.StatusForbidden)
-				Expect(problem.Detail).To(SatisfyAll(
-					ContainSubstring(c.verb), ContainSubstring(c.resource), ContainSubstring(cluster.System)), "what is missing")
+				Expect(problem.Detail).To(HaveValue(SatisfyAll(
+					ContainSubstring(c.verb), ContainSubstring(c.resource), ContainSubstring("namespace "+where))), "what is missing")
 			}
 		}, SpecTimeout(specTimeout))
 	}

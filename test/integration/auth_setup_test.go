@@ -41,7 +41,10 @@ const (
 	ownAudience = "kubernaut-datastorage"
 )
 
-// byCluster are the flags of a service that authenticates its callers by the cluster.
+// sendersByCluster are the flags of a Gateway that authenticates senders by the cluster.
+func sendersByCluster() auth.Flags { return auth.Flags{Mode: auth.ModeKubernetes} }
+
+// byCluster are the flags of a DataStorage that authenticates its callers by the cluster.
 func byCluster(audiences ...string) auth.Flags {
 	return auth.Flags{Mode: auth.ModeKubernetes, Namespace: env.Namespace, Audiences: audiences}
 }
@@ -94,13 +97,42 @@ func (a account) may(ctx context.Context, group, resource string, verbs ...strin
 	return binding
 }
 
+// mayReport lets the account send signals about a namespace, or about all of them
+// if it is empty.
+func (a account) mayReport(ctx context.Context, namespace string) {
+	GinkgoHelper()
+	subjects := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: a.Namespace, Name: a.Name}}
+	role := &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: a.Name},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{gatewayGroup}, Resources: []string{"signals"}, Verbs: []string{"create"}}},
+	}
+	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name}
+	var binding client.Object = &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: a.Name}, RoleRef: ref, Subjects: subjects,
+	}
+	if namespace == "" {
+		binding = &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: a.Name}, RoleRef: ref, Subjects: subjects}
+	}
+	for _, object := range []client.Object{role, binding} {
+		Expect(env.Create(ctx, object)).To(Succeed())
+		DeferCleanup(removed, object)
+	}
+	a.awaitPermissionIn(ctx, namespace, gatewayGroup, "signals", "create", true)
+}
+
 // awaitPermission returns once the API server's authorizer applies the permission.
 func (a account) awaitPermission(ctx context.Context, group, resource, verb string, allowed bool) {
+	GinkgoHelper()
+	a.awaitPermissionIn(ctx, env.Namespace, group, resource, verb, allowed)
+}
+
+// awaitPermissionIn is awaitPermission in a namespace; in all if it is empty.
+func (a account) awaitPermissionIn(ctx context.Context, namespace, group, resource, verb string, allowed bool) {
 	GinkgoHelper()
 	awaitDecision(ctx, allowed, func(ctx context.Context) (bool, error) {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 			User:               a.user(),
-			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: env.Namespace, Group: group, Resource: resource, Verb: verb},
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Group: group, Resource: resource, Verb: verb},
 		}}
 		err := env.Create(ctx, review)
 		return review.Status.Allowed, err

@@ -162,38 +162,6 @@ var _ = Describe("auth: callers of DataStorage", func() {
 	}, SpecTimeout(specTimeout))
 })
 
-var _ = Describe("auth: senders of signals", func() {
-	It("need a token, and the permission to create signals", func(ctx SpecContext) {
-		url, managementURL := replica(ctx, func(o *gateway.Options) { o.Auth = byCluster() })
-		sender, reader := newAccount(ctx, "sender"), newAccount(ctx, "reader")
-		sender.may(ctx, gatewayGroup, "signals", "create")
-		reader.may(ctx, auditGroup, "events", "create", "list", "get")
-		send := func(token string) alertmanager.Answer {
-			GinkgoHelper()
-			return call(ctx, url, http.MethodPost, alertmanager.Path, bearing(token), alertBody(alertmanager.Firing, podAlert()))
-		}
-		for what, token := range map[string]string{
-			"none": "", "invented": "no.such.token", "for another audience": sender.token(ctx, ownAudience),
-		} {
-			By(what)
-			answer := send(token)
-			Expect(answer.Code).To(Equal(http.StatusUnauthorized))
-			Expect(answer.Header.Get("WWW-Authenticate")).To(HavePrefix("Bearer"))
-		}
-		refused := send(reader.token(ctx))
-		Expect(refused.Code).To(Equal(http.StatusForbidden))
-		Expect(refused.Problem.Detail).To(SatisfyAll(
-			ContainSubstring(reader.user()), ContainSubstring("create"), ContainSubstring("signals"),
-			ContainSubstring(gatewayGroup), ContainSubstring("namespace "+env.Namespace), ContainSubstring("signal-sender"),
-		))
-
-		taken := send(sender.token(ctx))
-		Expect(taken.Code).To(Equal(http.StatusCreated))
-		Expect(trailOf(ctx, taken.RemediationRequestName, managementURL)).To(trailtest.HaveAudited(signalReceived,
-			trailtest.WithActorID(sender.user())))
-	}, SpecTimeout(specTimeout))
-})
-
 var _ = Describe("auth: a pipeline whose every call is checked, over TLS", func() {
 	It("leaves a complete trail under the names of its services' accounts", func(ctx SpecContext) {
 		files := newCertificate()
@@ -207,7 +175,7 @@ var _ = Describe("auth: a pipeline whose every call is checked, over TLS", func(
 		p, err := env.NewPipeline(ctx, testenv.PipelineOptions{
 			DataStorage: store,
 			Gateway: func(o *gateway.Options) {
-				o.Auth, o.TLS = byCluster(), files
+				o.Auth, o.TLS = sendersByCluster(), files
 				o.DataStorageTokenFile, o.DataStorageCAFile = intake.tokenFile(ctx, ownAudience), files.Cert
 			},
 			SignalProcessing: func(o *signalprocessing.Options) {
@@ -218,7 +186,7 @@ var _ = Describe("auth: a pipeline whose every call is checked, over TLS", func(
 		DeferCleanup(func() { Expect(p.Stop()).To(Succeed()) })
 
 		sender, reader := newAccount(ctx, "sender"), newAccount(ctx, "reader")
-		sender.may(ctx, gatewayGroup, "signals", "create")
+		sender.mayReport(ctx, p.Namespace)
 		reader.may(ctx, auditGroup, "events", "list")
 		alert := podAlert()
 		alert["namespace"] = p.Namespace

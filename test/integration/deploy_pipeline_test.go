@@ -127,13 +127,15 @@ func deployRights(ctx context.Context, d deployment) (sender string) {
 	sender = "alertmanager-" + env.CorrelationID()
 	meta := metav1.ObjectMeta{Namespace: deployNamespace, Name: sender}
 	Expect(env.Create(ctx, &corev1.ServiceAccount{ObjectMeta: meta})).To(Succeed())
-	Expect(env.Create(ctx, &rbacv1.RoleBinding{
-		ObjectMeta: meta,
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "signal-sender"},
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: sender},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "kubernaut-signal-sender"},
 		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: deployNamespace, Name: sender}},
-	})).To(Succeed())
+	}
+	Expect(env.Create(ctx, binding)).To(Succeed())
+	DeferCleanup(removed, binding)
 	Eventually(ctx, func(ctx context.Context) bool {
-		return may(ctx, sender, deployNamespace, "create", "gateway.kubernaut.ai", "signals") &&
+		return may(ctx, sender, "", "create", "gateway.kubernaut.ai", "signals") &&
 			may(ctx, "must-gather", deployNamespace, "list", "audit.kubernaut.ai", "events") &&
 			may(ctx, "signalprocessing", "", "list", "policy", "poddisruptionbudgets") &&
 			may(ctx, "gateway", deployNamespace, "create", "coordination.k8s.io", "leases") &&
@@ -169,7 +171,7 @@ func deployPipeline(ctx context.Context) (*deployed, context.Context) {
 		Gateway: func(o *gateway.Options) {
 			o.RESTConfig = d.refused.configFor(ctx, "gateway")
 			o.DataStorageTokenFile = tokenFile(ctx, "gateway")
-			o.Auth = auth.Flags{Mode: auth.ModeKubernetes, Namespace: deployNamespace}
+			o.Auth = auth.Flags{Mode: auth.ModeKubernetes}
 			// It watches only the pipeline's namespace and its own: other specs use
 			// the same API server.
 			o.Namespace = deployNamespace

@@ -98,6 +98,7 @@ func (o *Options) flags() *cli.Flags {
 	f.String(&o.Listen, "listen", "127.0.0.1:8080", "host:port of the API", cli.Check(httpserver.CheckAddress))
 	httpserver.DeclareManagement(&f, &o.ManagementListen, "127.0.0.1:9090", &o.PprofListen)
 	o.Auth.Declare(&f)
+	o.Auth.DeclareNamespace(&f)
 	o.TLS.Declare(&f)
 	f.String(&o.Kubeconfig, "kubeconfig", "", "for --auth kubernetes: kubeconfig file; none: the pod's service account")
 	f.Int(&o.MaxBodyBytes, "max-body-bytes", 16<<20, "bound on a request body, before and after decompression", cli.AtMost(most))

@@ -25,7 +25,8 @@
 //	authentication.k8s.io tokenreviews                create
 //	authorization.k8s.io  subjectaccessreviews        create
 //
-// Senders of signals then need, in the namespace of --auth-namespace:
+// Senders of signals then need, in the namespace of each target that they report
+// on, or in all namespaces:
 //
 //	gateway.kubernaut.ai signals                      create
 package app
@@ -84,7 +85,7 @@ func New(o Options) (*App, error) {
 	}
 	a.rest.QPS, a.rest.Burst = o.KubeQPS, o.KubeBurst
 	if a.auth, err = o.Auth.NewGate(auth.Server{
-		Flag: "listen", Address: o.Listen, Clock: o.Clock, Log: o.Log,
+		Flag: "listen", Address: o.Listen, Namespaced: true, Clock: o.Clock, Log: o.Log,
 		Config: func() (*rest.Config, error) { return a.rest, nil },
 	}); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag

@@ -78,19 +78,25 @@ func Prepare(ctx context.Context, a Addresses) (*Shared, error) {
 	}
 	for _, account := range []struct {
 		name     string
-		roles    []string
+		roles    []string // in the platform's namespace
+		sends    bool     // may report on all namespaces
 		audience string
 		token    *Token
 	}{
-		{"reader", []string{"audit-reader"}, "", &s.Tokens.Reader},
-		{"writer", []string{"audit-writer"}, "", &s.Tokens.Writer},
-		{"sender", []string{"signal-sender"}, "", &s.Tokens.Sender},
-		{"nobody", nil, "", &s.Tokens.Nobody},
-		{"foreign", []string{"audit-reader", "audit-writer", "signal-sender"}, "somebody-else", &s.Tokens.Foreign},
-		{"own-audience", []string{"audit-reader"}, Audience, &s.Tokens.ForDataStorage},
+		{"reader", []string{"audit-reader"}, false, "", &s.Tokens.Reader},
+		{"writer", []string{"audit-writer"}, false, "", &s.Tokens.Writer},
+		{"sender", nil, true, "", &s.Tokens.Sender},
+		{"nobody", nil, false, "", &s.Tokens.Nobody},
+		{"foreign", []string{"audit-reader", "audit-writer"}, true, "somebody-else", &s.Tokens.Foreign},
+		{"own-audience", []string{"audit-reader"}, false, Audience, &s.Tokens.ForDataStorage},
 	} {
 		if *account.token, err = s.account(ctx, account.name, account.roles, account.audience); err != nil {
 			return s, err
+		}
+		if account.sends {
+			if err := s.mayReport(ctx, account.name); err != nil {
+				return s, err
+			}
 		}
 	}
 	return s, s.awaitPermissions(ctx)
@@ -110,7 +116,11 @@ func (s *Shared) Remove(ctx context.Context) error {
 	if s.Namespace == "" {
 		return s.release(ctx)
 	}
-	err := s.env.DeleteAllOf(ctx, &rbacv1.RoleBinding{}, client.InNamespace(System), client.MatchingLabels{testenv.NamespaceLabel: s.Namespace})
+	own := client.MatchingLabels{testenv.NamespaceLabel: s.Namespace}
+	err := errors.Join(
+		s.env.DeleteAllOf(ctx, &rbacv1.RoleBinding{}, client.InNamespace(System), own),
+		s.env.DeleteAllOf(ctx, &rbacv1.ClusterRoleBinding{}, own),
+	)
 	if err != nil {
 		err = fmt.Errorf("remove role bindings: %w", err)
 	}
@@ -149,15 +159,39 @@ func (s *Shared) account(ctx context.Context, name string, roles []string, audie
 	return Token(request.Status.Token), nil
 }
 
-// awaitPermissions returns when the API server applies the last binding, and so all
-// of them: it observes bindings in order, shortly after they were made.
+// mayReport lets a service account send signals about all namespaces.
+func (s *Shared) mayReport(ctx context.Context, name string) error {
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: s.Namespace + "-" + name, Labels: map[string]string{testenv.NamespaceLabel: s.Namespace},
+		},
+		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "kubernaut-signal-sender"},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.Namespace, Name: name}},
+	}
+	if err := s.env.Create(ctx, binding); err != nil {
+		return fmt.Errorf("bind service account %s: %w", name, err)
+	}
+	return nil
+}
+
+// awaitPermissions returns when the API server applies the last binding of each
+// kind, and so all of them: it observes bindings in order, shortly after they
+// were made.
 func (s *Shared) awaitPermissions(ctx context.Context) error {
+	return errors.Join(
+		s.awaitPermission(ctx, "own-audience", &authorizationv1.ResourceAttributes{
+			Namespace: System, Group: "audit.kubernaut.ai", Resource: "events", Verb: "list",
+		}),
+		s.awaitPermission(ctx, "foreign", &authorizationv1.ResourceAttributes{
+			Group: "gateway.kubernaut.ai", Resource: "signals", Verb: "create",
+		}),
+	)
+}
+
+func (s *Shared) awaitPermission(ctx context.Context, account string, attributes *authorizationv1.ResourceAttributes) error {
 	for {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User: "system:serviceaccount:" + s.Namespace + ":own-audience",
-			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Namespace: System, Group: "audit.kubernaut.ai", Resource: "events", Verb: "list",
-			},
+			User: "system:serviceaccount:" + s.Namespace + ":" + account, ResourceAttributes: attributes,
 		}}
 		if err := s.env.Create(ctx, review); err != nil {
 			return fmt.Errorf("wait for the service accounts' permissions: %w", err)

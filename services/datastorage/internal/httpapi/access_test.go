@@ -22,7 +22,7 @@ type forbidding struct {
 	asked *auth.Action
 }
 
-func (f forbidding) Authorize(_ context.Context, _ auth.Caller, action auth.Action) error {
+func (f forbidding) Authorize(_ context.Context, _ auth.Caller, action auth.Action, _ auth.Scope) error {
 	*f.asked = action
 	return &auth.ForbiddenError{Action: action}
 }

@@ -38,6 +38,9 @@ func (a *api) handleAlertmanager(c echo.Context) error {
 		return problem.Unavailable(retryFailure, err, "not every signal could be processed; send the notification again")
 	}
 	a.metrics.counted(n.Source, results)
+	if err := allForbidden(results); err != nil {
+		return err
+	}
 	if len(results) > 1 {
 		return c.JSON(http.StatusMultiStatus, summarize(results))
 	}

@@ -12,12 +12,14 @@ import (
 // metrics of the API:
 //
 //	gateway_signals_total{source,status}    signals by outcome
+//	gateway_signals_forbidden_total         signals that their sender may not report
 //	gateway_requests_in_flight              HTTP requests in flight
 //	gateway_request_seconds{path,code}      time to respond
 type metrics struct {
-	signals  *prometheus.CounterVec
-	inFlight prometheus.Gauge
-	seconds  *prometheus.HistogramVec
+	signals   *prometheus.CounterVec
+	forbidden prometheus.Counter
+	inFlight  prometheus.Gauge
+	seconds   *prometheus.HistogramVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -25,6 +27,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		signals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gateway_signals_total", Help: "Signals by source and outcome.",
 		}, []string{"source", "status"}),
+		forbidden: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gateway_signals_forbidden_total", Help: "Signals that were rejected because their sender may not report on the target's namespace.",
+		}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "gateway_requests_in_flight", Help: "HTTP requests in flight.",
 		}),
@@ -32,7 +37,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "gateway_request_seconds", Help: "Time to respond to an HTTP request, in seconds.", Buckets: prometheus.DefBuckets,
 		}, []string{"path", "code"}),
 	}
-	if err := errors.Join(r.Register(m.signals), r.Register(m.inFlight), r.Register(m.seconds)); err != nil {
+	if err := errors.Join(r.Register(m.signals), r.Register(m.forbidden), r.Register(m.inFlight), r.Register(m.seconds)); err != nil {
 		return nil, fmt.Errorf("register metrics of the webhook: %w", err)
 	}
 	return m, nil

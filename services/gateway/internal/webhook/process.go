@@ -28,6 +28,10 @@ func (a *api) process(ctx context.Context, d *auditevents.Delivery, n *signal.No
 	concurrently(len(batch), func(at int) {
 		batch[at].do(a, func() (result, bool, error) { return a.identify(ctx, batch[at]) })
 	})
+	if err := a.recordForbidden(ctx, d, batch); err != nil {
+		a.deliveries.fail(d.ID(), batch.settled())
+		return nil, err
+	}
 	problems := batch.problems()
 	concurrently(len(problems), func(at int) {
 		for _, i := range problems[at] {
@@ -61,7 +65,7 @@ func (a *api) identify(ctx context.Context, i *item) (result, bool, error) {
 		r, err := a.failed(ctx, i, types.NamespacedName{}, err)
 		return r, true, err
 	}
-	return result{}, false, nil
+	return a.permit(ctx, i)
 }
 
 // settle adds an identified signal to the request of its problem.

@@ -34,6 +34,9 @@ type result struct {
 	Message                     string `json:"message"`
 	// FieldErrors names the invalid fields of an unusable signal.
 	FieldErrors map[string]string `json:"field_errors,omitempty"`
+
+	// forbidden marks a rejected signal that its sender may not report.
+	forbidden bool
 }
 
 func newResult(s status, fingerprint string, request types.NamespacedName, message string) result {

@@ -121,23 +121,17 @@ func New(o Options) (http.Handler, error) {
 	return e, nil
 }
 
-// createSignals is the permission that senders need.
-var createSignals = auth.Action{Group: "gateway.kubernaut.ai", Resource: "signals", Verb: "create", Role: "signal-sender"}
-
-// route registers the routes. A route without an action is an error.
+// route registers the routes. All known callers may send signals; whether they
+// may report on its target is decided for each signal.
 func (a *api) route(e *echo.Echo) error {
-	for _, route := range []struct {
-		path    string
-		action  auth.Action
-		handler echo.HandlerFunc
-	}{
-		{PathPrometheus, createSignals, a.handleAlertmanager},
+	for path, handler := range map[string]echo.HandlerFunc{
+		PathPrometheus: a.handleAlertmanager,
 	} {
-		permitted, err := a.Auth.Permit(route.action)
+		known, err := a.Auth.Authenticated()
 		if err != nil {
-			return fmt.Errorf("route %s: %w", route.path, err)
+			return fmt.Errorf("route %s: %w", path, err)
 		}
-		e.POST(route.path, route.handler, permitted, a.limit)
+		e.POST(path, handler, known, a.limit)
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func (c *cluster) Change(*v1alpha1.RemediationRequest, occurrence.Report) occurr
 func (c *cluster) Take(duplicates.Duplicate) bool { return c.take }
 
 func (c *cluster) Resolve(_ context.Context, s target.Signal) (target.Resolution, error) {
-	t := v1alpha1.TargetResource{Kind: target.KindUnknown, Name: s.Name}
+	t := v1alpha1.TargetResource{Kind: target.KindUnknown, Name: s.Name, Namespace: s.Labels["namespace"]}
 	return target.Resolution{Target: t, Owner: t, OwnerKnown: true}, nil
 }
 
@@ -337,7 +337,7 @@ func TestRejectionsAreProblemsAndAudited(t *testing.T) {
 				b.expectEvents(t)
 				return
 			}
-			b.expectEvents(t, "gateway.signal.rejected given-id")
+			b.expectEvents(t, "gateway.signal.rejected gw-")
 		})
 	}
 }
@@ -392,7 +392,7 @@ func TestTransientFailuresGetRetryAfter(t *testing.T) {
 		},
 		"audit store full for a rejection": {
 			func(b *bundle) { b.record = full }, "alert!",
-			[]string{"gateway.signal.rejected given-id"},
+			[]string{"gateway.signal.rejected gw-"},
 		},
 		"panic in a signal": {
 			func(b *bundle) {
@@ -445,9 +445,11 @@ func TestTooManyRequestsAreRejected(t *testing.T) {
 	group.Wait()
 }
 
-// doorkeeper returns its errors, and remembers the action it was asked for.
+// doorkeeper returns its errors. It forbids everything outside of a namespace, if
+// it has one, and remembers the action it was asked for.
 type doorkeeper struct {
 	unknown, forbidden error
+	namespace          string
 	asked              auth.Action
 }
 
@@ -455,11 +457,14 @@ func (d *doorkeeper) Authenticate(*http.Request) (auth.Caller, error) {
 	return auth.Caller{Name: "alertmanager"}, d.unknown
 }
 
-func (d *doorkeeper) Authorize(_ context.Context, caller auth.Caller, action auth.Action) error {
+func (d *doorkeeper) Authorize(_ context.Context, caller auth.Caller, action auth.Action, where auth.Scope) error {
 	if caller.Name != "alertmanager" {
 		return errors.New("who is that")
 	}
 	d.asked = action
+	if d.namespace != "" && where != auth.InNamespace(d.namespace) {
+		return &auth.ForbiddenError{Caller: caller.Name, Action: action, Where: where, Remedy: "ask"}
+	}
 	return d.forbidden
 }
 
@@ -469,10 +474,11 @@ func TestCallersNeedThePermissionToCreateSignals(t *testing.T) {
 		doorkeeper doorkeeper
 		status     int
 		header     string
+		events     []string
 	}{
-		"unknown":   {doorkeeper{unknown: &auth.UnauthenticatedError{}}, http.StatusUnauthorized, "WWW-Authenticate"},
-		"forbidden": {doorkeeper{forbidden: &auth.ForbiddenError{}}, http.StatusForbidden, "X-Request-ID"},
-		"in doubt":  {doorkeeper{forbidden: &auth.UnavailableError{Cause: errors.New("away")}}, http.StatusServiceUnavailable, "Retry-After"},
+		"unknown":   {doorkeeper{unknown: &auth.UnauthenticatedError{}}, http.StatusUnauthorized, "WWW-Authenticate", nil},
+		"forbidden": {doorkeeper{forbidden: &auth.ForbiddenError{}}, http.StatusForbidden, "X-Request-ID", []string{"gateway.signal.rejected gw-"}},
+		"in doubt":  {doorkeeper{forbidden: &auth.UnavailableError{Cause: errors.New("away")}}, http.StatusServiceUnavailable, "Retry-After", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -481,7 +487,7 @@ func TestCallersNeedThePermissionToCreateSignals(t *testing.T) {
 			if response.code != test.status || response.header.Get(test.header) == "" {
 				t.Errorf("%d %v %v", response.code, response.header, answer)
 			}
-			b.expectEvents(t)
+			b.expectEvents(t, test.events...)
 		})
 	}
 	keeper := &doorkeeper{}
@@ -489,7 +495,7 @@ func TestCallersNeedThePermissionToCreateSignals(t *testing.T) {
 	if response, answer := b.post(t, message(alert("firing", "A"))); response.code != http.StatusCreated {
 		t.Errorf("%d %v", response.code, answer)
 	}
-	want := auth.Action{Group: "gateway.kubernaut.ai", Resource: "signals", Verb: "create", Role: "signal-sender"}
+	want := auth.Action{Group: "gateway.kubernaut.ai", Resource: "signals", Verb: "create", Role: "kubernaut-signal-sender"}
 	if keeper.asked != want {
 		t.Errorf("asked for %+v, want %+v", keeper.asked, want)
 	}

@@ -1,0 +1,155 @@
+//go:build integration
+
+package integration_test
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/client-go/rest"
+
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/pkg/audittrail/trailtest"
+	gateway "kubernaut.ai/services/gateway/app"
+	"kubernaut.ai/test/alertmanager"
+)
+
+// report sends a body about alerts with a token.
+func report(ctx SpecContext, url, token string, alerts ...map[string]string) alertmanager.Answer {
+	GinkgoHelper()
+	return call(ctx, url, http.MethodPost, alertmanager.Path, bearing(token), alertBody(alertmanager.Firing, alerts...))
+}
+
+// alertIn are the labels of a random alert about a pod in a namespace.
+func alertIn(namespace string) map[string]string {
+	labels := podAlert()
+	labels["namespace"] = namespace
+	return labels
+}
+
+// nodeAlert are the labels of a random alert about a node.
+func nodeAlert() map[string]string {
+	name := env.CorrelationID()
+	return map[string]string{"alertname": "Alert-" + name, "node": name, "severity": "warning"}
+}
+
+// away fails the requests to one resource of the API server, whose path ends so.
+type away struct{ suffix atomic.Pointer[string] }
+
+// resource chooses the resource; none if the suffix is empty.
+func (a *away) resource(suffix string) { a.suffix.Store(&suffix) }
+
+func (a *away) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		if suffix := a.suffix.Load(); suffix != nil && *suffix != "" && strings.HasSuffix(r.URL.Path, *suffix) {
+			return nil, errors.New(*suffix + " is away")
+		}
+		return next.RoundTrip(r)
+	})
+}
+
+var _ = Describe("senders of signals", func() {
+	It("field S4: need the permission in the namespace that they report on", func(ctx SpecContext) {
+		other, err := env.NewNamespace(ctx, nil, nil)
+		Expect(err).NotTo(HaveOccurred())
+		url, managementURL := replica(ctx, func(o *gateway.Options) {
+			o.Auth, o.WatchNamespaces = sendersByCluster(), []string{env.Namespace, other}
+		})
+		bound, everywhere, stranger := newAccount(ctx, "bound"), newAccount(ctx, "everywhere"), newAccount(ctx, "stranger")
+		bound.mayReport(ctx, env.Namespace)
+		everywhere.mayReport(ctx, "")
+
+		By("rejecting those whom the API server does not know")
+		for what, token := range map[string]string{
+			"none": "", "invented": "no.such.token", "for another audience": bound.token(ctx, ownAudience),
+		} {
+			answer := report(ctx, url, token, podAlert())
+			Expect(answer.Code).To(Equal(http.StatusUnauthorized), what)
+			Expect(answer.Header.Get("WWW-Authenticate")).To(HavePrefix("Bearer"), what)
+		}
+
+		By("rejecting a stranger")
+		refused := report(ctx, url, stranger.token(ctx), podAlert())
+		Expect(refused.Code).To(Equal(http.StatusForbidden))
+		Expect(refused.Problem.Detail).To(SatisfyAll(
+			ContainSubstring(stranger.user()), ContainSubstring("create"), ContainSubstring("signals"), ContainSubstring(gatewayGroup),
+			ContainSubstring("namespace "+env.Namespace), ContainSubstring("--clusterrole kubernaut-signal-sender"),
+		))
+
+		By("confining a sender to its namespace")
+		token := bound.token(ctx)
+		taken := report(ctx, url, token, podAlert())
+		Expect(taken.Code).To(Equal(http.StatusCreated))
+		Expect(trailOf(ctx, taken.RemediationRequestName, managementURL)).To(trailtest.HaveAudited(signalReceived, trailtest.WithActorID(bound.user())))
+		for what, alert := range map[string]map[string]string{
+			"namespace " + other: alertIn(other), "all namespaces": nodeAlert(),
+		} {
+			answer := report(ctx, url, token, alert)
+			Expect(answer.Code).To(Equal(http.StatusForbidden), what)
+			Expect(answer.Problem.Detail).To(ContainSubstring(what))
+		}
+
+		By("taking what a body may report, and rejecting the rest for good")
+		mixed := report(ctx, url, token, podAlert(), alertIn(other), nodeAlert())
+		Expect(mixed.Code).To(Equal(http.StatusMultiStatus))
+		statuses := make([]string, 0, len(mixed.Results))
+		for _, r := range mixed.Results {
+			statuses = append(statuses, r.Status)
+		}
+		Expect(statuses).To(Equal([]string{"created", "rejected", "rejected"}))
+		Expect(mixed.Results[1].Message).To(ContainSubstring("namespace " + other))
+		rejections := trailOf(ctx, mixed.RequestID, managementURL)
+		Expect(rejections).To(HaveLen(2))
+		Expect(rejections).To(trailtest.HaveAudited(signalRejected, trailtest.WithActorID(bound.user())))
+
+		By("trusting a sender that may report everywhere")
+		token = everywhere.token(ctx)
+		for _, alert := range []map[string]string{podAlert(), alertIn(other), nodeAlert()} {
+			Expect(report(ctx, url, token, alert).Code).To(Equal(http.StatusCreated))
+		}
+	}, SpecTimeout(specTimeout))
+
+	It("field S4: are asked to retry while nobody can tell what they may report", func(ctx SpecContext) {
+		var away away
+		url, _ := replica(ctx, func(o *gateway.Options) {
+			o.Auth = sendersByCluster()
+			o.RESTConfig = rest.CopyConfig(env.Config)
+			o.RESTConfig.Wrap(away.wrap)
+		})
+		sender := newAccount(ctx, "sender")
+		sender.mayReport(ctx, env.Namespace)
+		token := sender.token(ctx)
+		away.resource("/subjectaccessreviews")
+		answer := report(ctx, url, token, podAlert())
+		Expect(answer.Code).To(Equal(http.StatusServiceUnavailable))
+		Expect(answer.Header.Get("Retry-After")).NotTo(BeEmpty())
+		away.resource("")
+		Expect(report(ctx, url, token, podAlert()).Code).To(Equal(http.StatusCreated))
+	}, SpecTimeout(specTimeout))
+
+	It("field S4: are confined by the token file's column of namespaces", func(ctx SpecContext) {
+		tokens := filepath.Join(GinkgoT().TempDir(), "tokens")
+		lines := tokenLine("team", "of-a-team", env.Namespace, "elsewhere") + tokenLine("monitoring", "of-all", "*")
+		Expect(os.WriteFile(tokens, []byte(lines), 0o600)).To(Succeed())
+		url, _ := replica(ctx, func(o *gateway.Options) { o.Auth = auth.Flags{Mode: auth.ModeTokenFile, File: tokens} })
+
+		Expect(report(ctx, url, "of-a-team", podAlert()).Code).To(Equal(http.StatusCreated))
+		refused := report(ctx, url, "of-a-team", nodeAlert())
+		Expect(refused.Code).To(Equal(http.StatusForbidden))
+		Expect(refused.Problem.Detail).To(ContainSubstring("token file"))
+		Expect(report(ctx, url, "of-a-team", alertIn("not-ours")).Code).To(Equal(http.StatusForbidden))
+		Expect(report(ctx, url, "of-all", nodeAlert()).Code).To(Equal(http.StatusCreated))
+
+		_, err := gateway.New(gateway.Options{
+			DataStorageURL: env.DataStorage.URL, RESTConfig: env.Config,
+			Auth: auth.Flags{Mode: auth.ModeTokenFile, File: fileOfTokens("team", "of-a-team")},
+		})
+		Expect(err).To(MatchError(ContainSubstring("third column")))
+	}, SpecTimeout(specTimeout))
+})
