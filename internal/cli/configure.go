@@ -133,11 +133,22 @@ func fill(flags *pflag.FlagSet, prefix string, lookup func(string) (string, bool
 		switch f := flags.Lookup(key); {
 		case f == nil || key == configFlag || builtIn(key):
 			errs = append(errs, fmt.Errorf("config file %s: unknown key %q: keys are the flags' names%s", path, key, didYouMean(key, names(flags))))
+		case values[key].isList && !takesSeveral(f):
+			errs = append(errs, fmt.Errorf("config file %s: key %q: want one value, not a list", path, key))
 		case !f.Changed:
-			set(f, "config file "+path, values[key])
+			for _, value := range values[key].items {
+				set(f, "config file "+path, value)
+			}
 		}
 	}
 	return usage(errs)
+}
+
+// takesSeveral reports whether a flag has a list of values.
+func takesSeveral(f *pflag.Flag) bool {
+	_, list := f.Value.(*list)
+	_, slice := f.Value.(pflag.SliceValue)
+	return list || slice
 }
 
 // names are those of the flags that can be configured.
@@ -166,7 +177,13 @@ func usage(errs []error) error {
 	return &UsageError{Err: errors.Join(errs...)}
 }
 
-func configFile(path string, read func(string) ([]byte, error)) (map[string]string, error) {
+// configured is what a configuration file says about a flag: one value, or a list.
+type configured struct {
+	items  []string
+	isList bool
+}
+
+func configFile(path string, read func(string) ([]byte, error)) (map[string]configured, error) {
 	text, err := read(path)
 	if err != nil {
 		return nil, fmt.Errorf("--%s: %w", configFlag, err)
@@ -175,14 +192,22 @@ func configFile(path string, read func(string) ([]byte, error)) (map[string]stri
 	if err := yaml.UnmarshalStrict(text, &raw, exactNumbers); err != nil {
 		return nil, fmt.Errorf("config file %s: not a YAML map of flag names to values: %w", path, err)
 	}
-	values := make(map[string]string, len(raw))
+	values := make(map[string]configured, len(raw))
 	for key, value := range raw {
-		switch v := value.(type) {
-		case string, bool, json.Number:
-			values[key] = fmt.Sprint(v)
-		default:
-			return nil, fmt.Errorf("config file %s: key %q: want a string, a number or true/false", path, key)
+		items, isList := value.([]any)
+		if !isList {
+			items = []any{value}
 		}
+		found := configured{isList: isList}
+		for _, item := range items {
+			switch v := item.(type) {
+			case string, bool, json.Number:
+				found.items = append(found.items, fmt.Sprint(v))
+			default:
+				return nil, fmt.Errorf("config file %s: key %q: want a string, a number, true/false, or a list of them", path, key)
+			}
+		}
+		values[key] = found
 	}
 	return values, nil
 }

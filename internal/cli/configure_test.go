@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -268,6 +269,35 @@ func TestUnknownWordsGetASuggestion(t *testing.T) {
 	} {
 		if code, stderr := run(t, newProgram(), args...); code != cli.ExitUsage || !strings.Contains(stderr, want) {
 			t.Errorf("%v: exit code %d, message %q, want %q", args, code, stderr, want)
+		}
+	}
+}
+
+func TestAFileListsTheValuesOfAFlag(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"item: ['a,b', c]\nname: [d, e]\n": "",
+		"item: a,b;c\nname: d,e\n":         "",
+		"size: [1, 2]\n":                   `key "size": want one value, not a list`,
+		"size: []\n":                       `key "size": want one value, not a list`,
+		"item: [[a]]\n":                    `key "item": want a string, a number, true/false, or a list of them`,
+	} {
+		var items, names []string
+		var size int
+		c := &cobra.Command{Use: "program", RunE: func(*cobra.Command, []string) error { return nil }}
+		var f cli.Flags
+		f.List(&items, "item", "items")
+		f.Strings(&names, "name", "names")
+		f.Int(&size, "size", 1, "a size")
+		f.AddTo(c.Flags())
+		cli.Configure(c, "PROGRAM")
+		var complaints strings.Builder
+		code := cli.Execute(t.Context(), c, []string{"--config", configFile(t, text)}, &complaints)
+		switch {
+		case want == "" && (code != cli.ExitOK || !slices.Equal(items, []string{"a,b", "c"}) || !slices.Equal(names, []string{"d", "e"})):
+			t.Errorf("%q: exit code %d, items %q, names %q, message %q", text, code, items, names, complaints.String())
+		case want != "" && (code != cli.ExitUsage || !strings.Contains(complaints.String(), want)):
+			t.Errorf("%q: exit code %d, message %q, want %q", text, code, complaints.String(), want)
 		}
 	}
 }

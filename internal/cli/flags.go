@@ -124,6 +124,26 @@ func (f *Flags) Strings(value *[]string, name, help string, options ...Option) {
 	f.add(d, scratch.Lookup(name))
 }
 
+// listSeparator separates the items of a List.
+const listSeparator = ";"
+
+// List declares a list of texts that may contain commas: its items are separated
+// by semicolons. It is empty by default, and the flag can be repeated.
+func (f *Flags) List(value *[]string, name, help string, options ...Option) {
+	d := newDeclaration(options)
+	l := &list{value: value, declaration: d}
+	d.reset = func() { *value = nil }
+	d.complete = func() error {
+		for _, item := range *value {
+			if err := l.check(item); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	f.add(d, &pflag.Flag{Name: name, Usage: help, Value: l})
+}
+
 // Bool declares a switch. It has no unset value: programs that set the variable
 // themselves get what they set.
 func (f *Flags) Bool(value *bool, name string, preset bool, help string) {
@@ -245,6 +265,49 @@ func (t *text) valid(value string) error {
 		return t.check(value)
 	}
 	return nil
+}
+
+// list is the pflag.Value of a List.
+type list struct {
+	*declaration
+
+	value *[]string
+	given bool // the value is no longer the default
+}
+
+// Set implements pflag.Value. It adds to what was set before.
+func (l *list) Set(text string) error {
+	var items []string
+	for item := range strings.SplitSeq(text, listSeparator) {
+		item = strings.TrimSpace(item)
+		if err := l.check(item); err != nil {
+			return err
+		}
+		items = append(items, item)
+	}
+	if l.given {
+		items = append(slices.Clone(*l.value), items...)
+	}
+	*l.value, l.given = items, true
+	return nil
+}
+
+// String implements pflag.Value.
+func (l *list) String() string {
+	if l.value == nil {
+		return ""
+	}
+	return strings.Join(*l.value, listSeparator)
+}
+
+// Type implements pflag.Value.
+func (*list) Type() string { return "list" }
+
+func (l *list) check(item string) error {
+	if item == "" {
+		return errEmpty
+	}
+	return (&text{declaration: l.declaration}).valid(item)
 }
 
 // alternatives is a list for people, as in "json or console".

@@ -190,3 +190,38 @@ func TestADerivedDefaultIsShownAsItsValue(t *testing.T) {
 		t.Errorf("shown %q, set to %s", got, s.MaxWait)
 	}
 }
+
+func TestAListHasItemsWithCommas(t *testing.T) {
+	t.Parallel()
+	newFlags := func(items *[]string) *pflag.FlagSet {
+		var f cli.Flags
+		f.List(items, "item", "items", cli.Check(func(value string) error {
+			if value == "-" {
+				return errors.New("want a name")
+			}
+			return nil
+		}))
+		set := pflag.NewFlagSet("test", pflag.ContinueOnError)
+		f.AddTo(set)
+		return set
+	}
+	var items []string
+	set := newFlags(&items)
+	if err := set.Parse([]string{"--item", "a,b=c; d", "--item=e"}); err != nil || !reflect.DeepEqual(items, []string{"a,b=c", "d", "e"}) {
+		t.Errorf("items %q, error %v", items, err)
+	}
+	if shown := cli.Effective(set)["item"]; shown != "a,b=c;d;e" {
+		t.Errorf("shown %q", shown)
+	}
+	for argument, want := range map[string]string{"": "not empty", "a;;b": "not empty", "a;-": "want a name"} {
+		if err := newFlags(&items).Parse([]string{"--item=" + argument}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", argument, err, want)
+		}
+	}
+	var f cli.Flags
+	set2 := []string{"a", ""}
+	f.List(&set2, "item", "items")
+	if err := f.Complete(); err == nil {
+		t.Error("an empty item was taken")
+	}
+}
