@@ -3,21 +3,35 @@
 package integration_test
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/client-go/rest"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/pkg/audittrail/trailtest"
 	gateway "kubernaut.ai/services/gateway/app"
 	"kubernaut.ai/test/alertmanager"
+)
+
+// The types of the events about heartbeats.
+const (
+	heartbeatLost     = "gateway.heartbeat.lost"
+	heartbeatRestored = "gateway.heartbeat.restored"
 )
 
 // report sends a body about alerts with a token.
@@ -151,5 +165,119 @@ var _ = Describe("senders of signals", func() {
 			Auth: auth.Flags{Mode: auth.ModeTokenFile, File: fileOfTokens("team", "of-a-team")},
 		})
 		Expect(err).To(MatchError(ContainSubstring("third column")))
+	}, SpecTimeout(specTimeout))
+})
+
+// fieldBody is a body that the field sends.
+func fieldBody(name string) []byte {
+	GinkgoHelper()
+	body, err := os.ReadFile(filepath.Join("..", "..", "services", "gateway", "internal", "heartbeat", "testdata", name))
+	Expect(err).NotTo(HaveOccurred())
+	return body
+}
+
+// sampleOf is the value of a series without labels at a management port.
+func sampleOf(ctx context.Context, url, name string) float64 {
+	GinkgoHelper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
+	Expect(err).NotTo(HaveOccurred())
+	response, err := http.DefaultClient.Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = response.Body.Close() }()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			number, err := strconv.ParseFloat(value, 64)
+			Expect(err).NotTo(HaveOccurred())
+			return number
+		}
+	}
+	Expect(lines.Err()).NotTo(HaveOccurred())
+	Fail("no series " + name)
+	return 0
+}
+
+// about lists the process's requests about a target of this name.
+func about(ctx context.Context, target string) []v1alpha1.RemediationRequest {
+	GinkgoHelper()
+	var list v1alpha1.RemediationRequestList
+	Expect(env.List(ctx, &list, client.InNamespace(env.Namespace))).To(Succeed())
+	return slices.DeleteFunc(list.Items, func(r v1alpha1.RemediationRequest) bool { return r.Spec.TargetResource.Name != target })
+}
+
+var _ = Describe("heartbeats", func() {
+	It("field S7: are ignored, and never become a request", func(ctx SpecContext) {
+		url, managementURL := replica(ctx, nil)
+		none := podAlert()
+		none["severity"] = "none"
+		for what, body := range map[string][]byte{
+			"Watchdog":        fieldBody("watchdog.json"),
+			"InfoInhibitor":   fieldBody("infoinhibitor-pending.json"),
+			"severity none":   alertBody(alertmanager.Firing, none),
+			"one that is off": alertBody(alertmanager.Resolved, none),
+		} {
+			answer := post(ctx, url, body)
+			Expect(answer.Code).To(Equal(http.StatusOK), what)
+			Expect(answer.Status).To(Equal("ignored"), what)
+			Expect(answer.RemediationRequestName).To(BeEmpty(), what)
+			Expect(trailOf(ctx, answer.RequestID, managementURL)).To(BeEmpty(), what)
+		}
+		mixed := post(ctx, url, alertBody(alertmanager.Firing, none, podAlert()))
+		Expect(mixed.Code).To(Equal(http.StatusMultiStatus))
+		Expect([]string{mixed.Results[0].Status, mixed.Results[1].Status}).To(Equal([]string{"ignored", "created"}))
+		Expect(about(ctx, none["pod"])).To(BeEmpty())
+		Expect(sampleOf(ctx, managementURL, "gateway_heartbeats_total")).To(BeEquivalentTo(5))
+	}, SpecTimeout(specTimeout))
+
+	It("field S7: that stop are one problem, on all replicas together, until they are back", func(ctx SpecContext) {
+		now := clocktesting.NewFakeClock(time.Now())
+		run := env.CorrelationID()
+		options := func(o *gateway.Options) { o.Clock, o.Heartbeats = now, []string{"Watchdog,within=1m,run=" + run} }
+		first, firstManagement := replica(ctx, options)
+		second, secondManagement := replica(ctx, options)
+		beat := alertBody(alertmanager.Firing, map[string]string{"alertname": "Watchdog", "severity": "none", "run": run})
+		Expect(post(ctx, first, beat).Status).To(Equal("ignored"))
+		lost := "Watchdog,run=" + run
+		Expect(about(ctx, lost)).To(BeEmpty())
+
+		By("staying silent for longer than a minute")
+		Eventually(ctx, func() []v1alpha1.RemediationRequest {
+			now.Step(10 * time.Second)
+			return about(ctx, lost)
+		}).Should(HaveLen(1))
+		request := about(ctx, lost)[0]
+		Expect(request.Spec.Severity).To(Equal("critical"))
+		Expect(request.Spec.SignalName).To(Equal("HeartbeatLost"))
+		Eventually(ctx, func() []float64 {
+			now.Step(10 * time.Second)
+			return []float64{sampleOf(ctx, firstManagement, "gateway_heartbeats_lost"), sampleOf(ctx, secondManagement, "gateway_heartbeats_lost")}
+		}).Should(Equal([]float64{1, 1}), "both replicas know")
+
+		By("coming back on the other replica")
+		Expect(post(ctx, second, beat).Status).To(Equal("ignored"))
+		Expect(about(ctx, lost)).To(HaveLen(1))
+		trailOf(ctx, request.Name, firstManagement)
+		trail := trailOf(ctx, request.Name, secondManagement)
+		Expect(trail).To(SatisfyAll(
+			trailtest.HaveAudited(signalReceived), trailtest.HaveAudited(requestCreated), trailtest.HaveAudited(heartbeatLost),
+			trailtest.HaveAudited(signalResolved), trailtest.HaveAudited(heartbeatRestored),
+		))
+	}, SpecTimeout(specTimeout))
+
+	It("field S7: count only from a sender that may report on what they are about", func(ctx SpecContext) {
+		run := env.CorrelationID()
+		url, _ := replica(ctx, func(o *gateway.Options) {
+			o.Auth = sendersByCluster()
+			o.Heartbeats = []string{"Watchdog,run=" + run, "Pulse,namespace=" + env.Namespace}
+		})
+		bound := newAccount(ctx, "bound")
+		bound.mayReport(ctx, env.Namespace)
+		token := bound.token(ctx)
+		cluster := map[string]string{"alertname": "Watchdog", "severity": "none", "namespace": env.Namespace, "run": run}
+		Expect(report(ctx, url, token, cluster).Code).To(Equal(http.StatusForbidden), "it would keep the cluster's heartbeat alive")
+		own := map[string]string{"alertname": "Pulse", "severity": "none", "namespace": env.Namespace}
+		Expect(report(ctx, url, token, own).Status).To(Equal("ignored"))
+		cluster["run"] = "another"
+		Expect(report(ctx, url, token, cluster).Status).To(Equal("ignored"), "nobody expects it")
 	}, SpecTimeout(specTimeout))
 })

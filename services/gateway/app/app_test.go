@@ -56,16 +56,18 @@ func TestUnusableOptionsNameTheFlag(t *testing.T) {
 		"missing authority": {"--datastorage-ca-file", func(o *app.Options) {
 			o.DataStorageURL, o.DataStorageCAFile = "https://127.0.0.1:1", missing
 		}},
-		"missing target rules": {"--target-rules", func(o *app.Options) { o.TargetRules = missing }},
-		"no cluster":           {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil }},
-		"no kubeconfig":        {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil; o.Kubeconfig = missing }},
-		"broken kubeconfig":    {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil; o.Kubeconfig = broken }},
-		"no namespace":         {"--namespace", func(o *app.Options) { o.Namespace = "Not One" }},
-		"no watched namespace": {"--watch-namespace", func(o *app.Options) { o.WatchNamespaces = []string{"a", "-"} }},
-		"negative cool-down":   {"--cool-down", func(o *app.Options) { o.CoolDown = -1 }},
-		"negative grace":       {"--grace", func(o *app.Options) { o.Grace = -1 }},
-		"small spool":          {"--audit-spool-max-bytes", func(o *app.Options) { o.Spool.MaxBytes = 1 }},
-		"negative body":        {"--max-body-bytes", func(o *app.Options) { o.MaxBodyBytes = -1 }},
+		"missing target rules":  {"--target-rules", func(o *app.Options) { o.TargetRules = missing }},
+		"no cluster":            {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil }},
+		"no kubeconfig":         {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil; o.Kubeconfig = missing }},
+		"broken kubeconfig":     {"--kubeconfig", func(o *app.Options) { o.RESTConfig = nil; o.Kubeconfig = broken }},
+		"no namespace":          {"--namespace", func(o *app.Options) { o.Namespace = "Not One" }},
+		"no watched namespace":  {"--watch-namespace", func(o *app.Options) { o.WatchNamespaces = []string{"a", "-"} }},
+		"negative cool-down":    {"--cool-down", func(o *app.Options) { o.CoolDown = -1 }},
+		"negative grace":        {"--grace", func(o *app.Options) { o.Grace = -1 }},
+		"small spool":           {"--audit-spool-max-bytes", func(o *app.Options) { o.Spool.MaxBytes = 1 }},
+		"negative body":         {"--max-body-bytes", func(o *app.Options) { o.MaxBodyBytes = -1 }},
+		"heartbeat of no alert": {"--heartbeat", func(o *app.Options) { o.Heartbeats = []string{"a=b"} }},
+		"a heartbeat twice":     {"--heartbeat", func(o *app.Options) { o.Heartbeats = []string{"A", "A,within=1m"} }},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/services/gateway/internal/heartbeat"
 )
 
 // Options of a Gateway. The zero value of a field stands for its default, which
@@ -67,6 +68,9 @@ type Options struct {
 	// target rules, which are tried before those of the file. It is watched, and
 	// need not exist. Empty means none.
 	TargetRulesConfigMap string
+	// Heartbeats are alerts that fire while all is well, in the form of
+	// heartbeat.Parse. The loss of one that is expected is a signal of its own.
+	Heartbeats []string
 	// CoolDown is how long a completed request still takes signals.
 	CoolDown time.Duration
 
@@ -85,6 +89,8 @@ type Options struct {
 	Log *zap.Logger
 	// Clock is the real one if it is nil.
 	Clock clock.WithTicker
+
+	expectations []heartbeat.Expectation // of Heartbeats
 }
 
 // Defaults returns the default of every option that has one.
@@ -116,6 +122,8 @@ func (o *Options) flags() *cli.Flags {
 	f.String(&o.TargetRules, "target-rules", "", "file of target rules, tried before the built-in ones; none: no file")
 	f.String(&o.TargetRulesConfigMap, "target-rules-configmap", "",
 		"ConfigMap in --namespace with target rules in its key rules.yaml, tried before those of the file and watched; none: no ConfigMap")
+	f.List(&o.Heartbeats, "heartbeat", "heartbeat alert and how long it may stay away, as in Watchdog,prometheus=monitoring/k8s,within=5m; may be repeated",
+		cli.Check(heartbeat.Check))
 	f.Duration(&o.CoolDown, "cool-down", 5*time.Minute, "how long a completed request still takes signals")
 	f.Int64(&o.MaxBodyBytes, "max-body-bytes", 4<<20, "bound on a notification's body")
 	f.Int(&o.MaxConcurrent, "max-concurrent", 128, "bound on notifications that are processed concurrently")
@@ -134,5 +142,12 @@ func (o *Options) complete() error {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	return o.flags().Complete() //nolint:wrapcheck // names the flag
+	if err := o.flags().Complete(); err != nil {
+		return err //nolint:wrapcheck // names the flag
+	}
+	var err error
+	if o.expectations, err = heartbeat.ParseAll(o.Heartbeats); err != nil {
+		return cli.Usagef("--heartbeat %w", err)
+	}
+	return nil
 }

@@ -7,11 +7,15 @@ import (
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
+	"k8s.io/apimachinery/pkg/types"
 
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/lifecycle"
+	"kubernaut.ai/services/gateway/internal/auditevents"
 	"kubernaut.ai/services/gateway/internal/dedup"
+	"kubernaut.ai/services/gateway/internal/heartbeat"
 	"kubernaut.ai/services/gateway/internal/occurrence"
+	"kubernaut.ai/services/gateway/internal/signal"
 	"kubernaut.ai/services/gateway/internal/webhook"
 )
 
@@ -41,13 +45,26 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 		Watched:   g.options.WatchNamespaces,
 		CoolDown:  g.options.CoolDown,
 	})
-	handler, err := webhook.New(webhook.Options{
+	// The monitor reports losses through the API, which asks it about heartbeats.
+	var api *webhook.API
+	heartbeats, err := heartbeat.New(heartbeat.Options{
+		Expectations: g.options.expectations, Client: g.cluster.client, Namespace: g.options.Namespace,
+		Path: func(ctx context.Context, id string, o *signal.Observation) (types.NamespacedName, error) {
+			return api.Deliver(ctx, heartbeat.Source, id, o)
+		},
+		Trail: auditevents.NewHeartbeats(g.store), Clock: g.options.Clock, Log: g.log.Named("heartbeat"), Registerer: g.registry,
+	})
+	if err != nil {
+		return fmt.Errorf("heartbeats: %w", err)
+	}
+	api, err = webhook.New(webhook.Options{
 		Opener:        opener,
 		Targets:       g.targets,
 		Counter:       counter,
 		Duplicates:    g.duplicates,
 		Recorder:      g.store,
 		Auth:          g.auth,
+		Heartbeats:    heartbeats,
 		Cluster:       g.options.ClusterName,
 		MaxBodyBytes:  g.options.MaxBodyBytes,
 		MaxConcurrent: g.options.MaxConcurrent,
@@ -66,9 +83,10 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 	})})
 	g.group.Add(ctx, lifecycle.Part{Name: "log of duplicates", Share: duplicatesShare, Run: g.duplicates.Run})
 	g.group.Add(ctx, lifecycle.Part{Name: "counter", Share: counterShare, Run: counter.Run})
+	g.group.Add(ctx, lifecycle.Part{Name: "heartbeats", Run: lifecycle.Simple(heartbeats.Run)})
 	g.apiURL = httpserver.URL(g.ports.API, g.tls.Config())
-	api := &httpserver.Server{Name: "API", Listener: g.ports.API, Handler: handler, TLS: g.tls.Config(), Log: g.log}
-	g.group.Add(ctx, api.Part(0))
+	server := &httpserver.Server{Name: "API", Listener: g.ports.API, Handler: api, TLS: g.tls.Config(), Log: g.log}
+	g.group.Add(ctx, server.Part(0))
 	return nil
 }
 

@@ -20,7 +20,7 @@ import (
 const headerCorrelationID = "X-Correlation-ID"
 
 // handleAlertmanager handles Alertmanager's webhook.
-func (a *api) handleAlertmanager(c echo.Context) error {
+func (a *API) handleAlertmanager(c echo.Context) error {
 	t := a.trail(c, alertmanager.Source)
 	body, err := a.body(c)
 	if err != nil {
@@ -52,7 +52,7 @@ func (a *api) handleAlertmanager(c echo.Context) error {
 
 // body reads a JSON body within the limit. The error is a *problem.Error: a
 // 4xx for a body that is never acceptable, 503 for one that did not arrive.
-func (a *api) body(c echo.Context) ([]byte, error) {
+func (a *API) body(c echo.Context) ([]byte, error) {
 	header := c.Request().Header
 	kind, _, err := mime.ParseMediaType(header.Get(echo.HeaderContentType))
 	if err != nil || kind != echo.MIMEApplicationJSON {
@@ -77,7 +77,7 @@ func (a *api) body(c echo.Context) ([]byte, error) {
 // reject responds to a body that can never be accepted. The rejection is
 // recorded first, because the client will not send the body again. A 5xx is
 // not a rejection and passes through.
-func (a *api) reject(c echo.Context, t *auditevents.Trail, cause error) error {
+func (a *API) reject(c echo.Context, t *auditevents.Trail, cause error) error {
 	var rejection *problem.Error
 	var invalid *signal.InvalidError
 	switch {

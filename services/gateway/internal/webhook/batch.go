@@ -35,7 +35,7 @@ type item struct {
 // do runs one step of a signal's processing, which returns a result, true if it
 // was the last one, and an error if the signal failed. It turns a panic into an
 // error, so that one signal cannot crash the Gateway.
-func (i *item) do(a *api, step func() (result, bool, error)) {
+func (i *item) do(a *API, step func() (result, bool, error)) {
 	defer func() {
 		if p := recover(); p != nil {
 			a.Log.Error("panic while processing a signal", zap.String("signal", i.Spec.SignalName), zap.Any("panic", p), zap.Stack("stack"))

@@ -24,7 +24,7 @@ const (
 )
 
 // opened answers a firing signal that has a request.
-func (a *api) opened(ctx context.Context, i *item, opened dedup.Result) (result, error) {
+func (a *API) opened(ctx context.Context, i *item, opened dedup.Result) (result, error) {
 	key := client.ObjectKeyFromObject(opened.Request)
 	if opened.Created {
 		// The request's spec is its first instance: there is nothing to write.
@@ -38,7 +38,7 @@ func (a *api) opened(ctx context.Context, i *item, opened dedup.Result) (result,
 
 // fires adds a firing signal to an existing request. A change of state is
 // recorded by itself and written before the sender gets its answer.
-func (a *api) fires(ctx context.Context, i *item, request *v1alpha1.RemediationRequest) error {
+func (a *API) fires(ctx context.Context, i *item, request *v1alpha1.RemediationRequest) error {
 	key := client.ObjectKeyFromObject(request)
 	counted := occurrence.Request{NamespacedName: key, UID: request.UID}
 	r := report(i.Observation)
@@ -61,7 +61,7 @@ func (a *api) fires(ctx context.Context, i *item, request *v1alpha1.RemediationR
 
 // resolved records that an instance of a problem does not fire any more. It
 // never creates a request.
-func (a *api) resolved(ctx context.Context, i *item) (result, error) {
+func (a *API) resolved(ctx context.Context, i *item) (result, error) {
 	a.denials.Resolve(i.Spec.SignalFingerprint)
 	found, err := a.Opener.Current(ctx, &i.Spec)
 	if err != nil {
@@ -78,7 +78,7 @@ func (a *api) resolved(ctx context.Context, i *item) (result, error) {
 
 // ends records the end of an instance. If the instance fires according to the
 // request, its status changes before the sender gets its answer.
-func (a *api) ends(ctx context.Context, i *item, found dedup.Found) error {
+func (a *API) ends(ctx context.Context, i *item, found dedup.Found) error {
 	var change occurrence.Change
 	var counted occurrence.Request
 	r := report(i.Observation)
@@ -103,7 +103,7 @@ func (a *api) ends(ctx context.Context, i *item, found dedup.Found) error {
 
 // unwritten returns the error of a signal that was not added to its request. If
 // the cluster denied the write, that is tracked like a denied request.
-func (a *api) unwritten(ctx context.Context, i *item, request types.NamespacedName, cause error) (result, error) {
+func (a *API) unwritten(ctx context.Context, i *item, request types.NamespacedName, cause error) (result, error) {
 	if _, denied := admission.Of(cause); denied {
 		return a.failed(ctx, i, request, cause)
 	}

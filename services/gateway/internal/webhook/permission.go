@@ -31,19 +31,26 @@ var createSignals = auth.Action{Group: "gateway.kubernaut.ai", Resource: "signal
 // scope is where the sender of a signal needs its permission: in the target's
 // namespace; in all if it has none, or is in another cluster, whose namespaces
 // have nothing but their names in common with ours.
-func (i *item) scope() auth.Scope {
+func (i *item) scope() auth.Scope { return i.scopeOf(i.Spec.TargetResource.Namespace) }
+
+func (i *item) scopeOf(namespace string) auth.Scope {
 	if i.foreign {
 		return auth.Everywhere()
 	}
-	return auth.InNamespace(i.Spec.TargetResource.Namespace)
+	return auth.InNamespace(namespace)
 }
 
 // permit is done with a signal that its sender may not report. An error means
 // that nobody can tell whether it may.
-func (a *api) permit(ctx context.Context, i *item) (result, bool, error) {
-	err := a.Auth.Authorize(ctx, createSignals, i.scope())
-	if forbidden, ok := errors.AsType[*auth.ForbiddenError](err); ok {
-		r := newResult(statusRejected, "", types.NamespacedName{}, forbidden.Detail())
+func (a *API) permit(ctx context.Context, i *item) (result, bool, error) {
+	return a.permitIn(ctx, i, i.scope())
+}
+
+// permitIn is permit for a signal that concerns a scope.
+func (a *API) permitIn(ctx context.Context, i *item, where auth.Scope) (r result, forbidden bool, err error) {
+	err = a.Auth.Authorize(ctx, createSignals, where)
+	if why, ok := errors.AsType[*auth.ForbiddenError](err); ok {
+		r = newResult(statusRejected, "", types.NamespacedName{}, why.Detail())
 		r.forbidden = true
 		return r, true, nil
 	}
@@ -54,7 +61,7 @@ func (a *api) permit(ctx context.Context, i *item) (result, bool, error) {
 }
 
 // recordForbidden records and counts the forbidden signals of a body.
-func (a *api) recordForbidden(ctx context.Context, d *auditevents.Delivery, b batch) error {
+func (a *API) recordForbidden(ctx context.Context, d *auditevents.Delivery, b batch) error {
 	count := 0
 	for _, i := range b {
 		if !i.result.forbidden {

@@ -22,7 +22,7 @@ const codeInvalid = "invalid"
 //
 // Signals about one problem are processed one after the other, the firing ones
 // first, so that a body gets the same answer whatever the scheduling.
-func (a *api) process(ctx context.Context, d *auditevents.Delivery, n *signal.Notification) ([]result, error) {
+func (a *API) process(ctx context.Context, d *auditevents.Delivery, n *signal.Notification) ([]result, error) {
 	before := a.deliveries.get(d.ID())
 	batch := newBatch(n.Observations, d, before)
 	concurrently(len(batch), func(at int) {
@@ -55,12 +55,15 @@ func (a *api) process(ctx context.Context, d *auditevents.Delivery, n *signal.No
 
 // identify finds out which problem a signal is about, and who may report it. It
 // is done with signals that never belong to a request.
-func (a *api) identify(ctx context.Context, i *item) (result, bool, error) {
+func (a *API) identify(ctx context.Context, i *item) (result, bool, error) {
 	if i.Invalid != nil {
 		r, err := a.invalid(ctx, i)
 		return r, true, err
 	}
 	i.foreign = i.Cluster != "" && a.Cluster != "" && i.Cluster != a.Cluster
+	if expected, isHeartbeat := a.Heartbeats.Match(&i.Spec); isHeartbeat {
+		return a.heartbeat(ctx, i, expected)
+	}
 	if err := a.identifySignal(ctx, i); err != nil {
 		r, err := a.failed(ctx, i, types.NamespacedName{}, err)
 		return r, true, err
@@ -69,7 +72,7 @@ func (a *api) identify(ctx context.Context, i *item) (result, bool, error) {
 }
 
 // settle adds an identified signal to the request of its problem.
-func (a *api) settle(ctx context.Context, i *item) (result, error) {
+func (a *API) settle(ctx context.Context, i *item) (result, error) {
 	if i.Resolved {
 		return a.resolved(ctx, i)
 	}
@@ -89,7 +92,7 @@ func (a *api) settle(ctx context.Context, i *item) (result, error) {
 }
 
 // invalid rejects an unusable signal. The others of its body are processed all the same.
-func (a *api) invalid(ctx context.Context, i *item) (result, error) {
+func (a *API) invalid(ctx context.Context, i *item) (result, error) {
 	if err := i.trail.Rejected(ctx, codeInvalid, i.Invalid.Error(), i.Invalid.Fields); err != nil {
 		return result{}, fmt.Errorf("reject signal: %w", err)
 	}
@@ -99,7 +102,7 @@ func (a *api) invalid(ctx context.Context, i *item) (result, error) {
 }
 
 // identifySignal sets the target and the fingerprint.
-func (a *api) identifySignal(ctx context.Context, i *item) error {
+func (a *API) identifySignal(ctx context.Context, i *item) error {
 	cluster := i.Cluster
 	if cluster == "" {
 		cluster = a.Cluster
@@ -116,7 +119,7 @@ func (a *api) identifySignal(ctx context.Context, i *item) error {
 }
 
 // truncated records, on each request of the body, that the sender left signals out.
-func (a *api) truncated(ctx context.Context, d *auditevents.Delivery, n *signal.Notification, results []result) error {
+func (a *API) truncated(ctx context.Context, d *auditevents.Delivery, n *signal.Notification, results []result) error {
 	if n.Truncated == 0 {
 		return nil
 	}

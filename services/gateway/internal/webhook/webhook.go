@@ -68,6 +68,8 @@ type Options struct {
 	Duplicates Duplicates
 	Recorder   auditevents.Recorder
 	Auth       *auth.Gate
+	// Heartbeats tells heartbeats from problems.
+	Heartbeats Heartbeats
 	// Cluster is the name of the Gateway's cluster; may be empty.
 	Cluster string
 	// MaxBodyBytes bounds the size of a body.
@@ -83,18 +85,19 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// api is the handler of the API.
-type api struct {
+// API is the Gateway's API.
+type API struct {
 	Options
 
+	handler    http.Handler
 	metrics    *metrics
 	inFlight   *semaphore.Weighted
 	denials    *admission.Tracker
 	deliveries *deliveries
 }
 
-// New returns the handler of the API.
-func New(o Options) (http.Handler, error) {
+// New makes the API and registers its metrics.
+func New(o Options) (*API, error) {
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
 		return nil, err
@@ -103,7 +106,7 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what failed
 	}
-	a := &api{
+	a := &API{
 		Options: o, metrics: m, inFlight: semaphore.NewWeighted(int64(o.MaxConcurrent)), denials: denials, deliveries: newDeliveries(),
 	}
 	e := echo.New()
@@ -118,12 +121,16 @@ func New(o Options) (http.Handler, error) {
 	if err := a.route(e); err != nil {
 		return nil, err
 	}
-	return e, nil
+	a.handler = e
+	return a, nil
 }
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
 // route registers the routes. All known callers may send signals; whether they
 // may report on its target is decided for each signal.
-func (a *api) route(e *echo.Echo) error {
+func (a *API) route(e *echo.Echo) error {
 	for path, handler := range map[string]echo.HandlerFunc{
 		PathPrometheus: a.handleAlertmanager,
 	} {
@@ -137,7 +144,7 @@ func (a *api) route(e *echo.Echo) error {
 }
 
 // measure counts the responses. It writes errors itself, so that it sees their status.
-func (a *api) measure(next echo.HandlerFunc) echo.HandlerFunc {
+func (a *API) measure(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := a.Clock.Now()
 		if err := next(c); err != nil {
@@ -149,13 +156,13 @@ func (a *api) measure(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // recovered logs a panic with its stack; the client gets an error with the request id.
-func (a *api) recovered(c echo.Context, err error, stack []byte) error {
+func (a *API) recovered(c echo.Context, err error, stack []byte) error {
 	a.Log.Error("panic while processing a request", zap.String("path", c.Path()), zap.Error(err), zap.ByteString("stack", stack))
 	return err
 }
 
 // limit bounds the requests in flight and the time that each may take.
-func (a *api) limit(next echo.HandlerFunc) echo.HandlerFunc {
+func (a *API) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if !a.inFlight.TryAcquire(1) {
 			return problem.Unavailable(retryOverload, nil, "too many requests in flight; try again")
@@ -178,7 +185,7 @@ func address(c echo.Context) string {
 }
 
 // trail returns the audit trail of a request.
-func (a *api) trail(c echo.Context, source string) *auditevents.Trail {
+func (a *API) trail(c echo.Context, source string) *auditevents.Trail {
 	return auditevents.New(a.Recorder, auditevents.Origin{
 		RequestID:     c.Response().Header().Get(echo.HeaderXRequestID),
 		CorrelationID: c.Response().Header().Get(echo.HeaderXRequestID),

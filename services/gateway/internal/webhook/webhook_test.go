@@ -29,6 +29,7 @@ import (
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/gateway/internal/dedup"
 	"kubernaut.ai/services/gateway/internal/duplicates"
+	"kubernaut.ai/services/gateway/internal/heartbeat"
 	"kubernaut.ai/services/gateway/internal/occurrence"
 	"kubernaut.ai/services/gateway/internal/target"
 	"kubernaut.ai/services/gateway/internal/webhook"
@@ -109,10 +110,18 @@ func found(name string) dedup.Found {
 	return dedup.Found{Key: types.NamespacedName{Namespace: "ns", Name: name}, Request: r}
 }
 
+// noHeartbeats takes every signal for a problem.
+type noHeartbeats struct{}
+
+func (noHeartbeats) Match(*v1alpha1.RemediationRequestSpec) ([]*heartbeat.Beat, bool) {
+	return nil, false
+}
+
 type bundle struct {
 	*cluster
 
 	handler http.Handler
+	api     *webhook.API
 	options webhook.Options
 }
 
@@ -130,6 +139,7 @@ func setup(t *testing.T, change ...func(*webhook.Options)) *bundle {
 	o := webhook.Options{
 		Opener: c, Targets: c, Counter: c, Duplicates: c, Recorder: c,
 		Auth:          auth.NewGate(auth.None{}, zap.NewNop()),
+		Heartbeats:    noHeartbeats{},
 		MaxBodyBytes:  64 << 10,
 		MaxConcurrent: 2,
 		Timeout:       10 * time.Second,
@@ -141,11 +151,11 @@ func setup(t *testing.T, change ...func(*webhook.Options)) *bundle {
 	for _, f := range change {
 		f(&o)
 	}
-	handler, err := webhook.New(o)
+	api, err := webhook.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bundle{cluster: c, handler: handler, options: o}
+	return &bundle{cluster: c, handler: api, api: api, options: o}
 }
 
 func alert(status, name string) string {
@@ -337,7 +347,7 @@ func TestRejectionsAreProblemsAndAudited(t *testing.T) {
 				b.expectEvents(t)
 				return
 			}
-			b.expectEvents(t, "gateway.signal.rejected gw-")
+			b.expectEvents(t, "gateway.signal.rejected given-id")
 		})
 	}
 }
@@ -392,7 +402,7 @@ func TestTransientFailuresGetRetryAfter(t *testing.T) {
 		},
 		"audit store full for a rejection": {
 			func(b *bundle) { b.record = full }, "alert!",
-			[]string{"gateway.signal.rejected gw-"},
+			[]string{"gateway.signal.rejected given-id"},
 		},
 		"panic in a signal": {
 			func(b *bundle) {
@@ -450,7 +460,9 @@ func TestTooManyRequestsAreRejected(t *testing.T) {
 type doorkeeper struct {
 	unknown, forbidden error
 	namespace          string
-	asked              auth.Action
+
+	mu    sync.Mutex
+	asked auth.Action // guarded by mu
 }
 
 func (d *doorkeeper) Authenticate(*http.Request) (auth.Caller, error) {
@@ -461,7 +473,9 @@ func (d *doorkeeper) Authorize(_ context.Context, caller auth.Caller, action aut
 	if caller.Name != "alertmanager" {
 		return errors.New("who is that")
 	}
+	d.mu.Lock()
 	d.asked = action
+	d.mu.Unlock()
 	if d.namespace != "" && where != auth.InNamespace(d.namespace) {
 		return &auth.ForbiddenError{Caller: caller.Name, Action: action, Where: where, Remedy: "ask"}
 	}
@@ -471,18 +485,18 @@ func (d *doorkeeper) Authorize(_ context.Context, caller auth.Caller, action aut
 func TestCallersNeedThePermissionToCreateSignals(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		doorkeeper doorkeeper
+		doorkeeper *doorkeeper
 		status     int
 		header     string
 		events     []string
 	}{
-		"unknown":   {doorkeeper{unknown: &auth.UnauthenticatedError{}}, http.StatusUnauthorized, "WWW-Authenticate", nil},
-		"forbidden": {doorkeeper{forbidden: &auth.ForbiddenError{}}, http.StatusForbidden, "X-Request-ID", []string{"gateway.signal.rejected gw-"}},
-		"in doubt":  {doorkeeper{forbidden: &auth.UnavailableError{Cause: errors.New("away")}}, http.StatusServiceUnavailable, "Retry-After", nil},
+		"unknown":   {&doorkeeper{unknown: &auth.UnauthenticatedError{}}, http.StatusUnauthorized, "WWW-Authenticate", nil},
+		"forbidden": {&doorkeeper{forbidden: &auth.ForbiddenError{}}, http.StatusForbidden, "X-Request-ID", []string{"gateway.signal.rejected gw-"}},
+		"in doubt":  {&doorkeeper{forbidden: &auth.UnavailableError{Cause: errors.New("away")}}, http.StatusServiceUnavailable, "Retry-After", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, func(o *webhook.Options) { o.Auth = auth.NewGate(&test.doorkeeper, zap.NewNop()) })
+			b := setup(t, func(o *webhook.Options) { o.Auth = auth.NewGate(test.doorkeeper, zap.NewNop()) })
 			response, answer := b.post(t, message(alert("firing", "A")))
 			if response.code != test.status || response.header.Get(test.header) == "" {
 				t.Errorf("%d %v %v", response.code, response.header, answer)
