@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,12 +43,7 @@ func inScope(t *testing.T, gate *auth.Gate, where *auth.Scope) *echo.Echo {
 // permitting allows the action in the namespaces; the empty one stands for all.
 func permitting(namespaces ...string) func(authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
 	return func(spec authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
-		for _, namespace := range namespaces {
-			if namespace == spec.ResourceAttributes.Namespace {
-				return authorizationv1.SubjectAccessReviewStatus{Allowed: true}
-			}
-		}
-		return authorizationv1.SubjectAccessReviewStatus{}
+		return authorizationv1.SubjectAccessReviewStatus{Allowed: slices.Contains(namespaces, spec.ResourceAttributes.Namespace)}
 	}
 }
 
@@ -55,7 +51,7 @@ func permitting(namespaces ...string) func(authorizationv1.SubjectAccessReviewSp
 func (s *apiServer) reviewed() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var namespaces []string
+	namespaces := make([]string, 0, len(s.access))
 	for _, spec := range s.access {
 		namespaces = append(namespaces, spec.ResourceAttributes.Namespace)
 	}

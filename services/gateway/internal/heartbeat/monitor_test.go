@@ -65,13 +65,25 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// Lost implements heartbeat.Trail.
+func (w *world) Lost(_ context.Context, request types.NamespacedName, loss *heartbeat.Loss) error {
+	w.set(func() { w.events["lost "+loss.ID()+" "+request.Name] = true })
+	return nil
+}
+
+// Restored implements heartbeat.Trail.
+func (w *world) Restored(_ context.Context, request types.NamespacedName, loss *heartbeat.Loss) error {
+	w.set(func() { w.events["restored "+loss.ID()+" "+request.Name] = true })
+	return nil
+}
+
 func (w *world) set(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	change()
 }
 
-func (w *world) note(format string, args ...any) {
+func (w *world) notef(format string, args ...any) {
 	w.set(func() {
 		w.log = append(w.log, fmt.Sprintf("%s ", time.Since(w.began).Round(time.Millisecond))+fmt.Sprintf(format, args...))
 	})
@@ -111,21 +123,12 @@ func (w *world) path(_ context.Context, id string, o *signal.Observation) (types
 	if id == "" {
 		state += " without an id"
 	}
-	w.note("%s %s/%s since %s", state, o.Spec.TargetResource.Namespace, o.Spec.TargetResource.Name, o.Spec.FiringTime.Sub(w.began))
+	w.notef("%s %s/%s since %s", state, o.Spec.TargetResource.Namespace, o.Spec.TargetResource.Name, o.Spec.FiringTime.Sub(w.began))
 	return types.NamespacedName{Namespace: "kubernaut-system", Name: "rr-1"}, nil
 }
 
-// Lost implements heartbeat.Trail.
-func (w *world) Lost(_ context.Context, request types.NamespacedName, loss *heartbeat.Loss) error {
-	w.set(func() { w.events["lost "+loss.ID()+" "+request.Name] = true })
-	return nil
-}
-
-// Restored implements heartbeat.Trail.
-func (w *world) Restored(_ context.Context, request types.NamespacedName, loss *heartbeat.Loss) error {
-	w.set(func() { w.events["restored "+loss.ID()+" "+request.Name] = true })
-	return nil
-}
+// elapse lets time pass in a bubble of synctest.
+func elapse(d time.Duration) { <-time.After(d) }
 
 // replica is a monitor that runs.
 type replica struct {
@@ -176,7 +179,7 @@ func (r *replica) beat(t *testing.T, labels map[string]string) error {
 	if !is {
 		t.Error("not a heartbeat")
 	}
-	var errs []error
+	errs := make([]error, 0, len(expected))
 	for _, b := range expected {
 		errs = append(errs, b.Seen(t.Context()))
 	}
@@ -250,24 +253,24 @@ func TestAHeartbeatThatStopsIsReportedOnceAndItsReturnToo(t *testing.T) {
 		w := newWorld(t)
 		r := w.replica(t, "Watchdog,within=5m")
 		for range 3 {
-			time.Sleep(time.Minute)
+			elapse(time.Minute)
 			r.mustBeat(t)
 		}
-		time.Sleep(5*time.Minute - time.Millisecond)
+		elapse(5*time.Minute - time.Millisecond)
 		w.expect(t)
-		time.Sleep(time.Millisecond)
+		elapse(time.Millisecond)
 		w.expect(t, "8m0s firing /Watchdog since 8m0s")
 		r.expectMetric(t, "gateway_heartbeats_lost", 1)
 
-		time.Sleep(30 * time.Minute)
+		elapse(30 * time.Minute)
 		w.expect(t)
 		r.mustBeat(t)
 		w.expect(t, "38m0s resolved /Watchdog since 8m0s")
 		r.expectMetric(t, "gateway_heartbeats_lost", 0)
 		r.mustBeat(t)
-		time.Sleep(5*time.Minute - time.Millisecond)
+		elapse(5*time.Minute - time.Millisecond)
 		w.expect(t)
-		time.Sleep(time.Millisecond)
+		elapse(time.Millisecond)
 		w.expect(t, "43m0s firing /Watchdog since 43m0s")
 		if len(w.events) != 3 {
 			t.Errorf("events %v", w.events)
@@ -298,12 +301,12 @@ func TestALossIsRepeatedEveryHour(t *testing.T) {
 		w := newWorld(t)
 		w.replica(t, "Watchdog,within=10m")
 		w.replica(t, "Watchdog,within=10m")
-		time.Sleep(11 * time.Minute)
+		elapse(11 * time.Minute)
 		w.set(func() { w.log = w.log[:1] }) // both may have reported at the same moment
 		w.expect(t, "10m0s firing /Watchdog since 10m0s")
-		time.Sleep(58 * time.Minute)
+		elapse(58 * time.Minute)
 		w.expect(t)
-		time.Sleep(3 * time.Minute)
+		elapse(3 * time.Minute)
 		w.set(func() {
 			if len(w.log) < 1 || len(w.log) > 2 || !strings.HasSuffix(w.log[0], "firing /Watchdog since 10m0s") {
 				t.Errorf("repeated: %q", w.log)
@@ -323,7 +326,7 @@ func TestAHeartbeatThatNeverArrivesIsLost(t *testing.T) {
 		if err := r.beat(t, map[string]string{"prometheus": "other", "namespace": "shop"}); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(time.Minute)
+		elapse(time.Minute)
 		w.expect(t, "1m0s firing shop/Watchdog,namespace=shop,prometheus=monitoring/k8s since 1m0s")
 	})
 }
@@ -334,22 +337,22 @@ func TestReplicasShareWhatTheySee(t *testing.T) {
 		w := newWorld(t)
 		first, second := w.replica(t, "Watchdog,within=5m"), w.replica(t, "Watchdog,within=5m")
 		for range 30 { // only the first one receives heartbeats
-			time.Sleep(time.Minute)
+			elapse(time.Minute)
 			first.mustBeat(t)
 		}
 		w.expect(t)
 		first.stop()
-		time.Sleep(time.Minute)
+		elapse(time.Minute)
 		second.mustBeat(t) // the sender has turned to the other one
-		time.Sleep(5*time.Minute - time.Millisecond)
+		elapse(5*time.Minute - time.Millisecond)
 		w.expect(t)
-		time.Sleep(time.Millisecond)
+		elapse(time.Millisecond)
 		w.expect(t, "36m0s firing /Watchdog since 36m0s")
 		third := w.replica(t, "Watchdog,within=5m")
-		time.Sleep(time.Second)
+		elapse(time.Second)
 		third.mustBeat(t) // it did not report the loss, and reports its end
 		w.expect(t, "36m1s resolved /Watchdog since 36m0s")
-		time.Sleep(2 * time.Minute)
+		elapse(2 * time.Minute)
 		second.expectMetric(t, "gateway_heartbeats_lost", 0)
 	})
 }
@@ -361,11 +364,11 @@ func TestAHeartbeatThatAnotherReplicaDidNotWriteCounts(t *testing.T) {
 		r := w.replica(t, "Watchdog,within=5m")
 		w.replica(t, "Watchdog,within=5m") // it receives none
 		r.mustBeat(t)
-		time.Sleep(9 * time.Second)
+		elapse(9 * time.Second)
 		r.mustBeat(t) // so soon after the first one that it is not written
-		time.Sleep(5*time.Minute - time.Millisecond)
+		elapse(5*time.Minute - time.Millisecond)
 		r.mustBeat(t)
-		time.Sleep(time.Minute)
+		elapse(time.Minute)
 		w.expect(t)
 	})
 }
@@ -377,14 +380,14 @@ func TestARestartIsNoLoss(t *testing.T) {
 		first := w.replica(t, "Watchdog,within=5m")
 		first.mustBeat(t)
 		first.stop()
-		time.Sleep(2 * time.Hour) // nobody was there to see a heartbeat
+		elapse(2 * time.Hour) // nobody was there to see a heartbeat
 		again := w.replica(t, "Watchdog,within=5m")
-		time.Sleep(5*time.Minute - time.Millisecond)
+		elapse(5*time.Minute - time.Millisecond)
 		w.expect(t)
 		again.mustBeat(t)
-		time.Sleep(5*time.Minute - time.Millisecond)
+		elapse(5*time.Minute - time.Millisecond)
 		w.expect(t)
-		time.Sleep(time.Millisecond)
+		elapse(time.Millisecond)
 		w.expect(t, fmt.Sprintf("%s firing /Watchdog since %s", 2*time.Hour+10*time.Minute-time.Millisecond, 2*time.Hour+10*time.Minute-time.Millisecond))
 	})
 }
@@ -397,15 +400,15 @@ func TestAnOutageOfTheAPIServerIsNoLoss(t *testing.T) {
 		r.mustBeat(t)
 		w.set(func() { w.away = true })
 		for range 12 {
-			time.Sleep(time.Minute)
+			elapse(time.Minute)
 			if err := r.beat(t, nil); err == nil {
 				t.Error("a heartbeat was answered that no replica knows of")
 			}
 		}
 		w.set(func() { w.away = false })
-		time.Sleep(30 * time.Second) // until the sender tries again
+		elapse(30 * time.Second) // until the sender tries again
 		r.mustBeat(t)
-		time.Sleep(5*time.Minute - time.Millisecond)
+		elapse(5*time.Minute - time.Millisecond)
 		w.expect(t)
 		idle.expectMetric(t, "gateway_heartbeats_lost", 0)
 	})
@@ -417,7 +420,7 @@ func TestAReportThatFailsIsRepeated(t *testing.T) {
 		w := newWorld(t)
 		w.failed = 2
 		r := w.replica(t, "Watchdog,within=1m")
-		time.Sleep(time.Minute + 20*time.Second)
+		elapse(time.Minute + 20*time.Second)
 		w.expect(t, "1m20s firing /Watchdog since 1m0s")
 		r.expectMetric(t, "gateway_heartbeat_failures_total", 2)
 		w.set(func() { w.failed = 1 })
@@ -435,12 +438,12 @@ func TestAReportThatCrossesTheReturnIsTakenBack(t *testing.T) {
 		w := newWorld(t)
 		w.paused = make(chan struct{})
 		w.replica(t, "Watchdog,within=1m")
-		time.Sleep(time.Minute)
+		elapse(time.Minute)
 		synctest.Wait() // its report is under way
 		other := w.replica(t, "Watchdog,within=1m")
 		other.mustBeat(t) // it ends the loss while the report is under way
 		close(w.paused)
-		time.Sleep(15 * time.Second)
+		elapse(15 * time.Second)
 		w.expect(t, "1m0s resolved /Watchdog since 1m0s", "1m0s firing /Watchdog since 1m0s", "1m10s resolved /Watchdog since 1m0s")
 	})
 }
@@ -452,7 +455,7 @@ func TestWritesAreBounded(t *testing.T) {
 		r := w.replica(t, "Watchdog,within=5m")
 		for range 600 {
 			r.mustBeat(t)
-			time.Sleep(time.Second / 10)
+			elapse(time.Second / 10)
 		}
 		var lease coordinationv1.LeaseList
 		if err := w.client.List(t.Context(), &lease); err != nil || len(lease.Items) != 1 {

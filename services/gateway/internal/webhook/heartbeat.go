@@ -39,7 +39,7 @@ func (a *API) heartbeat(ctx context.Context, i *item, expected []*heartbeat.Beat
 			continue
 		}
 		if err := beat.Seen(ctx); err != nil {
-			return result{}, true, err
+			return result{}, true, fmt.Errorf("signal %s: %w", i.Spec.SignalName, err)
 		}
 		counted = true
 	}
