@@ -9,7 +9,9 @@ MODULES := . pkg/audit
 ALL_PACKAGES := ./... ./pkg/audit/...
 # The suites that need a server are behind build tags.
 SUITE_TAGS := integration,e2e
-# Modules outside the workspace: programs of the Kind node image, and examples.
+# Modules outside the workspace: adapters of the library for peers that it must not depend on, programs of the Kind
+# node image, and examples.
+ADAPTERS := pkg/audit/otellog
 KIND_NODE := hack/kind-node/src hack/kind-node/crictl
 EXAMPLES := $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
 
@@ -72,6 +74,7 @@ compiler:
 test-unit: compiler ## all unit tests with the race detector; needs no server
 	go test -race $(ALL_PACKAGES)
 	@go test -race -v -run TestFieldAlerts ./services/gateway/internal/target/trial | grep '^field alerts'
+	for m in $(ADAPTERS); do (cd $$m && GOWORK=off go test -race ./...) || exit 1; done
 	cd bench && GOWORK=off go test ./audit ./ratio
 	cd examples/operator && GOWORK=off go vet -tags e2e ./... && GOWORK=off go test ./...
 
@@ -171,7 +174,7 @@ lint: $(BIN)/golangci-lint shellcheck ## golangci-lint over both modules, with t
 	$(BIN)/golangci-lint run --allow-parallel-runners --build-tags $(SUITE_TAGS) $(ALL_PACKAGES)
 	cd bench && GOWORK=off ../$(BIN)/golangci-lint run --allow-parallel-runners ./...
 	cd hack/kind-node/src && GOWORK=off ../../../$(BIN)/golangci-lint run --allow-parallel-runners ./...
-	for m in $(EXAMPLES); do (cd $$m && GOWORK=off $(abspath $(BIN)/golangci-lint) run --allow-parallel-runners ./...) || exit 1; done
+	for m in $(ADAPTERS) $(EXAMPLES); do (cd $$m && GOWORK=off $(abspath $(BIN)/golangci-lint) run --allow-parallel-runners ./...) || exit 1; done
 	@! git grep -nwE 'TO''DO|FIX''ME' -- '*.go' '*.sh' '*.rego' '*.yaml' '*.md' Makefile .ci || { echo "to-do notes: do it, or say it in the issue tracker" >&2; exit 1; }
 
 .PHONY: shellcheck
@@ -182,7 +185,7 @@ shellcheck:
 .PHONY: vulncheck
 vulncheck: $(BIN)/govulncheck ## known vulnerabilities in what the code calls, over all modules but the tools'
 	$(BIN)/govulncheck -tags $(SUITE_TAGS) $(ALL_PACKAGES)
-	for m in bench hack/kind-node/src $(EXAMPLES); do (cd $$m && GOWORK=off $(abspath $(BIN)/govulncheck) ./...) || exit 1; done
+	for m in bench hack/kind-node/src $(ADAPTERS) $(EXAMPLES); do (cd $$m && GOWORK=off $(abspath $(BIN)/govulncheck) ./...) || exit 1; done
 
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## format the Go code
@@ -205,12 +208,12 @@ generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API ty
 
 .PHONY: tidy
 tidy: ## go mod tidy in every module, and a complete go.work.sum; no go work sync, which would raise what the library requires
-	for m in $(MODULES) bench tools $(KIND_NODE) $(EXAMPLES); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+	for m in $(MODULES) $(ADAPTERS) bench tools $(KIND_NODE) $(EXAMPLES); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
 	go list -m all >/dev/null
 
 .PHONY: drift
 drift: ## fails when generated code, a go.mod or a checksum file differs from what is committed
-	hack/drift.sh $(MODULES) bench $(KIND_NODE) $(EXAMPLES)
+	hack/drift.sh $(MODULES) $(ADAPTERS) bench $(KIND_NODE) $(EXAMPLES)
 
 .PHONY: ci
 ci: lint drift test mutants demo test-e2e ## what has to pass before a change lands
