@@ -131,7 +131,7 @@ func TestTokenFileIsReloadedAndFailsClosed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tokens")
 	write(t, path, line("prometheus", "one"))
 	c := clocktesting.NewFakePassiveClock(time.Now())
-	a, err := auth.NewTokenFile(path, false, c)
+	a, err := auth.NewTokenFile(path, c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,11 @@ func (f *Flags) guard(s *Server) (Guard, error) {
 		if f.File == "" {
 			return nil, cli.Usagef("--auth token-file needs --auth-token-file FILE")
 		}
-		a, err := NewTokenFile(f.File, s.Namespaced, s.Clock)
+		open := NewTokenFile
+		if s.Namespaced {
+			open = NewNamespacedTokenFile
+		}
+		a, err := open(f.File, s.Clock)
 		if err != nil {
 			return nil, &cli.UsageError{Err: err}
 		}

@@ -158,7 +158,7 @@ func TestTheServiceItselfMayDoEverything(t *testing.T) {
 func TestTheTokenFileListsNamespaces(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tokens")
 	write(t, path, strings.TrimSpace(line("all", "one"))+" *\n"+strings.TrimSpace(line("some", "two"))+"\tshop,bank\n"+line("none", "three"))
-	guard, err := auth.NewTokenFile(path, false, clocktesting.NewFakePassiveClock(time.Now()))
+	guard, err := auth.NewTokenFile(path, clocktesting.NewFakePassiveClock(time.Now()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestUnusableColumnsAreNamed(t *testing.T) {
 		hashed + " a,*\n#\n": "",
 	} {
 		write(t, path, text)
-		_, err := auth.NewTokenFile(path, true, clocktesting.NewFakePassiveClock(time.Now()))
+		_, err := auth.NewNamespacedTokenFile(path, clocktesting.NewFakePassiveClock(time.Now()))
 		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: error %v, want %q", text, err, want)
 		}

@@ -55,10 +55,18 @@ func (n namespaces) contain(where Scope) bool {
 	return slices.Contains(n, allNamespaces) || (!where.everywhere && slices.Contains(n, where.namespace))
 }
 
-// NewTokenFile reads the file and returns an error when it cannot be used. If it
-// is namespaced, each line needs the column of namespaces.
-func NewTokenFile(path string, namespaced bool, c clock.PassiveClock) (*TokenFile, error) {
-	t := &TokenFile{path: path, namespaced: namespaced, clock: c}
+// NewTokenFile reads the file and returns an error when it cannot be used.
+func NewTokenFile(path string, c clock.PassiveClock) (*TokenFile, error) {
+	return openTokenFile(&TokenFile{path: path, clock: c})
+}
+
+// NewNamespacedTokenFile is NewTokenFile for a file each of whose lines needs the
+// column of namespaces.
+func NewNamespacedTokenFile(path string, c clock.PassiveClock) (*TokenFile, error) {
+	return openTokenFile(&TokenFile{path: path, clock: c, namespaced: true})
+}
+
+func openTokenFile(t *TokenFile) (*TokenFile, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.reload(); err != nil {
