@@ -42,7 +42,7 @@ func exporterPod(own map[string]string) map[string]string {
 }
 
 // fieldBody is a body as a sender of the field sends it.
-func fieldBody(name string) []byte {
+func targetBody(name string) []byte {
 	GinkgoHelper()
 	body, err := os.ReadFile(filepath.Join("..", "..", "services", "gateway", "internal", "target", "trial", "testdata", "bodies", name))
 	Expect(err).NotTo(HaveOccurred())
@@ -65,8 +65,9 @@ var _ = Describe("gateway: targets", func() {
 		GinkgoHelper()
 		answer := post(ctx, p.GatewayURL, body)
 		Expect(answer.Code).To(BeElementOf(http.StatusCreated, http.StatusMultiStatus), "%+v", answer)
-		var found []v1alpha1.TargetResource
-		for _, r := range answer.Each() {
+		results := answer.Each()
+		found := make([]v1alpha1.TargetResource, 0, len(results))
+		for _, r := range results {
 			Expect(r.Status).To(Equal("created"), "%+v", r)
 			rr := &v1alpha1.RemediationRequest{}
 			Expect(env.Get(ctx, client.ObjectKey{Namespace: r.RemediationRequestNamespace, Name: r.RemediationRequestName}, rr)).To(Succeed())
@@ -92,15 +93,15 @@ var _ = Describe("gateway: targets", func() {
 			{APIVersion: "apps/v1", Kind: "Deployment", Namespace: p.Namespace, Name: "cart"},
 			{APIVersion: "apps/v1", Kind: "Deployment", Namespace: p.Namespace, Name: "checkout"},
 		}))
-		Expect(targets(ctx, fieldBody("hpa-maxed-exporter-pod.json"))).To(ConsistOf(
+		Expect(targets(ctx, targetBody("hpa-maxed-exporter-pod.json"))).To(ConsistOf(
 			v1alpha1.TargetResource{APIVersion: "autoscaling/v2", Kind: "HorizontalPodAutoscaler", Namespace: "shop", Name: "frontend"}))
-		Expect(targets(ctx, fieldBody("quota-exporter-pod.json"))).To(ConsistOf(
+		Expect(targets(ctx, targetBody("quota-exporter-pod.json"))).To(ConsistOf(
 			v1alpha1.TargetResource{APIVersion: "v1", Kind: "ResourceQuota", Namespace: "shop", Name: "shop-quota"}))
 	}, SpecTimeout(specTimeout))
 
 	It("field S2: an alert of an agent is about its node", func(ctx SpecContext) {
 		start(ctx, nil)
-		address := fmt.Sprintf("10.%d.%d.%d", 128+rand.IntN(100), rand.IntN(256), 1+rand.IntN(254)) //nolint:gosec // only has to differ
+		address := fmt.Sprintf("10.%d.%d.%d", 128+rand.IntN(100), rand.IntN(256), 1+rand.IntN(254))
 		node := func(addresses ...corev1.NodeAddress) string {
 			GinkgoHelper()
 			n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: testenv.Unique("node-*")}}
@@ -166,7 +167,7 @@ var _ = Describe("gateway: targets", func() {
 		}
 		Expect(reported("inventory", "payments").Name).To(Equal("db-0"), "in its own namespace any job counts")
 
-		Expect(targets(ctx, fieldBody("otel-dotted-labels.json"))).To(ConsistOf(HaveField("Kind", "Unknown")), "no label namespace")
+		Expect(targets(ctx, targetBody("otel-dotted-labels.json"))).To(ConsistOf(HaveField("Kind", "Unknown")), "no label namespace")
 		Expect(targetOf(ctx, map[string]string{
 			"namespace": "shop", "k8s.namespace.name": "shop", "k8s.pod.name": "checkout-1", "k8s.deployment.name": "checkout", "severity": "warning",
 		})).To(Equal(v1alpha1.TargetResource{APIVersion: "v1", Kind: "Pod", Namespace: "shop", Name: "checkout-1"}))
@@ -181,8 +182,9 @@ var _ = Describe("gateway: targets", func() {
 		Expect(targetOf(ctx, alert()).Kind).To(Equal("Unknown"))
 		inForce := func(metric, value string) {
 			GinkgoHelper()
-			Eventually(ctx, func(ctx context.Context) string { return string(storeCall(ctx, p.ManagementURLs[0], http.MethodGet, "/metrics", nil, nil).body) }).
-				WithTimeout(10 * time.Second).WithPolling(100 * time.Millisecond).Should(ContainSubstring(metric + " " + value + "\n"))
+			Eventually(ctx, func(ctx context.Context) string {
+				return string(storeCall(ctx, p.ManagementURLs[0], http.MethodGet, "/metrics", nil, nil).body)
+			}).WithTimeout(10 * time.Second).WithPolling(100 * time.Millisecond).Should(ContainSubstring(metric + " " + value + "\n"))
 		}
 
 		By("creating it")
@@ -226,7 +228,7 @@ var _ = Describe("gateway: targets", func() {
 		start(ctx, func(o *gateway.Options) { o.RESTConfig = read.config(o.RESTConfig) })
 
 		By("alerting about every kind of the field")
-		found := targets(ctx, fieldBody("kinds.json"))
+		found := targets(ctx, targetBody("kinds.json"))
 		kinds := make([]string, len(found))
 		for i, t := range found {
 			kinds[i] = t.Kind

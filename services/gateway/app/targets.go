@@ -32,13 +32,13 @@ func readRules(flag, file string) (*rules.Set, error) {
 	if file == "" {
 		return builtIn, nil
 	}
-	content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	content, err := os.ReadFile(file)
 	if err != nil {
-		return nil, cli.Usagef("--%s: %w", flag, err) //nolint:wrapcheck // names the flag
+		return nil, cli.Usagef("--%s: %w", flag, err)
 	}
 	set, err := rules.Parse("file", content, builtIn)
 	if err != nil {
-		return nil, cli.Usagef("--%s: %s: %w", flag, file, err) //nolint:wrapcheck // names the flag
+		return nil, cli.Usagef("--%s: %s: %w", flag, file, err)
 	}
 	return set, nil
 }
@@ -93,8 +93,7 @@ func (g *gateway) watchRules(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cache of target rules: %w", err)
 	}
-	// The handler outlives the start: it ends with the cache.
-	seen, err := handle(ctx, configMaps, rulesSource, context.WithoutCancel(ctx))
+	seen, err := handle(ctx, configMaps, rulesSource)
 	if err != nil {
 		return fmt.Errorf("watch ConfigMap %s: %w", name, err)
 	}
@@ -113,7 +112,8 @@ func (g *gateway) watchRules(ctx context.Context) error {
 
 // handle gives the versions of the ConfigMap to the source. The function tells
 // whether the first was given.
-func handle(ctx context.Context, c cache.Cache, s *source.Source, background context.Context) (toolscache.InformerSynced, error) {
+func handle(ctx context.Context, c cache.Cache, s *source.Source) (toolscache.InformerSynced, error) {
+	background := context.WithoutCancel(ctx) // the handler outlives the start: it ends with the cache
 	informer, err := c.GetInformer(ctx, &corev1.ConfigMap{}, cache.BlockUntilSynced(false))
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the caller names the object

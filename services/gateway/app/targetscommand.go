@@ -52,11 +52,11 @@ func testTargets(c *cobra.Command, rulesFile, alertsFile string) error {
 	}
 	alerts, err := readAlerts(alertsFile)
 	if err != nil {
-		return cli.Usagef("--alerts: %w", err) //nolint:wrapcheck // names the flag
+		return cli.Usagef("--alerts: %w", err)
 	}
 	results, err := trial.Run(c.Context(), set, alerts)
 	if err != nil {
-		return cli.Usagef("--alerts %s: %w", alertsFile, err) //nolint:wrapcheck // names the flag
+		return cli.Usagef("--alerts %s: %w", alertsFile, err)
 	}
 	if failed := printTargets(c.OutOrStdout(), results); failed > 0 {
 		return fmt.Errorf("%d of %d alerts do not have the expected target", failed, len(results)) //nolint:err113 // for people
@@ -65,7 +65,7 @@ func testTargets(c *cobra.Command, rulesFile, alertsFile string) error {
 }
 
 func readAlerts(file string) ([]trial.Alert, error) {
-	f, err := os.Open(file) //nolint:gosec // the operator names the file
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
@@ -89,10 +90,14 @@ func (k *kindIndex) only(ctx context.Context, look func(kinds) []rules.KnownKind
 	return rules.KnownKind{}, false, nil
 }
 
-// discover lists the custom resources. Groups whose server does not answer are left out.
+// discover lists the custom resources. Groups whose server does not answer are left
+// out. Without the permission there are none.
 func discover(ctx context.Context, d Discovery) (kinds, error) {
 	served := kinds{byKind: map[string][]rules.KnownKind{}, bySingular: map[string][]rules.KnownKind{}}
 	lists, err := d.ServerPreferredResourcesWithContext(ctx)
+	if apierrors.IsForbidden(err) {
+		return served, nil
+	}
 	if err != nil && (len(lists) == 0 || !partial(err)) {
 		return served, fmt.Errorf("discover the kinds that the API server serves: %w", err)
 	}

@@ -48,7 +48,7 @@ func (o *Objects) Get(_ context.Context, key client.ObjectKey, into client.Objec
 	kind := into.GetObjectKind().GroupVersionKind()
 	object, ok := o.objects[objectName(kind.GroupKind(), key.Namespace, key.Name)]
 	if !ok {
-		return apierrors.NewNotFound(schema.GroupResource{Group: kind.Group, Resource: strings.ToLower(kind.Kind)}, key.Name)
+		return apierrors.NewNotFound(schema.GroupResource{Group: kind.Group, Resource: strings.ToLower(kind.Kind)}, key.Name) //nolint:wrapcheck // as an API server answers
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, into); err != nil {
 		return fmt.Errorf("read %s %s: %w", kind.Kind, key.Name, err)
@@ -60,7 +60,7 @@ func (o *Objects) Get(_ context.Context, key client.ObjectKey, into client.Objec
 func (o *Objects) List(_ context.Context, into client.ObjectList, _ ...client.ListOption) error {
 	nodes, ok := into.(*corev1.NodeList)
 	if !ok {
-		return apierrors.NewForbidden(schema.GroupResource{}, "", nil)
+		return apierrors.NewForbidden(schema.GroupResource{}, "", nil) //nolint:wrapcheck // as an API server answers
 	}
 	for _, object := range o.objects {
 		if object.GroupVersionKind() != corev1.SchemeGroupVersion.WithKind("Node") {

@@ -100,12 +100,6 @@ func (r *Resolver) Use(set *rules.Set) {
 	r.metrics.use(set)
 }
 
-func (r *Resolver) current() *rules.Set {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.rules
-}
-
 // Resolve finds out what a signal is about. An error means that the API server
 // did not answer; trying again may help.
 func (r *Resolver) Resolve(ctx context.Context, s Signal) (Resolution, error) {
@@ -124,6 +118,12 @@ func (r *Resolver) Resolve(ctx context.Context, s Signal) (Resolution, error) {
 		return Resolution{}, fmt.Errorf("owner of %s %s: %w", found.Target.Kind, found.Target.Name, err)
 	}
 	return found, nil
+}
+
+func (r *Resolver) current() *rules.Set {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rules
 }
 
 // decide applies the rules.
@@ -293,10 +293,10 @@ func (a asked) NodeOfPod(ctx context.Context, namespace, name string) (string, e
 	}
 	pod, _ := rules.BuiltInKind("Pod")
 	found, err := a.objects.get(ctx, objectKey{GroupVersionKind: pod.GroupVersionKind, namespace: namespace, name: name, withNode: true})
-	if err != nil || found.state != rules.Exists {
+	if err != nil {
 		return "", err
 	}
-	return found.node, nil
+	return found.node, nil // also of a pod that is gone, if it was seen
 }
 
 // NodeAt implements rules.Cluster.

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -41,6 +42,9 @@ type server struct {
 	kindsErr    error                             // guarded by mu
 	reads       []string                          // guarded by mu
 	wait        chan struct{}                     // if it is not nil, reads wait for it
+
+	slow  chan struct{}                  // guarded by mu: if it is not nil, discovery waits for it
+	clock *clocktesting.FakePassiveClock // set by newResolver
 }
 
 func (s *server) Get(ctx context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
@@ -80,12 +84,23 @@ func (s *server) List(_ context.Context, into client.ObjectList, _ ...client.Lis
 	return s.errs["list"]
 }
 
-func (s *server) ServerPreferredResourcesWithContext(context.Context) ([]*metav1.APIResourceList, error) {
+func (s *server) ServerPreferredResourcesWithContext(ctx context.Context) ([]*metav1.APIResourceList, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if slow := s.slow; slow != nil {
+		s.mu.Unlock()
+		select {
+		case <-slow:
+		case <-ctx.Done():
+		}
+		s.mu.Lock()
+	}
 	s.reads = append(s.reads, "discover")
 	return s.kinds, s.kindsErr
 }
+
+// pass lets time pass.
+func (s *server) pass(d time.Duration) { s.clock.SetTime(s.clock.Now().Add(d)) }
 
 // set changes what the server has.
 func (s *server) set(change func()) {
@@ -117,8 +132,9 @@ func newResolver(t *testing.T, s *server) *target.Resolver {
 	if s.kinds == nil {
 		s.kinds = []*metav1.APIResourceList{}
 	}
+	s.clock = clocktesting.NewFakePassiveClock(time.Unix(1_790_000_000, 0))
 	r, err := target.NewResolver(target.Options{
-		Reader: s, Discovery: s, Rules: set, Clock: clock.RealClock{}, Log: zap.NewNop(), Registerer: prometheus.NewRegistry(),
+		Reader: s, Discovery: s, Rules: set, Clock: s.clock, Log: zap.NewNop(), Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -174,15 +190,19 @@ func TestTopOwners(t *testing.T) {
 		},
 		"of a forbidden owner": {
 			map[string]*metav1.OwnerReference{"Pod p": controlledBy("apps/v1", "ReplicaSet", "r")},
-			map[string]error{"ReplicaSet r": forbidden}, pod("p"), replicaSet, true, 2,
+			map[string]error{"ReplicaSet r": forbidden},
+			pod("p"), replicaSet, true, 2,
 		},
 		"of an owner that may not be read": {
 			map[string]*metav1.OwnerReference{"Pod p": controlledBy("argoproj.io/v1", "Rollout", "r")},
-			map[string]error{"Rollout r": forbidden}, pod("p"), rollout, true, 3, // one of them discovery
+			map[string]error{"Rollout r": forbidden},
+			pod("p"), rollout, true, 3, // one of them discovery
 		},
 		"above a secret": {
-			map[string]*metav1.OwnerReference{"Pod p": controlledBy("v1", "ConfigMap", "c")}, nil, pod("p"),
-			object{APIVersion: "v1", Kind: "ConfigMap", Name: "c", Namespace: "a"}, true, 1,
+			map[string]*metav1.OwnerReference{"Pod p": controlledBy("v1", "ConfigMap", "c")},
+			nil, pod("p"),
+			object{APIVersion: "v1", Kind: "ConfigMap", Name: "c", Namespace: "a"},
+			true, 1,
 		},
 	}
 	for name, test := range tests {
@@ -213,72 +233,66 @@ func TestCyclicOwnerReferencesAreBounded(t *testing.T) {
 
 func TestAStormOfDuplicatesReadsNothing(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := &server{controllers: map[string]*metav1.OwnerReference{"Pod live": nil}}
-		r := newResolver(t, s)
-		for range 100 {
-			given(t, r, pod("live"))
-			given(t, r, pod("gone"))
+	s := &server{controllers: map[string]*metav1.OwnerReference{"Pod live": nil}}
+	r := newResolver(t, s)
+	for range 100 {
+		given(t, r, pod("live"))
+		given(t, r, pod("gone"))
+	}
+	if reads := s.took(); !slices.Equal(reads, []string{"Pod live", "Pod gone"}) {
+		t.Errorf("read %v, want each once", reads)
+	}
+	for _, step := range []struct {
+		after time.Duration
+		want  []string
+	}{
+		{30*time.Second - 1, nil},
+		{1, []string{"Pod gone"}},
+		{9*time.Minute + 30*time.Second - 1, []string{"Pod gone"}},
+		{1, []string{"Pod live"}},
+	} {
+		s.pass(step.after)
+		given(t, r, pod("live"))
+		given(t, r, pod("gone"))
+		if reads := s.took(); !slices.Equal(reads, step.want) {
+			t.Errorf("%v later: read %v, want %v", step.after, reads, step.want)
 		}
-		if reads := s.took(); !slices.Equal(reads, []string{"Pod live", "Pod gone"}) {
-			t.Errorf("read %v, want each once", reads)
-		}
-		for _, step := range []struct {
-			after time.Duration
-			want  []string
-		}{
-			{30*time.Second - 1, nil},
-			{1, []string{"Pod gone"}},
-			{9*time.Minute + 30*time.Second - 1, []string{"Pod gone"}},
-			{1, []string{"Pod live"}},
-		} {
-			time.Sleep(step.after)
-			given(t, r, pod("live"))
-			given(t, r, pod("gone"))
-			if reads := s.took(); !slices.Equal(reads, step.want) {
-				t.Errorf("%v later: read %v, want %v", step.after, reads, step.want)
-			}
-		}
-	})
+	}
 }
 
 func TestAPodThatIsCreatedIsNoticed(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := &server{controllers: map[string]*metav1.OwnerReference{}}
-		r := newResolver(t, s)
-		if found := given(t, r, pod("p")); found.OwnerKnown {
-			t.Errorf("got %+v", found)
-		}
-		s.set(func() { s.controllers["Pod p"] = controlledBy("apps/v1", "StatefulSet", "s") })
-		s.set(func() { s.controllers["StatefulSet s"] = nil })
-		time.Sleep(30 * time.Second)
-		if found := given(t, r, pod("p")); found.Owner.Name != "s" || !found.OwnerKnown {
-			t.Errorf("got %+v", found)
-		}
-	})
+	s := &server{controllers: map[string]*metav1.OwnerReference{}}
+	r := newResolver(t, s)
+	if found := given(t, r, pod("p")); found.OwnerKnown {
+		t.Errorf("got %+v", found)
+	}
+	s.set(func() { s.controllers["Pod p"] = controlledBy("apps/v1", "StatefulSet", "s") })
+	s.set(func() { s.controllers["StatefulSet s"] = nil })
+	s.pass(30 * time.Second)
+	if found := given(t, r, pod("p")); found.Owner.Name != "s" || !found.OwnerKnown {
+		t.Errorf("got %+v", found)
+	}
 }
 
 func TestTheOwnerOfAPodThatIsGoneIsRemembered(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := &server{controllers: map[string]*metav1.OwnerReference{
-			"Pod p": controlledBy("apps/v1", "StatefulSet", "s"), "StatefulSet s": nil,
-		}}
-		r := newResolver(t, s)
-		given(t, r, pod("p"))
-		s.set(func() { delete(s.controllers, "Pod p") })
-		for range 4 { // longer than anything is cached, because signals go on
-			time.Sleep(30 * time.Minute)
-			if found := given(t, r, pod("p")); found.Owner.Name != "s" || !found.OwnerKnown {
-				t.Errorf("got %+v", found)
-			}
+	s := &server{controllers: map[string]*metav1.OwnerReference{
+		"Pod p": controlledBy("apps/v1", "StatefulSet", "s"), "StatefulSet s": nil,
+	}}
+	r := newResolver(t, s)
+	given(t, r, pod("p"))
+	s.set(func() { delete(s.controllers, "Pod p") })
+	for range 4 { // longer than anything is cached, because signals go on
+		s.pass(30 * time.Minute)
+		if found := given(t, r, pod("p")); found.Owner.Name != "s" || !found.OwnerKnown {
+			t.Errorf("got %+v", found)
 		}
-		time.Sleep(time.Hour + 1)
-		if found := given(t, r, pod("p")); found.OwnerKnown {
-			t.Errorf("got %+v an hour after the last signal", found)
-		}
-	})
+	}
+	s.pass(time.Hour + 1)
+	if found := given(t, r, pod("p")); found.OwnerKnown {
+		t.Errorf("got %+v an hour after the last signal", found)
+	}
 }
 
 func TestConcurrentSignalsShareReads(t *testing.T) {
@@ -364,7 +378,8 @@ func TestCustomResourcesAreFoundThroughDiscovery(t *testing.T) {
 		{labels{"namespace": "a", "pod": "p"}, pod("p"), false},
 		{
 			labels{"namespace": "a", "job": "kube-state-metrics", "customresource_group": "g.io", "customresource_kind": "Foo", "name": "f"},
-			object{Kind: "Foo", Namespace: "a", Name: "f"}, false,
+			object{Kind: "Foo", Namespace: "a", Name: "f"},
+			false,
 		},
 	} {
 		found := resolve(t, r, test.labels)
@@ -379,24 +394,64 @@ func TestCustomResourcesAreFoundThroughDiscovery(t *testing.T) {
 
 func TestANewCustomResourceIsKnownAfterAMinute(t *testing.T) {
 	t.Parallel()
+	s := &server{controllers: map[string]*metav1.OwnerReference{"Rollout web": nil}}
+	r := newResolver(t, s)
+	l := labels{"namespace": "a", "rollout": "web"}
+	if found := resolve(t, r, l); found.Target.Kind != target.KindUnknown {
+		t.Errorf("got %+v", found.Target)
+	}
+	s.set(func() { s.kinds = rolloutKind() })
+	s.pass(time.Minute)
+	if found := resolve(t, r, l); found.Target.Kind != "Rollout" {
+		t.Errorf("got %+v", found.Target)
+	}
+	s.set(func() { s.kindsErr = errors.New("unavailable") })
+	s.pass(time.Hour)
+	if found := resolve(t, r, l); found.Target.Kind != "Rollout" {
+		t.Errorf("got %+v with the old list of kinds", found.Target)
+	}
+}
+
+func TestWithoutThePermissionForDiscoveryThereAreNoCustomResources(t *testing.T) {
+	t.Parallel()
+	s := &server{kindsErr: apierrors.NewForbidden(schema.GroupResource{}, "", nil)}
+	if found := resolve(t, newResolver(t, s), labels{"namespace": "a", "rollout": "web"}); found.Target.Kind != target.KindUnknown {
+		t.Errorf("got %+v", found.Target)
+	}
+}
+
+func TestASlowDiscoveryDelaysASignalForASecond(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{controllers: map[string]*metav1.OwnerReference{"Rollout web": nil}}
+		s := &server{kinds: rolloutKind(), controllers: map[string]*metav1.OwnerReference{"Rollout web": nil}}
 		r := newResolver(t, s)
 		l := labels{"namespace": "a", "rollout": "web"}
-		if found := resolve(t, r, l); found.Target.Kind != target.KindUnknown {
-			t.Errorf("got %+v", found.Target)
-		}
-		s.set(func() { s.kinds = rolloutKind() })
-		time.Sleep(time.Minute)
-		if found := resolve(t, r, l); found.Target.Kind != "Rollout" {
-			t.Errorf("got %+v", found.Target)
-		}
-		s.set(func() { s.kindsErr = errors.New("unavailable") })
-		time.Sleep(time.Hour)
+		resolve(t, r, l)
+		s.set(func() { s.slow = make(chan struct{}) })
+		s.pass(time.Hour)
+		began := time.Now()
 		if found := resolve(t, r, l); found.Target.Kind != "Rollout" {
 			t.Errorf("got %+v with the old list of kinds", found.Target)
 		}
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("took %v", took)
+		}
+		close(s.slow)
 	})
+}
+
+func TestTheNodeOfAnAgentThatIsGoneIsRemembered(t *testing.T) {
+	t.Parallel()
+	s := &server{controllers: map[string]*metav1.OwnerReference{"Pod exporter-1": nil}}
+	r := newResolver(t, s)
+	l := labels{"namespace": "monitoring", "job": "node-exporter", "pod": "exporter-1"}
+	for range 2 {
+		if found := resolve(t, r, l); found.Target.Name != "node-of-exporter-1" {
+			t.Errorf("got %+v", found.Target)
+		}
+		s.set(func() { s.controllers = nil })
+		s.pass(time.Hour)
+	}
 }
 
 func TestWithoutAnyDiscoveryTheSignalIsTriedAgain(t *testing.T) {

@@ -10,6 +10,14 @@ import (
 	"k8s.io/utils/clock"
 )
 
+const (
+	// patience is how long a caller waits for a new list if there is an old one.
+	patience = time.Second
+	// retryAfter is how long an old list is used after a new one could not be loaded in
+	// that time.
+	retryAfter = 15 * time.Second
+)
+
 // snapshot is a list that is loaded when somebody needs it. Concurrent callers
 // share one load.
 type snapshot[T any] struct {
@@ -22,16 +30,23 @@ type snapshot[T any] struct {
 	mu     sync.Mutex
 	value  T         // guarded by mu; immutable once stored
 	loaded time.Time // guarded by mu; zero before the first load
+	failed time.Time // guarded by mu: when a new list could not be loaded in time
 }
 
 // get returns the list if it is younger than maxAge of it, else a new one. If that
-// cannot be loaded, it returns the old one and its age, or an error if there is none.
+// cannot be loaded, or takes long, it returns the old one and its age, or an error if
+// there is none.
 func (s *snapshot[T]) get(ctx context.Context, maxAge func(T) time.Duration) (T, time.Duration, error) {
 	value, age, ok := s.current()
-	if ok && age < maxAge(value) {
+	if ok && (age < maxAge(value) || s.failedLately()) {
 		return value, age, nil
 	}
 	detached := context.WithoutCancel(ctx)
+	if ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
 	load := s.shared.DoChan("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(detached, readTimeout)
 		defer cancel()
@@ -45,7 +60,11 @@ func (s *snapshot[T]) get(ctx context.Context, maxAge func(T) time.Duration) (T,
 	})
 	select {
 	case answer := <-load:
-		if answer.Err != nil && !ok {
+		if answer.Err == nil {
+			value, age, _ = s.current()
+			return value, age, nil
+		}
+		if !ok {
 			return value, 0, answer.Err
 		}
 	case <-ctx.Done():
@@ -53,8 +72,16 @@ func (s *snapshot[T]) get(ctx context.Context, maxAge func(T) time.Duration) (T,
 			return value, 0, fmt.Errorf("%s: %w", s.what, ctx.Err())
 		}
 	}
-	value, age, _ = s.current()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = s.clock.Now()
 	return value, age, nil
+}
+
+func (s *snapshot[T]) failedLately() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.failed.IsZero() && s.clock.Since(s.failed) < retryAfter
 }
 
 func (s *snapshot[T]) current() (T, time.Duration, bool) {

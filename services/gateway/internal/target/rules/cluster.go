@@ -27,9 +27,9 @@ func (s State) String() string {
 		return "exists"
 	case Missing:
 		return "missing"
-	default:
-		return "unreadable"
+	case Unreadable:
 	}
+	return "unreadable"
 }
 
 // Cluster answers the questions of rules. Implementations are safe for

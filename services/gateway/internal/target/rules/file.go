@@ -26,6 +26,9 @@ const (
 	maxProblems = 20
 )
 
+// fieldName is the field that exporters, variables and rules have.
+const fieldName = "name"
+
 // Problem is one mistake in a file.
 type Problem struct {
 	// Line and Column begin at 1.
@@ -192,7 +195,7 @@ func (f *file) text(n *yaml.Node) string {
 func (f *file) exporter(n *yaml.Node) {
 	var e Exporter
 	f.fields(n, "a trusted exporter", map[string]func(*yaml.Node){
-		"name": func(n *yaml.Node) { e.Name = f.text(n) },
+		fieldName: func(n *yaml.Node) { e.Name = f.text(n) },
 		"jobs": func(n *yaml.Node) {
 			f.each(n, maxExporters, func(n *yaml.Node) { e.Jobs = append(e.Jobs, f.text(n)) })
 		},
@@ -223,7 +226,7 @@ func (f *file) exporter(n *yaml.Node) {
 func (f *file) variable(n *yaml.Node) {
 	v := f.newNamed(n)
 	f.fields(n, "a variable", map[string]func(*yaml.Node){
-		"name":       func(n *yaml.Node) { v.name = f.text(n) },
+		fieldName:    func(n *yaml.Node) { v.name = f.text(n) },
 		"expression": func(n *yaml.Node) { v.value = n },
 	})
 	f.variables = f.complete(f.variables, v, "variable", "expression")
@@ -232,10 +235,10 @@ func (f *file) variable(n *yaml.Node) {
 func (f *file) rule(n *yaml.Node) {
 	r := f.newNamed(n)
 	f.fields(n, "a rule", map[string]func(*yaml.Node){
-		"name":   func(n *yaml.Node) { r.name = f.text(n) },
-		"reason": func(n *yaml.Node) { f.text(n) },
-		"when":   func(n *yaml.Node) { r.when = n },
-		"target": func(n *yaml.Node) { r.value = n },
+		fieldName: func(n *yaml.Node) { r.name = f.text(n) },
+		"reason":  func(n *yaml.Node) { f.text(n) },
+		"when":    func(n *yaml.Node) { r.when = n },
+		"target":  func(n *yaml.Node) { r.value = n },
 	})
 	f.rules = f.complete(f.rules, r, "rule", "target")
 }
@@ -265,7 +268,7 @@ func (f *file) complete(others []named, n named, what, field string) []named {
 func (f *file) position(n *yaml.Node, line, column int) Problem {
 	line, column = max(line, 1), max(column, 0) // CEL has -1 for "nowhere"
 	switch {
-	case n.Style&(yaml.LiteralStyle) != 0:
+	case n.Style&yaml.LiteralStyle != 0:
 		return Problem{Line: n.Line + line, Column: f.blockIndentation(n.Line+1) + column + 1}
 	case n.Style&yaml.FoldedStyle != 0:
 		return f.folded(n.Line+1, 0, column)

@@ -187,7 +187,7 @@ type labelMap struct {
 
 func newLabelMap(labels map[string]string) labelMap {
 	m := labelMap{
-		Mapper: types.NewStringStringMap(types.DefaultTypeAdapter, labels).(traits.Mapper), //nolint:forcetypeassert,errcheck // documented
+		Mapper: types.NewStringStringMap(types.DefaultTypeAdapter, labels),
 		values: make(map[types.String]ref.Val, len(labels)),
 	}
 	for key, value := range labels {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -152,9 +153,7 @@ func TestTargets(t *testing.T) {
 			t.Parallel()
 			l := labels{"alertname": "A"}
 			for _, more := range test.labels {
-				for k, v := range more {
-					l[k] = v
-				}
+				maps.Copy(l, more)
 			}
 			if got, rule := decide(t, set, l, test.cluster); got != test.want {
 				t.Errorf("got %s by rule %s, want %s", got, rule, test.want)

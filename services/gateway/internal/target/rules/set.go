@@ -13,7 +13,7 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"go.yaml.in/yaml/v3"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -106,42 +106,6 @@ func Parse(source string, content []byte, base *Set) (*Set, error) {
 	return set, nil
 }
 
-// declare compiles a variable, and returns the environment that has it; nil if it is invalid.
-func (s *Set) declare(f *file, env *cel.Env, v named) *cel.Env {
-	if !identifier.MatchString(v.name) {
-		f.addf(v.at, "the name of a variable has letters and digits; got %q", v.name)
-		return nil
-	}
-	for _, taken := range env.Variables() {
-		if taken.Name() == v.name {
-			f.addf(v.at, "the name %s is taken", v.name)
-			return nil
-		}
-	}
-	program := compile(f, env, v.value, v, cel.BoolType)
-	if program == nil {
-		return nil
-	}
-	extended, err := env.Extend(cel.Variable(v.name, cel.BoolType))
-	if err != nil {
-		f.addf(v.at, "variable %s: %v", v.name, err)
-		return nil
-	}
-	s.variables = append(s.variables, variable{v.name, program})
-	return extended
-}
-
-func (s *Set) addRule(f *file, env *cel.Env, source string, n named) {
-	r := rule{name: n.name, target: compile(f, env, n.value, n, objectType)}
-	if source != "" {
-		r.name = source + "/" + n.name
-	}
-	if n.when != nil {
-		r.when = compile(f, env, n.when, n, cel.BoolType)
-	}
-	s.rules = append(s.rules, r)
-}
-
 // compile returns nil after it has noted what is wrong.
 func compile(f *file, env *cel.Env, at *yaml.Node, n named, want *cel.Type) *program {
 	text := f.text(at)
@@ -182,12 +146,8 @@ func compile(f *file, env *cel.Env, at *yaml.Node, n named, want *cel.Type) *pro
 func grows(expression *cel.Ast) bool {
 	grows := false
 	ast.PreOrderVisit(expression.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
-		switch e.Kind() {
-		case ast.ComprehensionKind:
+		if e.Kind() == ast.ComprehensionKind || e.Kind() == ast.CallKind && !boundedFunctions[e.AsCall().FunctionName()] {
 			grows = true
-		case ast.CallKind:
-			grows = grows || !boundedFunctions[e.AsCall().FunctionName()]
-		default:
 		}
 	}))
 	return grows
@@ -260,6 +220,42 @@ func (s *Set) Evaluate(ctx context.Context, received map[string]string, cluster 
 		}
 	}
 	return d, nil
+}
+
+// declare compiles a variable, and returns the environment that has it; nil if it is invalid.
+func (s *Set) declare(f *file, env *cel.Env, v named) *cel.Env {
+	if !identifier.MatchString(v.name) {
+		f.addf(v.at, "the name of a variable has letters and digits; got %q", v.name)
+		return nil
+	}
+	for _, taken := range env.Variables() {
+		if taken.Name() == v.name {
+			f.addf(v.at, "the name %s is taken", v.name)
+			return nil
+		}
+	}
+	program := compile(f, env, v.value, v, cel.BoolType)
+	if program == nil {
+		return nil
+	}
+	extended, err := env.Extend(cel.Variable(v.name, cel.BoolType))
+	if err != nil {
+		f.addf(v.at, "variable %s: %v", v.name, err)
+		return nil
+	}
+	s.variables = append(s.variables, variable{v.name, program})
+	return extended
+}
+
+func (s *Set) addRule(f *file, env *cel.Env, source string, n named) {
+	r := rule{name: n.name, target: compile(f, env, n.value, n, objectType)}
+	if source != "" {
+		r.name = source + "/" + n.name
+	}
+	if n.when != nil {
+		r.when = compile(f, env, n.when, n, cel.BoolType)
+	}
+	s.rules = append(s.rules, r)
 }
 
 // evaluation is one evaluation of a set.
@@ -352,7 +348,7 @@ func (o Object) Valid() bool {
 		return false
 	}
 	if looselyNamed[kind] {
-		return len(path.IsValidPathSegmentName(o.Name)) == 0
+		return len(content.IsPathSegmentName(o.Name)) == 0
 	}
 	return len(validation.IsDNS1123Subdomain(o.Name)) == 0
 }

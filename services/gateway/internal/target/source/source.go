@@ -109,13 +109,6 @@ func (s *Source) Changed(ctx context.Context, configMap *corev1.ConfigMap) {
 	log.Info("target rules are in force", zap.Int("rules", len(set.Rules())-len(s.Base.Rules())))
 }
 
-func (s *Source) parse(content string, ok bool) (*rules.Set, error) {
-	if !ok {
-		return nil, fmt.Errorf("the ConfigMap has no key %s", Key) //nolint:err113 // only reported
-	}
-	return rules.Parse(prefix, []byte(content), s.Base) //nolint:wrapcheck // says where
-}
-
 // Removed takes the removal of the ConfigMap.
 func (s *Source) Removed() {
 	s.mu.Lock()
@@ -125,6 +118,13 @@ func (s *Source) Removed() {
 	s.rejected.Set(0)
 	s.loads.WithLabelValues("removed").Inc()
 	s.Log.Info("the ConfigMap of the target rules was removed; its rules are no longer in force")
+}
+
+func (s *Source) parse(content string, ok bool) (*rules.Set, error) {
+	if !ok {
+		return nil, fmt.Errorf("the ConfigMap has no key %s", Key) //nolint:err113 // only reported
+	}
+	return rules.Parse(prefix, []byte(content), s.Base) //nolint:wrapcheck // says where
 }
 
 // event tells about a rejected version, once for all replicas.

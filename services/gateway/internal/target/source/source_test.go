@@ -117,7 +117,7 @@ func TestABadConfigMapIsRejectedAndTheOldOneStays(t *testing.T) {
 		t.Errorf("events %+v", b.events)
 	}
 	if entries := b.log.FilterMessage("the target rules are unusable; older rules stay in force").All(); len(entries) != 1 ||
-		!strings.Contains(entries[0].ContextMap()["error"].(string), where) { //nolint:forcetypeassert // a test
+		!strings.Contains(entries[0].ContextMap()["error"].(string), where) {
 		t.Errorf("log %+v", entries)
 	}
 	b.Changed(t.Context(), configMap("3", bad)) // something else changed

@@ -22,11 +22,11 @@ const (
 // score counts the verdicts of a class of alerts.
 type score map[trial.Verdict]int
 
-func (s score) total() int { return s[trial.Right] + s[trial.Abstained] + s[trial.Wrong] }
-
 func (s score) String() string {
 	return fmt.Sprintf("%d right %d abstained %d wrong %d", s.total(), s[trial.Right], s[trial.Abstained], s[trial.Wrong])
 }
+
+func (s score) total() int { return s[trial.Right] + s[trial.Abstained] + s[trial.Wrong] }
 
 // fieldAlerts reads the alerts that widespread alerting rules send.
 func fieldAlerts(t *testing.T) []trial.Alert {
