@@ -140,8 +140,9 @@ var _ = Describe("gateway: instances of signals", func() {
 		Expect(fires(first.Results[0])).To(HaveLen(2))
 
 		mixed := mixedBody(alert(alertmanager.Resolved, a), alert(alertmanager.Firing, b))
-		var answers [][]alertmanager.Result
-		for _, gatewayURL := range []string{env.GatewayURL, url, env.GatewayURL, url} {
+		urls := []string{env.GatewayURL, url, env.GatewayURL, url}
+		answers := make([][]alertmanager.Result, 0, len(urls))
+		for _, gatewayURL := range urls {
 			answer := post(ctx, gatewayURL, mixed)
 			Expect(answer.Code).To(Equal(http.StatusMultiStatus))
 			answers = append(answers, answer.Results)
@@ -393,7 +394,7 @@ func newDenier(ctx context.Context, namespace string) *denier {
 		ObjectMeta: metav1.ObjectMeta{Name: d.name},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
 			Name:         d.name,
-			ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: ptr.To(server.URL), CABundle: authority},
+			ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &server.URL, CABundle: authority},
 			Rules: []admissionregistrationv1.RuleWithOperations{{
 				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
 				Rule:       admissionregistrationv1.Rule{APIGroups: []string{"kubernaut.ai"}, APIVersions: []string{"*"}, Resources: []string{"remediationrequests"}},
@@ -401,7 +402,7 @@ func newDenier(ctx context.Context, namespace string) *denier {
 			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}},
 			FailurePolicy:           ptr.To(admissionregistrationv1.Fail),
 			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
-			TimeoutSeconds:          ptr.To(int32(1)),
+			TimeoutSeconds:          new(int32(1)),
 			AdmissionReviewVersions: []string{"v1"},
 		}},
 	}
@@ -427,5 +428,7 @@ func (d *denier) review(w http.ResponseWriter, r *http.Request) {
 		UID: review.Request.UID, Result: &metav1.Status{Code: code, Message: "not here"},
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(&review)
+	if err := json.NewEncoder(w).Encode(&review); err != nil {
+		panic(http.ErrAbortHandler) // the API server went away
+	}
 }

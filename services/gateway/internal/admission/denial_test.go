@@ -49,16 +49,19 @@ func TestDenialsNameWhoDenied(t *testing.T) {
 		"webhook with 500":            {status(500, metav1.StatusReasonInternalError, webhook+": no"), admission.Denial{Kind: "webhook", Name: "policy.example.com"}, false},
 		"webhook that is away": {
 			status(500, metav1.StatusReasonInternalError, `Internal error occurred: failed calling webhook "policy.example.com": failed to call webhook: Post "https://w": context deadline exceeded`),
-			admission.Denial{Kind: "webhook", Name: "policy.example.com"}, false,
+			admission.Denial{Kind: "webhook", Name: "policy.example.com"},
+			false,
 		},
 		"webhook that imitates the schema": {imitation, admission.Denial{Kind: "webhook", Name: "policy.example.com"}, false},
 		"quota": {
 			status(403, metav1.StatusReasonForbidden, forbidden+`exceeded quota: few, requested: count/remediationrequests.kubernaut.ai=1, used: 1, limited: 1`),
-			admission.Denial{Kind: "quota", Name: "few"}, false,
+			admission.Denial{Kind: "quota", Name: "few"},
+			false,
 		},
 		"quota that nobody has computed yet": {
 			status(403, metav1.StatusReasonForbidden, forbidden+`status unknown for quota: few, resources: count/remediationrequests.kubernaut.ai`),
-			admission.Denial{Kind: "quota", Name: "few"}, false,
+			admission.Denial{Kind: "quota", Name: "few"},
+			false,
 		},
 		"too large": {status(413, metav1.StatusReasonRequestEntityTooLarge, "Request entity too large"), admission.Denial{Kind: "apiserver", Name: "unknown"}, false},
 		"422 without causes": {

@@ -92,6 +92,14 @@ func (t *Trail) Rejected(ctx context.Context, code, reason string, fields map[st
 	})
 }
 
+// Delivery returns the trail of a body. The body's digest and the time of its
+// receipt identify the delivery, so that the sender's retry is the same one.
+func (t *Trail) Delivery(digest string, receivedAt time.Time) *Delivery {
+	d := &Delivery{Trail: *t, digest: digest, slot: receivedAt.UTC().Truncate(slot)}
+	d.origin.CorrelationID = correlationPrefix + audit.DerivedID(d.slot, "delivery", t.origin.Source, t.origin.Caller, digest).String()
+	return d
+}
+
 func (t *Trail) rejected(code, reason string) *audit.Event {
 	return &audit.Event{
 		Type:          SignalRejected,
@@ -112,14 +120,6 @@ func (t *Trail) actor() string {
 		return signal.Clean(t.origin.Caller, maxIdentity)
 	}
 	return t.origin.Source
-}
-
-// Delivery returns the trail of a body. The body's digest and the time of its
-// receipt identify the delivery, so that the sender's retry is the same one.
-func (t *Trail) Delivery(digest string, receivedAt time.Time) *Delivery {
-	d := &Delivery{Trail: *t, digest: digest, slot: receivedAt.UTC().Truncate(slot)}
-	d.origin.CorrelationID = correlationPrefix + audit.DerivedID(d.slot, "delivery", t.origin.Source, t.origin.Caller, digest).String()
-	return d
 }
 
 // Delivery records the events of the signals of one body. It is safe for concurrent use.

@@ -114,12 +114,6 @@ func New(o Options) (*Log, error) {
 	return l, nil
 }
 
-func (l *Log) size() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.pending)
-}
-
 // Take takes a duplicate, and reports false if the caller has to record it by itself.
 func (l *Log) Take(d Duplicate) bool {
 	l.mu.Lock()
@@ -143,23 +137,6 @@ func (l *Log) Take(d Duplicate) bool {
 	}
 	e.add(d)
 	l.together.Inc()
-	return true
-}
-
-// single reports whether the next duplicate is one of the first in an hour. The
-// caller holds the lock.
-func (l *Log) single(uid types.UID) bool {
-	now := l.Clock.Now()
-	known, _ := l.recent.Get(uid)
-	h, ok := known.(*hour)
-	if !ok || now.Sub(h.begin) >= period {
-		h = &hour{begin: now}
-		l.recent.Add(uid, h)
-	}
-	if h.count >= single {
-		return false
-	}
-	h.count++
 	return true
 }
 
@@ -234,15 +211,6 @@ func (l *Log) Run(ctx context.Context, grace func() time.Duration) error {
 	}
 }
 
-func (l *Log) last(ctx context.Context, grace time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	if err := l.Flush(ctx); err != nil {
-		return fmt.Errorf("duplicates of %d requests are missing from their trails: %w", l.size(), err)
-	}
-	return nil
-}
-
 // Flush records everything that was taken before the call. What fails is pending
 // again; the error is the first.
 func (l *Log) Flush(ctx context.Context) error {
@@ -289,4 +257,36 @@ func (e *entry) event() *auditevents.Duplicates {
 	}
 	slices.SortFunc(d.Instances, func(a, b auditevents.InstanceCount) int { return strings.Compare(a.ID, b.ID) })
 	return &d
+}
+
+func (l *Log) size() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.pending)
+}
+
+// single reports whether the next duplicate is one of the first in an hour. The
+// caller holds the lock.
+func (l *Log) single(uid types.UID) bool {
+	now := l.Clock.Now()
+	known, _ := l.recent.Get(uid)
+	h, ok := known.(*hour)
+	if !ok || now.Sub(h.begin) >= period {
+		h = &hour{begin: now}
+		l.recent.Add(uid, h)
+	}
+	if h.count >= single {
+		return false
+	}
+	h.count++
+	return true
+}
+
+func (l *Log) last(ctx context.Context, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := l.Flush(ctx); err != nil {
+		return fmt.Errorf("duplicates of %d requests are missing from their trails: %w", l.size(), err)
+	}
+	return nil
 }

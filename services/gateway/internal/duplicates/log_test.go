@@ -110,11 +110,11 @@ func TestTheFirstTenDuplicatesInAnHourAreRecordedOneByOne(t *testing.T) {
 		if n := b.arrive("rr-2", "i", 3); n != 3 {
 			t.Errorf("%d of 3 of another request were recorded one by one", n)
 		}
-		time.Sleep(time.Hour - time.Nanosecond)
+		<-time.After(time.Hour - time.Nanosecond)
 		if n := b.arrive("rr-1", "i", 1); n != 0 {
 			t.Error("one was recorded by itself a moment before the hour")
 		}
-		time.Sleep(time.Nanosecond)
+		<-time.After(time.Nanosecond)
 		if n := b.arrive("rr-1", "i", 11); n != 10 {
 			t.Errorf("%d of 11 in the next hour were recorded one by one, want 10", n)
 		}
@@ -128,14 +128,14 @@ func TestTheOthersAreRecordedTogetherOnceASecond(t *testing.T) {
 		b.arrive("rr-1", "i", 10)
 		begin := time.Now()
 		b.arrive("rr-1", "i", 500)
-		time.Sleep(400 * time.Millisecond)
+		<-time.After(400 * time.Millisecond)
 		b.arrive("rr-1", "j", 300)
 		b.Take(duplicates.Duplicate{UID: "rr-1", Instance: "k", Resolved: true, Seen: time.Now()})
-		time.Sleep(600*time.Millisecond - time.Nanosecond)
+		<-time.After(600*time.Millisecond - time.Nanosecond)
 		if events := b.store.taken(); len(events) != 0 {
 			t.Errorf("events %+v within the second", events)
 		}
-		time.Sleep(time.Nanosecond)
+		<-time.After(time.Nanosecond)
 		events := b.store.taken()
 		if len(events) != 1 {
 			t.Fatalf("events %+v, want one", events)
@@ -149,7 +149,7 @@ func TestTheOthersAreRecordedTogetherOnceASecond(t *testing.T) {
 		}
 		for range 30 {
 			b.arrive("rr-1", "i", 1)
-			time.Sleep(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond)
 		}
 		if events := b.store.taken(); len(events) > 3 {
 			t.Errorf("%d events in three seconds", len(events))
@@ -165,7 +165,7 @@ func TestInstancesOfAnEventAreBounded(t *testing.T) {
 		for i := range 150 {
 			b.arrive("rr-1", fmt.Sprint("i", i), 1)
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if e := b.store.taken(); len(e) != 1 || len(e[0].Instances) != 100 || e[0].More != 50 || e[0].Count != 150 {
 			t.Errorf("events %+v", e)
 		}
@@ -178,20 +178,20 @@ func TestWhatCannotBeRecordedStaysPending(t *testing.T) {
 		b := setup(t, 10)
 		b.arrive("rr-1", "i", 15)
 		b.store.fail(audit.ErrFull)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		b.arrive("rr-1", "j", 2)
 		synctest.Wait()
 		b.store.fail(nil)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if e := b.store.taken(); len(e) != 1 || e[0].Count != 7 || len(e[0].Instances) != 2 {
 			t.Errorf("events %+v, want one with all 7", e)
 		}
 		b.arrive("rr-1", "i", 4)
 		b.store.fail(audit.ErrInDoubt)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		synctest.Wait()
 		b.store.fail(nil)
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		if e := b.store.taken(); len(e) != 0 {
 			t.Errorf("events %+v, but they may be recorded already", e)
 		}

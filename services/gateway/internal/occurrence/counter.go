@@ -81,8 +81,9 @@ type tally struct {
 
 // work is a batch that was taken for a write.
 type work struct {
-	request Request
 	*Batch
+
+	request Request
 }
 
 // NewCounter returns a counter and registers its metrics:
@@ -138,7 +139,7 @@ func (c *Counter) Apply(ctx context.Context, r Request, report Report) error {
 	if !c.collect(r, report, func(b *Batch) { b.Changes = append(b.Changes, change) }) {
 		b := &Batch{Changes: []PendingChange{change}}
 		b.count(report)
-		return c.writeNow(ctx, work{r, b})
+		return c.writeNow(ctx, work{b, r})
 	}
 	select {
 	case err := <-change.done:
@@ -157,29 +158,7 @@ func (c *Counter) Count(ctx context.Context, r Request, report Report) error {
 	b := &Batch{}
 	b.count(report)
 	b.see(report)
-	return c.writeNow(ctx, work{r, b})
-}
-
-func (c *Counter) writeNow(ctx context.Context, w work) error {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	err := c.put(ctx, w)
-	if err != nil {
-		c.failed.Inc()
-	}
-	return err
-}
-
-// put writes a batch, and remembers what became of its changes.
-func (c *Counter) put(ctx context.Context, w work) error {
-	beyond, err := c.Writer.Write(ctx, w.request, w.Batch)
-	if err != nil {
-		return fmt.Errorf("write signals of %s: %w", w.request.Name, err)
-	}
-	for at, change := range w.Changes {
-		c.memory.note(instanceKey{w.request.UID, change.ID}, beyond[at])
-	}
-	return nil
+	return c.writeNow(ctx, work{b, r})
 }
 
 // Pending returns how many requests have occurrences that are not written yet.
@@ -220,3 +199,25 @@ func (c *Counter) collect(r Request, report Report, add func(*Batch)) bool {
 
 // urgent reports whether a change of state waits.
 func (t *tally) urgent() bool { return t.pending != nil && len(t.pending.Changes) > 0 }
+
+func (c *Counter) writeNow(ctx context.Context, w work) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	err := c.put(ctx, w)
+	if err != nil {
+		c.failed.Inc()
+	}
+	return err
+}
+
+// put writes a batch, and remembers what became of its changes.
+func (c *Counter) put(ctx context.Context, w work) error {
+	beyond, err := c.Writer.Write(ctx, w.request, w.Batch)
+	if err != nil {
+		return fmt.Errorf("write signals of %s: %w", w.request.Name, err)
+	}
+	for at, change := range w.Changes {
+		c.memory.note(instanceKey{w.request.UID, change.ID}, beyond[at])
+	}
+	return nil
+}

@@ -345,8 +345,9 @@ func TestChangesThatWaitAtTheSameTimeShareAWrite(t *testing.T) {
 		b.server.hang("r")
 		first := b.apply(t, "r", occurrence.Report{ID: "i", Seen: time.Now()})
 		synctest.Wait()
-		var waiting []<-chan error
-		for _, id := range []string{"j", "k", "l"} {
+		ids := []string{"j", "k", "l"}
+		waiting := make([]<-chan error, 0, len(ids))
+		for _, id := range ids {
 			waiting = append(waiting, b.apply(t, "r", occurrence.Report{ID: id, Resolved: id == "l", Seen: time.Now()}))
 		}
 		synctest.Wait()

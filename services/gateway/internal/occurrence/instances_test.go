@@ -94,6 +94,21 @@ func (s *story) report(r occurrence.Report) occurrence.Change {
 	return change
 }
 
+// list lets a number of instances fire, which are i0 and so on.
+func (s *story) list(count int) {
+	s.t.Helper()
+	rr := s.request()
+	signals := occurrence.Signals(rr).DeepCopy()
+	signals.Instances = nil
+	for i := range count {
+		signals.Instances = append(signals.Instances, v1alpha1.SignalInstance{ID: fmt.Sprint("i", i)})
+	}
+	rr.Status.Signals = signals
+	if err := s.client.Status().Update(s.t.Context(), rr); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // fires reports that an instance fires since a second of the story.
 func (s *story) fires(id, severity string, since int) occurrence.Change {
 	s.t.Helper()
@@ -110,7 +125,7 @@ func (s *story) at(second int) time.Time { return s.start.Add(time.Duration(seco
 
 // wait lets time pass, so that what is pending is written.
 func (*story) wait(d time.Duration) {
-	time.Sleep(d)
+	<-time.After(d)
 	synctest.Wait()
 }
 
@@ -199,16 +214,18 @@ func TestSeveritiesAreListedInTheOrderOfTheirArrival(t *testing.T) {
 func TestInstancesBeyondTheBoundAreCounted(t *testing.T) {
 	t.Parallel()
 	tell(t, func(s *story) {
-		for i := range v1alpha1.MaxSignalInstances + 1 { // the first instance makes one more
-			s.fires(fmt.Sprint("i", i), "warning", 1)
+		s.list(v1alpha1.MaxSignalInstances - 1)
+		for _, id := range []string{"last", "beyond", "more"} {
+			if c := s.fires(id, "warning", 1); !c.Instance {
+				t.Errorf("instance %s changes %+v", id, c)
+			}
 		}
 		signals := s.request().Status.Signals
 		if len(signals.Instances) != v1alpha1.MaxSignalInstances || signals.More != 2 || signals.MoreSeenAt == nil {
 			t.Fatalf("%d instances and %d more, want %d and 2", len(signals.Instances), signals.More, v1alpha1.MaxSignalInstances)
 		}
-		beyond := fmt.Sprint("i", v1alpha1.MaxSignalInstances)
 		s.wait(2 * time.Second)
-		if c := s.fires(beyond, "warning", 1); c.Any() {
+		if c := s.fires("beyond", "warning", 1); c.Any() {
 			t.Errorf("an instance that was counted changes %+v", c)
 		}
 		s.wait(2 * time.Second)
@@ -216,13 +233,12 @@ func TestInstancesBeyondTheBoundAreCounted(t *testing.T) {
 			t.Errorf("%d more, seen at %v", later.More, later.MoreSeenAt)
 		}
 		s.ends("i7", 3)
-		s.fires(beyond, "warning", 1)
+		s.fires("beyond", "warning", 1)
 		if got := s.request().Status.Signals; len(got.Instances) != v1alpha1.MaxSignalInstances || got.More != 1 {
 			t.Errorf("%d instances and %d more after one moved to the list", len(got.Instances), got.More)
 		}
-		for _, i := range s.request().Status.Signals.Instances {
-			s.ends(i.ID, 4)
-		}
+		s.list(1)
+		s.ends("i0", 4)
 		s.expect(false) // one that is not listed may fire still
 	})
 }

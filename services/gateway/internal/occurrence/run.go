@@ -116,7 +116,7 @@ func (c *Counter) begin(uid types.UID) (work, bool) {
 	if !ok || t.writing || t.pending == nil {
 		return work{}, false
 	}
-	w := work{t.request, t.pending}
+	w := work{t.pending, t.request}
 	t.pending, t.writing, t.due = nil, true, c.Clock.Now().Add(interval)
 	return w, true
 }

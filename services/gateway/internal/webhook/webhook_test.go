@@ -75,13 +75,6 @@ func (c *cluster) Apply(_ context.Context, _ occurrence.Request, r occurrence.Re
 	return c.write("apply", r)
 }
 
-func (c *cluster) write(how string, r occurrence.Report) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.writes = append(c.writes, how+" "+r.Name)
-	return nil
-}
-
 func (c *cluster) Record(_ context.Context, e *audit.Event) error {
 	if err := e.Validate(); err != nil {
 		return err
@@ -90,6 +83,13 @@ func (c *cluster) Record(_ context.Context, e *audit.Event) error {
 	defer c.mu.Unlock()
 	c.events = append(c.events, e.Type+" "+e.CorrelationID)
 	return c.record(e)
+}
+
+func (c *cluster) write(how string, r occurrence.Report) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writes = append(c.writes, how+" "+r.Name)
+	return nil
 }
 
 // existing makes every firing signal one of a request that exists for an hour.
