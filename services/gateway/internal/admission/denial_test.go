@@ -67,6 +67,9 @@ func TestDenialsNameWhoDenied(t *testing.T) {
 		"422 without causes": {
 			apierrors.NewInvalid(kind, "rr-1", nil), admission.Denial{Kind: "apiserver", Name: "unknown"}, false,
 		},
+		"policy in the words of another version": {
+			status(422, metav1.StatusReasonInvalid, `policy "p" does not allow this`), admission.Denial{Kind: "apiserver", Name: "unknown"}, false,
+		},
 		"schema":             {schemaError, admission.Denial{Kind: "apiserver", Name: "unknown"}, true},
 		"missing permission": {status(403, metav1.StatusReasonForbidden, forbidden+`User "x" cannot create resource`), admission.Denial{}, false},
 		"overload":           {status(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "try again"), admission.Denial{}, false},
