@@ -141,6 +141,7 @@ type SignalInstance struct {
 // RemediationRequestStatus is what has become of a request.
 type RemediationRequestStatus struct {
 	// Phase is where the request stands.
+	// +kubebuilder:default=Pending
 	// +optional
 	Phase RemediationPhase `json:"phase,omitempty"`
 
@@ -182,7 +183,8 @@ type RemediationRequestStatus struct {
 	// +optional
 	CompletedAt *metav1.MicroTime `json:"completedAt,omitempty"`
 
-	// Conditions are the standard Kubernetes conditions of the request.
+	// Conditions are SignalProcessed, ManualReview and Finished; their reasons say
+	// why the request stands where it does.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -215,6 +217,7 @@ type RemediationRequest struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: a new signal is a new request"
 	Spec RemediationRequestSpec `json:"spec"`
 
+	// +kubebuilder:default={}
 	// +optional
 	Status RemediationRequestStatus `json:"status,omitempty"`
 }

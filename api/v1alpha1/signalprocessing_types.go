@@ -163,6 +163,14 @@ type SignalProcessingStatus struct {
 	// +optional
 	CompletedAt *metav1.MicroTime `json:"completedAt,omitempty"`
 
+	// Severities are the severities, as the source said them, that the decisions
+	// take into account: the worst result counts. A severity that the request
+	// lists and this does not makes processing classify the signal again.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=set
+	// +optional
+	Severities []string `json:"severities,omitempty"`
+
 	// Context is what the cluster knows about the target.
 	// +optional
 	Context *EnrichedContext `json:"context,omitempty"`

@@ -510,6 +510,11 @@ func (in *SignalProcessingStatus) DeepCopyInto(out *SignalProcessingStatus) {
 		in, out := &in.CompletedAt, &out.CompletedAt
 		*out = (*in).DeepCopy()
 	}
+	if in.Severities != nil {
+		in, out := &in.Severities, &out.Severities
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Context != nil {
 		in, out := &in.Context, &out.Context
 		*out = new(EnrichedContext)

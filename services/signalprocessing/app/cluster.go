@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/go-logr/zapr"
@@ -137,7 +138,6 @@ func (a *App) register(ctx context.Context, m manager.Manager, store *audit.Stor
 	}
 	processor, err := processing.New(processing.Parts{
 		Live:       m.GetAPIReader(),
-		Cached:     m.GetCache(),
 		Writer:     m.GetClient(),
 		Enricher:   enrich.New(m.GetAPIReader()),
 		Classifier: classifier,
@@ -150,7 +150,6 @@ func (a *App) register(ctx context.Context, m manager.Manager, store *audit.Stor
 		MaxAttempts:  int32(a.options.MaxAttempts), //nolint:gosec // checked by New
 		FirstBackoff: a.options.RetryBackoff,
 		MaxBackoff:   a.options.MaxRetryBackoff,
-		Concurrency:  a.options.Concurrency,
 	})
 	if err != nil {
 		return fmt.Errorf("processing: %w", err)
@@ -159,6 +158,7 @@ func (a *App) register(ctx context.Context, m manager.Manager, store *audit.Stor
 		Live:        m.GetAPIReader(),
 		Cached:      m.GetCache(),
 		Writer:      m.GetClient(),
+		Processor:   processor,
 		Clock:       a.options.Clock,
 		Log:         a.options.Log.Named("request"),
 		Concurrency: a.options.Concurrency,
@@ -166,10 +166,7 @@ func (a *App) register(ctx context.Context, m manager.Manager, store *audit.Stor
 	if err != nil {
 		return fmt.Errorf("request: %w", err)
 	}
-	if err := requests.Register(m); err != nil {
-		return err //nolint:wrapcheck // of this module
-	}
-	return processor.Register(m) //nolint:wrapcheck // of this module
+	return requests.Register(m) //nolint:wrapcheck // of this module
 }
 
 // quiet drops controller-runtime's progress reports, unless debug messages are
@@ -192,12 +189,17 @@ func (a *App) namespaces() map[string]cache.Config {
 	return watched
 }
 
-// slim removes from cached objects what the controllers read live.
+// slim removes from cached objects what the controllers read live. Of a request's firing
+// instances it keeps the one that was seen last.
 func slim(object any) (any, error) {
 	switch o := object.(type) {
 	case *v1alpha1.RemediationRequest:
 		o.ManagedFields = nil
-		o.Spec = v1alpha1.RemediationRequestSpec{}
+		o.Spec = v1alpha1.RemediationRequestSpec{Signal: v1alpha1.Signal{SignalType: o.Spec.SignalType, ReceivedTime: o.Spec.ReceivedTime}}
+		if s := o.Status.Signals; s != nil && len(s.Instances) > 1 {
+			last := slices.MaxFunc(s.Instances, func(a, b v1alpha1.SignalInstance) int { return a.LastSeenAt.Compare(b.LastSeenAt.Time) })
+			s.Instances = []v1alpha1.SignalInstance{last}
+		}
 	case *v1alpha1.SignalProcessing:
 		o.ManagedFields = nil
 		o.Spec = v1alpha1.SignalProcessingSpec{}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audit"
 )
@@ -23,12 +25,14 @@ const (
 	TypeBusinessClassified     = "signalprocessing.business.classified"
 	TypeSignalProcessed        = "signalprocessing.signal.processed"
 	TypeErrorOccurred          = "signalprocessing.error.occurred"
+	TypeRequestReclassified    = "signalprocessing.request.reclassified"
+	TypeRequestSkipped         = "signalprocessing.request.skipped"
+	TypeRequestDeleted         = "signalprocessing.request.deleted"
 )
 
 const (
-	actorType    = "service"
-	actorID      = "signalprocessing"
-	resourceType = "SignalProcessing"
+	actorType = "service"
+	actorID   = "signalprocessing"
 )
 
 // Step identifies one step of one resource. Event ids are derived from the step
@@ -40,6 +44,9 @@ type Step struct {
 	Phase v1alpha1.ProcessingPhase
 	// Attempt is the number of attempts in this phase that have failed so far.
 	Attempt int32
+	// Severities is the number of severities that decisions take into account so
+	// far: processing that begins again because of a new one makes other steps.
+	Severities int
 }
 
 // StepOf returns the next step of a resource according to its status.
@@ -48,7 +55,7 @@ func StepOf(sp *v1alpha1.SignalProcessing) Step {
 	if phase == "" {
 		phase = v1alpha1.ProcessingPending
 	}
-	return Step{Resource: sp, Phase: phase, Attempt: sp.Status.Attempt}
+	return Step{Resource: sp, Phase: phase, Attempt: sp.Status.Attempt, Severities: len(sp.Status.Severities)}
 }
 
 // content is the part of an event that its id is derived from.
@@ -65,6 +72,20 @@ type content struct {
 // event builds an event of the step. took is the duration of the step's work; it
 // is not part of the event's identity.
 func (s Step) event(c content, data any, took *time.Duration) (*audit.Event, error) {
+	sp := s.Resource
+	e, err := build(sp, "SignalProcessing", c, data, strconv.FormatInt(sp.Generation, 10), string(s.Phase),
+		strconv.FormatInt(int64(s.Attempt), 10), strconv.Itoa(s.Severities))
+	if err != nil {
+		return nil, err
+	}
+	e.CorrelationID, e.Duration = sp.Spec.RemediationRequestRef.Name, took
+	return e, nil
+}
+
+// build makes an event about a resource, whose name is the correlation id of its
+// trail unless the caller says otherwise. state identifies the state that the
+// resource leaves.
+func build(resource metav1.Object, resourceType string, c content, data any, state ...string) (*audit.Event, error) {
 	encoded, err := json.Marshal(data)
 	if err != nil {
 		return nil, fmt.Errorf("encode data of %s: %w", c.Type, err)
@@ -75,24 +96,21 @@ func (s Step) event(c content, data any, took *time.Duration) (*audit.Event, err
 		return nil, fmt.Errorf("encode %s: %w", c.Type, err)
 	}
 	digest := sha256.Sum256(identity)
-	sp := s.Resource
+	parts := append([]string{string(resource.GetUID())}, state...)
 	return &audit.Event{
-		ID: audit.DerivedID(sp.CreationTimestamp.Time,
-			string(sp.UID), strconv.FormatInt(sp.Generation, 10), string(s.Phase),
-			c.Type, strconv.FormatInt(int64(s.Attempt), 10), hex.EncodeToString(digest[:])),
+		ID:            audit.DerivedID(resource.GetCreationTimestamp().Time, append(parts, c.Type, hex.EncodeToString(digest[:]))...),
 		Type:          c.Type,
 		Category:      Category,
 		Action:        c.Action,
 		Outcome:       c.Outcome,
-		CorrelationID: sp.Spec.RemediationRequestRef.Name,
+		CorrelationID: resource.GetName(),
 		Data:          encoded,
 		ActorType:     actorType,
 		ActorID:       actorID,
 		ResourceType:  resourceType,
-		ResourceID:    sp.Name,
-		Namespace:     sp.Namespace,
+		ResourceID:    resource.GetName(),
+		Namespace:     resource.GetNamespace(),
 		Severity:      c.Severity,
-		Duration:      took,
 		ErrorCode:     c.ErrorCode,
 		ErrorMessage:  c.ErrorMessage,
 	}, nil

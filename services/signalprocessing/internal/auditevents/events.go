@@ -113,8 +113,8 @@ func (s Step) Classified(severity v1alpha1.SeverityDecision, environment v1alpha
 		Severity: string(severity.Value),
 	}, classification{
 		Generation:  s.Resource.Generation,
-		Severity:    verdict{Value: string(severity.Value), Source: severity.Source, ConfidencePercent: severity.ConfidencePercent},
-		Environment: verdict{Value: string(environment.Value), Source: environment.Source, ConfidencePercent: environment.ConfidencePercent},
+		Severity:    verdictOf(string(severity.Value), severity.Decision),
+		Environment: verdictOf(string(environment.Value), environment.Decision),
 		evidence:    e.data(),
 	}, &took)
 }
@@ -145,7 +145,7 @@ func (s Step) Categorized(priority v1alpha1.PriorityDecision, b v1alpha1.Busines
 		Severity: severityOf(s.Resource),
 	}, categorization{
 		Generation: s.Resource.Generation,
-		Priority:   verdict{Value: string(priority.Value), Source: priority.Source, ConfidencePercent: priority.ConfidencePercent},
+		Priority:   verdictOf(string(priority.Value), priority.Decision),
 		Business:   business{Unit: b.Unit, ServiceOwner: b.ServiceOwner, Criticality: b.Criticality, SLA: b.SLA},
 		evidence:   e.data(),
 	}, &took)

@@ -28,6 +28,19 @@ func resource() *v1alpha1.SignalProcessing {
 	}
 }
 
+func request() *v1alpha1.RemediationRequest {
+	return &v1alpha1.RemediationRequest{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: "rr-1", UID: "6f1d1c2e-0000-4000-8000-000000000000", Generation: 1,
+			CreationTimestamp: metav1.NewTime(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)),
+		},
+		Spec: v1alpha1.RemediationRequestSpec{Signal: v1alpha1.Signal{
+			ReceivedTime: metav1.NewMicroTime(time.Date(2026, 11, 23, 11, 59, 59, 123456000, time.UTC)),
+		}},
+		Status: v1alpha1.RemediationRequestStatus{Phase: v1alpha1.RemediationClassified, Severity: v1alpha1.SeverityMedium},
+	}
+}
+
 func severity(value v1alpha1.Severity) v1alpha1.SeverityDecision {
 	return v1alpha1.SeverityDecision{Value: value, Decision: v1alpha1.Decision{Source: "signal-severity", ConfidencePercent: 90}}
 }
@@ -74,6 +87,21 @@ func events(t *testing.T) []*audit.Event {
 	end.Phase, end.Priority = v1alpha1.ProcessingCompleted, &p
 	add(auditevents.StepOf(sp).Processed(end, 2*time.Second))
 	add(auditevents.StepOf(sp).Transition(v1alpha1.ProcessingCompleted))
+
+	sp.Status.Phase, sp.Status.Severities = v1alpha1.ProcessingCompleted, []string{"warning"}
+	add(auditevents.StepOf(sp).Reclassified(
+		auditevents.Change[v1alpha1.Severity]{Old: v1alpha1.SeverityMedium, New: v1alpha1.SeverityCritical},
+		auditevents.Change[v1alpha1.Priority]{Old: v1alpha1.PriorityP3, New: v1alpha1.PriorityP1},
+		[]auditevents.Reevaluation{{
+			Said: "critical", Severity: severity(v1alpha1.SeverityCritical),
+			Priority:       v1alpha1.PriorityDecision{Value: v1alpha1.PriorityP1, Decision: v1alpha1.Decision{Source: "matrix", ConfidencePercent: 70}},
+			Classification: evidence(), Categorization: evidence(),
+		}}, time.Millisecond))
+
+	rr := request()
+	add(auditevents.Skipped(rr, auditevents.End{Reason: v1alpha1.ReasonStale, LastSeenAt: rr.Spec.ReceivedTime, Message: "not repeated for 12h0m0s"}))
+	rr.Status.Phase = v1alpha1.RemediationSkipped
+	add(auditevents.Deleted(rr, auditevents.CauseExpired))
 
 	sp.Generation, sp.Status = 2, v1alpha1.SignalProcessingStatus{Phase: v1alpha1.ProcessingEnriching, Attempt: 4}
 	add(auditevents.StepOf(sp).Failed(auditevents.Failure{Code: "unreachable", Message: `read Namespace "shop": unreachable`, Final: true}))
@@ -173,6 +201,10 @@ func TestAnotherStepIsAnotherEvent(t *testing.T) {
 			return nil
 		},
 		"attempt": func(sp *v1alpha1.SignalProcessing) *v1alpha1.SeverityDecision { sp.Status.Attempt = 1; return nil },
+		"severities": func(sp *v1alpha1.SignalProcessing) *v1alpha1.SeverityDecision {
+			sp.Status.Severities = []string{"warning"}
+			return nil
+		},
 		"the decision": func(*v1alpha1.SignalProcessing) *v1alpha1.SeverityDecision {
 			s := severity(v1alpha1.SeverityLow)
 			return &s
@@ -204,5 +236,30 @@ func TestDefaultInsteadOfAFailedPolicyIsAFailure(t *testing.T) {
 	}
 	if e.Outcome != audit.OutcomeFailure {
 		t.Errorf("outcome = %s", e.Outcome)
+	}
+}
+
+// An end that a new signal prevented, and the one that follows later, are two events.
+func TestAnotherEndIsAnotherEvent(t *testing.T) {
+	t.Parallel()
+	rr := request()
+	end := auditevents.End{Reason: v1alpha1.ReasonResolvedBeforeExecution, LastSeenAt: rr.LastSeenAt(), Message: "resolved"}
+	first, err := auditevents.Skipped(rr, end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := auditevents.Skipped(rr.DeepCopy(), end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := metav1.NewMicroTime(rr.Spec.ReceivedTime.Add(time.Minute))
+	rr.Status.Deduplication = &v1alpha1.Deduplication{FirstSeenAt: rr.Spec.ReceivedTime, LastSeenAt: seen, OccurrenceCount: 2}
+	end.LastSeenAt = rr.LastSeenAt()
+	later, err := auditevents.Skipped(rr, end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.ID != again.ID || first.ID == later.ID {
+		t.Errorf("ids %s, repeated %s, later %s", first.ID, again.ID, later.ID)
 	}
 }

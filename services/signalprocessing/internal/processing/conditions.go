@@ -14,7 +14,7 @@ import (
 const maxMessage = 1024
 
 // condition sets one condition of a status.
-func (r *Reconciler) condition(status *v1alpha1.SignalProcessingStatus, name string, value metav1.ConditionStatus, reason, message string) {
+func (r *Processor) condition(status *v1alpha1.SignalProcessingStatus, name string, value metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 		Type:               name,
 		Status:             value,
@@ -26,7 +26,7 @@ func (r *Reconciler) condition(status *v1alpha1.SignalProcessingStatus, name str
 }
 
 // resetConditions sets every condition to its value before the first step.
-func (r *Reconciler) resetConditions(status *v1alpha1.SignalProcessingStatus) {
+func (r *Processor) resetConditions(status *v1alpha1.SignalProcessingStatus) {
 	for _, name := range []string{
 		v1alpha1.ConditionEnrichmentComplete, v1alpha1.ConditionClassificationComplete,
 		v1alpha1.ConditionCategorizationComplete, v1alpha1.ConditionReady,
@@ -37,7 +37,7 @@ func (r *Reconciler) resetConditions(status *v1alpha1.SignalProcessingStatus) {
 
 // decision sets the condition of a decision. Its reason shows a default that
 // replaces a failed policy.
-func (r *Reconciler) decision(status *v1alpha1.SignalProcessingStatus, name, reason, message, policyError string) {
+func (r *Processor) decision(status *v1alpha1.SignalProcessingStatus, name, reason, message, policyError string) {
 	if policyError != "" {
 		reason, message = "PolicyFailed", policyError
 	}

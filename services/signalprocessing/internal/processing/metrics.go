@@ -2,6 +2,7 @@ package processing
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -9,11 +10,12 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// Metrics count what the Reconciler does.
+// Metrics count what the Processor does.
 type Metrics struct {
 	steps     *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	decisions *prometheus.CounterVec
+	again     *prometheus.CounterVec
 	degraded  prometheus.Counter
 	conflicts prometheus.Counter
 }
@@ -34,6 +36,10 @@ func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
 			Name: "signalprocessing_decisions_total",
 			Help: "Completed signals by severity, environment and priority.",
 		}, []string{"severity", "environment", "priority"}),
+		again: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signalprocessing_reclassifications_total",
+			Help: "Classified signals whose source said another severity, by whether severity or priority was raised.",
+		}, []string{"raised"}),
 		degraded: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signalprocessing_degraded_total",
 			Help: "Signals whose target was not found.",
@@ -43,7 +49,7 @@ func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
 			Help: "Steps repeated because the resource had changed.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{m.steps, m.durations, m.decisions, m.degraded, m.conflicts} {
+	for _, c := range []prometheus.Collector{m.steps, m.durations, m.decisions, m.again, m.degraded, m.conflicts} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -58,6 +64,10 @@ func (m *Metrics) step(phase v1alpha1.ProcessingPhase, took time.Duration, err e
 	}
 	m.steps.WithLabelValues(string(phase), result).Inc()
 	m.durations.WithLabelValues(string(phase)).Observe(took.Seconds())
+}
+
+func (m *Metrics) reclassified(raised bool) {
+	m.again.WithLabelValues(strconv.FormatBool(raised)).Inc()
 }
 
 func (m *Metrics) conflict() { m.conflicts.Inc() }

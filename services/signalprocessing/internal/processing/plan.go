@@ -3,6 +3,7 @@ package processing
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,9 +21,12 @@ type plan struct {
 	// events to record, in this order, before status is written.
 	events []*audit.Event
 	status v1alpha1.SignalProcessingStatus
-	// retryAfter is the delay before the next attempt; zero if the status change
-	// triggers the next step.
+	// retryAfter is the delay before the next attempt; zero if the next step
+	// follows at once.
 	retryAfter time.Duration
+	// severity and priority are set if they change after processing has ended.
+	severity auditevents.Change[v1alpha1.Severity]
+	priority auditevents.Change[v1alpha1.Priority]
 }
 
 // with adds an event to the plan.
@@ -45,43 +49,56 @@ func (p *plan) to(step auditevents.Step, next v1alpha1.ProcessingPhase, message 
 	return p, nil
 }
 
-// plan decides the next step of a resource that is not finished.
-func (r *Reconciler) plan(ctx context.Context, sp *v1alpha1.SignalProcessing) (*plan, error) {
+// plan decides the next step of a resource; nil if there is none. said are the
+// severities, as the source said them, of the request's signals.
+func (r *Processor) plan(ctx context.Context, sp *v1alpha1.SignalProcessing, said []string) (*plan, error) {
 	step := auditevents.StepOf(sp)
 	if sp.Status.Phase != "" && sp.Status.ObservedGeneration != sp.Generation {
-		return r.restart(step)
+		return r.restart(step, nil, fmt.Sprintf("generation %d waits for processing", sp.Generation))
 	}
 	switch step.Phase {
 	case v1alpha1.ProcessingPending:
-		return r.start(step)
+		return r.start(step, said)
 	case v1alpha1.ProcessingEnriching:
 		return r.enrich(ctx, step)
 	case v1alpha1.ProcessingClassifying:
 		return r.classify(ctx, step)
 	case v1alpha1.ProcessingCategorizing:
 		return r.categorize(ctx, step)
-	case v1alpha1.ProcessingCompleted, v1alpha1.ProcessingFailed:
+	case v1alpha1.ProcessingCompleted:
+		if news := unseen(sp, said); len(news) > 0 {
+			return r.reclassify(ctx, step, news)
+		}
+	case v1alpha1.ProcessingFailed:
+		if news := unseen(sp, said); len(news) > 0 {
+			return r.restart(step, news, "waits for processing again, because the source says another severity")
+		}
 	}
-	return nil, fmt.Errorf("phase %q has no next step", step.Phase)
+	return nil, nil //nolint:nilnil // there is no step
 }
 
-// restart returns a new generation to Pending and clears the results of the old one.
-func (r *Reconciler) restart(step auditevents.Step) (*plan, error) {
-	generation := step.Resource.Generation
-	p := &plan{status: v1alpha1.SignalProcessingStatus{ObservedGeneration: generation}}
+// restart returns a resource to Pending and clears its results. The severities that
+// made a failed one begin anew are kept, so that they do so once.
+func (r *Processor) restart(step auditevents.Step, news []string, message string) (*plan, error) {
+	p := &plan{status: v1alpha1.SignalProcessingStatus{ObservedGeneration: step.Resource.Generation}}
+	if news != nil {
+		p.status.Severities = slices.Concat(step.Resource.Status.Severities, news)
+	}
 	r.resetConditions(&p.status)
-	return p.to(step, v1alpha1.ProcessingPending, fmt.Sprintf("generation %d waits for processing", generation))
+	return p.to(step, v1alpha1.ProcessingPending, message)
 }
 
-func (r *Reconciler) start(step auditevents.Step) (*plan, error) {
+func (r *Processor) start(step auditevents.Step, said []string) (*plan, error) {
 	now := metav1.NewMicroTime(r.Clock.Now())
-	p := &plan{status: v1alpha1.SignalProcessingStatus{ObservedGeneration: step.Resource.Generation, StartedAt: &now}}
-	p.status.Conditions = step.Resource.Status.DeepCopy().Conditions
+	sp := step.Resource
+	p := &plan{status: v1alpha1.SignalProcessingStatus{ObservedGeneration: sp.Generation, StartedAt: &now}}
+	p.status.Severities = slices.Concat(sp.Status.Severities, unseen(sp, append([]string{sp.Spec.Signal.Severity}, said...)))
+	p.status.Conditions = sp.Status.DeepCopy().Conditions
 	r.resetConditions(&p.status)
 	return p.to(step, v1alpha1.ProcessingEnriching, "reading the target from the cluster")
 }
 
-func (r *Reconciler) enrich(ctx context.Context, step auditevents.Step) (*plan, error) {
+func (r *Processor) enrich(ctx context.Context, step auditevents.Step) (*plan, error) {
 	work, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
 	start := r.Clock.Now()
@@ -106,7 +123,7 @@ func (r *Reconciler) enrich(ctx context.Context, step auditevents.Step) (*plan, 
 }
 
 // failed plans another attempt, or the failure of processing after the last one.
-func (r *Reconciler) failed(step auditevents.Step, cause error) (*plan, error) {
+func (r *Processor) failed(step auditevents.Step, cause error) (*plan, error) {
 	code, stable := enrich.Describe(cause)
 	final := step.Attempt+1 >= r.options.MaxAttempts
 	p := &plan{status: *step.Resource.Status.DeepCopy()}
@@ -133,7 +150,7 @@ func (r *Reconciler) failed(step auditevents.Step, cause error) (*plan, error) {
 }
 
 // backoff is the delay after the failed attempt with this index, from 0.
-func (r *Reconciler) backoff(attempt int32) time.Duration {
+func (r *Processor) backoff(attempt int32) time.Duration {
 	wait := r.options.FirstBackoff
 	for range attempt {
 		if wait *= 2; wait >= r.options.MaxBackoff {
@@ -143,13 +160,25 @@ func (r *Reconciler) backoff(attempt int32) time.Duration {
 	return wait
 }
 
-func (r *Reconciler) classify(ctx context.Context, step auditevents.Step) (*plan, error) {
+func (r *Processor) classify(ctx context.Context, step auditevents.Step) (*plan, error) {
 	sp := step.Resource
 	start := r.Clock.Now()
-	decided, err := r.Classifier.Classify(ctx, classify.NewInput(&sp.Spec.Signal, sp.Status.Context))
-	if err != nil {
-		return nil, fmt.Errorf("classify: %w", err)
+	all := sp.Status.Severities
+	if len(all) == 0 {
+		all = []string{sp.Spec.Signal.Severity}
 	}
+	results := make([]classify.Classification, 0, len(all))
+	severities := make([]v1alpha1.Severity, 0, len(all))
+	for _, said := range all {
+		in := classify.NewInput(&sp.Spec.Signal, sp.Status.Context)
+		in.Signal.Severity = said
+		result, err := r.Classifier.Classify(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("classify: %w", err)
+		}
+		results, severities = append(results, result), append(severities, result.Severity.Value)
+	}
+	decided := &results[worst(severities)]
 	p := &plan{status: *sp.Status.DeepCopy()}
 	policy := r.Classifier.Policy()
 	p.status.Severity, p.status.Environment, p.status.Policy = &decided.Severity, &decided.Environment, &policy
@@ -162,7 +191,7 @@ func (r *Reconciler) classify(ctx context.Context, step auditevents.Step) (*plan
 	return p.to(step, v1alpha1.ProcessingCategorizing, message)
 }
 
-func (r *Reconciler) categorize(ctx context.Context, step auditevents.Step) (*plan, error) {
+func (r *Processor) categorize(ctx context.Context, step auditevents.Step) (*plan, error) {
 	sp := step.Resource
 	in := classify.NewInput(&sp.Spec.Signal, sp.Status.Context)
 	in.Decided(sp.Status.Severity, sp.Status.Environment)
@@ -186,7 +215,7 @@ func (r *Reconciler) categorize(ctx context.Context, step auditevents.Step) (*pl
 }
 
 // end completes the status of the last step and adds the event that ends processing.
-func (r *Reconciler) end(p *plan, step auditevents.Step, phase v1alpha1.ProcessingPhase, message string) error {
+func (r *Processor) end(p *plan, step auditevents.Step, phase v1alpha1.ProcessingPhase, message string) error {
 	now := metav1.NewMicroTime(r.Clock.Now())
 	p.status.Phase, p.status.CompletedAt, p.status.Message = phase, &now, wire.TruncateCharacters(message, maxMessage)
 	ready := metav1.ConditionTrue

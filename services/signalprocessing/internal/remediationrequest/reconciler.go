@@ -1,7 +1,6 @@
 package remediationrequest
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -16,7 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/services/signalprocessing/internal/apply"
+	"kubernaut.ai/services/signalprocessing/internal/auditevents"
+	"kubernaut.ai/services/signalprocessing/internal/statuspatch"
 )
 
 const kind = "RemediationRequest"
@@ -28,18 +28,29 @@ const (
 	conflictDelay = 10 * time.Millisecond
 )
 
+// Processor performs the steps of SignalProcessings. *processing.Processor implements it.
+type Processor interface {
+	// Settled reports whether a resource needs no step.
+	Settled(sp *v1alpha1.SignalProcessing, said []string) bool
+	// Run performs the steps of a resource; it returns the resource after the last
+	// one, and how long the next one has to wait.
+	Run(ctx context.Context, sp *v1alpha1.SignalProcessing, said []string) (*v1alpha1.SignalProcessing, time.Duration, error)
+}
+
 // Parts are the dependencies of a Reconciler. All are required.
 type Parts struct {
 	// Live reads from the API server, Cached from the informers.
 	Live, Cached client.Reader
 	Writer       client.Client
+	Processor    Processor
 	Clock        clock.PassiveClock
 	Log          *zap.Logger
 	// Concurrency is the number of requests that are handled concurrently, at least 1.
 	Concurrency int
 }
 
-// Reconciler creates SignalProcessings and mirrors them. It is stateless.
+// Reconciler creates SignalProcessings, has them processed, and mirrors them. It is
+// stateless.
 type Reconciler struct {
 	Parts
 }
@@ -52,64 +63,110 @@ func New(parts Parts) (*Reconciler, error) {
 	return &Reconciler{Parts: parts}, nil
 }
 
-// Reconcile ensures that the request has a SignalProcessing and mirrors its status.
+// Reconcile takes the request of a name, and the SignalProcessing of the same name, as
+// far as they get.
 //
 // The request is read before the SignalProcessing, and written only if our part of
 // it has not changed since. So a late writer, for instance a deposed leader, never
 // overwrites a newer state with an older one. Reconcile reports no error after ctx
 // has ended: the service is stopping.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	result, err := r.reconcile(ctx, req)
-	if ctx.Err() != nil {
-		return reconcile.Result{}, nil //nolint:nilerr // stopping is not a failure
+	result, err := r.reconcile(ctx, req.NamespacedName)
+	switch {
+	case ctx.Err() != nil, apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return reconcile.Result{}, nil // stopping, or the resources are going
+	case apierrors.IsConflict(err):
+		return reconcile.Result{RequeueAfter: conflictDelay}, nil
 	}
 	return result, err
 }
 
-func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	var rr v1alpha1.RemediationRequest
-	// A request never returns to a phase of ours, so the cached phase saves the live read.
-	if err := r.Cached.Get(ctx, req.NamespacedName, &rr); err == nil && !owned(rr.Status.Phase) {
-		return reconcile.Result{}, nil
-	}
-	rr = v1alpha1.RemediationRequest{}
-	if err := r.Live.Get(ctx, req.NamespacedName, &rr); err != nil {
-		if apierrors.IsNotFound(err) {
-			return reconcile.Result{}, nil
-		}
-		return reconcile.Result{}, fmt.Errorf("read %s %s: %w", kind, req.NamespacedName, err)
-	}
-	if !owned(rr.Status.Phase) || rr.DeletionTimestamp != nil {
-		return reconcile.Result{}, nil
-	}
-	sp, err := r.processing(ctx, &rr)
-	switch {
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return reconcile.Result{}, nil // the request is removed with its namespace
-	case err != nil:
+func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) (reconcile.Result, error) {
+	known, settled, err := r.cached(ctx, key)
+	if err != nil || settled {
 		return reconcile.Result{}, err
 	}
-	return r.mirror(ctx, &rr, sp)
-}
-
-// processing reads the request's SignalProcessing, or creates it.
-func (r *Reconciler) processing(ctx context.Context, rr *v1alpha1.RemediationRequest) (*v1alpha1.SignalProcessing, error) {
-	key := client.ObjectKeyFromObject(rr)
-	sp := &v1alpha1.SignalProcessing{}
-	err := r.Live.Get(ctx, key, sp)
-	if apierrors.IsNotFound(err) {
-		if sp, err = r.create(ctx, rr); apierrors.IsAlreadyExists(err) {
-			// Created concurrently, with the same content.
-			sp = &v1alpha1.SignalProcessing{}
-			err = r.Live.Get(ctx, key, sp)
-		}
+	rr := &v1alpha1.RemediationRequest{}
+	err = r.Live.Get(ctx, key, rr)
+	switch {
+	case apierrors.IsNotFound(err):
+		return r.alone(ctx, key)
+	case err != nil:
+		return reconcile.Result{}, fmt.Errorf("read %s %s: %w", kind, key, err)
+	case rr.DeletionTimestamp != nil:
+		return reconcile.Result{}, nil
 	}
+	sp, err := r.processing(ctx, rr, known)
+	if err != nil || sp == nil {
+		return reconcile.Result{}, err
+	}
+	sp, wait, err := r.Processor.Run(ctx, sp, rr.SaidSeverities())
 	if err != nil {
-		return nil, fmt.Errorf("SignalProcessing of %s %s: %w", kind, key, err)
+		return reconcile.Result{}, err //nolint:wrapcheck // names the resource
 	}
 	if sp.Spec.RemediationRequestRef.UID != rr.UID {
-		return nil, fmt.Errorf("SignalProcessing %s belongs to an earlier request of this name (UID %s) and must be deleted first",
+		return reconcile.Result{}, fmt.Errorf("SignalProcessing %s belongs to an earlier request of this name (UID %s) and must be deleted first",
 			key, sp.Spec.RemediationRequestRef.UID)
+	}
+	return reconcile.Result{RequeueAfter: wait}, r.mirror(ctx, rr, sp)
+}
+
+// cached reports whether the SignalProcessing is known to exist, and whether there is
+// nothing to do, which saves the live reads.
+func (r *Reconciler) cached(ctx context.Context, key client.ObjectKey) (known, settled bool, err error) {
+	rr, sp := &v1alpha1.RemediationRequest{}, &v1alpha1.SignalProcessing{}
+	noRequest, noProcessing := r.Cached.Get(ctx, key, rr), r.Cached.Get(ctx, key, sp)
+	if err := client.IgnoreNotFound(noRequest); err != nil {
+		return false, false, fmt.Errorf("read cached %s %s: %w", kind, key, err)
+	}
+	if err := client.IgnoreNotFound(noProcessing); err != nil {
+		return false, false, fmt.Errorf("read cached SignalProcessing %s: %w", key, err)
+	}
+	switch {
+	case noProcessing != nil:
+		return false, noRequest != nil || rr.DeletionTimestamp != nil || !creates(rr.Status.Phase), nil
+	case noRequest != nil:
+		return true, r.Processor.Settled(sp, nil), nil
+	default:
+		return true, r.Processor.Settled(sp, rr.SaidSeverities()) && shows(rr, sp), nil
+	}
+}
+
+// alone continues with a SignalProcessing that has no request.
+func (r *Reconciler) alone(ctx context.Context, key client.ObjectKey) (reconcile.Result, error) {
+	sp := &v1alpha1.SignalProcessing{}
+	if err := r.Live.Get(ctx, key, sp); err != nil {
+		return reconcile.Result{}, fmt.Errorf("read SignalProcessing %s: %w", key, err)
+	}
+	if sp.DeletionTimestamp != nil || metav1.GetControllerOf(sp) != nil {
+		return reconcile.Result{}, nil // it is removed as its request was
+	}
+	_, wait, err := r.Processor.Run(ctx, sp, nil)
+	return reconcile.Result{RequeueAfter: wait}, err //nolint:wrapcheck // names the resource
+}
+
+// processing reads the request's SignalProcessing, or creates it if the request needs
+// one; nil if there is none.
+func (r *Reconciler) processing(ctx context.Context, rr *v1alpha1.RemediationRequest, known bool) (*v1alpha1.SignalProcessing, error) {
+	key := client.ObjectKeyFromObject(rr)
+	if !known && creates(rr.Status.Phase) {
+		sp, err := r.create(ctx, rr)
+		if err == nil {
+			return sp, nil
+		}
+		if !apierrors.IsAlreadyExists(err) {
+			return nil, fmt.Errorf("SignalProcessing of %s %s: %w", kind, key, err)
+		}
+	}
+	sp := &v1alpha1.SignalProcessing{}
+	err := r.Live.Get(ctx, key, sp)
+	switch {
+	case apierrors.IsNotFound(err) && known && creates(rr.Status.Phase):
+		return r.processing(ctx, rr, false) // deleted since
+	case err != nil:
+		return nil, fmt.Errorf("SignalProcessing of %s %s: %w", kind, key, err)
+	case sp.DeletionTimestamp != nil:
+		return nil, nil //nolint:nilnil // its deletion is reported
 	}
 	return sp, nil
 }
@@ -125,35 +182,31 @@ func (r *Reconciler) create(ctx context.Context, rr *v1alpha1.RemediationRequest
 	if err := controllerutil.SetControllerReference(rr, sp, r.Writer.Scheme()); err != nil {
 		return nil, fmt.Errorf("set owner: %w", err)
 	}
-	if err := r.Writer.Create(ctx, sp, client.FieldOwner(apply.FieldManager)); err != nil {
+	if err := r.Writer.Create(ctx, sp, client.FieldOwner(statuspatch.FieldManager)); err != nil {
 		return nil, fmt.Errorf("create: %w", err)
 	}
 	r.Log.Info("signal processing created", zap.String("namespace", sp.Namespace), zap.String("name", sp.Name))
 	return sp, nil
 }
 
-// mirror writes the mirrored status unless the request shows it already.
-func (r *Reconciler) mirror(ctx context.Context, rr *v1alpha1.RemediationRequest, sp *v1alpha1.SignalProcessing) (reconcile.Result, error) {
-	part := mirrored(rr, sp, metav1.NewTime(r.Clock.Now()))
-	if shows(&rr.Status, part) {
-		return reconcile.Result{}, nil
+// mirror writes what the request does not show yet.
+func (r *Reconciler) mirror(ctx context.Context, rr *v1alpha1.RemediationRequest, sp *v1alpha1.SignalProcessing) error {
+	if shows(rr, sp) {
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	// The result is known: it is shown even if the service is asked to stop.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
-	same := func(fresh *v1alpha1.RemediationRequest) bool { return shows(&fresh.Status, &rr.Status) }
-	err := apply.StatusWithRetry(ctx, r.Writer, r.Live, kind, rr, part, same)
-	switch {
-	case apierrors.IsConflict(err):
-		return reconcile.Result{RequeueAfter: conflictDelay}, nil
-	case apierrors.IsNotFound(err):
-		return reconcile.Result{}, nil
-	case err != nil:
-		return reconcile.Result{}, err //nolint:wrapcheck // of this module
+	now := metav1.NewTime(r.Clock.Now())
+	written, err := statuspatch.Write(ctx, r.Writer, r.Live, kind, rr,
+		func(rr *v1alpha1.RemediationRequest) { mirror(rr, sp, now) },
+		func(fresh *v1alpha1.RemediationRequest) bool { return sameForUs(&fresh.Status, &rr.Status) })
+	if err != nil {
+		return err //nolint:wrapcheck // names the resource
 	}
-	// A request without a phase is pending.
-	if from := cmp.Or(rr.Status.Phase, v1alpha1.RemediationPending); part.Phase != from {
+	if from, to := auditevents.PhaseOf(rr), auditevents.PhaseOf(written); from != to {
 		r.Log.Info("phase changed", zap.String("namespace", rr.Namespace), zap.String("name", rr.Name),
-			zap.String("from", string(from)), zap.String("to", string(part.Phase)))
+			zap.String("from", string(from)), zap.String("to", string(to)))
 	}
-	return reconcile.Result{}, nil
+	return nil
 }

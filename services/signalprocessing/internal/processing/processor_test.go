@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audit"
@@ -37,18 +36,18 @@ var errBroken = errors.New("broken on purpose")
 type recorder struct {
 	order   []string
 	byID    map[string]*audit.Event
-	refuse  error
 	observe func(e *audit.Event)
-	// doubt is an error that Record returns although it has stored the event.
+	// doubt is an error that Record returns; it has stored the event unless lose is set.
 	doubt error
+	lose  bool
 }
 
 func (r *recorder) Record(_ context.Context, e *audit.Event) error {
-	if r.refuse != nil {
-		return r.refuse
-	}
 	if r.observe != nil {
 		r.observe(e)
+	}
+	if r.doubt != nil && r.lose {
+		return r.doubt
 	}
 	id := e.ID.String()
 	if _, again := r.byID[id]; !again {
@@ -61,7 +60,7 @@ func (r *recorder) Record(_ context.Context, e *audit.Event) error {
 // bench is a reconciler on a fake API server. Behavior that depends on a real one is
 // tested in the integration suite.
 type bench struct {
-	*processing.Reconciler
+	*processing.Processor
 
 	t        *testing.T
 	client   client.Client
@@ -70,26 +69,15 @@ type bench struct {
 	enrich   func() (*v1alpha1.EnrichedContext, error)
 	// writes intercepts status writes if it is set.
 	writes func(write func() error) error
-	// stale is the content of the cache if it is set.
-	stale *v1alpha1.SignalProcessing
+	// said are the severities of the request.
+	said []string
+	// shown are the phases that were written.
+	shown []v1alpha1.ProcessingPhase
+	kube  *events.FakeRecorder
 }
 
 func (b *bench) Enrich(context.Context, v1alpha1.TargetResource) (*v1alpha1.EnrichedContext, error) {
 	return b.enrich()
-}
-
-// Get reads from the cache.
-func (b *bench) Get(ctx context.Context, key client.ObjectKey, into client.Object, o ...client.GetOption) error {
-	if sp, ok := into.(*v1alpha1.SignalProcessing); ok && b.stale != nil {
-		b.stale.DeepCopyInto(sp)
-		return nil
-	}
-	return b.client.Get(ctx, key, into, o...)
-}
-
-// List reads from the cache.
-func (b *bench) List(ctx context.Context, into client.ObjectList, o ...client.ListOption) error {
-	return b.client.List(ctx, into, o...)
 }
 
 func setup(t *testing.T) *bench {
@@ -101,6 +89,7 @@ func setup(t *testing.T) *bench {
 	b := &bench{
 		t: t, audit: &recorder{byID: map[string]*audit.Event{}}, registry: prometheus.NewRegistry(),
 		enrich: func() (*v1alpha1.EnrichedContext, error) { return &v1alpha1.EnrichedContext{}, nil },
+		kube:   events.NewFakeRecorder(100),
 	}
 	b.client = fake.NewClientBuilder().WithScheme(types).
 		WithStatusSubresource(&v1alpha1.SignalProcessing{}).
@@ -115,11 +104,17 @@ func setup(t *testing.T) *bench {
 			},
 		}).
 		WithInterceptorFuncs(interceptor.Funcs{
-			SubResourceApply: func(ctx context.Context, c client.Client, sub string, o runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+			SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				write := func() error { return c.SubResource(sub).Apply(ctx, o, opts...) }
+				write := func() error {
+					err := c.SubResource(sub).Patch(ctx, o, p, opts...)
+					if sp, ok := o.(*v1alpha1.SignalProcessing); ok && err == nil {
+						b.shown = append(b.shown, sp.Status.Phase)
+					}
+					return err
+				}
 				if b.writes != nil {
 					return b.writes(write)
 				}
@@ -138,41 +133,47 @@ func setup(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Reconciler, err = processing.New(processing.Parts{
-		Live: b.client, Cached: b, Writer: b.client, Enricher: b, Classifier: classifier, Audit: b.audit,
-		Events: events.NewFakeRecorder(100), Metrics: metrics, Clock: testclock.NewFakePassiveClock(time.Unix(1_700_000_100, 0)), Log: zap.NewNop(),
-	}, processing.Options{MaxAttempts: 3, FirstBackoff: time.Second, MaxBackoff: 3 * time.Second, Concurrency: 1})
+	b.Processor, err = processing.New(processing.Parts{
+		Live: b.client, Writer: b.client, Enricher: b, Classifier: classifier, Audit: b.audit,
+		Events: b.kube, Metrics: metrics, Clock: testclock.NewFakePassiveClock(time.Unix(1_700_000_100, 0)), Log: zap.NewNop(),
+	}, processing.Options{MaxAttempts: 3, FirstBackoff: time.Second, MaxBackoff: 3 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-// step reconciles once and returns the resource afterwards.
-func (b *bench) step() (*v1alpha1.SignalProcessing, reconcile.Result, error) {
+// attempt reads the resource and performs its steps as far as they get; it returns the
+// resource afterwards.
+func (b *bench) attempt() (*v1alpha1.SignalProcessing, time.Duration, error) {
 	b.t.Helper()
-	key := client.ObjectKey{Namespace: "shop", Name: "rr-1"}
-	result, err := b.Reconcile(b.t.Context(), reconcile.Request{NamespacedName: key})
-	sp := &v1alpha1.SignalProcessing{}
-	if getErr := b.client.Get(b.t.Context(), key, sp); getErr != nil {
-		b.t.Fatal(getErr)
-	}
-	return sp, result, err
+	_, wait, err := b.Run(b.t.Context(), b.read(), b.said)
+	return b.read(), wait, err
 }
 
-// run reconciles until the resource is finished.
+// read returns the resource as it is stored.
+func (b *bench) read() *v1alpha1.SignalProcessing {
+	b.t.Helper()
+	sp := &v1alpha1.SignalProcessing{}
+	if err := b.client.Get(b.t.Context(), client.ObjectKey{Namespace: "shop", Name: "rr-1"}, sp); err != nil {
+		b.t.Fatal(err)
+	}
+	return sp
+}
+
+// run makes attempts until the resource is settled.
 func (b *bench) run() *v1alpha1.SignalProcessing {
 	b.t.Helper()
 	for range 20 {
-		sp, _, err := b.step()
+		sp, _, err := b.attempt()
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		if sp.Status.Phase.Terminal() && sp.Status.ObservedGeneration == sp.Generation {
+		if b.Settled(sp, b.said) {
 			return sp
 		}
 	}
-	b.t.Fatal("no end after 20 steps")
+	b.t.Fatal("no end after 20 attempts")
 	return nil
 }
 
@@ -186,22 +187,34 @@ func complete() []string {
 	}
 }
 
-func TestOneStepAReconcile(t *testing.T) {
+func TestEachStepIsWritten(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for _, want := range []v1alpha1.ProcessingPhase{
-		v1alpha1.ProcessingEnriching, v1alpha1.ProcessingClassifying, v1alpha1.ProcessingCategorizing, v1alpha1.ProcessingCompleted, v1alpha1.ProcessingCompleted,
-	} {
-		sp, _, err := b.step()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if sp.Status.Phase != want {
-			t.Fatalf("phase = %s, want %s", sp.Status.Phase, want)
-		}
+	b.run()
+	want := []v1alpha1.ProcessingPhase{
+		v1alpha1.ProcessingEnriching, v1alpha1.ProcessingClassifying, v1alpha1.ProcessingCategorizing, v1alpha1.ProcessingCompleted,
+	}
+	if !slices.Equal(b.shown, want) {
+		t.Errorf("written phases = %v", b.shown)
 	}
 	if !slices.Equal(b.audit.order, complete()) {
 		t.Errorf("trail = %v", b.audit.order)
+	}
+	if got := b.announced(); !slices.Equal(got, []string{"Normal Classified severity critical, environment production, priority P0"}) {
+		t.Errorf("Kubernetes events = %q", got)
+	}
+}
+
+// announced drains the Kubernetes events.
+func (b *bench) announced() []string {
+	var all []string
+	for {
+		select {
+		case text := <-b.kube.Events:
+			all = append(all, text)
+		default:
+			return all
+		}
 	}
 }
 
@@ -220,41 +233,42 @@ func TestEventsAreRecordedBeforeTheStatusThatShowsThem(t *testing.T) {
 	b.run()
 }
 
-func TestNoStatusWithoutItsEvent(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	for _, phase := range []v1alpha1.ProcessingPhase{"", v1alpha1.ProcessingEnriching, v1alpha1.ProcessingClassifying, v1alpha1.ProcessingCategorizing} {
-		b.audit.refuse = errBroken
-		sp, _, err := b.step()
-		if !errors.Is(err, errBroken) {
-			t.Errorf("in %q: error = %v", phase, err)
+// stopBefore makes the recorder fail with err at the first event of the step that
+// leaves a phase.
+func (b *bench) stopBefore(phase v1alpha1.ProcessingPhase, err error, done bool) {
+	b.audit.observe = func(*audit.Event) {
+		b.audit.doubt = nil
+		if b.read().Status.Phase != phase {
+			return
 		}
-		if sp.Status.Phase != phase {
-			t.Fatalf("phase = %q without its event, want %q", sp.Status.Phase, phase)
-		}
-		b.audit.refuse = nil
-		if _, _, err := b.step(); err != nil {
-			t.Fatal(err)
-		}
+		b.audit.doubt, b.audit.lose = err, !done
 	}
 }
 
-func TestNoStatusWhileItsEventIsInDoubtAndTheEventOnce(t *testing.T) {
+// Each step is repeated because the store did not take its first event, or did not say
+// whether it has.
+func TestNoStatusWithoutItsEvent(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	for _, phase := range []v1alpha1.ProcessingPhase{"", v1alpha1.ProcessingEnriching, v1alpha1.ProcessingClassifying, v1alpha1.ProcessingCategorizing} {
-		b.audit.doubt = audit.ErrInDoubt
-		sp, _, err := b.step()
-		if !errors.Is(err, audit.ErrInDoubt) || sp.Status.Phase != phase {
-			t.Errorf("in %q: phase = %q, error = %v", phase, sp.Status.Phase, err)
+	for name, test := range map[string]struct {
+		err  error
+		done bool
+	}{"refused": {errBroken, false}, "in doubt": {audit.ErrInDoubt, true}} {
+		for _, phase := range []v1alpha1.ProcessingPhase{"", v1alpha1.ProcessingEnriching, v1alpha1.ProcessingClassifying, v1alpha1.ProcessingCategorizing} {
+			t.Run(name+" in "+string(phase), func(t *testing.T) {
+				t.Parallel()
+				b := setup(t)
+				b.stopBefore(phase, test.err, test.done)
+				sp, _, err := b.attempt()
+				if !errors.Is(err, test.err) || sp.Status.Phase != phase {
+					t.Fatalf("phase = %q, error = %v", sp.Status.Phase, err)
+				}
+				b.audit.observe, b.audit.doubt, b.audit.lose = nil, nil, false
+				b.run()
+				if !slices.Equal(b.audit.order, complete()) {
+					t.Errorf("trail = %v", b.audit.order)
+				}
+			})
 		}
-		b.audit.doubt = nil
-		if _, _, err := b.step(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want := 4 + 3 + 1; len(b.audit.byID) != want {
-		t.Errorf("%d events, want %d: transitions, work and the outcome, each once: %v", len(b.audit.byID), want, b.audit.order)
 	}
 }
 
@@ -291,12 +305,12 @@ func TestRepeatedStepsLeaveEachEventOnce(t *testing.T) {
 				return test.failure
 			}
 			for range 50 {
-				sp, result, err := b.step()
+				sp, wait, err := b.attempt()
 				if sp.Status.Phase.Terminal() {
 					break
 				}
 				if errors.Is(test.failure, conflict) && err != nil {
-					t.Fatalf("a conflict gave %+v, %v", result, err)
+					t.Fatalf("a conflict gave %s, %v", wait, err)
 				}
 			}
 			if !slices.Equal(b.audit.order, complete()) {
@@ -306,15 +320,17 @@ func TestRepeatedStepsLeaveEachEventOnce(t *testing.T) {
 	}
 }
 
-func TestStaleCacheRepeatsNoStep(t *testing.T) {
+// The caller may have read a version that another replica has changed since.
+func TestStaleReadRepeatsNoStep(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	first, _, err := b.step()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.stale = first
+	stale := b.read()
 	b.run()
+	for range 3 {
+		if _, wait, err := b.Run(t.Context(), stale, nil); err != nil || wait == 0 {
+			t.Errorf("wait %s, error %v, want another attempt", wait, err)
+		}
+	}
 	if !slices.Equal(b.audit.order, complete()) {
 		t.Errorf("trail = %v", b.audit.order)
 	}
@@ -326,24 +342,21 @@ func TestFailedAttempts(t *testing.T) {
 	b.enrich = func() (*v1alpha1.EnrichedContext, error) {
 		return nil, &enrich.Error{Code: enrich.CodeForbidden, What: `Pod "web-0" in namespace "prod-shop"`, Err: errBroken}
 	}
-	if _, _, err := b.step(); err != nil {
-		t.Fatal(err)
-	}
-	for attempt, wait := range []time.Duration{time.Second, 2 * time.Second} {
-		sp, result, err := b.step()
+	for attempt, want := range []time.Duration{time.Second, 2 * time.Second} {
+		sp, wait, err := b.attempt()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if sp.Status.Phase != v1alpha1.ProcessingEnriching || sp.Status.Attempt != int32(attempt+1) || result.RequeueAfter != wait {
-			t.Errorf("after attempt %d: phase %s, attempt %d, wait %s", attempt+1, sp.Status.Phase, sp.Status.Attempt, result.RequeueAfter)
+		if sp.Status.Phase != v1alpha1.ProcessingEnriching || sp.Status.Attempt != int32(attempt+1) || wait != want {
+			t.Errorf("after attempt %d: phase %s, attempt %d, wait %s", attempt+1, sp.Status.Phase, sp.Status.Attempt, wait)
 		}
 	}
-	sp, result, err := b.step()
+	sp, wait, err := b.attempt()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sp.Status.Phase != v1alpha1.ProcessingFailed || sp.Status.Attempt != 3 || sp.Status.CompletedAt == nil || result.RequeueAfter != 0 {
-		t.Errorf("after the last attempt: %+v, %+v", sp.Status, result)
+	if sp.Status.Phase != v1alpha1.ProcessingFailed || sp.Status.Attempt != 3 || sp.Status.CompletedAt == nil || wait != 0 {
+		t.Errorf("after the last attempt: %+v, %s", sp.Status, wait)
 	}
 	if !strings.Contains(sp.Status.Message, "attempt 3 of 3") || !strings.Contains(sp.Status.Message, "broken on purpose") {
 		t.Errorf("message = %q", sp.Status.Message)
@@ -381,15 +394,19 @@ func TestNewGenerationIsProcessedAnew(t *testing.T) {
 	if err := b.client.Update(t.Context(), sp); err != nil {
 		t.Fatal(err)
 	}
-	sp, _, err := b.step()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if sp.Status.Phase != v1alpha1.ProcessingPending || sp.Status.ObservedGeneration != 2 || sp.Status.Severity != nil || sp.Status.CompletedAt != nil || sp.Status.Context != nil {
-		t.Errorf("restarted: %+v", sp.Status)
+	cleared := false
+	b.writes = func(write func() error) error {
+		err := write()
+		if s := b.read().Status; s.Phase == v1alpha1.ProcessingPending {
+			cleared = s.ObservedGeneration == 2 && s.Severity == nil && s.CompletedAt == nil && s.Context == nil && s.Severities == nil
+		}
+		return err
 	}
 	if sp := b.run(); sp.Status.Severity.Value != v1alpha1.SeverityLow || sp.Status.Priority.Value != v1alpha1.PriorityP3 {
 		t.Errorf("status = %+v", sp.Status)
+	}
+	if !cleared {
+		t.Error("the results of the first generation were kept")
 	}
 	// Back to Pending, and through all phases again.
 	if want := slices.Concat(complete(), []string{auditevents.TypePhaseTransition}, complete()); !slices.Equal(b.audit.order, want) {
@@ -400,18 +417,14 @@ func TestNewGenerationIsProcessedAnew(t *testing.T) {
 func TestStopDuringWorkIsNoAttempt(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	if _, _, err := b.step(); err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	b.enrich = func() (*v1alpha1.EnrichedContext, error) {
 		cancel()
 		return nil, ctx.Err()
 	}
-	recorded := len(b.audit.order)
-	result, err := b.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKey{Namespace: "shop", Name: "rr-1"}})
-	if err != nil || !result.IsZero() || len(b.audit.order) != recorded {
-		t.Errorf("got %+v, %v and the trail %v", result, err, b.audit.order)
+	sp, _, err := b.Run(ctx, b.read(), nil)
+	if !errors.Is(err, context.Canceled) || sp.Status.Phase != v1alpha1.ProcessingEnriching || len(b.audit.order) != 1 {
+		t.Errorf("got phase %s, %v and the trail %v", sp.Status.Phase, err, b.audit.order)
 	}
 }
 
@@ -421,16 +434,11 @@ func TestStopAfterTheRecordStillWritesTheStatus(t *testing.T) {
 	b := setup(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	b.audit.observe = func(*audit.Event) { cancel() }
-	key := client.ObjectKey{Namespace: "shop", Name: "rr-1"}
-	if _, err := b.Reconcile(ctx, reconcile.Request{NamespacedName: key}); err != nil {
+	if _, _, err := b.Run(ctx, b.read(), nil); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	sp := &v1alpha1.SignalProcessing{}
-	if err := b.client.Get(t.Context(), key, sp); err != nil {
-		t.Fatal(err)
-	}
-	if sp.Status.Phase != v1alpha1.ProcessingEnriching {
-		t.Errorf("phase = %q", sp.Status.Phase)
+	if phase := b.read().Status.Phase; phase != v1alpha1.ProcessingEnriching {
+		t.Errorf("phase = %q", phase)
 	}
 }
 
@@ -465,12 +473,11 @@ signalprocessing_steps_total{phase="Pending",result="ok"} 1
 
 func TestUnusableOptions(t *testing.T) {
 	t.Parallel()
-	good := processing.Options{MaxAttempts: 1, FirstBackoff: 1, MaxBackoff: 1, Concurrency: 1}
+	good := processing.Options{MaxAttempts: 1, FirstBackoff: 1, MaxBackoff: 1}
 	for name, change := range map[string]func(*processing.Options){
 		"attempts":    func(o *processing.Options) { o.MaxAttempts = 0 },
 		"backoff":     func(o *processing.Options) { o.FirstBackoff = 0 },
 		"max backoff": func(o *processing.Options) { o.FirstBackoff = 2 },
-		"concurrency": func(o *processing.Options) { o.Concurrency = 0 },
 	} {
 		o := good
 		change(&o)
@@ -488,19 +495,19 @@ func TestAStartAheadOfTheClockLeavesAValidDuration(t *testing.T) {
 			t.Errorf("%s: %v", e.Type, err)
 		}
 	}
-	for {
-		sp, _, err := b.step()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if sp.Status.Phase.Terminal() {
-			return
-		}
-		// The clock of the leader that started was ahead of this one's.
-		ahead := metav1.NewMicroTime(b.Clock.Now().Add(time.Hour))
-		sp.Status.StartedAt = &ahead
-		if err := b.client.Status().Update(t.Context(), sp); err != nil {
-			t.Fatal(err)
-		}
+	ahead := metav1.NewMicroTime(b.Clock.Now().Add(time.Hour))
+	b.enrich = func() (*v1alpha1.EnrichedContext, error) {
+		return nil, &enrich.Error{Code: enrich.CodeTimeout, What: "Node", Err: errBroken}
 	}
+	sp, _, err := b.attempt()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The clock of the leader that started was ahead of this one's.
+	sp.Status.StartedAt = &ahead
+	if err := b.client.Status().Update(t.Context(), sp); err != nil {
+		t.Fatal(err)
+	}
+	b.enrich = func() (*v1alpha1.EnrichedContext, error) { return &v1alpha1.EnrichedContext{}, nil }
+	b.run()
 }
