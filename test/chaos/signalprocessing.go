@@ -36,7 +36,7 @@ func SignalProcessing(ctx context.Context, o Options) (result verdict.Result, er
 	defer func() { err = errors.Join(err, p.dir.Close()) }()
 	p.args = []string{
 		"serve", "--datastorage-url", o.Env.DataStorage.URL, "--management-listen", "127.0.0.1:0", "--leader-elect=false",
-		"--kubeconfig", o.Env.Kubeconfig, "--watch-namespace", namespace, "--audit-spool", p.spool(),
+		"--kubeconfig", o.Env.Kubeconfig, "--watch-namespace", namespace, "--gateway-namespace", namespace, "--audit-spool", p.spool(),
 	}
 	v := newObserver(o.Env, namespace)
 	result.Disruptions, err = p.killUnderRequests(ctx, v, func(at addresses) error {

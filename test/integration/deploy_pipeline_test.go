@@ -180,7 +180,7 @@ func deployPipeline(ctx context.Context) (*deployed, context.Context) {
 		SignalProcessing: func(o *signalprocessing.Options) {
 			o.RESTConfig = d.refused.configFor(ctx, "signalprocessing")
 			o.DataStorageTokenFile = tokenFile(ctx, "signalprocessing")
-			o.LeaderElect, o.LeaderElectionNamespace = true, deployNamespace
+			o.LeaderElect, o.LeaderElectionNamespace, o.GatewayNamespace = true, deployNamespace, deployNamespace
 			o.WatchNamespaces = append(o.WatchNamespaces, deployNamespace)
 		},
 	})

@@ -63,6 +63,13 @@ var _ = Describe("deployment: permissions", func() {
 			d.classified(ctx, request.Namespace, request.Name)
 		}
 
+		By("deleting a request with a finalizer")
+		request := env.Request(env.CorrelationID())
+		request.Namespace, request.Finalizers = d.Namespace, []string{v1alpha1.FinalizerRegister}
+		Expect(env.Create(ctx, request)).To(Succeed())
+		d.classified(ctx, request.Namespace, request.Name)
+		deleteRequest(ctx, request)
+
 		By("reading the trail as must-gather does")
 		read, err := d.trail.Read(ctx, rr.Name)
 		Expect(err).NotTo(HaveOccurred())
@@ -81,6 +88,8 @@ var _ = Describe("deployment: permissions", func() {
 			{"gateway", deployNamespace, "create", "", "events"},
 			{"signalprocessing", "", "watch", "kubernaut.ai", "signalprocessings"},
 			{"signalprocessing", "", "update", "kubernaut.ai", "remediationrequests/finalizers"},
+			{"signalprocessing", "", "delete", "kubernaut.ai", "remediationrequests"},
+			{"signalprocessing", deployNamespace, "update", "coordination.k8s.io", "leases"},
 			{"signalprocessing", "", "patch", "events.k8s.io", "events"},
 		} {
 			Expect(may(ctx, right.account, right.namespace, right.verb, right.group, right.resource)).To(BeTrue(), "%+v", right)
@@ -108,7 +117,7 @@ var _ = Describe("deployment: permissions", func() {
 			Expect(may(ctx, account, deployNamespace, "list", "audit.kubernaut.ai", "events")).To(BeFalse(), "%s writes, and reads no trail", account)
 		}
 		Expect(may(ctx, "must-gather", deployNamespace, "create", "audit.kubernaut.ai", "events")).To(BeFalse())
-		Expect(may(ctx, "signalprocessing", deployNamespace, "update", "coordination.k8s.io", "leases")).To(BeFalse(), "other leases than its own")
+		Expect(may(ctx, "signalprocessing", d.Namespace, "get", "coordination.k8s.io", "leases")).To(BeFalse())
 		Expect(may(ctx, "gateway", d.Namespace, "get", "coordination.k8s.io", "leases")).To(BeFalse())
 		Expect(may(ctx, "gateway", deployNamespace, "get", "", "configmaps")).To(BeFalse(), "other ConfigMaps than that of the target rules")
 		as := rest.AnonymousClientConfig(env.Config)

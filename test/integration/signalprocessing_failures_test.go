@@ -199,7 +199,7 @@ func documentedRules() []rbacv1.PolicyRule {
 		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: verbs}
 	}
 	return []rbacv1.PolicyRule{
-		rule("kubernaut.ai", []string{"remediationrequests"}, "get", "list", "watch"),
+		rule("kubernaut.ai", []string{"remediationrequests"}, "get", "list", "watch", "patch", "delete"),
 		rule("kubernaut.ai", []string{"signalprocessings"}, "get", "list", "watch", "create"),
 		rule("kubernaut.ai", []string{"remediationrequests/status", "signalprocessings/status"}, "patch"),
 		rule("kubernaut.ai", []string{"remediationrequests/finalizers"}, "update"),

@@ -80,7 +80,7 @@ func startProcessor(ctx context.Context, namespace string, change func(*signalpr
 	GinkgoHelper()
 	options := signalprocessing.Options{
 		DataStorageURL: env.DataStorage.URL, ManagementListen: "127.0.0.1:0",
-		RESTConfig: env.Config, WatchNamespaces: []string{namespace}, Log: logger(),
+		RESTConfig: env.Config, WatchNamespaces: []string{namespace}, GatewayNamespace: namespace, Log: logger(),
 	}
 	if change != nil {
 		change(&options)

@@ -137,7 +137,7 @@ func (p *Pipeline) startGateway(ctx context.Context, e *Env, o *PipelineOptions)
 func (p *Pipeline) startSignalProcessing(ctx context.Context, e *Env, o *PipelineOptions) error {
 	options := signalprocessing.Options{
 		DataStorageURL: p.DataStorage.URL, ManagementListen: anyPort,
-		RESTConfig: e.Config, WatchNamespaces: []string{p.Namespace}, Log: e.log.Named("signalprocessing"),
+		RESTConfig: e.Config, WatchNamespaces: []string{p.Namespace}, GatewayNamespace: p.Namespace, Log: e.log.Named("signalprocessing"),
 	}
 	if o.SignalProcessing != nil {
 		o.SignalProcessing(&options)

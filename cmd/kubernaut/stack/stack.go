@@ -204,7 +204,7 @@ func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *
 	}
 
 	processing, err := signalprocessing.New(signalprocessing.Options{
-		DataStorageURL: storage.APIURL(), ManagementListen: anyPort, RESTConfig: cluster.Config(),
+		DataStorageURL: storage.APIURL(), ManagementListen: anyPort, RESTConfig: cluster.Config(), GatewayNamespace: Namespace,
 		Spool: spool.Flags{Dir: filepath.Join(spools, "signalprocessing")}, Log: log.Named("signalprocessing"),
 	})
 	if err != nil {

@@ -26,6 +26,7 @@ func options() app.Options {
 		DataStorageURL:   "http://127.0.0.1:1",
 		ManagementListen: "127.0.0.1:0",
 		RESTConfig:       &rest.Config{Host: "http://127.0.0.1:1"},
+		GatewayNamespace: "kubernaut-system",
 	}
 }
 
@@ -56,6 +57,10 @@ func TestUnusableOptionsNameTheFlag(t *testing.T) {
 		"max backoff":        {func(o *app.Options) { o.RetryBackoff, o.MaxRetryBackoff = time.Minute, time.Second }, []string{"--max-retry-backoff", "1m0s"}},
 		"max attempts":       {func(o *app.Options) { o.MaxAttempts = 1 << 31 }, []string{"--max-attempts", "want 1 to 2147483647"}},
 		"lease's namespace":  {func(o *app.Options) { o.LeaderElectionNamespace = "-" }, []string{"--leader-election-namespace"}},
+		"no register":        {func(o *app.Options) { o.GatewayNamespace = "" }, []string{"--gateway-namespace", "required"}},
+		"register":           {func(o *app.Options) { o.GatewayNamespace = "_" }, []string{"--gateway-namespace"}},
+		"stale":              {func(o *app.Options) { o.StaleAfter = -1 }, []string{"--stale-after"}},
+		"finished":           {func(o *app.Options) { o.FinishedTTL = -1 }, []string{"--finished-ttl"}},
 		"policy deadline":    {func(o *app.Options) { o.PolicyDeadline = -1 }, []string{"--policy-deadline"}},
 		"concurrency":        {func(o *app.Options) { o.Concurrency = -1 }, []string{"--concurrency"}},
 		"startup timeout":    {func(o *app.Options) { o.StartupTimeout = -1 }, []string{"--startup-timeout"}},

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -21,14 +22,20 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/internal/signalregister"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/signalprocessing/internal/classify"
 	"kubernaut.ai/services/signalprocessing/internal/enrich"
 	"kubernaut.ai/services/signalprocessing/internal/processing"
 	"kubernaut.ai/services/signalprocessing/internal/remediationrequest"
+	"kubernaut.ai/services/signalprocessing/internal/retention"
 )
 
-const leaseName = "signalprocessing.kubernaut.ai"
+const (
+	leaseName = "signalprocessing.kubernaut.ai"
+	// eventSource is who emits Kubernetes events.
+	eventSource = "signalprocessing"
+)
 
 // awaitAPIServer waits until the API server answers, and checks that it serves
 // our resources.
@@ -53,7 +60,7 @@ func (a *App) awaitAPIServer(ctx context.Context) error {
 	}.Until(ctx)
 }
 
-// controllers are the manager with both controllers, and the informers of its
+// controllers are the manager with its controllers, and the informers of its
 // caches.
 type controllers struct {
 	app   *App
@@ -142,7 +149,7 @@ func (a *App) register(ctx context.Context, m manager.Manager, store *audit.Stor
 		Enricher:   enrich.New(m.GetAPIReader()),
 		Classifier: classifier,
 		Audit:      store,
-		Events:     m.GetEventRecorder("signalprocessing"),
+		Events:     m.GetEventRecorder(eventSource),
 		Metrics:    stepMetrics,
 		Clock:      a.options.Clock,
 		Log:        a.options.Log.Named("processing"),
@@ -166,7 +173,40 @@ func (a *App) register(ctx context.Context, m manager.Manager, store *audit.Stor
 	if err != nil {
 		return fmt.Errorf("request: %w", err)
 	}
-	return requests.Register(m) //nolint:wrapcheck // of this module
+	if err := requests.Register(m); err != nil {
+		return err //nolint:wrapcheck // of this module
+	}
+	return a.registerRetention(m, store)
+}
+
+// registerRetention adds the controllers that end and delete requests.
+func (a *App) registerRetention(m manager.Manager, store *audit.Store) error {
+	counters, err := retention.NewMetrics(a.registry)
+	if err != nil {
+		return fmt.Errorf("retention: %w", err)
+	}
+	register := signalregister.New(signalregister.Options{
+		Reader: m.GetAPIReader(), Writer: m.GetClient(), Namespace: a.options.GatewayNamespace, Clock: a.options.Clock, Random: rand.Reader,
+	})
+	retained, err := retention.New(retention.Parts{
+		Live:     m.GetAPIReader(),
+		Cached:   m.GetCache(),
+		Writer:   m.GetClient(),
+		Register: register,
+		Audit:    store,
+		Events:   m.GetEventRecorder(eventSource),
+		Metrics:  counters,
+		Clock:    a.options.Clock,
+		Log:      a.options.Log.Named("retention"),
+	}, retention.Options{
+		StaleAfter:       a.options.StaleAfter,
+		FinishedTTL:      a.options.FinishedTTL,
+		GatewayNamespace: a.options.GatewayNamespace,
+	})
+	if err != nil {
+		return fmt.Errorf("retention: %w", err)
+	}
+	return retained.SetUp(m) //nolint:wrapcheck // of this module
 }
 
 // quiet drops controller-runtime's progress reports, unless debug messages are

@@ -55,6 +55,14 @@ type Options struct {
 	// LeaderElectionNamespace is the namespace of the lease; empty means the pod's.
 	LeaderElectionNamespace string
 
+	// GatewayNamespace is the Gateway's own namespace, where the register of
+	// requests is; empty means the pod's.
+	GatewayNamespace string
+	// StaleAfter is how long a request stays open without another signal.
+	StaleAfter time.Duration
+	// FinishedTTL is how long a finished request is kept.
+	FinishedTTL time.Duration
+
 	// MaxAttempts bounds the attempts to enrich a signal.
 	MaxAttempts int
 	// RetryBackoff is the wait after the first failed attempt. It doubles up to
@@ -97,6 +105,10 @@ func (o *Options) flags() *cli.Flags {
 	f.Bool(&o.LeaderElect, "leader-elect", true, "let only one replica work")
 	f.String(&o.LeaderElectionNamespace, "leader-election-namespace", "", "namespace of the leader election lease; none: the pod's",
 		cli.Check(kube.CheckNamespace))
+	f.String(&o.GatewayNamespace, "gateway-namespace", "", "the Gateway's own namespace, where the register of requests is; none: the pod's",
+		cli.Check(kube.CheckNamespace))
+	f.Duration(&o.StaleAfter, "stale-after", 12*time.Hour, "how long a request stays open without another signal")
+	f.Duration(&o.FinishedTTL, "finished-ttl", 24*time.Hour, "how long a finished request is kept")
 	f.Int(&o.MaxAttempts, "max-attempts", 5, "attempts to enrich a signal before processing fails", cli.AtMost(math.MaxInt32))
 	f.Duration(&o.RetryBackoff, "retry-backoff", time.Second, "wait after the first failed attempt; doubles with each attempt")
 	f.Duration(&o.MaxRetryBackoff, "max-retry-backoff", 0, "longest wait between attempts",
@@ -122,6 +134,13 @@ func (o *Options) complete() error {
 	}
 	if o.MaxRetryBackoff < o.RetryBackoff {
 		return cli.Usagef("--max-retry-backoff %s: want at least --retry-backoff (%s)", o.MaxRetryBackoff, o.RetryBackoff)
+	}
+	if o.GatewayNamespace == "" {
+		namespace, err := kube.PodNamespace(kube.PodNamespaceFile)
+		if err != nil {
+			return cli.Usagef("--gateway-namespace is required outside of a pod")
+		}
+		o.GatewayNamespace = namespace
 	}
 	if o.LeaderElect && o.LeaderElectionNamespace == "" {
 		if _, err := os.Stat(kube.PodNamespaceFile); err != nil {
