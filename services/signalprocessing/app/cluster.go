@@ -146,7 +146,7 @@ func (a *App) register(ctx context.Context, m manager.Manager, store *audit.Stor
 	processor, err := processing.New(processing.Parts{
 		Live:       m.GetAPIReader(),
 		Writer:     m.GetClient(),
-		Enricher:   enrich.New(m.GetAPIReader()),
+		Enricher:   enrich.New(m.GetAPIReader(), a.options.Clock),
 		Classifier: classifier,
 		Audit:      store,
 		Events:     m.GetEventRecorder(eventSource),

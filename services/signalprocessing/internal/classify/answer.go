@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -27,10 +28,10 @@ const (
 var errUndefined = errors.New("is undefined")
 
 // evaluate asks one query and decodes its answer.
-func (c *Classifier) evaluate(ctx context.Context, query string, doc, answer any) error {
+func (c *Classifier) evaluate(ctx context.Context, query string, doc ast.Value, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.deadline)
 	defer cancel()
-	results, err := c.prepared[query].Eval(ctx, rego.EvalInput(doc))
+	results, err := c.prepared[query].Eval(ctx, rego.EvalParsedInput(doc))
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("%s: took longer than %s", query, c.deadline)
@@ -50,7 +51,7 @@ func (c *Classifier) evaluate(ctx context.Context, query string, doc, answer any
 }
 
 // verdict asks for a value and checks it against its scale.
-func (c *Classifier) verdict(ctx context.Context, query string, doc any, known func(string) bool) (Verdict, error) {
+func (c *Classifier) verdict(ctx context.Context, query string, doc ast.Value, known func(string) bool) (Verdict, error) {
 	var v Verdict
 	if err := c.evaluate(ctx, query, doc, &v); err != nil {
 		return Verdict{}, err
@@ -68,7 +69,7 @@ func (c *Classifier) verdict(ctx context.Context, query string, doc any, known f
 
 // business asks who is concerned. What the policy cannot tell, or tells beyond
 // the limits, is left out.
-func (c *Classifier) business(ctx context.Context, doc any) (v1alpha1.Business, error) {
+func (c *Classifier) business(ctx context.Context, doc ast.Value) (v1alpha1.Business, error) {
 	nobody := v1alpha1.Business{Criticality: criticalityUnknown}
 	var b struct {
 		Unit         string               `json:"unit"`

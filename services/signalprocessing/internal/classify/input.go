@@ -1,10 +1,13 @@
 package classify
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+
+	"github.com/open-policy-agent/opa/v1/ast"
 
 	"kubernaut.ai/api/v1alpha1"
 )
@@ -79,15 +82,15 @@ func (in *Input) Decided(severity *v1alpha1.SeverityDecision, environment *v1alp
 	}
 }
 
-// document returns the input as generic JSON values, and its digest. Maps are
-// encoded in key order, so that equal inputs have equal digests.
-func (in *Input) document() (any, string, error) {
+// document returns the input as OPA's value, which several queries share, and its digest.
+// Maps are encoded in key order, so that equal inputs have equal digests.
+func (in *Input) document() (ast.Value, string, error) {
 	text, err := json.Marshal(in)
 	if err != nil {
 		return nil, "", fmt.Errorf("encode policy input: %w", err)
 	}
-	var doc any
-	if err := json.Unmarshal(text, &doc); err != nil {
+	doc, err := ast.ValueFromReader(bytes.NewReader(text))
+	if err != nil {
 		return nil, "", fmt.Errorf("decode policy input: %w", err)
 	}
 	sum := sha256.Sum256(text)

@@ -8,5 +8,6 @@
 //
 // Everything is read from the API server, with bounded lists: informers for every
 // pod of the cluster would cost more than a few reads for each signal, and would
-// wait forever if a permission is missing.
+// wait forever if a permission is missing. Signals that arrive together share what was
+// read about their namespace and node: it is at most five seconds old.
 package enrich

@@ -8,6 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -19,12 +21,13 @@ const maxOwners = 10
 // Enricher reads the context of targets. It is safe for concurrent use.
 type Enricher struct {
 	reader client.Reader
+	memory *cache.LRUExpireCache
 }
 
 // New makes an Enricher that reads from reader, which should not be a cache (see
 // the package comment).
-func New(reader client.Reader) *Enricher {
-	return &Enricher{reader: reader}
+func New(reader client.Reader, passive clock.PassiveClock) *Enricher {
+	return &Enricher{reader: reader, memory: cache.NewLRUExpireCacheWithClock(maxShared, passive)}
 }
 
 // Enrich returns the context of the target. The error is an *Error, or wraps
@@ -107,18 +110,17 @@ func (e *Enricher) namespace(ctx context.Context, target v1alpha1.TargetResource
 	case name == "" || clusterScoped(target.Kind):
 		return nil, nil //nolint:nilnil // a cluster-scoped target has no namespace
 	}
-	var namespace corev1.Namespace
-	there, err := e.get(ctx, kindNamespace, client.ObjectKey{Name: name}, &namespace)
+	namespace, err := e.sharedNamespace(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	if !there {
+	if namespace == nil {
 		degradef(found, "namespace %q does not exist", name)
 		return nil, nil //nolint:nilnil // reported as degraded
 	}
 	found.NamespaceLabels = bounded(namespace.Labels)
 	found.NamespaceAnnotations = businessAnnotations(namespace.Annotations)
-	return &namespace, nil
+	return namespace, nil
 }
 
 // chain reads the target and its owners, nearest first. It is empty if the target
@@ -192,12 +194,11 @@ func (e *Enricher) node(ctx context.Context, chain []link, found *v1alpha1.Enric
 		found.NodeLabels = bounded(node.Labels)
 		return nil
 	}
-	var node corev1.Node
-	there, err := e.get(ctx, "Node", client.ObjectKey{Name: found.NodeName}, &node)
+	node, err := e.sharedNode(ctx, found.NodeName)
 	if err != nil {
 		return err
 	}
-	if there {
+	if node != nil {
 		found.NodeLabels = bounded(node.Labels)
 	}
 	return nil

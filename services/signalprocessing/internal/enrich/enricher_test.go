@@ -9,12 +9,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -66,7 +69,7 @@ func TestErrorCodes(t *testing.T) {
 					return c.Get(ctx, key, into, o...)
 				},
 			}).Build()
-			_, err := enrich.New(reader).Enrich(t.Context(), target())
+			_, err := enrich.New(reader, clock.RealClock{}).Enrich(t.Context(), target())
 			if !errors.Is(err, test.cause) {
 				t.Fatalf("error = %v, want it to wrap %v", err, test.cause)
 			}
@@ -106,7 +109,7 @@ func TestEveryReadMatters(t *testing.T) {
 					return c.List(ctx, into, o...)
 				},
 			}).Build()
-			_, err := enrich.New(reader).Enrich(t.Context(), target())
+			_, err := enrich.New(reader, clock.RealClock{}).Enrich(t.Context(), target())
 			var failed *enrich.Error
 			if !errors.As(err, &failed) || failed.What != want || failed.Code != enrich.CodeForbidden {
 				t.Errorf("error = %v, want one about %s", err, want)
@@ -124,7 +127,7 @@ func TestEndedContextIsTheError(t *testing.T) {
 			return apierrors.NewInternalError(errors.New("broken"))
 		},
 	}).Build()
-	_, err := enrich.New(reader).Enrich(ctx, target())
+	_, err := enrich.New(reader, clock.RealClock{}).Enrich(ctx, target())
 	var failed *enrich.Error
 	if !errors.Is(err, context.Canceled) || errors.As(err, &failed) {
 		t.Errorf("error = %v", err)
@@ -146,7 +149,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		"kubernaut.ai/business-unit": strings.Repeat("x", 2000),
 	}
 	reader := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(n).Build()
-	found, err := enrich.New(reader).Enrich(t.Context(), target())
+	found, err := enrich.New(reader, clock.RealClock{}).Enrich(t.Context(), target())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,12 +166,75 @@ func TestAnnotationsAreValidInAuditEvents(t *testing.T) {
 	object := namespace(nil)
 	object.Annotations = map[string]string{"team": "a\x00b"}
 	c := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(object, pod()).Build()
-	found, err := enrich.New(c).Enrich(t.Context(), target())
+	found, err := enrich.New(c, clock.RealClock{}).Enrich(t.Context(), target())
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Neither audit events nor PostgreSQL accept NUL.
 	if got := found.NamespaceAnnotations["team"]; got != "a\uFFFDb" {
 		t.Errorf("annotation %q, want no NUL in it", got)
+	}
+}
+
+// Signals about pods of a namespace come in storms: they share what belongs to the
+// namespace and the node, for five seconds, but not the pods.
+func TestSignalsShareNamespaceAndNode(t *testing.T) {
+	t.Parallel()
+	reads := map[string]int{}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1", Labels: map[string]string{"zone": "a"}}}
+	c := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(namespace(map[string]string{"env": "prod"}), pod(), node).
+		WithInterceptorFuncs(interceptor.Funcs{
+			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, into client.Object, o ...client.GetOption) error {
+				reads[fmt.Sprintf("%T", into)]++
+				return c.Get(ctx, key, into, o...)
+			},
+			List: func(ctx context.Context, c client.WithWatch, into client.ObjectList, o ...client.ListOption) error {
+				reads[fmt.Sprintf("%T", into)]++
+				return c.List(ctx, into, o...)
+			},
+		}).Build()
+	now := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
+	e := enrich.New(c, now)
+	expect := func(pods, others int) {
+		t.Helper()
+		found, err := e.Enrich(t.Context(), target())
+		if err != nil || found.NamespaceLabels["env"] != "prod" || found.NodeLabels["zone"] != "a" {
+			t.Fatalf("found %+v, error %v", found, err)
+		}
+		for read, times := range reads {
+			want := others
+			if read == "*v1.Pod" {
+				want = pods
+			}
+			if times != want {
+				t.Errorf("%s was read %d times, want %d", read, times, want)
+			}
+		}
+		if len(reads) != 6 {
+			t.Errorf("read %v", reads)
+		}
+	}
+	expect(1, 1)
+	now.SetTime(now.Now().Add(5*time.Second - time.Millisecond))
+	expect(2, 1)
+	now.SetTime(now.Now().Add(time.Second))
+	expect(3, 2)
+}
+
+// What is missing may appear at any time.
+func TestWhatDoesNotExistIsReadAgain(t *testing.T) {
+	t.Parallel()
+	c := fake.NewClientBuilder().WithScheme(scheme.Scheme).Build()
+	e := enrich.New(c, clock.RealClock{})
+	if found, err := e.Enrich(t.Context(), target()); err != nil || !found.Degraded {
+		t.Fatalf("found %+v, error %v", found, err)
+	}
+	for _, object := range []client.Object{namespace(nil), pod()} {
+		if err := c.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found, err := e.Enrich(t.Context(), target()); err != nil || found.Degraded {
+		t.Errorf("found %+v, error %v", found, err)
 	}
 }

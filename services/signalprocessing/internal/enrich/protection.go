@@ -4,22 +4,13 @@ import (
 	"context"
 	"slices"
 
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	networkingv1 "k8s.io/api/networking/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
 )
 
-const (
-	// maxListed bounds the objects of a kind that are read in the namespace.
-	maxListed = 500
-	// maxNamed bounds the names of a kind in a context.
-	maxNamed = 16
-)
+// maxNamed bounds the names of a kind in a context.
+const maxNamed = 16
 
 // protection names the objects of the namespace that protect or scale the target.
 func (e *Enricher) protection(ctx context.Context, namespace string, chain []link, found *v1alpha1.EnrichedContext) error {
@@ -27,45 +18,28 @@ func (e *Enricher) protection(ctx context.Context, namespace string, chain []lin
 	if pods == nil {
 		return nil
 	}
-	var autoscalers autoscalingv2.HorizontalPodAutoscalerList
-	if err := e.list(ctx, namespace, "HorizontalPodAutoscalers", &autoscalers); err != nil {
+	g, err := e.sharedGuards(ctx, namespace)
+	if err != nil {
 		return err
 	}
-	var budgets policyv1.PodDisruptionBudgetList
-	if err := e.list(ctx, namespace, "PodDisruptionBudgets", &budgets); err != nil {
-		return err
-	}
-	var policies networkingv1.NetworkPolicyList
-	if err := e.list(ctx, namespace, "NetworkPolicies", &policies); err != nil {
-		return err
-	}
-	for i := range autoscalers.Items {
-		ref := autoscalers.Items[i].Spec.ScaleTargetRef
-		if inChain(chain, ref.Kind, ref.Name) {
-			name(&found.Protection.HorizontalPodAutoscalers, &autoscalers.Items[i])
+	for _, a := range g.autoscalers {
+		if inChain(chain, a.kind, a.target) {
+			name(&found.Protection.HorizontalPodAutoscalers, a.name)
 		}
 	}
-	for i := range budgets.Items {
-		// In policy/v1 a missing selector selects nothing, an empty one everything.
-		if selector := budgets.Items[i].Spec.Selector; selector != nil && selects(*selector, pods) {
-			name(&found.Protection.PodDisruptionBudgets, &budgets.Items[i])
+	for _, b := range g.budgets {
+		if b.selector.Matches(pods) {
+			name(&found.Protection.PodDisruptionBudgets, b.name)
 		}
 	}
-	for i := range policies.Items {
-		if selects(policies.Items[i].Spec.PodSelector, pods) {
-			name(&found.Protection.NetworkPolicies, &policies.Items[i])
+	for _, p := range g.policies {
+		if p.selector.Matches(pods) {
+			name(&found.Protection.NetworkPolicies, p.name)
 		}
 	}
 	slices.Sort(found.Protection.HorizontalPodAutoscalers)
 	slices.Sort(found.Protection.PodDisruptionBudgets)
 	slices.Sort(found.Protection.NetworkPolicies)
-	return nil
-}
-
-func (e *Enricher) list(ctx context.Context, namespace, what string, into client.ObjectList) error {
-	if err := e.reader.List(ctx, into, client.InNamespace(namespace), client.Limit(maxListed)); err != nil {
-		return newError(what+" in namespace \""+namespace+"\"", err)
-	}
 	return nil
 }
 
@@ -86,13 +60,8 @@ func inChain(chain []link, kind, name string) bool {
 	})
 }
 
-func selects(selector metav1.LabelSelector, pods labels.Set) bool {
-	s, err := metav1.LabelSelectorAsSelector(&selector)
-	return err == nil && s.Matches(pods)
-}
-
-func name(names *[]string, o client.Object) {
+func name(names *[]string, name string) {
 	if len(*names) < maxNamed {
-		*names = append(*names, o.GetName())
+		*names = append(*names, name)
 	}
 }
