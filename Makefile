@@ -159,13 +159,19 @@ test-all: test test-e2e ## unit, integration and end-to-end tests
 ##@ Measure it
 
 .PHONY: bench
-bench: bench-audit ## every benchmark, beside its limit or its peer; one line a bar; SCALE=full for the bars' sizes
+bench: bench-audit bench-pipeline ## every benchmark, beside its limit or its peer; one line a bar; SCALE=full for the bars' sizes
 
 .PHONY: bench-audit
 bench-audit: ## pkg/audit: Record, Flush, spool and memory; fails when a bar is missed
 	@mkdir -p $(REPORTS)
 	@echo "measuring pkg/audit, scale $(SCALE)"
 	cd bench && GOWORK=off go run ./audit -dir $(abspath $(REPORTS))
+
+.PHONY: bench-pipeline
+bench-pipeline: ## the services on a real kube-apiserver and PostgreSQL; fails when a bar is missed; INSTALL=1
+	go run ./test/prepare $(INSTALL_FLAG)
+	@echo "measuring the pipeline, scale $(SCALE)"
+	cd bench && GOWORK=off go run ./pipeline
 
 ##@ Keep it tidy
 

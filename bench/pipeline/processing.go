@@ -38,7 +38,7 @@ func measureProcessing(ctx context.Context, scale ratio.Scale, report *ratio.Rep
 	if err != nil {
 		return err
 	}
-	p := &processing{servers: s, objects: scale.Pick(300, 2_000)}
+	p := &processing{servers: s, objects: scale.Pick(100, 2_000)}
 	compared, err := ratio.Compare(pairs,
 		func() (float64, error) { return p.trial(ctx, p.startService, classified) },
 		func() (float64, error) { return p.trial(ctx, p.startLoop, looped) })

@@ -229,13 +229,18 @@ func (a *App) namespaces() map[string]cache.Config {
 	return watched
 }
 
-// slim removes from cached objects what the controllers read live. Of a request's firing
-// instances it keeps the one that was seen last.
+// slim removes from cached objects what the controllers read live, or do not need any
+// more: the signal of a request is kept until the request is classified. Of a request's
+// firing instances it keeps the one that was seen last.
 func slim(object any) (any, error) {
 	switch o := object.(type) {
 	case *v1alpha1.RemediationRequest:
 		o.ManagedFields = nil
-		o.Spec = v1alpha1.RemediationRequestSpec{Signal: v1alpha1.Signal{SignalType: o.Spec.SignalType, ReceivedTime: o.Spec.ReceivedTime}}
+		signal := o.Spec.Signal
+		if remediationrequest.Begun(o.Status.Phase) {
+			signal = v1alpha1.Signal{SignalType: signal.SignalType, ReceivedTime: signal.ReceivedTime}
+		}
+		o.Spec = v1alpha1.RemediationRequestSpec{Signal: signal}
 		if s := o.Status.Signals; s != nil && len(s.Instances) > 1 {
 			last := slices.MaxFunc(s.Instances, func(a, b v1alpha1.SignalInstance) int { return a.LastSeenAt.Compare(b.LastSeenAt.Time) })
 			s.Instances = []v1alpha1.SignalInstance{last}

@@ -24,6 +24,12 @@ func creates(phase v1alpha1.RemediationPhase) bool {
 	return false
 }
 
+// Begun reports whether a request in the phase has had a SignalProcessing. Until then, the
+// cache of requests must have its signal.
+func Begun(phase v1alpha1.RemediationPhase) bool {
+	return phase != "" && phase != v1alpha1.RemediationPending
+}
+
 // unclassified reports whether the phase of the request is this package's to write: it
 // has not been classified yet.
 func unclassified(status *v1alpha1.RemediationRequestStatus) bool {

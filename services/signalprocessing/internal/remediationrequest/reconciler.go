@@ -82,12 +82,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) (reconcile.Result, error) {
-	known, settled, err := r.cached(ctx, key)
+	rr, known, settled, err := r.cached(ctx, key)
 	if err != nil || settled {
 		return reconcile.Result{}, err
 	}
-	rr := &v1alpha1.RemediationRequest{}
-	err = r.Live.Get(ctx, key, rr)
+	if known || rr == nil || Begun(rr.Status.Phase) {
+		rr = &v1alpha1.RemediationRequest{}
+		err = r.Live.Get(ctx, key, rr)
+	}
 	switch {
 	case apierrors.IsNotFound(err):
 		return r.alone(ctx, key)
@@ -111,24 +113,29 @@ func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) (recon
 	return reconcile.Result{RequeueAfter: wait}, r.mirror(ctx, rr, sp)
 }
 
-// cached reports whether the SignalProcessing is known to exist, and whether there is
-// nothing to do, which saves the live reads.
-func (r *Reconciler) cached(ctx context.Context, key client.ObjectKey) (known, settled bool, err error) {
+// cached returns the cached request, nil if there is none, and reports whether the
+// SignalProcessing is known to exist, and whether there is nothing to do.
+//
+// A new request needs no live read: it gets a SignalProcessing unless it has one, and its
+// status is written only if it is what the cache says.
+func (r *Reconciler) cached(ctx context.Context, key client.ObjectKey) (rr *v1alpha1.RemediationRequest, known, settled bool, err error) {
 	rr, sp := &v1alpha1.RemediationRequest{}, &v1alpha1.SignalProcessing{}
 	noRequest, noProcessing := r.Cached.Get(ctx, key, rr), r.Cached.Get(ctx, key, sp)
 	if err := client.IgnoreNotFound(noRequest); err != nil {
-		return false, false, fmt.Errorf("read cached %s %s: %w", kind, key, err)
+		return nil, false, false, fmt.Errorf("read cached %s %s: %w", kind, key, err)
 	}
 	if err := client.IgnoreNotFound(noProcessing); err != nil {
-		return false, false, fmt.Errorf("read cached SignalProcessing %s: %w", key, err)
+		return nil, false, false, fmt.Errorf("read cached SignalProcessing %s: %w", key, err)
 	}
 	switch {
+	case noRequest != nil && noProcessing != nil:
+		return nil, false, true, nil
 	case noProcessing != nil:
-		return false, noRequest != nil || rr.DeletionTimestamp != nil || !creates(rr.Status.Phase), nil
+		return rr, false, rr.DeletionTimestamp != nil || !creates(rr.Status.Phase), nil
 	case noRequest != nil:
-		return true, r.Processor.Settled(sp, nil), nil
+		return nil, true, r.Processor.Settled(sp, nil), nil
 	default:
-		return true, r.Processor.Settled(sp, rr.SaidSeverities()) && shows(rr, sp), nil
+		return rr, true, r.Processor.Settled(sp, rr.SaidSeverities()) && shows(rr, sp), nil
 	}
 }
 

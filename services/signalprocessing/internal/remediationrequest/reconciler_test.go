@@ -170,7 +170,7 @@ func TestAClassifiedRequestCostsSevenWrites(t *testing.T) {
 	if !slices.Equal(b.writes, want) || len(b.kube.Events) != 1 {
 		t.Errorf("writes = %v, and %d Kubernetes events", b.writes, len(b.kube.Events))
 	}
-	if !slices.Equal(b.reads, []string{"RemediationRequest"}) {
+	if b.reads != nil {
 		t.Errorf("live reads = %v", b.reads)
 	}
 	b.reads, b.writes = nil, nil
