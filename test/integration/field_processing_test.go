@@ -294,7 +294,7 @@ func (c *writeCounter) wrap(next http.RoundTripper) http.RoundTripper {
 			c.writes = append(c.writes, request.Method+" "+request.URL.Path)
 			c.mu.Unlock()
 		}
-		return next.RoundTrip(request) //nolint:wrapcheck // of the transport
+		return next.RoundTrip(request)
 	})
 }
 

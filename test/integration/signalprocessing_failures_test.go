@@ -201,7 +201,8 @@ func documentedRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		rule("kubernaut.ai", []string{"remediationrequests"}, "get", "list", "watch", "patch", "delete"),
 		rule("kubernaut.ai", []string{"signalprocessings"}, "get", "list", "watch", "create"),
-		rule("kubernaut.ai", []string{"remediationrequests/status", "signalprocessings/status"}, "patch"),
+		rule("kubernaut.ai", []string{"remediationrequests/status"}, "patch"),
+		rule("kubernaut.ai", []string{"signalprocessings/status"}, "update"),
 		rule("kubernaut.ai", []string{"remediationrequests/finalizers"}, "update"),
 		rule("events.k8s.io", []string{"events"}, "create", "patch"),
 		rule("", []string{"pods"}, "get"),

@@ -60,11 +60,7 @@ func New(ctx context.Context, s Signal) (Evaluations, error) {
 }
 
 func newBare(ctx context.Context, bundle classify.Bundle, in classify.Input) (func(context.Context) error, error) {
-	modules := map[string]string{}
-	for name, text := range bundle.Modules {
-		modules[name] = text
-	}
-	compiler, err := ast.CompileModules(modules)
+	compiler, err := ast.CompileModules(bundle.Modules)
 	if err != nil {
 		return nil, fmt.Errorf("compile policies: %w", err)
 	}

@@ -18,7 +18,7 @@ import (
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/signalprocessing/internal/auditevents"
 	"kubernaut.ai/services/signalprocessing/internal/classify"
-	"kubernaut.ai/services/signalprocessing/internal/statuspatch"
+	"kubernaut.ai/services/signalprocessing/internal/statuswrite"
 )
 
 const kind = "SignalProcessing"
@@ -81,7 +81,7 @@ type Processor struct {
 }
 
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=signalprocessings,verbs=get;list;watch
-// +kubebuilder:rbac:groups=kubernaut.ai,resources=signalprocessings/status,verbs=patch
+// +kubebuilder:rbac:groups=kubernaut.ai,resources=signalprocessings/status,verbs=update
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups="",resources=pods;nodes;namespaces;services;persistentvolumeclaims;persistentvolumes;replicationcontrollers,verbs=get
 // +kubebuilder:rbac:groups=apps,resources=deployments;replicasets;statefulsets;daemonsets,verbs=get
@@ -153,7 +153,7 @@ func (r *Processor) commit(ctx context.Context, sp *v1alpha1.SignalProcessing, p
 			return nil, fmt.Errorf("record %s: %w", event.Type, err)
 		}
 	}
-	stored, err := statuspatch.Write(ctx, r.Writer, r.Live, kind, sp,
+	stored, err := statuswrite.Replace(ctx, r.Writer, r.Live, kind, sp,
 		func(sp *v1alpha1.SignalProcessing) { sp.Status = *p.status.DeepCopy() },
 		func(fresh *v1alpha1.SignalProcessing) bool {
 			return fresh.Generation == sp.Generation && equality.Semantic.DeepEqual(fresh.Status, sp.Status)

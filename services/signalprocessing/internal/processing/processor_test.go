@@ -104,12 +104,12 @@ func setup(t *testing.T) *bench {
 			},
 		}).
 		WithInterceptorFuncs(interceptor.Funcs{
-			SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
 				write := func() error {
-					err := c.SubResource(sub).Patch(ctx, o, p, opts...)
+					err := c.SubResource(sub).Update(ctx, o, opts...)
 					if sp, ok := o.(*v1alpha1.SignalProcessing); ok && err == nil {
 						b.shown = append(b.shown, sp.Status.Phase)
 					}

@@ -16,7 +16,7 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/services/signalprocessing/internal/auditevents"
-	"kubernaut.ai/services/signalprocessing/internal/statuspatch"
+	"kubernaut.ai/services/signalprocessing/internal/statuswrite"
 )
 
 const kind = "RemediationRequest"
@@ -74,7 +74,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	result, err := r.reconcile(ctx, req.NamespacedName)
 	switch {
 	case ctx.Err() != nil, apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return reconcile.Result{}, nil // stopping, or the resources are going
+		return reconcile.Result{}, nil //nolint:nilerr // stopping, or the resources are going
 	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: conflictDelay}, nil
 	}
@@ -120,23 +120,29 @@ func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) (recon
 // status is written only if it is what the cache says.
 func (r *Reconciler) cached(ctx context.Context, key client.ObjectKey) (rr *v1alpha1.RemediationRequest, known, settled bool, err error) {
 	rr, sp := &v1alpha1.RemediationRequest{}, &v1alpha1.SignalProcessing{}
-	noRequest, noProcessing := r.Cached.Get(ctx, key, rr), r.Cached.Get(ctx, key, sp)
-	if err := client.IgnoreNotFound(noRequest); err != nil {
+	requested, err := exists(r.Cached.Get(ctx, key, rr))
+	if err != nil {
 		return nil, false, false, fmt.Errorf("read cached %s %s: %w", kind, key, err)
 	}
-	if err := client.IgnoreNotFound(noProcessing); err != nil {
+	known, err = exists(r.Cached.Get(ctx, key, sp))
+	if err != nil {
 		return nil, false, false, fmt.Errorf("read cached SignalProcessing %s: %w", key, err)
 	}
 	switch {
-	case noRequest != nil && noProcessing != nil:
-		return nil, false, true, nil
-	case noProcessing != nil:
+	case requested && known:
+		return rr, true, r.Processor.Settled(sp, rr.SaidSeverities()) && shows(rr, sp), nil
+	case requested:
 		return rr, false, rr.DeletionTimestamp != nil || !creates(rr.Status.Phase), nil
-	case noRequest != nil:
+	case known:
 		return nil, true, r.Processor.Settled(sp, nil), nil
 	default:
-		return rr, true, r.Processor.Settled(sp, rr.SaidSeverities()) && shows(rr, sp), nil
+		return nil, false, true, nil
 	}
+}
+
+// exists interprets the error of a read.
+func exists(err error) (bool, error) {
+	return err == nil, client.IgnoreNotFound(err)
 }
 
 // alone continues with a SignalProcessing that has no request.
@@ -189,7 +195,7 @@ func (r *Reconciler) create(ctx context.Context, rr *v1alpha1.RemediationRequest
 	if err := controllerutil.SetControllerReference(rr, sp, r.Writer.Scheme()); err != nil {
 		return nil, fmt.Errorf("set owner: %w", err)
 	}
-	if err := r.Writer.Create(ctx, sp, client.FieldOwner(statuspatch.FieldManager)); err != nil {
+	if err := r.Writer.Create(ctx, sp, client.FieldOwner(statuswrite.FieldManager)); err != nil {
 		return nil, fmt.Errorf("create: %w", err)
 	}
 	r.Log.Info("signal processing created", zap.String("namespace", sp.Namespace), zap.String("name", sp.Name))
@@ -205,7 +211,7 @@ func (r *Reconciler) mirror(ctx context.Context, rr *v1alpha1.RemediationRequest
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	now := metav1.NewTime(r.Clock.Now())
-	written, err := statuspatch.Write(ctx, r.Writer, r.Live, kind, rr,
+	written, err := statuswrite.Patch(ctx, r.Writer, r.Live, kind, rr,
 		func(rr *v1alpha1.RemediationRequest) { mirror(rr, sp, now) },
 		func(fresh *v1alpha1.RemediationRequest) bool { return sameForUs(&fresh.Status, &rr.Status) })
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/signalprocessing/internal/auditevents"
-	"kubernaut.ai/services/signalprocessing/internal/statuspatch"
+	"kubernaut.ai/services/signalprocessing/internal/statuswrite"
 )
 
 const kind = "RemediationRequest"
@@ -120,7 +120,7 @@ func (r *Reconciler) act(
 	again, err := r.actIfDue(ctx, key, do, actions)
 	switch {
 	case ctx.Err() != nil, apierrors.IsNotFound(err):
-		return reconcile.Result{}, nil // stopping, or the request is gone
+		return reconcile.Result{}, nil //nolint:nilerr // stopping, or the request is gone
 	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: conflictDelay}, nil
 	}
@@ -160,7 +160,7 @@ func (r *Reconciler) end(ctx context.Context, rr *v1alpha1.RemediationRequest, d
 		return err
 	}
 	now := metav1.NewMicroTime(r.Clock.Now())
-	ended, err := statuspatch.Write(ctx, r.Writer, r.Live, kind, rr,
+	ended, err := statuswrite.Patch(ctx, r.Writer, r.Live, kind, rr,
 		func(rr *v1alpha1.RemediationRequest) { finish(rr, d, now) },
 		func(fresh *v1alpha1.RemediationRequest) bool {
 			return sameSignals(fresh, rr) && fresh.DeletionTimestamp == nil
@@ -242,7 +242,7 @@ func (r *Reconciler) release(ctx context.Context, rr *v1alpha1.RemediationReques
 	released := rr.DeepCopy()
 	controllerutil.RemoveFinalizer(released, v1alpha1.FinalizerRegister)
 	patch := client.MergeFromWithOptions(rr, client.MergeFromWithOptimisticLock{})
-	if err := r.Writer.Patch(ctx, released, patch, client.FieldOwner(statuspatch.FieldManager)); err != nil {
+	if err := r.Writer.Patch(ctx, released, patch, client.FieldOwner(statuswrite.FieldManager)); err != nil {
 		return fmt.Errorf("remove the finalizer of %s %s: %w", kind, client.ObjectKeyFromObject(rr), err)
 	}
 	r.removed(rr, cause)

@@ -1,7 +1,7 @@
-// Package statuspatch writes the status of resources. A write changes only the fields
-// that its caller changes, so that each writer of a status keeps its own, and it applies
-// only to the version of the resource that the caller has read.
-package statuspatch
+// Package statuswrite writes the status of resources. A write applies only to the version of
+// the resource that the caller has read. Where a status has several writers, it changes only
+// the fields that the caller changes, so that each writer keeps its own.
+package statuswrite
 
 import (
 	"context"
@@ -22,23 +22,40 @@ type Object[S any] interface {
 	DeepCopy() *S
 }
 
-// Write applies change to the status of object and returns the resource as the API server
+// Patch applies change to the status of object and returns the resource as the API server
 // has stored it. It does not modify object.
 //
 // Changes by others of labels, annotations and their own parts of the status do not matter:
-// after a conflict, Write reads the resource again and repeats the change until ctx ends, as
+// after a conflict, Patch reads the resource again and repeats the change until ctx ends, as
 // long as it is the same resource and unchanged reports that the caller's decision still
 // holds for it. Otherwise, the error is the conflict (apierrors.IsConflict). kind names the
 // resource in errors.
-func Write[S any, T Object[S]](
+func Patch[S any, T Object[S]](
 	ctx context.Context, c client.StatusClient, live client.Reader, kind string, object T, change func(T), unchanged func(fresh T) bool,
+) (T, error) {
+	return write(ctx, live, kind, object, change, unchanged, func(before, after T) error {
+		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+		return c.Status().Patch(ctx, after, patch, client.FieldOwner(FieldManager)) //nolint:wrapcheck // wrapped by write
+	})
+}
+
+// Replace is Patch for a status that this service alone writes. It costs the API server less.
+func Replace[S any, T Object[S]](
+	ctx context.Context, c client.StatusClient, live client.Reader, kind string, object T, change func(T), unchanged func(fresh T) bool,
+) (T, error) {
+	return write(ctx, live, kind, object, change, unchanged, func(_, after T) error {
+		return c.Status().Update(ctx, after, client.FieldOwner(FieldManager)) //nolint:wrapcheck // wrapped by write
+	})
+}
+
+func write[S any, T Object[S]](
+	ctx context.Context, live client.Reader, kind string, object T, change func(T), unchanged func(fresh T) bool, send func(before, after T) error,
 ) (T, error) {
 	target := object
 	for {
 		var changed T = target.DeepCopy()
 		change(changed)
-		patch := client.MergeFromWithOptions(target, client.MergeFromWithOptimisticLock{})
-		err := c.Status().Patch(ctx, changed, patch, client.FieldOwner(FieldManager))
+		err := send(target, changed)
 		if err == nil {
 			return changed, nil
 		}
