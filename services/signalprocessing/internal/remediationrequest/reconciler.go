@@ -142,7 +142,7 @@ func (r *Reconciler) cached(ctx context.Context, key client.ObjectKey) (rr *v1al
 
 // exists interprets the error of a read.
 func exists(err error) (bool, error) {
-	return err == nil, client.IgnoreNotFound(err)
+	return err == nil, client.IgnoreNotFound(err) //nolint:wrapcheck // the caller names the object
 }
 
 // alone continues with a SignalProcessing that has no request.
