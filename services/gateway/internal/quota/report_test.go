@@ -1,0 +1,111 @@
+package quota_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/services/gateway/internal/quota"
+)
+
+// reports collects what a Reporter reports.
+type reports struct {
+	signals []int64
+	err     error
+}
+
+func (r *reports) report(_ context.Context, x *quota.Exceedance) error {
+	if r.err != nil {
+		return r.err
+	}
+	r.signals = append(r.signals, x.Signals)
+	return nil
+}
+
+// reporting runs a test in a bubble with a Reporter that is stopped at its end.
+func reporting(t *testing.T, test func(t *testing.T, r *quota.Reporter, got *reports, exceed func() error)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		got := &reports{}
+		r := quota.NewReporter(quota.ReporterOptions{Report: got.report, Clock: clock.RealClock{}, Log: zap.NewNop()})
+		overflow := &v1alpha1.RemediationRequest{}
+		overflow.UID = types.UID("u")
+		test(t, r, got, func() error {
+			return r.Exceeded(t.Context(), overflow, &quota.ExceededError{Bound: quota.BoundNamespace, Limit: 1})
+		})
+	})
+}
+
+func equal(t *testing.T, when string, got []int64, want ...int64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: reports %v, want %v", when, got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("%s: reports %v, want %v", when, got, want)
+		}
+	}
+}
+
+func TestExceedancesAreReportedAtOnceAndThenTogether(t *testing.T) {
+	t.Parallel()
+	reporting(t, func(t *testing.T, r *quota.Reporter, got *reports, exceed func() error) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.Run(ctx, func() time.Duration { return time.Second }) }()
+		for range 1000 {
+			if err := exceed(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		equal(t, "at once", got.signals, 1)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		equal(t, "after an interval", got.signals, 1, 999)
+		if err := exceed(); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "soon after", got.signals, 1, 999)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "at the end", got.signals, 1, 999, 1)
+	})
+}
+
+func TestAReportThatFailsIsRepeated(t *testing.T) {
+	t.Parallel()
+	reporting(t, func(t *testing.T, r *quota.Reporter, got *reports, exceed func() error) {
+		got.err = errors.New("full")
+		if err := exceed(); !errors.Is(err, got.err) {
+			t.Errorf("the signal was accepted: %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.Run(ctx, func() time.Duration { return time.Second }) }()
+		got.err = nil
+		time.Sleep(time.Second)
+		if err := exceed(); err != nil {
+			t.Fatal(err)
+		}
+		got.err = errors.New("full")
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		equal(t, "while reports fail", got.signals)
+		got.err = nil
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "at the end", got.signals, 1)
+	})
+}
