@@ -8,8 +8,8 @@ const (
 	LabelManagedBy   = "app.kubernetes.io/managed-by"
 	ManagedByGateway = "kubernaut-gateway"
 
-	// AnnotationSender is who sent the first signal: the authenticated name, or
-	// the kind of sender where authentication is off.
+	// AnnotationSender is the authenticated name of who sent the first signal. It
+	// is absent where authentication is off.
 	AnnotationSender = "kubernaut.ai/sender"
 
 	// AnnotationSpecDigest is the digest of the spec, as the register has it.

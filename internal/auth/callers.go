@@ -1,9 +1,6 @@
 package auth
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // Callers returns the names of the callers that the configuration lists, or nil
 // if the guard does not know them beforehand.
@@ -18,5 +15,10 @@ func (g *Gate) Callers() []string {
 func (t *TokenFile) Callers() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Compact(slices.Sorted(maps.Values(t.callers)))
+	names := make([]string, 0, len(t.callers))
+	for _, caller := range t.callers {
+		names = append(names, caller.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

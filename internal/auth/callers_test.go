@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,13 +17,12 @@ import (
 
 func TestAGateListsTheCallersOfATokenFile(t *testing.T) {
 	t.Parallel()
-	var lines []string
-	for _, caller := range [][2]string{{"b", "1"}, {"a", "2"}, {"b", "3"}} {
-		hash := sha256.Sum256([]byte(caller[1]))
-		lines = append(lines, caller[0]+" "+hex.EncodeToString(hash[:]))
+	line := func(name, token string) string {
+		hash := sha256.Sum256([]byte(token))
+		return name + " " + hex.EncodeToString(hash[:]) + "\n"
 	}
 	path := filepath.Join(t.TempDir(), "tokens")
-	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(line("b", "1")+line("a", "2")+line("b", "3")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	tokens, err := auth.NewTokenFile(path, clocktesting.NewFakePassiveClock(time.Now()))

@@ -42,8 +42,8 @@ const (
 // Record is the entry of one fingerprint as it was read. The zero Record stands for none.
 type Record struct{ lease *coordinationv1.Lease }
 
-// Lease is the Lease of the record as it was read; it must not be changed.
-func (r Record) Lease() *coordinationv1.Lease { return r.lease }
+// NewRecord returns the record of a Lease that was read.
+func NewRecord(lease *coordinationv1.Lease) Record { return Record{lease} }
 
 // Fingerprint is what the record is about.
 func (r Record) Fingerprint() string { return r.lease.Annotations[annotationFingerprint] }

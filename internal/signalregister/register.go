@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -93,7 +92,7 @@ func (g *Register) Create(ctx context.Context, fingerprint string, request Reque
 				v1alpha1.AnnotationSpecDigest: request.SpecDigest, annotationState: string(Open),
 			},
 		},
-		Spec: coordinationv1.LeaseSpec{HolderIdentity: &name, LeaseTransitions: ptr.To(int32(0)), AcquireTime: &now, RenewTime: &now},
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: &name, LeaseTransitions: new(int32), AcquireTime: &now, RenewTime: &now},
 	}
 	if err := g.options.Writer.Create(ctx, lease); err != nil {
 		return Record{}, fmt.Errorf("create lease %s/%s: %w", lease.Namespace, lease.Name, err)
@@ -110,7 +109,7 @@ func (g *Register) Advance(ctx context.Context, r Record, request Request) (Reco
 	}
 	return g.update(ctx, r, func(lease *coordinationv1.Lease, now metav1.MicroTime) {
 		lease.Spec.HolderIdentity, lease.Spec.AcquireTime = &name, &now
-		lease.Spec.LeaseTransitions = ptr.To(r.Transitions() + 1)
+		lease.Spec.LeaseTransitions = new(r.Transitions() + 1)
 		lease.Annotations[annotationNamespace] = request.Namespace
 		lease.Annotations[v1alpha1.AnnotationSpecDigest] = request.SpecDigest
 		lease.Annotations[annotationState] = string(Open)

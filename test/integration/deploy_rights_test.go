@@ -86,6 +86,7 @@ var _ = Describe("deployment: permissions", func() {
 			{"gateway", deployNamespace, "delete", "coordination.k8s.io", "leases"},
 			{"gateway", "", "list", "", "nodes"},
 			{"gateway", deployNamespace, "create", "", "events"},
+			{"gateway", "", "create", "events.k8s.io", "events"},
 			{"signalprocessing", "", "watch", "kubernaut.ai", "signalprocessings"},
 			{"signalprocessing", "", "update", "kubernaut.ai", "remediationrequests/finalizers"},
 			{"signalprocessing", "", "delete", "kubernaut.ai", "remediationrequests"},

@@ -6,16 +6,16 @@
 //	kubernaut.ai         remediationrequests          get, list, watch, create, delete
 //	kubernaut.ai         remediationrequests/status   patch
 //	coordination.k8s.io  leases (own namespace)       get, list, create, update, delete
+//	(core), events.k8s.io  events                     create, patch
 //	(core)               namespaces                   get
 //	(core)               nodes                        get, list
 //	(core)               configmaps (own namespace)   get, list, watch: the one of --target-rules-configmap
-//	(core)               events (own namespace)       create
 //
 // and get for the objects that signals are about, and for their owners: pods,
 // services, workloads and so on (see deploy/kustomize/base/gateway/rbac.yaml).
 //
-// Delete is for one case: a request that was created under a name which turned
-// out to have been used before is deleted again. ClusterRoles with the label
+// Delete is for one case: a request that was created late, after another replica
+// had opened it under another name, is deleted again. ClusterRoles with the label
 // rbac.kubernaut.ai/aggregate-to-gateway: "true" add the kinds of operators: the
 // Gateway then finds them and their owners.
 //
@@ -83,7 +83,6 @@ func New(o Options) (*App, error) {
 	if a.rest, err = kube.Config(o.RESTConfig, o.Kubeconfig, buildinfo.UserAgent(program)); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
-	a.rest.QPS, a.rest.Burst = o.KubeQPS, o.KubeBurst
 	if a.auth, err = o.Auth.NewGate(auth.Server{
 		Flag: "listen", Address: o.Listen, Namespaced: true, Clock: o.Clock, Log: o.Log,
 		Config: func() (*rest.Config, error) { return a.rest, nil },

@@ -96,7 +96,7 @@ func TestFlagsHaveTheDefaultsOfTheOptions(t *testing.T) {
 		t.Errorf("flags give %+v, the defaults are %+v", options, want)
 	}
 	for argument, bound := range map[string]string{
-		"--cool-down=0s": "more than 0", "--cool-down=soon": "duration", "--max-concurrent=0": "at least 1", "--kube-qps=-1": "more than 0",
+		"--cool-down=0s": "more than 0", "--cool-down=soon": "duration", "--max-concurrent=0": "at least 1", "--max-open=0": "at least 1",
 		"--max-body-bytes=x": "whole number", "--audit-spool-max-bytes=0": "at least", "--auth=magic": "token-file", "--listen=8081": "host:port",
 		"--namespace=Not One": "RFC 1123", "--listen=": "not empty",
 	} {

@@ -46,12 +46,6 @@ type Options struct {
 	// runs in a pod. RESTConfig takes precedence.
 	Kubeconfig string
 	RESTConfig *rest.Config
-	// KubeQPS and KubeBurst limit the requests to the API server a second. The
-	// reviews of callers have separate limits of the same size, so that
-	// unauthenticated requests cannot hold up signals.
-	KubeQPS   float32
-	KubeBurst int
-
 	// Namespace is the Gateway's own: its Leases live there, and the requests
 	// whose target has no namespace.
 	Namespace string
@@ -73,6 +67,12 @@ type Options struct {
 	Heartbeats []string
 	// CoolDown is how long a completed request still takes signals.
 	CoolDown time.Duration
+	// MaxOpenPerSender, MaxOpenPerNamespace and MaxOpen bound the open requests.
+	// A tenth of each is for critical problems only. Problems beyond a bound
+	// share the overflow request of their namespace.
+	MaxOpenPerSender    int
+	MaxOpenPerNamespace int
+	MaxOpen             int
 
 	// MaxBodyBytes bounds a request's body.
 	MaxBodyBytes int64
@@ -113,8 +113,6 @@ func (o *Options) flags() *cli.Flags {
 	o.Auth.Declare(&f)
 	o.TLS.Declare(&f)
 	f.String(&o.Kubeconfig, "kubeconfig", "", "kubeconfig file; none: the pod's service account")
-	f.Float32(&o.KubeQPS, "kube-qps", 200, "sustained rate of requests to the API server, a second")
-	f.Int(&o.KubeBurst, "kube-burst", 400, "burst of requests to the API server")
 	f.String(&o.Namespace, "namespace", "kubernaut-system", "the Gateway's own namespace", cli.Check(kube.CheckNamespace))
 	f.Strings(&o.WatchNamespaces, "watch-namespace", "namespace in which requests may be created, may be repeated; none: all",
 		cli.Check(kube.CheckNamespace))
@@ -125,6 +123,9 @@ func (o *Options) flags() *cli.Flags {
 	f.List(&o.Heartbeats, "heartbeat", "heartbeat alert and how long it may stay away, as in Watchdog,prometheus=monitoring/k8s,within=5m; may be repeated",
 		cli.Check(heartbeat.Check))
 	f.Duration(&o.CoolDown, "cool-down", 5*time.Minute, "how long a completed request still takes signals")
+	f.Int(&o.MaxOpenPerSender, "max-open-per-sender", 500, "bound on the open requests of one sender, if several senders are known")
+	f.Int(&o.MaxOpenPerNamespace, "max-open-per-namespace", 200, "bound on the open requests in one namespace")
+	f.Int(&o.MaxOpen, "max-open", 5000, "bound on all open requests")
 	f.Int64(&o.MaxBodyBytes, "max-body-bytes", 4<<20, "bound on a notification's body")
 	f.Int(&o.MaxConcurrent, "max-concurrent", 128, "bound on notifications that are processed concurrently")
 	f.Duration(&o.RequestTimeout, "request-timeout", 10*time.Second, "time limit of processing one notification")

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
+	"k8s.io/client-go/tools/events"
 
 	"kubernaut.ai/internal/auditclient/spool"
 	"kubernaut.ai/internal/buildinfo"
@@ -17,6 +18,7 @@ import (
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/flushhttp"
 	"kubernaut.ai/services/gateway/internal/duplicates"
+	"kubernaut.ai/services/gateway/internal/quota"
 	"kubernaut.ai/services/gateway/internal/target"
 )
 
@@ -25,6 +27,7 @@ import (
 const (
 	counterShare    = 20
 	duplicatesShare = 10
+	reportShare     = 5
 	storeShare      = 30
 	managementShare = 10
 )
@@ -51,6 +54,8 @@ type gateway struct {
 	duplicates *duplicates.Log
 	cluster    *cluster
 	targets    *target.Resolver
+	quota      *quota.Quota
+	events     events.EventRecorder
 }
 
 // start adds the parts. They stop in reverse: the API finishes its requests,
@@ -65,6 +70,7 @@ func (a *App) start(ctx context.Context, group *lifecycle.Group) error {
 	if g.cluster, err = g.connect(); err != nil {
 		return err
 	}
+	g.events = g.cluster.recordEvents(ctx)
 	g.ports, err = httpserver.Open(ctx, httpserver.Addresses{
 		API: a.options.Listen, Management: a.options.ManagementListen, Profiles: a.options.PprofListen,
 	})
@@ -202,6 +208,9 @@ func (g *gateway) startCache(ctx context.Context) error {
 		return err //nolint:wrapcheck // says where and what to do
 	}
 	if err := g.index(ctx); err != nil {
+		return err
+	}
+	if err := g.countRequests(ctx); err != nil {
 		return err
 	}
 	g.group.Add(ctx, lifecycle.Part{Name: "cache of requests", Run: lifecycle.Simple(g.cluster.requests.Start)})

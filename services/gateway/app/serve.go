@@ -2,11 +2,13 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"kubernaut.ai/internal/httpserver"
@@ -15,6 +17,7 @@ import (
 	"kubernaut.ai/services/gateway/internal/dedup"
 	"kubernaut.ai/services/gateway/internal/heartbeat"
 	"kubernaut.ai/services/gateway/internal/occurrence"
+	"kubernaut.ai/services/gateway/internal/quota"
 	"kubernaut.ai/services/gateway/internal/signal"
 	"kubernaut.ai/services/gateway/internal/webhook"
 )
@@ -37,11 +40,16 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("occurrence counter: %w", err)
 	}
+	reporter := quota.NewReporter(quota.ReporterOptions{Report: g.reportExceedance, Clock: g.options.Clock, Log: g.log})
 	opener := dedup.NewOpener(dedup.Options{
 		Cache:     g.cluster.requests,
 		Client:    g.cluster.client,
 		Clock:     g.options.Clock,
+		Random:    rand.Reader,
+		Quota:     g.quota,
+		Overflows: reporter,
 		Namespace: g.options.Namespace,
+		Cluster:   g.options.ClusterName,
 		Watched:   g.options.WatchNamespaces,
 		CoolDown:  g.options.CoolDown,
 	})
@@ -82,6 +90,7 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 		return nil
 	})})
 	g.group.Add(ctx, lifecycle.Part{Name: "log of duplicates", Share: duplicatesShare, Run: g.duplicates.Run})
+	g.group.Add(ctx, lifecycle.Part{Name: "quota reports", Share: reportShare, Run: reporter.Run})
 	g.group.Add(ctx, lifecycle.Part{Name: "counter", Share: counterShare, Run: counter.Run})
 	g.group.Add(ctx, lifecycle.Part{Name: "heartbeats", Run: lifecycle.Simple(heartbeats.Run)})
 	g.apiURL = httpserver.URL(g.ports.API, g.tls.Config())
@@ -90,8 +99,19 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 	return nil
 }
 
-// sweep deletes old leases at the start and then every sweepInterval, until ctx
-// ends. A failed sweep is repeated at the next interval.
+// reportExceedance records that signals exceeded the quota, and tells those who
+// look at the overflow request.
+func (g *gateway) reportExceedance(ctx context.Context, x *quota.Exceedance) error {
+	if err := auditevents.RecordQuotaExceeded(ctx, g.store, x); err != nil {
+		return err //nolint:wrapcheck // says what failed
+	}
+	g.events.Eventf(x.Overflow, nil, corev1.EventTypeWarning, "QuotaExceeded", "AddToOverflow",
+		"%d signals got no request of their own: %s", x.Signals, x.Why)
+	return nil
+}
+
+// sweep deletes old leases and late requests at the start and then every
+// sweepInterval, until ctx ends. A failed sweep is repeated at the next interval.
 func (g *gateway) sweep(ctx context.Context, opener *dedup.Opener) {
 	for {
 		swept, err := opener.Sweep(ctx)
@@ -99,9 +119,9 @@ func (g *gateway) sweep(ctx context.Context, opener *dedup.Opener) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			g.log.Warn("could not delete old leases", zap.Error(err))
-		case swept > 0:
-			g.log.Info("deleted old leases", zap.Int("leases", swept))
+			g.log.Warn("could not delete old leases and late requests", zap.Error(err))
+		case swept != dedup.Swept{}:
+			g.log.Info("deleted old leases and late requests", zap.Int("leases", swept.Leases), zap.Int("requests", swept.Late))
 		}
 		timer := g.options.Clock.NewTimer(sweepInterval)
 		select {

@@ -3,15 +3,25 @@ package dedup
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/services/gateway/internal/admission"
+	"kubernaut.ai/internal/signalregister"
+	"kubernaut.ai/services/gateway/internal/quota"
 )
+
+// creatorPatience is how long an attempt waits, from one look to the next, for
+// the request of an opening that another replica has begun.
+func creatorPatience() []time.Duration {
+	return []time.Duration{20 * time.Millisecond, 80 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond}
+}
+
+// creatorTimeout is the age of an opening beyond which nobody waits for its creator.
+const creatorTimeout = 10 * time.Second
 
 // attempt is one call of Open.
 type attempt struct {
@@ -19,20 +29,63 @@ type attempt struct {
 
 	signal Signal
 	trail  Trail
+	// member is the signal that does not get a request of its own, if this attempt
+	// is about the overflow request of a namespace.
+	member *member
 
 	// received is the request under which the signal has been recorded already.
 	received types.NamespacedName
-	// proposed are the open requests of the fingerprint that the cache had when the attempt began.
+	// proposed are the requests of the fingerprint that the cache had when the
+	// turn began: they existed before the register was read.
 	proposed []v1alpha1.RemediationRequest
+	// namespaceIsGone is set when the target's namespace went away during the attempt.
+	namespaceIsGone bool
+	// waited is how often the attempt has waited for the creator of waitedFor.
+	waited    int
+	waitedFor types.NamespacedName
+	// reservation is the place of the request that this attempt opens; may be nil.
+	reservation *quota.Reservation
 }
 
+func (a *attempt) fingerprint() string { return a.signal.Spec.SignalFingerprint }
+
+// run adds the signal to the request that this replica knows, or takes a turn
+// at the register. Attempts that wait for a turn start over when it has ended.
 func (a *attempt) run(ctx context.Context) (Result, error) {
-	result, err := a.quick(ctx)
-	if err != nil || result.Request != nil {
+	for {
+		request, err := a.knownCurrent(ctx, a.fingerprint())
+		if err != nil || request != nil {
+			return Result{Request: request}, err
+		}
+		end, taken, err := a.turns.take(ctx, a.fingerprint())
+		if err != nil {
+			return Result{}, err
+		}
+		if taken {
+			defer end()
+			return a.turn(ctx)
+		}
+	}
+}
+
+// turn works on the register until the signal has a request.
+func (a *attempt) turn(ctx context.Context) (Result, error) {
+	defer a.releaseReservation()
+	var err error
+	if a.proposed, err = proposals(ctx, a.cache, byFingerprint, a.fingerprint()); err != nil {
+		return Result{}, err
+	}
+	if result, err := a.related(ctx); err != nil || result.Request != nil {
 		return result, err
 	}
+	if !a.known.registered(a.fingerprint()) && !a.prepared.has(a.fingerprint()) && len(a.proposed) == 0 {
+		// Most likely the first signal of its problem: the register has nothing to read.
+		if result, err := a.openFirst(ctx); err != nil || result.Request != nil {
+			return result, err
+		}
+	}
 	for range maxRounds {
-		result, err = a.round(ctx)
+		result, err := a.round(ctx)
 		if err != nil || result.Request != nil {
 			return result, err
 		}
@@ -40,198 +93,123 @@ func (a *attempt) run(ctx context.Context) (Result, error) {
 	return Result{}, ErrContended
 }
 
-// quick adds the signal to the only open request that the cache has, if this
-// replica has recorded its creation. It returns no result if there is none.
-func (a *attempt) quick(ctx context.Context) (Result, error) {
-	var err error
-	a.proposed, err = proposals(ctx, a.cache, byFingerprint, a.signal.Spec.SignalFingerprint)
-	if err != nil || len(a.proposed) != 1 {
-		return Result{}, err
-	}
-	if _, ok := a.recorded.Get(a.proposed[0].UID); !ok {
-		return Result{}, nil
-	}
-	request, err := a.confirm(ctx, &a.proposed[0])
-	if err != nil || request == nil {
-		return Result{}, err
-	}
-	return Result{Request: request}, nil
-}
-
-// round reads the lease record and takes one step. It returns no result if
-// another replica came first, or if the record has moved to its next name.
+// round reads the register and takes one step. It returns no result if another
+// replica came first, or if the next round has to look again.
 func (a *attempt) round(ctx context.Context) (Result, error) {
-	r, err := a.leaseRecord(ctx)
-	if err != nil || r.lease == nil {
-		return Result{}, err
+	r, found, err := a.register.Find(ctx, a.fingerprint())
+	if err != nil {
+		return Result{}, err //nolint:wrapcheck // names the lease
+	}
+	if !found {
+		return a.openFirst(ctx)
 	}
 	if err := a.takeBackLate(ctx, r); err != nil {
 		return Result{}, err
 	}
-	request, err := a.live.get(ctx, r.request())
+	if r.State() == signalregister.Closed {
+		return a.openNext(ctx, r)
+	}
+	request, err := a.live.get(ctx, r.Request())
 	switch {
-	case err == nil:
-		return a.join(ctx, r, request)
-	case !apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(err):
+		return a.missing(ctx, r)
+	case err != nil:
 		return Result{}, fmt.Errorf("read the signal's request: %w", err)
+	case !r.Names(request):
+		return a.taken(ctx, r)
 	}
-	if result, err := a.adopt(ctx, r); err != nil || result.Request != nil {
-		return result, err
+	if !a.existed(request) {
+		// It may have been created late, after the register was read.
+		if r, found, err = a.register.Find(ctx, a.fingerprint()); err != nil || !found || !r.Names(request) {
+			return Result{}, err //nolint:wrapcheck // names the lease
+		}
 	}
-	switch {
-	case r.bound() != "":
-		// The current request was deleted.
-		return Result{}, a.advance(ctx, r)
-	case r.age(a.clock) > renewAfter:
-		return Result{}, ignoreOutpaced(a.leases.renew(ctx, r))
-	default:
-		return a.create(ctx, r)
-	}
+	return a.join(ctx, r, request)
 }
 
-// leaseRecord reads the record of the fingerprint, or creates it. It returns
-// the zero record if another replica has just created it.
-func (a *attempt) leaseRecord(ctx context.Context) (leaseRecord, error) {
-	fingerprint := a.signal.Spec.SignalFingerprint
-	r, found, err := a.leases.find(ctx, fingerprint)
-	if err != nil || found {
-		return r, err
-	}
-	namespace, err := a.requestNamespace(ctx, a.signal)
-	if err != nil {
-		return leaseRecord{}, err
-	}
-	r, err = a.leases.create(ctx, fingerprint, namespace)
-	if apierrors.IsAlreadyExists(err) {
-		return leaseRecord{}, nil
-	}
-	return r, err
+// existed reports whether a request existed before the register was read.
+func (a *attempt) existed(request *v1alpha1.RemediationRequest) bool {
+	return a.known.has(request) || slices.ContainsFunc(a.proposed, func(p v1alpha1.RemediationRequest) bool { return p.UID == request.UID })
 }
 
-// join adds the signal to the record's current request, or moves the record on
-// if that request takes no more signals.
-func (a *attempt) join(ctx context.Context, r leaseRecord, request *v1alpha1.RemediationRequest) (Result, error) {
-	if uid := r.bound(); (uid != "" && uid != request.UID) || !a.takesSignals(request) {
-		return Result{}, a.advance(ctx, r)
+// join adds the signal to the register's request, which existed before the
+// register was read, or opens the next one if that request takes no more signals.
+func (a *attempt) join(ctx context.Context, r signalregister.Record, request *v1alpha1.RemediationRequest) (Result, error) {
+	if r.State() == signalregister.Closed || !a.takesSignals(request) {
+		// Its creator may have died before it recorded the creation.
+		if err := a.recordCreated(ctx, request); err != nil {
+			return Result{}, err
+		}
+		return a.openNext(ctx, r)
 	}
-	if done, err := a.confirmCreation(ctx, r, request); err != nil || !done {
+	if r.State() == signalregister.Suspect {
+		if _, err := a.register.Reinstate(ctx, r); err != nil {
+			return Result{}, ignoreOutpaced(err)
+		}
+	}
+	if err := a.recordCreated(ctx, request); err != nil {
 		return Result{}, err
 	}
 	return Result{Request: request}, nil
 }
 
-// confirmCreation binds a request to its name and records its creation. Every
-// attempt that finds an unbound request does so, because its creator may have
-// died. It returns false if the record changed meanwhile.
-func (a *attempt) confirmCreation(ctx context.Context, r leaseRecord, request *v1alpha1.RemediationRequest) (bool, error) {
-	if r.bound() == "" {
-		if err := a.leases.bind(ctx, r, request.UID); err != nil {
-			return false, ignoreOutpaced(err)
+// taken takes one step for a register under whose name somebody else created an
+// object. Nobody relies on that one, but the creator may still create its own,
+// if the object is removed.
+func (a *attempt) taken(ctx context.Context, r signalregister.Record) (Result, error) {
+	if r.State() == signalregister.Suspect {
+		return a.openNext(ctx, r)
+	}
+	_, err := a.register.Suspect(ctx, r)
+	return Result{}, ignoreOutpaced(err)
+}
+
+// missing takes one step for a register whose request does not exist: it is
+// about to be created, its creator died, or it was removed without closing the
+// register.
+func (a *attempt) missing(ctx context.Context, r signalregister.Record) (Result, error) {
+	if request := a.prepared.request(r); request != nil {
+		if result, err := a.reserve(ctx, request.Namespace); err != nil || result.Request != nil {
+			return result, err
 		}
+		return a.create(ctx, r, request)
 	}
-	if err := a.recordCreated(ctx, request); err != nil {
-		return false, err
+	if a.waitedFor != r.Request() {
+		a.waited, a.waitedFor = 0, r.Request()
 	}
-	return true, nil
+	switch {
+	case r.State() == signalregister.Suspect, a.known.existed(a.fingerprint(), r.Request()):
+		// Nobody relies on it: its creator looks at the register after the
+		// creation, or it existed and is gone.
+		return a.openNext(ctx, r)
+	case a.waited < len(a.patience) && a.clock.Since(r.OpenedAt()) < creatorTimeout:
+		a.waited++
+		return Result{}, a.wait(ctx, a.patience[a.waited-1])
+	default:
+		_, err := a.register.Suspect(ctx, r)
+		return Result{}, ignoreOutpaced(err)
+	}
+}
+
+func (o *Opener) wait(ctx context.Context, d time.Duration) error {
+	timer := o.clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the creator of the signal's request: %w", ctx.Err())
+	}
 }
 
 // recordCreated records the creation of a request, once by each replica.
 func (a *attempt) recordCreated(ctx context.Context, request *v1alpha1.RemediationRequest) error {
-	if _, ok := a.recorded.Get(request.UID); ok {
+	if a.known.has(request) {
 		return nil
 	}
 	if err := a.trail.Created(ctx, request); err != nil {
 		return fmt.Errorf("record creation of %s: %w", request.Name, err)
 	}
-	a.recorded.Add(request.UID, nil)
+	a.known.add(request)
 	return nil
-}
-
-// recordReceived records the signal, once under each request.
-func (a *attempt) recordReceived(ctx context.Context, key types.NamespacedName) error {
-	if a.received == key {
-		return nil
-	}
-	if err := a.trail.Received(ctx, key, a.signal.Spec); err != nil {
-		return fmt.Errorf("record signal of %s: %w", key.Name, err)
-	}
-	a.received = key
-	return nil
-}
-
-// create creates the record's current request.
-func (a *attempt) create(ctx context.Context, r leaseRecord) (Result, error) {
-	key := r.request()
-	request := &v1alpha1.RemediationRequest{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: key.Namespace,
-			Name:      key.Name,
-			Labels:    map[string]string{managedByLabel: managedByGateway},
-		},
-		Spec: *a.signal.Spec.DeepCopy(),
-	}
-	err := a.probe(ctx, request)
-	if err == nil {
-		if err = a.recordReceived(ctx, key); err != nil {
-			return Result{}, err
-		}
-		err = a.client.Create(ctx, request)
-	}
-	switch {
-	case err == nil:
-		return a.own(ctx, r, request)
-	case apierrors.IsAlreadyExists(err):
-		// The next round finds it.
-		return Result{}, nil
-	case namespaceGone(err) && key.Namespace != a.namespace:
-		return Result{}, a.advance(ctx, r)
-	}
-	return Result{}, fmt.Errorf("create request %s: %w", key, err)
-}
-
-// probe asks the API server whether it would accept a request that it denied the
-// last time, so that a retry which is denied again records nothing new.
-func (a *attempt) probe(ctx context.Context, request *v1alpha1.RemediationRequest) error {
-	if !a.signal.Denied {
-		return nil
-	}
-	err := a.client.Create(ctx, request.DeepCopy(), client.DryRunAll)
-	if admission.NoDryRun(err) {
-		return nil
-	}
-	return err //nolint:wrapcheck // handled like that of the creation
-}
-
-// own binds the request that this attempt has created. If the record has moved
-// on, or its name belongs to another object, the request was created late.
-func (a *attempt) own(ctx context.Context, r leaseRecord, request *v1alpha1.RemediationRequest) (Result, error) {
-	for range maxRounds {
-		if uid := r.bound(); uid != "" && uid != request.UID {
-			return Result{}, a.takeBack(ctx, request)
-		}
-		done, err := a.confirmCreation(ctx, r, request)
-		if err != nil {
-			return Result{}, err
-		}
-		if done {
-			return Result{Request: request, Created: true}, nil
-		}
-		var found bool
-		if r, found, err = a.leases.find(ctx, request.Spec.SignalFingerprint); err != nil {
-			return Result{}, err
-		}
-		if !found || r.request().Name != request.Name {
-			return Result{}, a.takeBack(ctx, request)
-		}
-	}
-	return Result{}, ErrContended
-}
-
-// advance moves the record to its next name.
-func (a *attempt) advance(ctx context.Context, r leaseRecord) error {
-	namespace, err := a.requestNamespace(ctx, a.signal)
-	if err != nil {
-		return err
-	}
-	return ignoreOutpaced(a.leases.advance(ctx, r, namespace))
 }

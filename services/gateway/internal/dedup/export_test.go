@@ -2,8 +2,10 @@ package dedup
 
 import (
 	"context"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -11,16 +13,30 @@ import (
 
 // Internals that the tests need.
 
-func Name(fingerprint string, lease types.UID, transitions int32) string {
-	return name(fingerprint, lease, transitions)
-}
-
-func LeaseName(fingerprint string) string { return leaseName(fingerprint) }
-
-func NewLiveReads(reader client.Reader) func(context.Context, types.NamespacedName) (*v1alpha1.RemediationRequest, error) {
-	return newLiveReads(reader).get
+func NewLiveReads(reader client.Reader, c clock.Clock) func(context.Context, types.NamespacedName) (*v1alpha1.RemediationRequest, error) {
+	return newLiveReads(reader, c, readInterval).get
 }
 
 func (o *Opener) TakesSignals(request *v1alpha1.RemediationRequest) bool {
 	return o.takesSignals(request)
+}
+
+// LookOnce makes attempts look once for the request of another creator, and
+// reads begin at once: fewer steps for the model.
+func (o *Opener) LookOnce() {
+	o.patience = o.patience[:1]
+	o.live.interval = 0
+}
+
+// Denied reports whether an error of a creation means that nothing was stored.
+func Denied(err error) bool { return denied(err) }
+
+const CreatorTimeout = creatorTimeout
+
+func CreatorPatience() time.Duration {
+	var sum time.Duration
+	for _, d := range creatorPatience() {
+		sum += d
+	}
+	return sum
 }

@@ -3,12 +3,15 @@ package dedup_test
 import (
 	"context"
 	"errors"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/services/gateway/internal/dedup"
@@ -38,7 +41,7 @@ func TestConcurrentCallsShareReadsThatBeginAfterThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reader := &slowReader{}
-		get := dedup.NewLiveReads(reader)
+		get := dedup.NewLiveReads(reader, clock.RealClock{})
 		key := types.NamespacedName{Namespace: "a", Name: "b"}
 		call := func() {
 			called := time.Now()
@@ -73,7 +76,7 @@ func TestConcurrentCallsShareReadsThatBeginAfterThem(t *testing.T) {
 func TestACancelledCallDoesNotCancelTheSharedRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		get := dedup.NewLiveReads(&slowReader{})
+		get := dedup.NewLiveReads(&slowReader{}, clock.RealClock{})
 		key := types.NamespacedName{Namespace: "a", Name: "b"}
 		ctx, cancel := context.WithCancel(t.Context())
 		first := make(chan error, 1)
@@ -91,4 +94,71 @@ func TestACancelledCallDoesNotCancelTheSharedRead(t *testing.T) {
 		// The read that the first caller asked for goes on without it.
 		<-time.After(2 * time.Second)
 	})
+}
+
+// A storm of duplicates: callers that take different times between two calls.
+func TestReadsPerDuplicateInAStorm(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		callers int
+		bar     float64
+	}{{12, 0.25}, {64, 0.1}}
+	for _, test := range tests {
+		t.Run(strconv.Itoa(test.callers), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				reader := &quickReader{}
+				get := dedup.NewLiveReads(reader, clock.RealClock{})
+				key := types.NamespacedName{Namespace: "a", Name: "b"}
+				const calls = 200
+				var group sync.WaitGroup
+				for caller := range test.callers {
+					group.Go(func() {
+						for call := range calls {
+							if _, err := get(t.Context(), key); err != nil {
+								t.Error(err)
+							}
+							<-time.After(time.Duration(5+(caller*7+call*3)%25) * time.Millisecond)
+						}
+					})
+				}
+				group.Wait()
+				<-time.After(time.Second) // the reads have ended
+				if ratio := float64(reader.reads.Load()) / float64(calls*test.callers); ratio > test.bar {
+					t.Errorf("%.2f reads for each duplicate, want at most %.2f", ratio, test.bar)
+				}
+			})
+		})
+	}
+}
+
+// One caller after the other does not wait for others.
+func TestALoneCallerDoesNotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reader := &quickReader{}
+		get := dedup.NewLiveReads(reader, clock.RealClock{})
+		begun := time.Now()
+		for range 10 {
+			if _, err := get(t.Context(), types.NamespacedName{Name: "b"}); err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(begun); took != 10*time.Millisecond || reader.reads.Load() != 10 {
+			t.Errorf("%d reads took %v", reader.reads.Load(), took)
+		}
+	})
+}
+
+// quickReader takes a millisecond for each read.
+type quickReader struct {
+	client.Reader
+
+	reads atomic.Int32
+}
+
+func (r *quickReader) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+	r.reads.Add(1)
+	<-time.After(time.Millisecond)
+	return nil
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // maxRuns bounds an exhaustive search: a scenario that needs more is too large.
-const maxRuns = 200_000
+const maxRuns = 20_000
 
 // explored counts what a search did.
 type explored struct{ runs, states int }

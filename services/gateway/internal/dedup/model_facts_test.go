@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/signalregister"
 	"kubernaut.ai/services/gateway/internal/dedup"
 )
 
@@ -18,8 +19,12 @@ import (
 // run, and the first promise that it broke.
 type facts struct {
 	world *world
-	// owners are the objects that names belong to: by a Lease, or by the event of their creation.
-	owners map[string]types.UID
+	// names are the objects that replicas created, by name.
+	names map[string]types.UID
+	// openings are the names that the register gave, each with its opening.
+	openings map[string]string
+	// named are the requests that the register named while they existed.
+	named map[types.UID]bool
 	// audited are the requests whose creation is recorded.
 	audited map[types.UID]bool
 	// returned are the requests that senders were told of.
@@ -28,15 +33,15 @@ type facts struct {
 	firsts map[types.UID]bool
 	// byHand are the requests that somebody else created.
 	byHand map[types.UID]bool
-	// existed are the keys of all requests that ever existed.
+	// existed are the keys of all requests that replicas created.
 	existed   map[types.NamespacedName]bool
 	violation error
 }
 
 func newFacts(w *world) *facts {
 	return &facts{
-		world: w, owners: map[string]types.UID{}, audited: map[types.UID]bool{},
-		returned: map[types.UID]bool{}, firsts: map[types.UID]bool{}, byHand: map[types.UID]bool{},
+		world: w, names: map[string]types.UID{}, openings: map[string]string{}, named: map[types.UID]bool{},
+		audited: map[types.UID]bool{}, returned: map[types.UID]bool{}, firsts: map[types.UID]bool{}, byHand: map[types.UID]bool{},
 		existed: map[types.NamespacedName]bool{},
 	}
 }
@@ -48,48 +53,42 @@ func (f *facts) violatef(format string, args ...any) {
 }
 
 func (f *facts) digest() string {
-	owners := make([]string, 0, len(f.owners))
-	for _, name := range sortedKeys(f.owners) {
-		owners = append(owners, name+"="+string(f.owners[name]))
+	names := make([]string, 0, len(f.names))
+	for _, name := range sortedKeys(f.names) {
+		names = append(names, name+"="+string(f.names[name]))
 	}
-	return fmt.Sprint(owners, slices.Sorted(maps.Keys(f.audited)), slices.Sorted(maps.Keys(f.returned)), slices.Sorted(maps.Keys(f.firsts)))
+	return fmt.Sprint(names, sortedKeys(f.openings), slices.Sorted(maps.Keys(f.named)), slices.Sorted(maps.Keys(f.audited)),
+		slices.Sorted(maps.Keys(f.returned)), slices.Sorted(maps.Keys(f.firsts)))
 }
 
 // claimed reports whether anybody outside of one attempt may rely on a request.
-func (f *facts) claimed(uid types.UID) bool {
-	if f.audited[uid] || f.returned[uid] {
-		return true
-	}
-	for _, owner := range f.owners {
-		if owner == uid {
-			return true
-		}
-	}
-	return false
-}
-
-// own gives a name to an object. A name has one owner forever.
-func (f *facts) own(name string, uid types.UID) {
-	if before, ok := f.owners[name]; ok && before != uid {
-		f.violatef("name %s belongs to %s and was given to %s", name, before, uid)
-	}
-	f.owners[name] = uid
-}
+func (f *facts) claimed(uid types.UID) bool { return f.audited[uid] || f.returned[uid] }
 
 // created is called when a replica has created a request.
 func (f *facts) created(t *thread, request *v1alpha1.RemediationRequest) {
 	if !t.received[client.ObjectKeyFromObject(request)] {
 		f.violatef("%s created %s before it recorded the signal", t.name, request.Name)
 	}
-	f.appeared(request)
+	if before, ok := f.names[request.Name]; ok {
+		f.violatef("name %s was given to %s and then to %s", request.Name, before, request.UID)
+	}
+	f.names[request.Name] = request.UID
+	f.existed[client.ObjectKeyFromObject(request)] = true
 }
 
-// appeared adds a request to those that took signals during the current calls.
-func (f *facts) appeared(request *v1alpha1.RemediationRequest) {
-	f.existed[client.ObjectKeyFromObject(request)] = true
-	for _, t := range f.world.threads {
-		if t.usable != nil {
-			t.usable[request.UID] = true
+// observe notes which requests the register names, and which of them take
+// signals during the current calls.
+func (f *facts) observe() {
+	for _, r := range f.world.server.requests() {
+		if f.world.registered(r) {
+			f.named[r.UID] = true
+		}
+	}
+	for uid := range f.world.usable() {
+		for _, t := range f.world.threads {
+			if t.usable != nil {
+				t.usable[uid] = true
+			}
 		}
 	}
 }
@@ -105,17 +104,29 @@ func (f *facts) resolved(t *thread, key types.NamespacedName, err error) string 
 	return key.String()
 }
 
-// leaseWritten is called when a replica has changed a Lease.
-func (f *facts) leaseWritten(lease *coordinationv1.Lease) {
-	if holder := lease.Spec.HolderIdentity; holder != nil {
-		f.own(*holder, types.UID(lease.Annotations["kubernaut.ai/request-uid"]))
+// leaseWritten is called when a replica has changed a Lease. before is nil for a new one.
+func (f *facts) leaseWritten(before, after *coordinationv1.Lease) {
+	r := signalregister.NewRecord(after)
+	name, opening := r.Request().Name, fmt.Sprint(after.UID, "/", r.Transitions())
+	if earlier, ok := f.openings[name]; ok && earlier != opening {
+		f.violatef("the register gave the name %s in %s and again in %s", name, earlier, opening)
+	}
+	f.openings[name] = opening
+	if before == nil || signalregister.NewRecord(before).Request().Name == name {
+		return
+	}
+	passed := signalregister.NewRecord(before)
+	for _, request := range f.world.server.requests() {
+		if passed.Names(request) && passed.State() == signalregister.Open && request.Status.Phase.Terminal() && !f.audited[request.UID] {
+			f.violatef("the register passed %s (%s), whose creation is not recorded", request.Name, request.UID)
+		}
 	}
 }
 
 // recorded is called when the creation of a request is on the audit trail.
 func (f *facts) recorded(request *v1alpha1.RemediationRequest) {
-	if f.owners[request.Name] != request.UID {
-		f.violatef("the creation of %s (%s) was recorded, but the name belongs to %q", request.Name, request.UID, f.owners[request.Name])
+	if !f.named[request.UID] {
+		f.violatef("the creation of %s (%s) was recorded, but the register never named it", request.Name, request.UID)
 	}
 	f.audited[request.UID] = true
 }
@@ -128,9 +139,9 @@ func (f *facts) deletedByReplica(object client.Object) {
 			f.violatef("a replica deleted request %s (%s), on which others rely", o.Name, o.UID)
 		}
 	case *coordinationv1.Lease:
-		current := dedup.Name(modelFingerprint, o.UID, *o.Spec.LeaseTransitions)
+		current := signalregister.NewRecord(o).Request()
 		for _, r := range f.world.server.requests() {
-			if r.Name == current {
+			if client.ObjectKeyFromObject(r) == current {
 				f.violatef("a replica deleted the lease of request %s, which exists", current)
 			}
 		}
@@ -148,10 +159,12 @@ func (f *facts) responded(t *thread, result dedup.Result, err error) string {
 	}
 	r := result.Request
 	switch {
-	case !f.audited[r.UID] && !f.byHand[r.UID]:
+	case f.byHand[r.UID]:
+		f.violatef("%s returned %s, which was created by hand", t.name, r.Name)
+	case !f.audited[r.UID]:
 		f.violatef("%s returned %s (%s), whose creation is not recorded", t.name, r.Name, r.UID)
 	case result.Created && !t.received[client.ObjectKeyFromObject(r)]:
-		f.violatef("%s returned %s, but did not record the signal under that name", t.name, r.Name)
+		f.violatef("%s created %s, but did not record the signal under that name", t.name, r.Name)
 	case !t.usable[r.UID]:
 		f.violatef("%s returned %s (%s), which took no signals at any time during the call", t.name, r.Name, r.UID)
 	case result.Created && f.firsts[r.UID]:
@@ -167,9 +180,10 @@ func (f *facts) responded(t *thread, result dedup.Result, err error) string {
 
 // check runs after every step: at most one open request that anybody relies on.
 func (f *facts) check() {
+	f.observe()
 	var open []string
 	for _, r := range f.world.server.requests() {
-		if isOpen(r) && f.claimed(r.UID) && !f.byHand[r.UID] {
+		if isOpen(r) && f.claimed(r.UID) {
 			open = append(open, fmt.Sprintf("%s (%s)", r.Name, r.UID))
 		}
 	}
@@ -178,15 +192,19 @@ func (f *facts) check() {
 	}
 }
 
-// checkSettled runs at the end: one open request is left, and it has an owner.
+// checkSettled runs at the end: one open request is left, and the register names it.
 func (f *facts) checkSettled() {
 	var open []string
 	for _, r := range f.world.server.requests() {
-		if isOpen(r) {
-			open = append(open, fmt.Sprintf("%s (%s)", r.Name, r.UID))
+		if !isOpen(r) || f.byHand[r.UID] {
+			continue
+		}
+		open = append(open, fmt.Sprintf("%s (%s)", r.Name, r.UID))
+		if !f.world.registered(r) {
+			f.violatef("the register does not name %s at the end", r.Name)
 		}
 	}
-	if len(open) != 1 && len(f.byHand) == 0 {
+	if len(open) != 1 {
 		f.violatef("%d open requests at the end: %v", len(open), open)
 	}
 }

@@ -7,14 +7,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/signalregister"
 	"kubernaut.ai/services/gateway/internal/dedup"
+	"kubernaut.ai/services/gateway/internal/quota"
 )
 
 const (
@@ -44,16 +47,25 @@ type replica struct {
 	dead    bool
 	sound   bool     // no faults are injected
 	created int      // objects, to derive UIDs
+	timers  *thread  // takes the steps in which time passes
 	faults  int      // injected so far
 	history []string // steps and their results; with the stored objects it determines what the replica does next
 }
 
 func (w *world) newReplica(name string) *replica {
 	r := &replica{world: w, name: name}
+	unlimited, err := quota.New(quota.Options{
+		Limits: quota.Limits{PerSender: 1000, PerNamespace: 1000, Total: 1000}, Clock: modelClock{replica: r}, Registerer: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		panic(err)
+	}
 	r.opener = dedup.NewOpener(dedup.Options{
-		Cache: informer{r}, Client: r, Clock: clocktesting.NewFakePassiveClock(modelNow()),
+		Cache: informer{r}, Client: r, Clock: modelClock{replica: r}, Random: &names{replica: r}, Quota: unlimited,
 		Namespace: modelNamespace, CoolDown: modelCoolDown,
 	})
+	r.opener.LookOnce()
+	r.timers = &thread{world: w, name: name + "'s timer", replica: r}
 	w.replicas = append(w.replicas, r)
 	return r
 }
@@ -73,21 +85,32 @@ func (r *replica) Get(ctx context.Context, key client.ObjectKey, object client.O
 }
 
 func (r *replica) Create(ctx context.Context, object client.Object, _ ...client.CreateOption) error {
-	return r.world.step(ctx, r, stepWrite, "create "+objectKey(object, client.ObjectKeyFromObject(object)), func() (string, error) {
+	kind := stepWrite
+	if _, ok := object.(*v1alpha1.RemediationRequest); ok {
+		kind = stepCreate
+	}
+	return r.world.step(ctx, r, kind, "create "+objectKey(object, client.ObjectKeyFromObject(object)), func() (string, error) {
 		uid := r.newUID()
-		err := r.world.server.create(object, uid)
-		if request, ok := object.(*v1alpha1.RemediationRequest); ok && err == nil {
-			r.world.facts.created(threadOf(ctx), request)
+		if err := r.world.server.create(object, uid); err != nil {
+			return string(uid), err
 		}
-		return string(uid), err
+		switch o := object.(type) {
+		case *v1alpha1.RemediationRequest:
+			r.world.facts.created(threadOf(ctx), o)
+		case *coordinationv1.Lease:
+			r.world.facts.leaseWritten(nil, o)
+		}
+		return string(uid), nil
 	})
 }
 
 func (r *replica) Update(ctx context.Context, object client.Object, _ ...client.UpdateOption) error {
 	return r.world.step(ctx, r, stepWrite, "update "+objectKey(object, client.ObjectKeyFromObject(object)), func() (string, error) {
+		before, _ := r.world.server.objects[objectKey(object, client.ObjectKeyFromObject(object))].(*coordinationv1.Lease)
 		err := r.world.server.update(object)
 		if lease, ok := object.(*coordinationv1.Lease); ok && err == nil {
-			r.world.facts.leaseWritten(lease)
+			r.world.facts.leaseWritten(before, lease)
+			return lease.ResourceVersion + " " + *lease.Spec.HolderIdentity + " " + lease.Annotations["kubernaut.ai/register-state"], nil
 		}
 		return object.GetResourceVersion(), err
 	})
@@ -104,7 +127,7 @@ func (r *replica) Delete(ctx context.Context, object client.Object, options ...c
 	return r.world.step(ctx, r, stepWrite, "delete "+key, func() (string, error) {
 		stored := r.world.server.objects[key]
 		err := r.world.server.delete(object, conditions)
-		if err == nil {
+		if err == nil && stored.GetDeletionTimestamp().IsZero() {
 			r.world.facts.deletedByReplica(stored)
 		}
 		return "", err
@@ -148,11 +171,60 @@ func (i informer) List(_ context.Context, list client.ObjectList, _ ...client.Li
 		return fmt.Errorf("unexpected list of %T", list)
 	}
 	for _, cached := range i.replica.cache {
-		if isOpen(&cached) {
-			requests.Items = append(requests.Items, *cached.DeepCopy())
-		}
+		requests.Items = append(requests.Items, *cached.DeepCopy())
 	}
 	return nil
+}
+
+// modelClock stands still. Timers fire when the scheduler says so.
+type modelClock struct {
+	clock.Clock // nil: a method that the protocol does not need panics
+
+	replica *replica
+}
+
+func (modelClock) Now() time.Time                  { return modelNow() }
+func (modelClock) Since(t time.Time) time.Duration { return modelNow().Sub(t) }
+func (c modelClock) NewTimer(time.Duration) clock.Timer {
+	r := c.replica
+	s := &step{
+		thread: r.timers, replica: r, kind: stepEvent, what: "time passes", timer: true,
+		do: func() (string, error) { return "", nil }, done: make(chan struct{}),
+	}
+	timer := modelTimer{fired: make(chan time.Time, 1)}
+	if r.dead {
+		timer.fired <- modelNow()
+		return timer
+	}
+	r.world.ask(s)
+	go func() {
+		<-s.done
+		timer.fired <- modelNow()
+	}()
+	return timer
+}
+
+type modelTimer struct {
+	clock.Timer // nil
+
+	fired chan time.Time
+}
+
+func (t modelTimer) C() <-chan time.Time { return t.fired }
+func (modelTimer) Stop() bool            { return false }
+
+// names is the random source of a replica: its names depend on nothing else.
+type names struct {
+	replica *replica
+	given   byte
+}
+
+func (n *names) Read(p []byte) (int, error) {
+	clear(p)
+	copy(p, n.replica.name)
+	n.given++
+	p[len(p)-1] = n.given
+	return len(p), nil
 }
 
 func isOpen(r *v1alpha1.RemediationRequest) bool {
@@ -266,6 +338,36 @@ func syncCache(ctx context.Context, t *thread) {
 		}
 		return strings.Join(versions, ","), nil
 	})
+}
+
+// collect lets signal processing remove the requests that have ended: it closes
+// their registers first.
+func collect(ctx context.Context, t *thread) {
+	register := signalregister.New(signalregister.Options{
+		Reader: t.replica, Writer: t.replica, Namespace: modelNamespace, Clock: modelClock{replica: t.replica},
+	})
+	var ended []*v1alpha1.RemediationRequest
+	_ = t.world.step(ctx, t.replica, stepEvent, "look for ended requests", func() (string, error) {
+		var uids []string
+		for _, r := range t.world.server.requests() {
+			if !isOpen(r) {
+				ended = append(ended, r.DeepCopy())
+				uids = append(uids, string(r.UID))
+			}
+		}
+		return strings.Join(uids, ","), nil
+	})
+	for _, r := range ended {
+		if register.Close(ctx, r) != nil {
+			continue
+		}
+		_ = t.world.step(ctx, t.replica, stepEvent, "remove "+r.Name, func() (string, error) {
+			if stored, ok := t.world.server.objects[requestKey(r)]; ok && stored.GetUID() == r.UID {
+				delete(t.world.server.objects, requestKey(r))
+			}
+			return "", nil
+		})
+	}
 }
 
 // sweep lets the replica delete old Leases.

@@ -101,7 +101,17 @@ func (s *apiServer) delete(object client.Object, conditions metav1.Preconditions
 			return conflict(object)
 		}
 	}
-	delete(s.objects, key)
+	if len(stored.GetFinalizers()) == 0 {
+		delete(s.objects, key)
+		return nil
+	}
+	deleting, ok := stored.DeepCopyObject().(client.Object)
+	if !ok {
+		panic(fmt.Sprintf("%T is not an object", stored))
+	}
+	at := metav1.NewTime(modelNow())
+	deleting.SetDeletionTimestamp(&at)
+	s.store(key, deleting)
 	return nil
 }
 

@@ -10,9 +10,10 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/services/gateway/internal/dedup"
+	"kubernaut.ai/internal/signalregister"
 )
 
 var modelSeeds = flag.Uint64("model.seeds", 200, "random runs of each larger scenario of the deduplication protocol")
@@ -66,60 +67,105 @@ var (
 			}
 		}
 	})
+	// collectAtOnce does in one step what collect does in several.
+	collectAtOnce = somebody("ended requests are collected", func(w *world) {
+		for _, r := range w.server.requests() {
+			if isOpen(r) {
+				continue
+			}
+			for _, lease := range w.server.leases() {
+				if closed := lease.DeepCopy(); signalregister.NewRecord(lease).Names(r) {
+					closed.Annotations["kubernaut.ai/register-state"] = string(signalregister.Closed)
+					w.server.store("lease "+lease.Namespace+"/"+lease.Name, closed)
+				}
+			}
+			delete(w.server.objects, requestKey(r))
+		}
+	})
 	createByHand = somebody("a request is created by hand", func(w *world) {
-		r := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{
-			Namespace: modelNamespace, Name: "by-hand", UID: "by-hand", CreationTimestamp: metav1.NewTime(modelNow()),
-		}}
-		r.Spec.SignalFingerprint = modelFingerprint
-		w.server.store(requestKey(r), r)
-		w.facts.byHand[r.UID] = true
-		w.facts.appeared(r)
+		w.addByHand(types.NamespacedName{Namespace: modelNamespace, Name: "by-hand"})
+	})
+	// takeName is what somebody can do who may read the Gateway's Leases.
+	takeName = somebody("somebody creates another request under the name of an opening", func(w *world) {
+		for _, lease := range w.server.leases() {
+			if key := signalregister.NewRecord(lease).Request(); w.server.objects["request "+key.String()] == nil {
+				w.addByHand(key)
+			}
+		}
 	})
 )
 
+// addByHand adds a request of the fingerprint that looks like the Gateway's.
+func (w *world) addByHand(key types.NamespacedName) {
+	r := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{
+		Namespace: key.Namespace, Name: key.Name, UID: types.UID("by-hand " + key.Name), CreationTimestamp: metav1.NewTime(modelNow()),
+		Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedByGateway},
+	}}
+	r.Spec = w.spec()
+	r.Spec.Severity = "info"
+	w.server.store(requestKey(r), r)
+	w.facts.byHand[r.UID] = true
+}
+
+// oldName is the name of the request of an old Lease.
+const oldName = "rr-0123456789ab-00000000000000000000"
+
 // addOldLease adds the Lease of a problem that came up for the last time a
-// month ago, and whose third request was deleted.
+// month ago, and whose third request was removed.
 func (w *world) addOldLease() {
-	const uid = types.UID("old")
-	transitions, at := int32(2), metav1.NewMicroTime(modelNow().Add(-31*24*time.Hour))
-	holder := dedup.Name(modelFingerprint, uid, transitions)
+	spec := w.spec()
+	digest, err := signalregister.SpecDigest(&spec)
+	if err != nil {
+		panic(err)
+	}
+	at := metav1.NewMicroTime(modelNow().Add(-31 * 24 * time.Hour))
 	lease := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: modelNamespace, Name: dedup.LeaseName(modelFingerprint), UID: uid,
+			Namespace: modelNamespace, Name: signalregister.LeaseName(modelFingerprint), UID: "old",
 			Annotations: map[string]string{
 				"kubernaut.ai/signal-fingerprint": modelFingerprint,
 				"kubernaut.ai/request-namespace":  modelNamespace,
-				"kubernaut.ai/request-uid":        "gone",
+				"kubernaut.ai/spec-digest":        digest,
+				"kubernaut.ai/register-state":     "open",
 			},
 		},
-		Spec: coordinationv1.LeaseSpec{LeaseTransitions: &transitions, HolderIdentity: &holder, AcquireTime: &at, RenewTime: &at},
+		Spec: coordinationv1.LeaseSpec{LeaseTransitions: new(int32(2)), HolderIdentity: new(oldName), AcquireTime: &at, RenewTime: &at},
 	}
 	w.server.store("lease "+modelNamespace+"/"+lease.Name, lease)
-	w.facts.leaseWritten(lease)
+	w.facts.leaseWritten(nil, lease)
+}
+
+// addRequest adds the request that the old Lease names.
+func (w *world) addRequest(uid types.UID) {
+	r := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{
+		Namespace: modelNamespace, Name: oldName, UID: uid,
+		Labels:      map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedByGateway},
+		Annotations: map[string]string{v1alpha1.AnnotationOpening: "old/" + oldName},
+		Finalizers:  []string{v1alpha1.FinalizerRegister},
+	}}
+	r.Spec = w.spec()
+	w.server.store(requestKey(r), r)
+	w.facts.existed[client.ObjectKeyFromObject(r)] = true
 }
 
 // addOldRequest adds such a Lease whose request still exists, and is open.
 func (w *world) addOldRequest() {
 	w.addOldLease()
-	for _, lease := range w.server.leases() {
-		r := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{
-			Namespace: modelNamespace, Name: *lease.Spec.HolderIdentity, UID: "gone",
-			Labels: map[string]string{"app.kubernetes.io/managed-by": "kubernaut-gateway"},
-		}}
-		r.Spec = w.spec()
-		w.server.store(requestKey(r), r)
-		w.facts.audited[r.UID] = true
-	}
+	w.addRequest("old request")
+	w.facts.audited["old request"], w.facts.named["old request"] = true, true
 }
 
-// addUnusedOldLease adds such a Lease whose current name was never used.
-func (w *world) addUnusedOldLease() {
+// suspectLease is a Lease whose request was looked for in vain. Its creator died,
+// but the creation may still arrive at the API server.
+func suspectLease(w *world) {
+	w.lasting = true
 	w.addOldLease()
-	for _, stored := range w.server.leases() {
-		lease := stored.DeepCopy()
-		*lease.Spec.LeaseTransitions++
-		w.server.store("lease "+modelNamespace+"/"+lease.Name, lease)
+	for _, lease := range w.server.leases() {
+		lease.Annotations["kubernaut.ai/register-state"] = string(signalregister.Suspect)
 	}
+	w.add("a", w.newReplica("a"), deliver)
+	w.add("b", w.newReplica("b"), deliver)
+	w.add("somebody", nil, somebody("the creation arrives", func(w *world) { w.addRequest("late") }))
 }
 
 // twoReplicas receive the signal at the same time, while somebody else acts.
@@ -146,9 +192,9 @@ func creatorAndFollower(others ...action) func(w *world) {
 	}
 }
 
-// sweptLease is a Lease that may be swept while a request is created under it.
+// sweptLease is a Lease that may be swept while a request is opened in it.
 func sweptLease(w *world) {
-	w.addUnusedOldLease()
+	w.addOldLease()
 	w.add("a", w.newReplica("a"), deliver)
 	w.add("b", w.newReplica("b"), sweep, sweep)
 }
@@ -169,6 +215,14 @@ func TestProtocolKeepsItsPromisesInEveryInterleaving(t *testing.T) {
 		"a duplicate of a cached request, deleted, fault":  {faults: 1, setup: creatorAndFollower(remove)},
 		"a duplicate of a cached request, finished, fault": {faults: 1, setup: creatorAndFollower(finish)},
 		"two first signals, a request by hand":             {setup: creatorAndFollower(createByHand)},
+		// A creator may be stopped between its two writes while the request is
+		// opened by another, finishes, and is removed by signal processing.
+		"a name that somebody takes and gives back":               {prompt: true, setup: twoReplicas(takeName, remove)},
+		"two first signals, a finished request that is collected": {setup: twoReplicas(finish, collectAtOnce)},
+		"a late request that is found": {faults: 1, impatience: 1, setup: func(w *world) {
+			w.add("a", w.newReplica("a"), deliver)
+			w.add("b", w.newReplica("b"), deliver, syncCache, sweep).replica.sound = true
+		}},
 		"two first signals, a namespace that goes away": {setup: func(w *world) {
 			w.target = "prod"
 			w.server.store("namespace prod", &metav1.PartialObjectMetadata{})
@@ -182,20 +236,23 @@ func TestProtocolKeepsItsPromisesInEveryInterleaving(t *testing.T) {
 			w.add("somebody", nil, removeNamespace)
 		}},
 		"a problem that comes back after a month, two sweeps": {faults: 1, setup: sweptLease},
+		"a lost response, a deletion and a retry": {faults: 1, setup: func(w *world) {
+			w.add("a", w.newReplica("a"), deliverPersistently, deliverPersistently)
+			w.add("somebody", nil, remove)
+		}},
+		"a creation that arrives late, two signals, a fault": {faults: 1, setup: suspectLease},
 		"an old request that is open, a sweep": {setup: func(w *world) {
 			w.addOldRequest()
 			w.add("a", w.newReplica("a"), deliver)
 			w.add("b", w.newReplica("b"), sweep)
 		}},
-		"a problem that comes back twice after a month, a sweep": {setup: func(w *world) {
-			w.addOldLease()
-			twoReplicas()(w)
-			w.add("c", w.newReplica("c"), sweep)
-		}},
 	}
 	for name, s := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if s.faults == 0 && !s.prompt {
+				s.impatience = 1 // a creator that is held up; with faults, one that dies
+			}
 			w, count := exhaust(t, s)
 			requireNone(t, w)
 			t.Logf("%d runs, %d states", count.runs, count.states)
@@ -206,11 +263,26 @@ func TestProtocolKeepsItsPromisesInEveryInterleaving(t *testing.T) {
 func TestProtocolKeepsItsPromisesInRandomInterleavings(t *testing.T) {
 	t.Parallel()
 	tests := map[string]scenario{
+		"three first signals": {setup: func(w *world) {
+			for _, name := range []string{"a", "b", "c"} {
+				w.add(name, w.newReplica(name), deliver)
+			}
+		}},
 		"three replicas, deletions": {faults: 2, setup: func(w *world) {
 			for _, name := range []string{"a", "b", "c"} {
 				w.add(name, w.newReplica(name), deliverPersistently, syncCache, deliverPersistently)
 			}
 			w.add("somebody", nil, remove, beginRemoval, remove)
+		}},
+		"two replicas, a name that somebody takes and gives back":   {faults: 1, setup: twoReplicas(takeName, remove)},
+		"a creator that dies, a finished request that is collected": {faults: 1, setup: creatorAndFollower(finish, collectAtOnce)},
+		"three replicas, finished requests that are collected": {faults: 2, setup: func(w *world) {
+			for _, name := range []string{"a", "b", "c"} {
+				w.add(name, w.newReplica(name), deliverPersistently, syncCache, deliverPersistently, sweep)
+			}
+			w.add("remediation", nil, finish, finish, finish)
+			w.add("collector", w.newReplica("collector"), collect, collect, collect)
+			w.add("somebody", nil, createByHand, takeName)
 		}},
 		"four replicas, finished requests and deletions": {faults: 3, setup: func(w *world) {
 			for _, name := range []string{"a", "b", "c", "d"} {
@@ -242,6 +314,7 @@ func TestProtocolKeepsItsPromisesInRandomInterleavings(t *testing.T) {
 	for name, s := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			s.impatience = 3
 			w, seed := sample(t, s, *modelSeeds)
 			if w != nil {
 				t.Logf("seed %d", seed)
@@ -259,7 +332,7 @@ func TestModelNoticesABrokenCluster(t *testing.T) {
 		scenario scenario
 		want     string
 	}{
-		unconditionalUpdates: {scenario{setup: twoReplicas(remove)}, "belongs to"},
+		unconditionalUpdates: {scenario{impatience: 1, setup: twoReplicas()}, "open requests at a time"},
 		unconditionalDeletes: {scenario{setup: sweptLease}, "deleted the lease"},
 		overwritingCreates:   {scenario{setup: twoReplicas()}, "open requests at a time"},
 	}

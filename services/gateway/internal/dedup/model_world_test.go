@@ -13,20 +13,23 @@ import (
 	"testing/synctest"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/signalregister"
 )
 
 // stepKind says how the scheduler may treat a step.
 type stepKind int
 
 const (
-	stepRead  stepKind = iota // of the API server; may fail
-	stepWrite                 // to the API server; may fail, or succeed with a lost response
-	stepAudit                 // an event for the audit store; may fail
-	stepLocal                 // touches only its thread and cannot fail
-	stepEvent                 // something happens in the world; cannot fail
+	stepRead   stepKind = iota // of the API server; may fail
+	stepWrite                  // to the API server; may fail, or succeed with a lost response
+	stepCreate                 // of a request; may also be denied
+	stepAudit                  // an event for the audit store; may fail
+	stepLocal                  // touches only its thread and cannot fail
+	stepEvent                  // something happens in the world; cannot fail
 )
 
 // outcome is what the scheduler does with a step.
@@ -36,6 +39,7 @@ const (
 	succeeds outcome = ""
 	fails    outcome = " (fails)"         // nothing is changed, the caller gets an error
 	loses    outcome = " (response lost)" // the change is made, the caller gets an error
+	denies   outcome = " (denied)"        // nothing is changed, and the caller knows that
 	dies     outcome = " (process dies)"  // nothing is changed, the process never does anything again
 )
 
@@ -46,6 +50,7 @@ type step struct {
 	kind    stepKind
 	what    string
 	do      func() (string, error)
+	timer   bool  // a timer fires
 	err     error // set before done is closed
 	done    chan struct{}
 }
@@ -71,8 +76,11 @@ type world struct {
 	// lasting means that replicas do not die: a failed step ends the only
 	// attempt of a thread just the same.
 	lasting bool
-	budget  int      // faults that may still be injected
-	trace   []string // the steps of the run
+	budget  int // faults that may still be injected
+	// impatience is how often a timer may still fire while others could act:
+	// how often somebody is held up for longer than others wait for it.
+	impatience int
+	trace      []string // the steps of the run
 
 	mu      sync.Mutex
 	pending []*step // guarded by mu
@@ -83,6 +91,10 @@ type scenario struct {
 	defect defect
 	// faults is how many faults each run may have.
 	faults int
+	// impatience is how often somebody may be held up for longer than others wait.
+	impatience int
+	// prompt means that nobody is held up.
+	prompt bool
 	// setup fills the cluster and adds threads.
 	setup func(w *world)
 }
@@ -94,7 +106,7 @@ type chooser func(w *world, choices []choice) (int, bool)
 // scheduler's are blocked whenever it picks a step. Nothing depends on timing.
 func (s scenario) run(t *testing.T, choose chooser) *world {
 	t.Helper()
-	w := &world{server: newAPIServer(s.defect), budget: s.faults}
+	w := &world{server: newAPIServer(s.defect), budget: s.faults, impatience: s.impatience}
 	w.facts = newFacts(w)
 	synctest.Test(t, func(t *testing.T) {
 		s.setup(w)
@@ -140,8 +152,12 @@ func (w *world) choices() []choice {
 	if at := slices.IndexFunc(pending, func(s *step) bool { return s.kind == stepLocal || s.kind == stepAudit }); at >= 0 {
 		pending = pending[at : at+1]
 	}
+	others := slices.ContainsFunc(pending, func(s *step) bool { return !s.timer })
 	var all []choice
 	for _, s := range pending {
+		if s.timer && others && w.impatience == 0 {
+			continue
+		}
 		all = append(all, choice{s, succeeds})
 		if w.budget == 0 || s.kind == stepLocal || s.kind == stepEvent || s.replica.sound {
 			continue
@@ -150,8 +166,11 @@ func (w *world) choices() []choice {
 		if !w.lasting {
 			all = append(all, choice{s, dies})
 		}
-		if s.kind == stepWrite {
+		if s.kind == stepWrite || s.kind == stepCreate {
 			all = append(all, choice{s, loses})
+		}
+		if s.kind == stepCreate {
+			all = append(all, choice{s, denies})
 		}
 	}
 	return all
@@ -161,6 +180,9 @@ func (w *world) choices() []choice {
 func (w *world) take(c choice) {
 	s := c.step
 	result := ""
+	if s.timer && w.othersWait() {
+		w.impatience--
+	}
 	if s.thread.arriving && s.kind != stepLocal {
 		s.thread.arriving, s.thread.usable = false, w.usable()
 	}
@@ -171,6 +193,9 @@ func (w *world) take(c choice) {
 		w.budget--
 		s.replica.faults++
 		s.err = errLost
+	}
+	if c.outcome == denies {
+		s.err = apierrors.NewForbidden(schema.GroupResource{}, "", errLost)
 	}
 	s.thread.steps++
 	entry := c.String()
@@ -188,6 +213,13 @@ func (w *world) take(c choice) {
 		return
 	}
 	w.release(s)
+}
+
+// othersWait reports whether anybody else could take a step than timers.
+func (w *world) othersWait() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.pending, func(s *step) bool { return !s.timer })
 }
 
 func reason(err error) string {
@@ -247,11 +279,15 @@ func (w *world) step(ctx context.Context, r *replica, kind stepKind, what string
 		return errDead
 	}
 	s := &step{thread: threadOf(ctx), replica: r, kind: kind, what: what, do: do, done: make(chan struct{})}
-	w.mu.Lock()
-	w.pending = append(w.pending, s)
-	w.mu.Unlock()
+	w.ask(s)
 	<-s.done
 	return s.err
+}
+
+func (w *world) ask(s *step) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending = append(w.pending, s)
 }
 
 // settle lets a new replica, whose cache is complete, receive the signal twice
@@ -298,7 +334,7 @@ func (w *world) state() uint64 {
 		}
 	}
 	for _, l := range w.server.leases() {
-		fmt.Fprintf(hash, "%v %v %v;", l.Annotations, *l.Spec.LeaseTransitions, l.Spec.HolderIdentity != nil)
+		fmt.Fprintf(hash, "%v %v %s;", l.Annotations, *l.Spec.LeaseTransitions, *l.Spec.HolderIdentity)
 	}
 	for _, key := range sortedKeys(w.server.versions) {
 		fmt.Fprintf(hash, "%s=%d;", key, w.server.versions[key])
@@ -312,7 +348,7 @@ func (w *world) state() uint64 {
 			fmt.Fprintf(hash, "%s;", strings.Join(t.replica.history, ";"))
 		}
 	}
-	fmt.Fprintf(hash, "%d %s", w.budget, w.facts.digest())
+	fmt.Fprintf(hash, "%d %d %s", w.budget, w.impatience, w.facts.digest())
 	return hash.Sum64()
 }
 
@@ -324,16 +360,26 @@ func (w *world) spec() v1alpha1.RemediationRequestSpec {
 	}}
 }
 
-// usable are the UIDs of requests that take signals now.
+// usable are the UIDs of requests that the register names and that take signals now.
 func (w *world) usable() map[types.UID]bool {
 	uids := map[types.UID]bool{}
 	for _, r := range w.server.requests() {
 		cooled := r.Status.CompletedAt != nil && !modelNow().Before(r.Status.CompletedAt.Add(modelCoolDown))
-		if r.DeletionTimestamp.IsZero() && (!r.Status.Phase.Terminal() || !cooled) {
+		if r.DeletionTimestamp.IsZero() && (!r.Status.Phase.Terminal() || !cooled) && w.registered(r) {
 			uids[r.UID] = true
 		}
 	}
 	return uids
+}
+
+// registered reports whether the register names a request.
+func (w *world) registered(request *v1alpha1.RemediationRequest) bool {
+	for _, lease := range w.server.leases() {
+		if r := signalregister.NewRecord(lease); r.Names(request) {
+			return true
+		}
+	}
+	return false
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

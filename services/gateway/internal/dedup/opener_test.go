@@ -39,7 +39,7 @@ func TestRequestsTakeSignalsUntilTheCoolDownEnds(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			opener := dedup.NewOpener(dedup.Options{Clock: clocktesting.NewFakePassiveClock(test.at), CoolDown: coolDown})
+			opener := dedup.NewOpener(dedup.Options{Clock: clocktesting.NewFakeClock(test.at), CoolDown: coolDown})
 			r := &v1alpha1.RemediationRequest{
 				ObjectMeta: metav1.ObjectMeta{CreationTimestamp: created, DeletionTimestamp: test.deleted},
 				Status:     v1alpha1.RemediationRequestStatus{Phase: test.phase, CompletedAt: test.completed},

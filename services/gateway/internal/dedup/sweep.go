@@ -10,37 +10,45 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/signalregister"
 )
 
 const (
-	// sweepAfter is how long a Lease is kept after its last change if its
-	// request is gone. A Lease that is created again gives other names.
+	// sweepAfter is how long a record is kept after its last change if its request
+	// is gone. No creator is held up for so long.
 	sweepAfter = 30 * 24 * time.Hour
-	// renewAfter is the age at which a Lease is renewed before a request is
-	// created under it, so that it is not swept meanwhile.
-	renewAfter = sweepAfter / 2
 	sweepPage  = 500
 )
 
+// Swept counts what a sweep deleted.
+type Swept struct {
+	// Leases of problems that have not come back for a month.
+	Leases int
+	// Late requests whose creators did not take them back.
+	Late int
+}
+
 // Sweep deletes the Leases of problems that have not come back for a month and
-// whose request is gone, and returns how many. Any replica may do so at any
-// time: Leases that are in use are not deleted.
-func (o *Opener) Sweep(ctx context.Context) (int, error) {
-	swept := 0
+// whose request is gone, and takes back late requests. Any replica may do so at
+// any time: what is in use is not deleted.
+func (o *Opener) Sweep(ctx context.Context) (Swept, error) {
+	var swept Swept
+	// Late requests have to exist before the register is read.
+	open, err := o.openByFingerprint(ctx)
+	if err != nil {
+		return swept, err
+	}
 	var page coordinationv1.LeaseList
 	for {
-		err := o.client.List(ctx, &page, client.InNamespace(o.namespace), client.MatchingLabels{managedByLabel: managedByGateway},
+		err := o.client.List(ctx, &page, client.InNamespace(o.options.Namespace),
+			client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedByGateway},
 			client.Limit(sweepPage), client.Continue(page.Continue))
 		if err != nil {
-			return swept, fmt.Errorf("list leases in %s: %w", o.namespace, err)
+			return swept, fmt.Errorf("list leases in %s: %w", o.options.Namespace, err)
 		}
 		for i := range page.Items {
-			done, err := o.sweep(ctx, leaseRecord{&page.Items[i]})
-			if err != nil {
+			if err := o.sweep(ctx, &page.Items[i], open, &swept); err != nil {
 				return swept, err
-			}
-			if done {
-				swept++
 			}
 		}
 		if page.Continue == "" {
@@ -49,23 +57,55 @@ func (o *Opener) Sweep(ctx context.Context) (int, error) {
 	}
 }
 
-func (o *Opener) sweep(ctx context.Context, r leaseRecord) (bool, error) {
-	if !r.valid() || r.age(o.clock) < sweepAfter {
-		return false, nil
+func (o *Opener) openByFingerprint(ctx context.Context) (map[string][]*v1alpha1.RemediationRequest, error) {
+	var list v1alpha1.RemediationRequestList
+	if err := o.cache.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("look up open requests: %w", err)
 	}
-	err := o.client.Get(ctx, r.request(), &v1alpha1.RemediationRequest{})
+	byFingerprint := map[string][]*v1alpha1.RemediationRequest{}
+	for i := range list.Items {
+		if request := &list.Items[i]; open(request) {
+			fingerprint := request.Spec.SignalFingerprint
+			byFingerprint[fingerprint] = append(byFingerprint[fingerprint], request)
+		}
+	}
+	return byFingerprint, nil
+}
+
+func (o *Opener) sweep(ctx context.Context, lease *coordinationv1.Lease, open map[string][]*v1alpha1.RemediationRequest, swept *Swept) error {
+	r := signalregister.NewRecord(lease)
+	if !r.Valid() {
+		return nil
+	}
+	for _, request := range open[r.Fingerprint()] {
+		if !r.Passed(request) {
+			continue
+		}
+		deleted, err := o.takeBack(ctx, request)
+		if err != nil {
+			return err
+		}
+		if deleted {
+			swept.Late++
+		}
+	}
+	if o.clock.Since(r.ChangedAt()) < sweepAfter {
+		return nil
+	}
+	err := o.client.Get(ctx, r.Request(), &v1alpha1.RemediationRequest{})
 	if err == nil {
-		return false, nil
+		return nil
 	}
 	if !apierrors.IsNotFound(err) {
-		return false, fmt.Errorf("read request %s: %w", r.request(), err)
+		return fmt.Errorf("read request %s: %w", r.Request(), err)
 	}
-	err = o.client.Delete(ctx, r.lease, client.Preconditions{UID: &r.lease.UID, ResourceVersion: &r.lease.ResourceVersion})
-	if outpaced(err) {
-		return false, nil
+	err = o.register.Remove(ctx, r)
+	if signalregister.Outpaced(err) {
+		return nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("delete lease %s: %w", r.lease.Name, err)
+		return err //nolint:wrapcheck // names the lease
 	}
-	return true, nil
+	swept.Leases++
+	return nil
 }

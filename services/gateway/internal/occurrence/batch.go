@@ -6,12 +6,15 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
+// maxBeyond bounds the instances beyond the list that one write counts.
+const maxBeyond = 1000
+
 // PendingChange is a change of state that waits for its write.
 type PendingChange struct {
 	Report
 
-	// Beyond means that the instance is counted among those that are not listed.
-	Beyond bool
+	// known means that the instance is counted among those that are not listed.
+	known bool
 
 	done chan error // has room for the result of the write
 }
@@ -26,6 +29,8 @@ type Batch struct {
 	Changes []PendingChange
 	// Seen are the latest plain duplicates of instances, at most one for each.
 	Seen map[string]Report
+	// Beyond are the ids of instances that are counted, but not listed, at most maxBeyond.
+	Beyond map[string]time.Time
 }
 
 // kind is the value of the metric's label.
@@ -50,6 +55,13 @@ func (b *Batch) count(r Report) {
 // see notes that an instance fires still. Those beyond the bound of a request
 // are counted only.
 func (b *Batch) see(r Report) {
+	if r.Beyond && len(b.Beyond) < maxBeyond {
+		if b.Beyond == nil {
+			b.Beyond = map[string]time.Time{}
+		}
+		b.Beyond[r.ID] = r.Seen
+		return
+	}
 	if b.Seen == nil {
 		b.Seen = map[string]Report{}
 	}
@@ -69,7 +81,7 @@ func (t *tally) restore(b *Batch) {
 			duplicates--
 		}
 	}
-	if duplicates == 0 && len(b.Seen) == 0 {
+	if duplicates == 0 && len(b.Seen) == 0 && len(b.Beyond) == 0 {
 		return
 	}
 	if t.pending == nil {
@@ -81,5 +93,8 @@ func (t *tally) restore(b *Batch) {
 	}
 	for _, r := range b.Seen {
 		t.pending.see(r)
+	}
+	for id, seen := range b.Beyond {
+		t.pending.see(Report{ID: id, Seen: seen, Beyond: true})
 	}
 }

@@ -134,7 +134,7 @@ func (c *Counter) Change(request *v1alpha1.RemediationRequest, r Report) Change 
 // not be written; then the sender has to repeat its signal.
 func (c *Counter) Apply(ctx context.Context, r Request, report Report) error {
 	change := PendingChange{
-		Report: report, Beyond: c.memory.isBeyond(instanceKey{r.UID, report.ID}), done: make(chan error, 1),
+		Report: report, known: c.memory.isBeyond(instanceKey{r.UID, report.ID}), done: make(chan error, 1),
 	}
 	if !c.collect(r, report, func(b *Batch) { b.Changes = append(b.Changes, change) }) {
 		b := &Batch{Changes: []PendingChange{change}}
@@ -218,6 +218,9 @@ func (c *Counter) put(ctx context.Context, w work) error {
 	}
 	for at, change := range w.Changes {
 		c.memory.note(instanceKey{w.request.UID, change.ID}, beyond[at])
+	}
+	for id := range w.Beyond {
+		c.memory.note(instanceKey{w.request.UID, id}, true)
 	}
 	return nil
 }

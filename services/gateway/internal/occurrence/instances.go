@@ -18,6 +18,8 @@ type Report struct {
 	StartsAt time.Time
 	// Seen is when the signal arrived.
 	Seen time.Time
+	// Beyond is that of the change which the report makes.
+	Beyond bool
 	// Resolved means that the instance does not fire any more.
 	Resolved bool
 	// EndedAt is when the instance ceased to fire according to the source; zero if it does not say.
@@ -29,6 +31,9 @@ type Report struct {
 type Change struct {
 	// Instance means that an instance began or ceased to fire.
 	Instance bool
+	// Beyond means that the instance is another one of those that are not listed,
+	// of which there are some already: it only counts.
+	Beyond bool
 	// NewSeverity is a severity that the request has not had, OldSeverity the one that it had last.
 	OldSeverity, NewSeverity string
 }
@@ -69,7 +74,11 @@ func changeOf(s *v1alpha1.SignalInstances, r Report, beyond bool) Change {
 		// An end from before the instance began to fire again is late.
 		return Change{Instance: at >= 0 && (r.EndedAt.IsZero() || !r.EndedAt.Before(s.Instances[at].StartsAt.Time))}
 	}
-	c := Change{Instance: at < 0 && (!beyond || len(s.Instances) < v1alpha1.MaxSignalInstances)}
+	room := len(s.Instances) < v1alpha1.MaxSignalInstances
+	c := Change{
+		Instance: at < 0 && (room || (!beyond && s.More == 0)),
+		Beyond:   at < 0 && !room && !beyond && s.More > 0,
+	}
 	if r.Severity != "" && len(s.Severities) < v1alpha1.MaxSignalSeverities && !slices.Contains(s.Severities, r.Severity) {
 		c.NewSeverity = r.Severity
 		if last := len(s.Severities) - 1; last >= 0 {
@@ -97,6 +106,9 @@ func apply(s *v1alpha1.SignalInstances, r Report, beyond bool) bool {
 		s.Severities = append(s.Severities, c.NewSeverity)
 	}
 	switch {
+	case c.Beyond:
+		countBeyond(s, r.Seen)
+		return true
 	case !c.Instance:
 		touch(s, r)
 		return beyond && indexOf(s, r.ID) < 0
@@ -110,11 +122,16 @@ func apply(s *v1alpha1.SignalInstances, r Report, beyond bool) bool {
 		})
 		return false
 	default:
-		s.More++
-		s.EndedAt = nil
-		seenBeyond(s, r.Seen)
+		countBeyond(s, r.Seen)
 		return true
 	}
+}
+
+// countBeyond counts one more instance that is not listed.
+func countBeyond(s *v1alpha1.SignalInstances, seen time.Time) {
+	s.More++
+	s.EndedAt = nil
+	seenBeyond(s, seen)
 }
 
 // touch notes that an instance fires still. It lists nothing.

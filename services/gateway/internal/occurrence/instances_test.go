@@ -81,6 +81,7 @@ func (s *story) report(r occurrence.Report) occurrence.Change {
 	r.Seen = time.Now()
 	rr := s.request()
 	change := s.counter.Change(rr, r)
+	r.Beyond = change.Beyond
 	key := occurrence.Request{NamespacedName: client.ObjectKeyFromObject(rr), UID: rr.UID}
 	write := s.counter.Count
 	if change.Any() {
@@ -215,11 +216,16 @@ func TestInstancesBeyondTheBoundAreCounted(t *testing.T) {
 	t.Parallel()
 	tell(t, func(s *story) {
 		s.list(v1alpha1.MaxSignalInstances - 1)
-		for _, id := range []string{"last", "beyond", "more"} {
-			if c := s.fires(id, "warning", 1); !c.Instance {
-				t.Errorf("instance %s changes %+v", id, c)
-			}
+		if c := s.fires("last", "warning", 1); !c.Instance {
+			t.Errorf("the last instance of the list changes %+v", c)
 		}
+		if c := s.fires("beyond", "warning", 1); !c.Instance {
+			t.Errorf("the first instance beyond the list changes %+v", c)
+		}
+		if c := s.fires("more", "warning", 1); c.Any() || !c.Beyond {
+			t.Errorf("the next one changes %+v, want one that only counts", c)
+		}
+		s.wait(2 * time.Second)
 		signals := s.request().Status.Signals
 		if len(signals.Instances) != v1alpha1.MaxSignalInstances || signals.More != 2 || signals.MoreSeenAt == nil {
 			t.Fatalf("%d instances and %d more, want %d and 2", len(signals.Instances), signals.More, v1alpha1.MaxSignalInstances)

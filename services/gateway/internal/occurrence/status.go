@@ -65,12 +65,15 @@ func (w *StatusWriter) write(ctx context.Context, r Request, b *Batch) ([]bool, 
 func (b *Batch) update(request *v1alpha1.RemediationRequest) []bool {
 	count(request, b.Duplicates, b.LastSeen)
 	beyond := make([]bool, len(b.Changes))
-	if len(b.Changes) == 0 && request.Status.Signals == nil && len(b.Seen) == 0 {
+	if len(b.Changes)+len(b.Seen)+len(b.Beyond) == 0 && request.Status.Signals == nil {
 		return beyond
 	}
 	signals := Signals(request).DeepCopy()
 	for at, c := range b.Changes {
-		beyond[at] = apply(signals, c.Report, c.Beyond)
+		beyond[at] = apply(signals, c.Report, c.known)
+	}
+	for _, seen := range b.Beyond {
+		countBeyond(signals, seen)
 	}
 	for _, r := range b.Seen {
 		touch(signals, r)

@@ -85,6 +85,25 @@ func (r *Reporter) Exceeded(ctx context.Context, overflow *v1alpha1.RemediationR
 	return nil
 }
 
+// Run reports what is pending, until ctx ends; then once more, for as long as
+// grace returns at that time. The error says what could not be reported.
+func (r *Reporter) Run(ctx context.Context, grace func() time.Duration) error {
+	ticker := r.options.Clock.NewTicker(reportEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C():
+			if err := r.report(ctx, reportEvery); err != nil {
+				r.options.Log.Warn("exceeded quotas cannot be reported; trying again", zap.Error(err))
+			}
+		case <-ctx.Done():
+			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace())
+			defer cancel()
+			return r.report(ending, 0)
+		}
+	}
+}
+
 // note counts a signal, and returns what to report now, if anything.
 func (r *Reporter) note(overflow *v1alpha1.RemediationRequest, why *ExceededError) *Exceedance {
 	r.mu.Lock()
@@ -109,13 +128,6 @@ func (r *Reporter) note(overflow *v1alpha1.RemediationRequest, why *ExceededErro
 	return t.take(now)
 }
 
-// take returns what to report, and starts over. The caller holds mu.
-func (t *tally) take(now time.Time) *Exceedance {
-	x := t.Exceedance
-	t.Signals, t.reported = 0, now
-	return &x
-}
-
 // giveBack counts signals again whose report failed.
 func (r *Reporter) giveBack(x *Exceedance) {
 	if x.Signals == 0 {
@@ -134,25 +146,6 @@ func (r *Reporter) giveBack(x *Exceedance) {
 	}
 	t.Signals += x.Signals
 	t.First = x.First
-}
-
-// Run reports what is pending, until ctx ends; then once more, for as long as
-// grace returns at that time. The error says what could not be reported.
-func (r *Reporter) Run(ctx context.Context, grace func() time.Duration) error {
-	ticker := r.options.Clock.NewTicker(reportEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C():
-			if err := r.report(ctx, reportEvery); err != nil {
-				r.options.Log.Warn("exceeded quotas cannot be reported; trying again", zap.Error(err))
-			}
-		case <-ctx.Done():
-			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace())
-			defer cancel()
-			return r.report(ending, 0)
-		}
-	}
 }
 
 // report reports everything that is pending and was not reported for an interval.
@@ -182,4 +175,11 @@ func (r *Reporter) due(interval time.Duration) []*Exceedance {
 		}
 	}
 	return due
+}
+
+// take returns what to report, and starts over. The caller holds mu.
+func (t *tally) take(now time.Time) *Exceedance {
+	x := t.Exceedance
+	t.Signals, t.reported = 0, now
+	return &x
 }

@@ -58,6 +58,7 @@ func equal(t *testing.T, when string, got []int64, want ...int64) {
 func TestExceedancesAreReportedAtOnceAndThenTogether(t *testing.T) {
 	t.Parallel()
 	reporting(t, func(t *testing.T, r *quota.Reporter, got *reports, exceed func() error) {
+		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- r.Run(ctx, func() time.Duration { return time.Second }) }()
@@ -67,7 +68,7 @@ func TestExceedancesAreReportedAtOnceAndThenTogether(t *testing.T) {
 			}
 		}
 		equal(t, "at once", got.signals, 1)
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		synctest.Wait()
 		equal(t, "after an interval", got.signals, 1, 999)
 		if err := exceed(); err != nil {
@@ -85,6 +86,7 @@ func TestExceedancesAreReportedAtOnceAndThenTogether(t *testing.T) {
 func TestAReportThatFailsIsRepeated(t *testing.T) {
 	t.Parallel()
 	reporting(t, func(t *testing.T, r *quota.Reporter, got *reports, exceed func() error) {
+		t.Helper()
 		got.err = errors.New("full")
 		if err := exceed(); !errors.Is(err, got.err) {
 			t.Errorf("the signal was accepted: %v", err)
@@ -93,12 +95,12 @@ func TestAReportThatFailsIsRepeated(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- r.Run(ctx, func() time.Duration { return time.Second }) }()
 		got.err = nil
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if err := exceed(); err != nil {
 			t.Fatal(err)
 		}
 		got.err = errors.New("full")
-		time.Sleep(9 * time.Second)
+		<-time.After(9 * time.Second)
 		synctest.Wait()
 		equal(t, "while reports fail", got.signals)
 		got.err = nil

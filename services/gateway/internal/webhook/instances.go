@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,6 +20,7 @@ import (
 const (
 	messageCreated   = "a remediation request was created"
 	messageDuplicate = "the signal was added to an existing remediation request"
+	messageOverflow  = "as many remediation requests are open as may be; the signal was added to the overflow request of its namespace"
 	messageResolved  = "the end of the signal was recorded"
 	messageIgnored   = "the problem ended; it has no remediation request"
 )
@@ -26,23 +28,50 @@ const (
 // opened answers a firing signal that has a request.
 func (a *API) opened(ctx context.Context, i *item, opened dedup.Result) (result, error) {
 	key := client.ObjectKeyFromObject(opened.Request)
+	if opened.Overflow {
+		if err := a.fires(ctx, i, opened.Request, member(i.Observation)); err != nil {
+			return a.unwritten(ctx, i, key, err)
+		}
+		return newResult(statusOverflow, i.Spec.SignalFingerprint, key, messageOverflow), nil
+	}
+	if err := a.leaveOverflow(ctx, i); err != nil {
+		return a.unwritten(ctx, i, key, err)
+	}
+	// A request that was found by its target or instance has the fingerprint of then.
+	i.Spec.SignalFingerprint = opened.Request.Spec.SignalFingerprint
 	if opened.Created {
 		// The request's spec is its first instance: there is nothing to write.
 		return newResult(statusCreated, i.Spec.SignalFingerprint, key, messageCreated), nil
 	}
-	if err := a.fires(ctx, i, opened.Request); err != nil {
+	if err := a.fires(ctx, i, opened.Request, report(i.Observation)); err != nil {
 		return a.unwritten(ctx, i, key, err)
 	}
 	return newResult(statusDuplicate, i.Spec.SignalFingerprint, key, messageDuplicate), nil
 }
 
+// leaveOverflow removes a problem that has its own request from the overflow
+// request that lists it.
+func (a *API) leaveOverflow(ctx context.Context, i *item) error {
+	overflow, err := a.Opener.Membership(ctx, i.Spec.SignalFingerprint)
+	if err != nil || overflow == nil {
+		return err //nolint:wrapcheck // says what was read
+	}
+	r := member(i.Observation)
+	r.Resolved, r.EndedAt = true, time.Time{}
+	counted := occurrence.Request{NamespacedName: client.ObjectKeyFromObject(overflow), UID: overflow.UID}
+	if err := a.Counter.Apply(ctx, counted, r); err != nil {
+		return fmt.Errorf("leave overflow request %s: %w", overflow.Name, err)
+	}
+	return nil
+}
+
 // fires adds a firing signal to an existing request. A change of state is
 // recorded by itself and written before the sender gets its answer.
-func (a *API) fires(ctx context.Context, i *item, request *v1alpha1.RemediationRequest) error {
+func (a *API) fires(ctx context.Context, i *item, request *v1alpha1.RemediationRequest, r occurrence.Report) error {
 	key := client.ObjectKeyFromObject(request)
 	counted := occurrence.Request{NamespacedName: key, UID: request.UID}
-	r := report(i.Observation)
 	change := a.Counter.Change(request, r)
+	r.Beyond = change.Beyond
 	if change.Any() || !a.Duplicates.Take(duplicate(i.Observation, &counted, r)) {
 		err := i.trail.Deduplicated(ctx, key, auditevents.Escalation{Old: change.OldSeverity, New: change.NewSeverity})
 		if err != nil {
@@ -67,7 +96,18 @@ func (a *API) resolved(ctx context.Context, i *item) (result, error) {
 	if err != nil {
 		return result{}, fmt.Errorf("find request of resolved %s: %w", i.Spec.SignalName, err)
 	}
-	if err := a.ends(ctx, i, found); err != nil {
+	r := report(i.Observation)
+	if found.Key.Name == "" {
+		overflow, err := a.Opener.Membership(ctx, i.Spec.SignalFingerprint)
+		if err != nil {
+			return result{}, fmt.Errorf("find request of resolved %s: %w", i.Spec.SignalName, err)
+		}
+		if overflow != nil {
+			found = dedup.Found{Key: client.ObjectKeyFromObject(overflow), Request: overflow}
+			r = member(i.Observation)
+		}
+	}
+	if err := a.ends(ctx, i, found, r); err != nil {
 		return a.unwritten(ctx, i, found.Key, err)
 	}
 	if found.Key.Name == "" {
@@ -78,10 +118,9 @@ func (a *API) resolved(ctx context.Context, i *item) (result, error) {
 
 // ends records the end of an instance. If the instance fires according to the
 // request, its status changes before the sender gets its answer.
-func (a *API) ends(ctx context.Context, i *item, found dedup.Found) error {
+func (a *API) ends(ctx context.Context, i *item, found dedup.Found, r occurrence.Report) error {
 	var change occurrence.Change
 	var counted occurrence.Request
-	r := report(i.Observation)
 	if found.Request != nil {
 		counted = occurrence.Request{NamespacedName: found.Key, UID: found.Request.UID}
 		change = a.Counter.Change(found.Request, r)
@@ -121,6 +160,14 @@ func report(o *signal.Observation) occurrence.Report {
 		Resolved: o.Resolved,
 		EndedAt:  o.ResolvedAt,
 	}
+}
+
+// member is what a signal says about its problem as a member of an overflow request.
+func member(o *signal.Observation) occurrence.Report {
+	r := report(o)
+	r.ID = dedup.MemberID(o.Spec.SignalFingerprint)
+	r.Name = signal.Clean(o.Spec.SignalName+" "+r.Name, signal.MaxName)
+	return r
 }
 
 func duplicate(o *signal.Observation, request *occurrence.Request, r occurrence.Report) duplicates.Duplicate {

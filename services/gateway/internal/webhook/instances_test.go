@@ -133,16 +133,11 @@ func TestADenialIsTemporaryForAnHour(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	b := setup(t, func(o *webhook.Options) { o.Clock, o.Registerer = clock, registry })
 	create := b.open
-	denied := false
 	names := 0
 	b.open = func(ctx context.Context, s dedup.Signal) (dedup.Result, error) {
 		if s.Spec.SignalName != "Denied" {
 			return create(ctx, s)
 		}
-		if s.Denied != denied {
-			t.Errorf("denied before: %v, want %v", s.Denied, denied)
-		}
-		denied = true
 		names++
 		key := types.NamespacedName{Namespace: "ns", Name: "rr-" + strings.Repeat("1", names)}
 		return dedup.Result{}, &dedup.Error{Request: key, Err: denial()}
@@ -183,22 +178,30 @@ gateway_admission_denials_total{kind="policy",name="require-cost-center"} 5
 	}
 }
 
-func TestADeliveredProblemIsNotDeniedAnyMore(t *testing.T) {
+func TestAMemberOfAnOverflowRequestIsAnInstanceOfIt(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	create := b.open
-	var denied []bool
 	b.open = func(ctx context.Context, s dedup.Signal) (dedup.Result, error) {
-		denied = append(denied, s.Denied)
-		if len(denied) == 1 {
-			return dedup.Result{}, &dedup.Error{Err: denial()}
-		}
-		return create(ctx, s)
+		result, err := create(ctx, s)
+		result.Overflow = true
+		return result, err
 	}
-	for range 3 {
-		b.post(t, message(alert("firing", "A")))
+	b.change = occurrence.Change{Instance: true}
+	if response, answer := b.post(t, message(alert("firing", "A"))); response.code != http.StatusOK || answer["status"] != "overflow" {
+		t.Errorf("%d %v", response.code, answer)
 	}
-	if !slices.Equal(denied, []bool{false, true, false}) {
-		t.Errorf("denied before: %v", denied)
+	b.overflow = found("rr-overflow").Request
+	response, answer := b.post(t, message(alert("resolved", "A")))
+	if response.code != http.StatusOK || answer["status"] != "resolved" || answer["remediationRequestName"] != "rr-overflow" {
+		t.Errorf("%d %v", response.code, answer)
+	}
+	b.open = create
+	if response, answer := b.post(t, message(alert("firing", "A"))); response.code != http.StatusCreated {
+		t.Errorf("%d %v", response.code, answer)
+	}
+	const member = "apply A Unknown/A"
+	if !slices.Equal(b.writes, []string{member, member, member}) {
+		t.Errorf("writes %v, want that it fires, that it ends, and that it has its own request", b.writes)
 	}
 }

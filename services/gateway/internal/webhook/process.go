@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/services/gateway/internal/auditevents"
 	"kubernaut.ai/services/gateway/internal/dedup"
 	"kubernaut.ai/services/gateway/internal/signal"
@@ -76,8 +77,9 @@ func (a *API) settle(ctx context.Context, i *item) (result, error) {
 	if i.Resolved {
 		return a.resolved(ctx, i)
 	}
-	_, denied := a.denials.Get(i.Spec.SignalFingerprint)
-	opened, err := a.Opener.Open(ctx, dedup.Signal{Spec: &i.Spec, Foreign: i.foreign, Denied: denied}, i.trail)
+	opened, err := a.Opener.Open(ctx, dedup.Signal{
+		Spec: &i.Spec, Foreign: i.foreign, Sender: signal.Clean(auth.CallerFrom(ctx).Name, signal.MaxName),
+	}, i.trail)
 	if err != nil {
 		var key types.NamespacedName
 		if failure, ok := errors.AsType[*dedup.Error](err); ok {
@@ -85,9 +87,7 @@ func (a *API) settle(ctx context.Context, i *item) (result, error) {
 		}
 		return a.failed(ctx, i, key, err)
 	}
-	if denied {
-		a.denials.Deliver(i.Spec.SignalFingerprint)
-	}
+	a.denials.Deliver(i.Spec.SignalFingerprint)
 	return a.opened(ctx, i, opened)
 }
 

@@ -14,6 +14,9 @@ const (
 	statusCreated status = "created"
 	// statusDuplicate: the signal was added to an existing request.
 	statusDuplicate status = "duplicate"
+	// statusOverflow: as many requests are open as may be, and the signal was added
+	// to the overflow request of its namespace.
+	statusOverflow status = "overflow"
 	// statusResolved: the end of the problem was recorded on its request.
 	statusResolved status = "resolved"
 	// statusIgnored: the problem that ended has no request.
@@ -55,7 +58,7 @@ func (r result) code() int {
 	switch r.Status {
 	case statusCreated:
 		return http.StatusCreated
-	case statusDuplicate, statusResolved, statusIgnored:
+	case statusDuplicate, statusOverflow, statusResolved, statusIgnored:
 		return http.StatusOK
 	case statusRejected, statusUndeliverable:
 		return http.StatusUnprocessableEntity
@@ -79,6 +82,7 @@ type summary struct {
 	Total      int `json:"total"`
 	Created    int `json:"created"`
 	Duplicates int `json:"duplicates"`
+	Overflow   int `json:"overflow"`
 	Resolved   int `json:"resolved"`
 	Ignored    int `json:"ignored"`
 	Rejected   int `json:"rejected"`
@@ -94,6 +98,8 @@ func summarize(results []result) response {
 			s.Created++
 		case statusDuplicate:
 			s.Duplicates++
+		case statusOverflow:
+			s.Overflow++
 		case statusResolved:
 			s.Resolved++
 		case statusIgnored:

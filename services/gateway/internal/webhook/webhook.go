@@ -38,6 +38,8 @@ const (
 type Opener interface {
 	Open(ctx context.Context, s dedup.Signal, t dedup.Trail) (dedup.Result, error)
 	Current(ctx context.Context, spec *v1alpha1.RemediationRequestSpec) (dedup.Found, error)
+	// Membership returns the open overflow request that lists a problem, or nil.
+	Membership(ctx context.Context, fingerprint string) (*v1alpha1.RemediationRequest, error)
 }
 
 // Targets finds out which object a signal is about.

@@ -37,11 +37,13 @@ import (
 
 // cluster fakes the dependencies of the API. Each test sets its functions.
 type cluster struct {
-	open    func(ctx context.Context, s dedup.Signal) (dedup.Result, error)
-	current func() (dedup.Found, error)
-	change  occurrence.Change // what every signal of an existing request changes
-	take    bool              // duplicates are recorded together
-	record  func(e *audit.Event) error
+	// overflow is the request that lists every problem; nil if there is none.
+	overflow *v1alpha1.RemediationRequest
+	open     func(ctx context.Context, s dedup.Signal) (dedup.Result, error)
+	current  func() (dedup.Found, error)
+	change   occurrence.Change // what every signal of an existing request changes
+	take     bool              // duplicates are recorded together
+	record   func(e *audit.Event) error
 
 	mu     sync.Mutex
 	events []string // guarded by mu: "<type> <correlation id>"
@@ -65,6 +67,10 @@ func (c *cluster) Take(duplicates.Duplicate) bool { return c.take }
 func (c *cluster) Resolve(_ context.Context, s target.Signal) (target.Resolution, error) {
 	t := v1alpha1.TargetResource{Kind: target.KindUnknown, Name: s.Name, Namespace: s.Labels["namespace"]}
 	return target.Resolution{Target: t, Owner: t, OwnerKnown: true}, nil
+}
+
+func (c *cluster) Membership(context.Context, string) (*v1alpha1.RemediationRequest, error) {
+	return c.overflow, nil
 }
 
 func (c *cluster) Count(_ context.Context, _ occurrence.Request, r occurrence.Report) error {
