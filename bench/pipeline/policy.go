@@ -10,8 +10,12 @@ import (
 	"kubernaut.ai/services/signalprocessing/policybench"
 )
 
-// maxPolicyOverhead is what Classify may cost, in times of the bare queries.
-const maxPolicyOverhead = 1.3
+const (
+	// maxPolicyOverhead is what Classify may cost, in times of the bare queries.
+	maxPolicyOverhead = 1.3
+	// policyPairs of short trials: whatever else the machine does slows both of a pair.
+	policyPairs = 51
+)
 
 // measurePolicy compares the classification of a signal with the two bare queries.
 func measurePolicy(ctx context.Context, scale ratio.Scale, report *ratio.Report) error {
@@ -29,7 +33,7 @@ func measurePolicy(ctx context.Context, scale ratio.Scale, report *ratio.Report)
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
-	calls := scale.Pick(2_000, 20_000)
+	calls := scale.Pick(50, 500)
 	trial := func(evaluate func(context.Context) error) ratio.Trial {
 		return func() (float64, error) {
 			start := time.Now()
@@ -41,7 +45,7 @@ func measurePolicy(ctx context.Context, scale ratio.Scale, report *ratio.Report)
 			return float64(calls) / time.Since(start).Seconds(), nil
 		}
 	}
-	compared, err := ratio.Compare(pairs, trial(evaluations.Classify), trial(evaluations.Bare))
+	compared, err := ratio.Compare(policyPairs, trial(evaluations.Classify), trial(evaluations.Bare))
 	if err != nil {
 		return fmt.Errorf("compare: %w", err)
 	}

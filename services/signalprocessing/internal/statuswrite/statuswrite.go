@@ -35,7 +35,7 @@ func Patch[S any, T Object[S]](
 ) (T, error) {
 	return write(ctx, live, kind, object, change, unchanged, func(before, after T) error {
 		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-		return c.Status().Patch(ctx, after, patch, client.FieldOwner(FieldManager)) //nolint:wrapcheck // wrapped by write
+		return c.Status().Patch(ctx, after, patch, client.FieldOwner(FieldManager))
 	})
 }
 
@@ -44,7 +44,7 @@ func Replace[S any, T Object[S]](
 	ctx context.Context, c client.StatusClient, live client.Reader, kind string, object T, change func(T), unchanged func(fresh T) bool,
 ) (T, error) {
 	return write(ctx, live, kind, object, change, unchanged, func(_, after T) error {
-		return c.Status().Update(ctx, after, client.FieldOwner(FieldManager)) //nolint:wrapcheck // wrapped by write
+		return c.Status().Update(ctx, after, client.FieldOwner(FieldManager))
 	})
 }
 

@@ -74,6 +74,7 @@ type write = func(phase v1alpha1.ProcessingPhase, unchanged bool) (*v1alpha1.Sig
 func TestADecisionThatNoLongerHoldsIsNotWritten(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, c client.Client, _ *v1alpha1.SignalProcessing, write write) {
+		t.Helper()
 		if _, err := write(v1alpha1.ProcessingEnriching, false); !apierrors.IsConflict(err) {
 			t.Fatalf("error = %v, want a conflict", err)
 		}
@@ -86,6 +87,7 @@ func TestADecisionThatNoLongerHoldsIsNotWritten(t *testing.T) {
 func TestOthersChangesAreKept(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, c client.Client, before *v1alpha1.SignalProcessing, write write) {
+		t.Helper()
 		written, err := write(v1alpha1.ProcessingEnriching, true)
 		if err != nil {
 			t.Fatal(err)
@@ -103,6 +105,7 @@ func TestOthersChangesAreKept(t *testing.T) {
 func TestAnotherResourceOfTheNameIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, _ client.Client, before *v1alpha1.SignalProcessing, write write) {
+		t.Helper()
 		before.UID = "uid-of-an-earlier-one"
 		if _, err := write(v1alpha1.ProcessingEnriching, true); !apierrors.IsConflict(err) {
 			t.Errorf("error = %v, want a conflict", err)
@@ -113,6 +116,7 @@ func TestAnotherResourceOfTheNameIsLeftAlone(t *testing.T) {
 func TestADeletedResource(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, c client.Client, before *v1alpha1.SignalProcessing, write write) {
+		t.Helper()
 		if err := c.Delete(t.Context(), before.DeepCopy()); err != nil {
 			t.Fatal(err)
 		}
