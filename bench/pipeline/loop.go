@@ -49,7 +49,9 @@ func (l statusLoop) Reconcile(ctx context.Context, req reconcile.Request) (recon
 }
 
 // looped holds for an object that the loop has finished.
-func looped(rr *v1alpha1.RemediationRequest) bool { return rr.Status.Message == strconv.Itoa(maxWrites) }
+func looped(rr *v1alpha1.RemediationRequest) bool {
+	return rr.Status.Message == strconv.Itoa(maxWrites)
+}
 
 // startLoop runs the status loop with as many workers as SignalProcessing has.
 func (p *processing) startLoop(ctx context.Context, namespace string) (func() error, error) {
