@@ -60,6 +60,8 @@ type Answer struct {
 	Header http.Header
 	// RequestID is the X-Request-ID of the call.
 	RequestID string
+	// CorrelationID of what the Gateway recorded about the call itself.
+	CorrelationID string
 }
 
 // Call is a call of the Gateway.
@@ -122,7 +124,7 @@ func (c Call) Do(ctx context.Context) (Answer, error) {
 
 // answer decodes a response.
 func (c Call) answer(response *http.Response, text []byte) (Answer, error) {
-	a := Answer{Code: response.StatusCode, Header: response.Header, RequestID: c.RequestID}
+	a := Answer{Code: response.StatusCode, Header: response.Header, RequestID: c.RequestID, CorrelationID: response.Header.Get("X-Correlation-ID")}
 	var into any = &a.Taken
 	if a.Code >= http.StatusBadRequest {
 		into = &a.Problem

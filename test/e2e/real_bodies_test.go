@@ -91,7 +91,7 @@ var _ = Describe("a real notification of Alertmanager", func() {
 		Expect(answer.Results).To(HaveLen(2))
 		Expect(answer.Results[0].Status).To(Equal("ignored"))
 		whole(ctx, answer.Results[1], signalReceived, requestCreated)
-		Expect(audited(ctx, answer.Header.Get("X-Correlation-ID"))).To(trailtest.HaveAudited(signalResolved,
+		Expect(audited(ctx, answer.CorrelationID)).To(trailtest.HaveAudited(signalResolved,
 			trailtest.WithData("ignored", true), trailtest.WithData("resolved_time", "2026-11-23T09:35:49Z")))
 	}, SpecTimeout(specTimeout))
 
@@ -120,7 +120,7 @@ var _ = Describe("a real notification of Alertmanager", func() {
 		answer := post(ctx, []byte(strings.Replace(string(realBody("one-firing.json")), `"version": "4"`, `"version": "3"`, 1)))
 		Expect(answer.Code).To(Equal(http.StatusBadRequest))
 		Expect(answer.Problem.FieldErrors).To(HaveKey("version"))
-		Expect(audited(ctx, answer.RequestID)).To(SatisfyAll(HaveLen(1), trailtest.HaveAudited(signalRejected)))
-		Expect(env.Get(ctx, client.ObjectKey{Namespace: env.Namespace, Name: answer.RequestID}, &v1alpha1.RemediationRequest{})).NotTo(Succeed())
+		Expect(audited(ctx, answer.CorrelationID)).To(SatisfyAll(HaveLen(1), trailtest.HaveAudited(signalRejected)))
+		Expect(env.Get(ctx, client.ObjectKey{Namespace: env.Namespace, Name: answer.CorrelationID}, &v1alpha1.RemediationRequest{})).NotTo(Succeed())
 	}, SpecTimeout(specTimeout))
 })

@@ -126,6 +126,6 @@ var _ = Describe("the Gateway's replicas", func() {
 		var requests v1alpha1.RemediationRequestList
 		Expect(env.List(ctx, &requests, client.MatchingFields{"spec.signalFingerprint": answer.Fingerprint})).To(Succeed())
 		Expect(requests.Items).To(BeEmpty())
-		Expect(audited(ctx, answer.Header.Get("X-Correlation-ID"))).To(trailtest.HaveAudited(signalResolved, trailtest.WithData("ignored", true)))
+		Expect(audited(ctx, answer.CorrelationID)).To(trailtest.HaveAudited(signalResolved, trailtest.WithData("ignored", true)))
 	}, SpecTimeout(specTimeout))
 })

@@ -283,7 +283,7 @@ var _ = Describe("gateway: deduplication", func() {
 			Expect(answer.Code).To(Equal(http.StatusOK))
 			Expect(answer.Status).To(Equal("ignored"))
 			Expect(requestsOf(ctx, answer.Fingerprint)).To(BeEmpty())
-			Expect(audited(ctx, deliveryOf(answer))).To(trailtest.HaveAudited(signalResolved, trailtest.WithData("ignored", true)))
+			Expect(audited(ctx, answer.CorrelationID)).To(trailtest.HaveAudited(signalResolved, trailtest.WithData("ignored", true)))
 		}, SpecTimeout(specTimeout))
 
 		It("records it on the open request", func(ctx SpecContext) {

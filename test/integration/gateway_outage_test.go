@@ -124,7 +124,7 @@ var _ = Describe("gateway: without the API server", func() {
 		Expect(refused.Header.Get("Retry-After")).To(MatchRegexp(`^[1-9]\d*$`))
 		Expect(refused.Detail).NotTo(ContainSubstring("connection"), "internal errors are in the log only")
 		Expect(post(ctx, gatewayURL, alertBody("resolved", known)).Code).To(Equal(http.StatusServiceUnavailable))
-		Expect(trailOf(ctx, deliveryOf(refused), managementURL)).To(trailtest.HaveAudited(requestFailed))
+		Expect(trailOf(ctx, refused.CorrelationID, managementURL)).To(trailtest.HaveAudited(requestFailed))
 
 		w.restore()
 		retried := post(ctx, gatewayURL, body)

@@ -24,7 +24,7 @@ func dedupSuite() suite {
 			swap("attempt.taken", "r.State() == signalregister.Suspect", "true"),
 		}},
 		{promise: protocol, breaks: "a request that was created by hand takes signals", edits: []edit{
-			swap("attempt.round", "!r.Names(request)", "false"),
+			swap("attempt.round", "case !r.Names(request):", "case false:"),
 		}},
 		{promise: protocol, breaks: "a name is used again after an uncertain creation", edits: []edit{
 			swap("attempt.create", "denied(err)", "err != nil"),

@@ -15,6 +15,7 @@ import (
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/services/gateway/internal/body"
 	"kubernaut.ai/services/gateway/internal/heartbeat"
 )
 
@@ -74,8 +75,12 @@ type Options struct {
 	MaxOpenPerNamespace int
 	MaxOpen             int
 
-	// MaxBodyBytes bounds a request's body.
+	// MaxBodyBytes bounds the part of a body from which signals are taken.
 	MaxBodyBytes int64
+	// MaxSignals bounds how many signals of a body are taken.
+	MaxSignals int
+	// MaxBodyMemory bounds the memory for the bodies of all requests together.
+	MaxBodyMemory int64
 	// MaxConcurrent bounds the HTTP requests that are processed concurrently.
 	MaxConcurrent int
 	// RequestTimeout bounds the processing of one HTTP request.
@@ -126,7 +131,11 @@ func (o *Options) flags() *cli.Flags {
 	f.Int(&o.MaxOpenPerSender, "max-open-per-sender", 500, "bound on the open requests of one sender, if several senders are known")
 	f.Int(&o.MaxOpenPerNamespace, "max-open-per-namespace", 200, "bound on the open requests in one namespace")
 	f.Int(&o.MaxOpen, "max-open", 5000, "bound on all open requests")
-	f.Int64(&o.MaxBodyBytes, "max-body-bytes", 4<<20, "bound on a notification's body")
+	f.Int64(&o.MaxBodyBytes, "max-body-bytes", 16<<20, "bound on the part of a notification's body from which signals are taken",
+		cli.AtLeast(blankBytes))
+	f.Int(&o.MaxSignals, "max-signals", 10_000, "bound on the signals that are taken from one notification")
+	f.Int64(&o.MaxBodyMemory, "max-body-memory", 112<<20,
+		"bound on the memory for the bodies of all notifications together, in bytes; five times --max-body-bytes and 2 KiB for each of --max-signals at least")
 	f.Int(&o.MaxConcurrent, "max-concurrent", 128, "bound on notifications that are processed concurrently")
 	f.Duration(&o.RequestTimeout, "request-timeout", 10*time.Second, "time limit of processing one notification")
 	f.Duration(&o.StartupTimeout, "startup-timeout", 30*time.Second, "how long to wait for the API server at start")
@@ -146,9 +155,21 @@ func (o *Options) complete() error {
 	if err := o.flags().Complete(); err != nil {
 		return err //nolint:wrapcheck // names the flag
 	}
+	if cost := o.limits().Cost(); o.MaxBodyMemory < cost {
+		return cli.Usagef("--max-body-memory %d: one body of --max-body-bytes %d with --max-signals %d takes %d",
+			o.MaxBodyMemory, o.MaxBodyBytes, o.MaxSignals, cost)
+	}
 	var err error
 	if o.expectations, err = heartbeat.ParseAll(o.Heartbeats); err != nil {
 		return cli.Usagef("--heartbeat %w", err)
 	}
 	return nil
+}
+
+// blankBytes is how much of a body is read before it has a usable signal.
+const blankBytes = 1 << 20
+
+// limits of a notification's body.
+func (o *Options) limits() body.Limits {
+	return body.Limits{Bytes: o.MaxBodyBytes, Signals: o.MaxSignals, Blank: blankBytes}
 }

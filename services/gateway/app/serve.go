@@ -54,11 +54,11 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 		CoolDown:  g.options.CoolDown,
 	})
 	// The monitor reports losses through the API, which asks it about heartbeats.
-	var api *webhook.API
+	var api *webhook.Server
 	heartbeats, err := heartbeat.New(heartbeat.Options{
 		Expectations: g.options.expectations, Client: g.cluster.client, Namespace: g.options.Namespace,
 		Path: func(ctx context.Context, id string, o *signal.Observation) (types.NamespacedName, error) {
-			return api.Deliver(ctx, heartbeat.Source, id, o)
+			return api.Report(ctx, heartbeat.Source, id, o)
 		},
 		Trail: auditevents.NewHeartbeats(g.store), Clock: g.options.Clock, Log: g.log.Named("heartbeat"), Registerer: g.registry,
 	})
@@ -74,7 +74,8 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 		Auth:          g.auth,
 		Heartbeats:    heartbeats,
 		Cluster:       g.options.ClusterName,
-		MaxBodyBytes:  g.options.MaxBodyBytes,
+		Limits:        g.options.limits(),
+		BodyMemory:    g.options.MaxBodyMemory,
 		MaxConcurrent: g.options.MaxConcurrent,
 		Timeout:       g.options.RequestTimeout,
 		NewID:         uuid.NewString,

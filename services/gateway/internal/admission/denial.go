@@ -80,12 +80,6 @@ func Permanent(err error) bool {
 	return status.Details.Kind != ""
 }
 
-// NoDryRun reports whether a dry run failed because a webhook does not support it.
-func NoDryRun(err error) bool {
-	status, ok := statusOf(err)
-	return ok && strings.HasPrefix(status.Message, `admission webhook "`) && strings.HasSuffix(status.Message, " does not support dry run")
-}
-
 func statusOf(err error) (metav1.Status, bool) {
 	var status apierrors.APIStatus // no error by its type, so not for errors.AsType
 	if !errors.As(err, &status) {

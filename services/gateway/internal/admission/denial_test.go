@@ -93,14 +93,3 @@ func TestDenialsNameWhoDenied(t *testing.T) {
 		})
 	}
 }
-
-func TestADryRunThatAWebhookDoesNotSupportIsNoDenial(t *testing.T) {
-	t.Parallel()
-	unsupported := status(400, metav1.StatusReasonBadRequest, `admission webhook "w.example.com" does not support dry run`)
-	if !admission.NoDryRun(unsupported) {
-		t.Error("not recognized")
-	}
-	if admission.NoDryRun(status(400, "", `admission webhook "w.example.com" denied the request: x`)) || admission.NoDryRun(nil) {
-		t.Error("a denial is none")
-	}
-}

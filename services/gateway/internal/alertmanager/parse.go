@@ -2,229 +2,324 @@ package alertmanager
 
 import (
 	"bytes"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"strings"
+	"io"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
-	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/services/gateway/internal/body"
+	"kubernaut.ai/services/gateway/internal/decode"
 	"kubernaut.ai/services/gateway/internal/signal"
 )
 
-// Source is Alertmanager's name in metrics and audit events.
+// Source is the name of these senders in metrics and audit events.
 const Source = "alertmanager"
 
-// version is the version of the webhook format; see
-// https://prometheus.io/docs/alerting/latest/configuration/#webhook_config.
-const version = "4"
-
-// The states of an alert.
+// The versions of the webhook: Alertmanager's, see
+// https://prometheus.io/docs/alerting/latest/configuration/#webhook_config, and
+// that of Grafana's alerting, see
+// https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/integrations/webhook-notifier/.
 const (
-	statusFiring   = "firing"
-	statusResolved = "resolved"
+	version        = "4"
+	versionGrafana = "1"
 )
 
-// message is the body of the webhook. Fields that later Alertmanagers add are ignored.
+// message is the body of the webhook without its alerts. Fields that later
+// senders add are ignored.
 type message struct {
-	Version         string            `json:"version"`
-	GroupKey        string            `json:"groupKey"`
-	TruncatedAlerts uint64            `json:"truncatedAlerts"`
-	Receiver        string            `json:"receiver"`
-	GroupLabels     map[string]string `json:"groupLabels"`
-	ExternalURL     string            `json:"externalURL"`
-	Alerts          []json.RawMessage `json:"alerts"`
+	Version         string
+	GroupKey        string
+	TruncatedAlerts uint64
+	Receiver        string
+	GroupLabels     decode.Pairs
+	ExternalURL     string
 }
 
-type alert struct {
-	Status       string            `json:"status"`
-	Labels       map[string]string `json:"labels"`
-	Annotations  map[string]string `json:"annotations"`
-	StartsAt     string            `json:"startsAt"`
-	EndsAt       string            `json:"endsAt"`
-	GeneratorURL string            `json:"generatorURL"`
-	Fingerprint  string            `json:"fingerprint"`
+// bound cuts the fields to their bounds, once for all alerts.
+func (m *message) bound() {
+	m.Version = signal.Clean(m.Version, signal.MaxSeverity)
+	m.GroupKey = signal.Clean(m.GroupKey, signal.MaxValue)
+	m.Receiver = signal.Clean(m.Receiver, signal.MaxName)
+	m.GroupLabels = signal.Bounded(m.GroupLabels)
+	m.ExternalURL = signal.Clean(m.ExternalURL, signal.MaxValue)
 }
 
-// provided holds what Alertmanager sent beyond the fields of a signal.
-type provided struct {
-	Receiver     string            `json:"receiver,omitempty"`
-	GroupKey     string            `json:"groupKey,omitempty"`
-	ExternalURL  string            `json:"externalURL,omitempty"`
-	GeneratorURL string            `json:"generatorURL,omitempty"`
-	Fingerprint  string            `json:"fingerprint,omitempty"`
-	GroupLabels  map[string]string `json:"groupLabels,omitempty"`
-}
-
-// Parse reads a body of Alertmanager's webhook, format 4. An error is a
-// *signal.InvalidError that names every invalid field, and means that no alert
-// of the body is usable. If only some are unusable, there is no error, and
-// their observations are marked as invalid.
-func Parse(body []byte, receivedAt time.Time) (*signal.Notification, error) {
-	var m message
-	var wrong fieldErrors
-	if !decode(&wrong, "", body, &m) {
-		return nil, wrong.invalid()
-	}
-	if m.Version != version {
-		wrong.addf("version", "want %q, the format of Alertmanager's webhook, got %q", version, signal.Clean(m.Version, signal.MaxSeverity))
-	}
-	if len(m.Alerts) == 0 {
-		wrong.addf("alerts", "is required: at least one alert")
-	}
-	n := &signal.Notification{
-		Source:       Source,
-		Group:        signal.Clean(m.GroupKey, signal.MaxValue),
-		Receiver:     signal.Clean(m.Receiver, signal.MaxName),
-		Truncated:    m.TruncatedAlerts,
-		Observations: make([]signal.Observation, 0, len(m.Alerts)),
-	}
-	usable := 0
-	for i, raw := range m.Alerts {
-		o := m.observe(fmt.Sprintf("alerts[%d]", i), raw, receivedAt)
-		if o.Invalid == nil {
-			usable++
-		}
-		n.Observations = append(n.Observations, o)
-	}
-	if usable == 0 {
-		for _, o := range n.Observations {
-			wrong.add(o.Invalid)
-		}
-	}
-	if invalid := wrong.invalid(); invalid != nil {
-		return nil, invalid
-	}
-	return n, nil
-}
-
-// observe reads one alert of the body.
-func (m *message) observe(path string, raw json.RawMessage, receivedAt time.Time) signal.Observation {
-	var wrong fieldErrors
-	var a alert
-	if !decode(&wrong, path, raw, &a) {
-		return signal.Observation{Invalid: wrong.invalid()}
-	}
-	a.check(&wrong, path)
-	o := signal.Observation{
-		Cluster:    signal.Clean(a.Labels["cluster"], signal.MaxName),
-		Resolved:   a.Status == statusResolved,
-		ResolvedAt: a.resolvedAt(&wrong, path),
-		Spec:       a.spec(m, raw, a.startsAt(&wrong, path), receivedAt),
-	}
-	if invalid := wrong.invalid(); invalid != nil {
-		return signal.Observation{Invalid: invalid}
-	}
-	return o
-}
-
-// check reports missing and invalid fields.
-func (a *alert) check(wrong *fieldErrors, path string) {
-	switch a.Status {
-	case statusFiring, statusResolved:
-	case "":
-		wrong.addf(path+".status", "is required: firing or resolved")
+// field returns where a field of the message is decoded to; nil if the field is ignored.
+func (m *message) field(name string) any {
+	switch name {
+	case "version":
+		return &m.Version
+	case "groupKey":
+		return &m.GroupKey
+	case "truncatedAlerts":
+		return &m.TruncatedAlerts
+	case "receiver":
+		return &m.Receiver
+	case "groupLabels":
+		return &m.GroupLabels
+	case "externalURL":
+		return &m.ExternalURL
 	default:
-		wrong.addf(path+".status", "want firing or resolved, got %q", signal.Clean(a.Status, signal.MaxSeverity))
-	}
-	switch name := a.Labels["alertname"]; {
-	case strings.TrimSpace(name) == "":
-		wrong.addf(path+".labels.alertname", "is required: it names the problem")
-	case len(name) > signal.MaxName:
-		wrong.addf(path+".labels.alertname", "is %d bytes long: at most %d are taken", len(name), signal.MaxName)
+		return nil
 	}
 }
 
-func (a *alert) startsAt(wrong *fieldErrors, path string) time.Time {
-	path += ".startsAt"
-	if a.StartsAt == "" {
-		wrong.addf(path, "is required: an RFC 3339 time")
-		return time.Time{}
-	}
-	t, err := time.Parse(time.RFC3339, a.StartsAt)
+// parser reads one body.
+type parser struct {
+	body       *body.Reader
+	json       *jsontext.Decoder
+	receivedAt time.Time
+
+	message message
+	// bare means that the body is an array without a message around it.
+	bare bool
+	// alerts are the usable alerts, and the first unusable ones.
+	alerts   []entry
+	usable   int
+	next     int // index of the next alert of the body
+	unlisted int
+	beyond   signal.Beyond
+	// hint tells the sender's administrator what to change; may be empty.
+	hint string
+
+	// wrong is what is wrong with the message, wrongAlerts with its alerts.
+	wrong, wrongAlerts signal.Complaints
+}
+
+// entry is an alert of the body.
+type entry struct {
+	index   int
+	text    []byte // JSON of a usable alert
+	invalid *signal.InvalidError
+}
+
+// Parse reads a body. A *signal.InvalidError names the invalid fields, and means
+// that no alert of the body is usable. If only some are unusable, there is no
+// error, and their observations are marked as invalid. Other errors come from
+// the body's Read.
+func Parse(b *body.Reader, receivedAt time.Time) (*signal.Notification, error) {
+	p := &parser{body: b, json: jsontext.NewDecoder(b, decode.Options()), receivedAt: receivedAt}
+	err := p.document()
 	switch {
+	case errors.Is(err, body.ErrTooLarge) && p.usable > 0:
+		p.beyond.Cut = true
+	case errors.Is(err, body.ErrTooLarge), errors.Is(err, errBlank):
+		return nil, p.unusable(true)
+	case errors.Is(err, decode.ErrSyntax):
+		return nil, p.unusable(false)
 	case err != nil:
-		wrong.addf(path, "want an RFC 3339 time, got %q", signal.Clean(a.StartsAt, signal.MaxSeverity))
-	case t.UTC().Year() < 1970 || t.UTC().Year() > 9999:
-		wrong.addf(path, "must lie between the years 1970 and 9999")
+		return nil, err
 	}
-	return t
+	p.message.bound()
+	p.check()
+	if p.wrong.Any() || p.usable == 0 {
+		return nil, p.unusable(false)
+	}
+	return &signal.Notification{
+		Source:       Source,
+		Group:        p.message.GroupKey,
+		Receiver:     p.message.Receiver,
+		Truncated:    p.message.TruncatedAlerts,
+		Beyond:       p.beyond,
+		Unlisted:     p.unlisted,
+		Observations: &observations{message: &p.message, alerts: p.alerts, bare: p.bare, receivedAt: receivedAt},
+	}, nil
 }
 
-// resolvedAt returns when a resolved alert ended. For a firing alert
-// Alertmanager sends the year 1, or the time at which the alert would expire.
-func (a *alert) resolvedAt(wrong *fieldErrors, path string) time.Time {
-	if a.Status != statusResolved || a.EndsAt == "" {
-		return time.Time{}
+// check reports what is missing in the message. What lies beyond the bounds was not seen.
+func (p *parser) check() {
+	if p.beyond.Cut {
+		return
 	}
-	t, err := time.Parse(time.RFC3339, a.EndsAt)
-	if err != nil {
-		wrong.addf(path+".endsAt", "want an RFC 3339 time, got %q", signal.Clean(a.EndsAt, signal.MaxSeverity))
+	if v := p.message.Version; !p.bare && v != version && v != versionGrafana {
+		p.wrong.Addf("version", "want %q, the format of Alertmanager's webhook, or %q, that of Grafana's alerting, got %q",
+			version, versionGrafana, v)
 	}
-	return t.UTC()
-}
-
-func (a *alert) spec(m *message, raw json.RawMessage, firing, received time.Time) v1alpha1.RemediationRequestSpec {
-	return v1alpha1.RemediationRequestSpec{
-		Signal: v1alpha1.Signal{
-			SignalName:   signal.Clean(a.Labels["alertname"], signal.MaxName),
-			SignalType:   v1alpha1.SignalTypeAlert,
-			SignalSource: m.source(),
-			Severity:     signal.Clean(a.Labels["severity"], signal.MaxSeverity),
-			FiringTime:   microTime(firing),
-			ReceivedTime: microTime(received),
-			Labels:       signal.Bounded(a.Labels),
-			Annotations:  signal.Bounded(a.Annotations),
-		},
-		ProviderData:    a.providerData(m),
-		OriginalPayload: payload(raw),
+	if p.next == 0 {
+		p.wrong.Addf("alerts", "is required: at least one alert")
 	}
 }
 
-// source names the sender: its external URL if it sent one, else the name of
-// the receiver that its configuration gives to this Gateway.
-func (m *message) source() string {
-	for _, name := range []string{m.ExternalURL, m.Receiver} {
-		if name != "" {
-			return signal.Clean(name, signal.MaxName)
+// unusable is the error for a body none of whose alerts is taken.
+func (p *parser) unusable(tooLarge bool) *signal.InvalidError {
+	if p.usable == 0 {
+		p.wrong.Join(&p.wrongAlerts)
+	}
+	if !p.wrong.Any() {
+		p.wrong.Addf("body", "its first %d bytes have no usable alert", p.body.Blank)
+	}
+	invalid := p.wrong.Invalid()
+	invalid.Hint, invalid.TooLarge = p.hint, tooLarge
+	return invalid
+}
+
+// errBlank ends the reading of a large body whose beginning has no usable alert.
+var errBlank = errors.New("no usable alert at the beginning of a large body")
+
+// settle is called after each value that was decoded.
+func (p *parser) settle(keep int) error {
+	at := p.json.InputOffset()
+	if err := p.body.Settle(at, keep); err != nil {
+		return fmt.Errorf("keep alert %d: %w", p.next-1, err)
+	}
+	if p.usable == 0 && at > p.body.Blank {
+		return errBlank
+	}
+	return nil
+}
+
+// document reads the whole body.
+func (p *parser) document() error {
+	if err := p.top(); err != nil {
+		return err
+	}
+	_, err := p.json.ReadToken()
+	if err == nil {
+		p.wrong.Addf("body", "unexpected data after the JSON document")
+		return decode.ErrSyntax
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return p.explain(err)
+}
+
+// top reads the only value of the body.
+func (p *parser) top() error {
+	kind := p.json.PeekKind()
+	if kind == '{' {
+		return p.object()
+	}
+	if kind == '[' {
+		p.bare = true
+		return p.array()
+	}
+	if err := p.json.SkipValue(); err != nil {
+		return p.explain(err)
+	}
+	p.wrong.Addf("body", "want an object or an array")
+	return decode.ErrSyntax
+}
+
+// explain adds what is wrong with the text, and returns why reading ends.
+func (p *parser) explain(err error) error {
+	return decode.Text(&p.wrong, err) //nolint:wrapcheck // the body's error is returned unchanged
+}
+
+// object reads the fields of the message.
+func (p *parser) object() error {
+	if _, err := p.json.ReadToken(); err != nil {
+		return p.explain(err)
+	}
+	for p.json.PeekKind() == '"' {
+		name, err := p.json.ReadToken()
+		if err != nil {
+			return p.explain(err)
+		}
+		if err := p.field(name.String()); err != nil {
+			return err
 		}
 	}
-	return Source
+	_, err := p.json.ReadToken() // the closing brace
+	return p.explain(err)
 }
 
-func (a *alert) providerData(m *message) string {
-	data := provided{
-		Receiver:     signal.Clean(m.Receiver, signal.MaxName),
-		GroupKey:     signal.Clean(m.GroupKey, signal.MaxValue),
-		ExternalURL:  signal.Clean(m.ExternalURL, signal.MaxValue),
-		GeneratorURL: signal.Clean(a.GeneratorURL, signal.MaxValue),
-		Fingerprint:  signal.Clean(a.Fingerprint, signal.MaxName),
-		GroupLabels:  signal.Bounded(m.GroupLabels),
+// field reads a field of the message.
+func (p *parser) field(name string) error {
+	into := p.message.field(name)
+	switch {
+	case name == "alerts" && p.json.PeekKind() == '[':
+		return p.array()
+	case name == "alerts" && p.json.PeekKind() != 'n':
+		p.wrong.Addf(name, "want an array, got %s", decode.Kind(p.json.PeekKind()))
+	case into == nil && p.hint == "":
+		p.hint = hint(name)
 	}
-	text, err := json.Marshal(data)
-	if err == nil && len(text) <= signal.MaxProviderData {
-		return string(text)
+	if into == nil {
+		if err := p.json.SkipValue(); err != nil {
+			return p.explain(err)
+		}
+		return p.settle(0)
 	}
-	// Truncated JSON is not JSON: leave the parts out that may be long.
-	text, err = json.Marshal(provided{Receiver: data.Receiver, Fingerprint: data.Fingerprint})
+	value, err := p.json.ReadValue()
 	if err != nil {
+		return p.explain(err)
+	}
+	if err := json.Unmarshal(value, into, decode.Options()); err != nil {
+		decode.Value(&p.wrong, name, err)
+	}
+	return p.settle(0)
+}
+
+// array reads alerts.
+func (p *parser) array() error {
+	if _, err := p.json.ReadToken(); err != nil {
+		return p.explain(err)
+	}
+	for p.json.PeekKind() != ']' {
+		text, err := p.json.ReadValue()
+		if err != nil {
+			return p.explain(err)
+		}
+		if err := p.settle(p.take(text)); err != nil {
+			return err
+		}
+	}
+	_, err := p.json.ReadToken() // the closing bracket
+	return p.explain(err)
+}
+
+func (p *parser) path(index int) string {
+	if p.bare {
+		return fmt.Sprintf("[%d]", index)
+	}
+	return fmt.Sprintf("alerts[%d]", index)
+}
+
+// take keeps an alert if it is usable, and returns how many bytes it keeps.
+func (p *parser) take(text []byte) int {
+	index := p.next
+	p.next++
+	if p.usable >= p.body.Signals || p.json.InputOffset() > p.body.Bytes {
+		p.beyond.Signals++
+		return 0
+	}
+	if p.wrongAlerts.Full() && len(text) == len("{}") {
+		p.wrongAlerts.AddUnnamed(1)
+		p.unlisted++
+		return 0
+	}
+	var a alert
+	invalid := a.decode(p.path(index), text, p.bare)
+	if invalid == nil {
+		p.usable++
+		p.alerts = append(p.alerts, entry{index: index, text: bytes.Clone(text)})
+		return len(text)
+	}
+	if p.wrongAlerts.Full() {
+		p.wrongAlerts.AddUnnamed(len(invalid.Fields))
+		p.unlisted++
+		return 0
+	}
+	p.wrongAlerts.Add(invalid)
+	p.alerts = append(p.alerts, entry{index: index, invalid: invalid})
+	return 1
+}
+
+// hint tells what to change, from the name of a field that only another sender has.
+func hint(field string) string {
+	switch field {
+	case "evalMatches", "ruleName", "ruleUrl", "dashboardId":
+		return "this is the webhook of Grafana's legacy alerting: use a webhook contact point of Grafana's unified alerting"
+	case "involvedObject", "regarding":
+		return "this is a Kubernetes event: post it to /api/v1/signals/kubernetes-event"
+	case "data":
+		return "this is a response of Prometheus's or vmalert's query API: let the sender notify this path, " +
+			"by webhook_configs of an Alertmanager, or by alertmanagers.path_prefix (Prometheus) or -notifier.url (vmalert)"
+	default:
 		return ""
 	}
-	return string(text)
-}
-
-// payload returns the alert as it arrived, without insignificant space.
-func payload(raw json.RawMessage) string {
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, raw); err != nil {
-		return signal.Clean(string(raw), signal.MaxPayload)
-	}
-	return signal.Clean(compact.String(), signal.MaxPayload)
-}
-
-// microTime truncates to the precision of the resource, so that a request is
-// the same before and after it was stored.
-func microTime(t time.Time) metav1.MicroTime {
-	return metav1.NewMicroTime(t.UTC().Truncate(time.Microsecond))
 }

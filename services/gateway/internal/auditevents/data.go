@@ -20,10 +20,13 @@ type signalData struct {
 	Severity       string                  `json:"severity,omitempty"`
 	TargetResource v1alpha1.TargetResource `json:"target_resource"`
 	// Instance identifies the alert among those of its request.
-	Instance    string            `json:"instance"`
-	FiringTime  time.Time         `json:"firing_time"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
+	Instance string `json:"instance"`
+	// FiringTime is left out if the source does not say it in a usable form; then
+	// FiringTimeNote says why.
+	FiringTime     time.Time         `json:"firing_time,omitzero"`
+	FiringTimeNote string            `json:"firing_time_note,omitempty"`
+	Labels         map[string]string `json:"labels,omitempty"`
+	Annotations    map[string]string `json:"annotations,omitempty"`
 }
 
 type deduplicatedData struct {
@@ -84,7 +87,8 @@ func (s *Signal) data(spec *v1alpha1.RemediationRequestSpec) signalData {
 		Severity:       spec.Severity,
 		TargetResource: spec.TargetResource,
 		Instance:       signal.InstanceID(spec.Labels),
-		FiringTime:     spec.FiringTime.UTC(),
+		FiringTime:     s.firingTime(spec),
+		FiringTimeNote: s.observation.StartsAtNote,
 		Labels:         spec.Labels,
 		Annotations:    spec.Annotations,
 	}

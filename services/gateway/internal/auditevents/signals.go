@@ -85,7 +85,7 @@ func (s *Signal) Resolved(ctx context.Context, request types.NamespacedName) err
 // Rejected records that the signal was rejected permanently.
 // fields maps its invalid fields to what is wrong with them; it may be empty.
 func (s *Signal) Rejected(ctx context.Context, code, reason string, fields map[string]string) error {
-	return s.delivery.record(ctx, s.delivery.rejected(code, reason), rejectedData{Delivery: s.delivery.ID(), Source: s.delivery.origin.Source, FieldErrors: fields})
+	return s.delivery.Rejected(ctx, code, reason, fields)
 }
 
 // Failed records that no request was created, or that it could not be found.
@@ -137,7 +137,17 @@ func (s *Signal) event(eventType, action string, request types.NamespacedName, s
 }
 
 func (s *Signal) signal(ctx context.Context, e *audit.Event, spec *v1alpha1.RemediationRequestSpec, data any) error {
-	return s.delivery.record(ctx, e, data, spec.SignalFingerprint, spec.FiringTime.UTC().Format(time.RFC3339Nano))
+	return s.delivery.record(ctx, e, data, spec.SignalFingerprint, s.firingTime(spec).Format(time.RFC3339Nano))
+}
+
+// firingTime is when the signal began to fire according to its source; zero if
+// the source does not say so. The time of receipt, which the spec has then, is
+// another one in each retry.
+func (s *Signal) firingTime(spec *v1alpha1.RemediationRequestSpec) time.Time {
+	if s.observation.StartsAtNote != "" {
+		return time.Time{}
+	}
+	return spec.FiringTime.UTC()
 }
 
 // cluster is the one that the signal names, else the Gateway's.

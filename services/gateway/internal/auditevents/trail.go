@@ -151,6 +151,12 @@ func (d *Delivery) Truncated(ctx context.Context, request types.NamespacedName, 
 	}, truncatedData{Delivery: d.ID(), Source: d.origin.Source, TruncatedAlerts: left, Group: group, Receiver: receiver})
 }
 
+// Rejected records that signals of the body were rejected permanently.
+// fields maps the invalid fields to what is wrong with them; it may be empty.
+func (d *Delivery) Rejected(ctx context.Context, code, reason string, fields map[string]string) error {
+	return d.record(ctx, d.rejected(code, reason), rejectedData{Delivery: d.ID(), Source: d.origin.Source, FieldErrors: fields})
+}
+
 // record records an event about a signal of the delivery. The id covers the
 // content: should a retry meet another state of the cluster, its event says
 // something else and is another one.

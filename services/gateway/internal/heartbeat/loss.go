@@ -61,14 +61,14 @@ func (l *Loss) observation(now time.Time, resolved bool) *signal.Observation {
 	about := v1alpha1.TargetResource{Kind: target.KindUnknown, Name: l.Heartbeat, Namespace: l.Namespace}
 	return &signal.Observation{
 		Target:   &about,
+		Labels:   labels,
 		Resolved: resolved,
 		Spec: v1alpha1.RemediationRequestSpec{
 			Signal: v1alpha1.Signal{
 				SignalName: SignalName, SignalType: v1alpha1.SignalTypeAlert, SignalSource: Source, Severity: severityCritical,
-				TargetResource: about,
-				FiringTime:     metav1.NewMicroTime(l.Since),
-				ReceivedTime:   metav1.NewMicroTime(now.UTC().Truncate(time.Microsecond)),
-				Labels:         labels,
+				FiringTime:   metav1.NewMicroTime(l.Since),
+				ReceivedTime: metav1.NewMicroTime(now.UTC().Truncate(time.Microsecond)),
+				Labels:       labels,
 				Annotations: map[string]string{
 					"summary": fmt.Sprintf("The heartbeat %s has not arrived since %s", l.Heartbeat, l.LastSeen.Format(time.RFC3339)),
 					"description": "Whatever sends it may be unable to report anything else: check Prometheus, Alertmanager, the route to the Gateway, " +

@@ -123,7 +123,7 @@ func (w *world) path(_ context.Context, id string, o *signal.Observation) (types
 	if id == "" {
 		state += " without an id"
 	}
-	w.notef("%s %s/%s since %s", state, o.Spec.TargetResource.Namespace, o.Spec.TargetResource.Name, o.Spec.FiringTime.Sub(w.began))
+	w.notef("%s %s/%s since %s", state, o.Target.Namespace, o.Target.Name, o.Spec.FiringTime.Sub(w.began))
 	return types.NamespacedName{Namespace: "kubernaut-system", Name: "rr-1"}, nil
 }
 

@@ -1,10 +1,15 @@
 package signal
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubernaut.ai/pkg/audit/wire"
 )
@@ -57,4 +62,20 @@ func Bounded(pairs map[string]string) map[string]string {
 		}
 	}
 	return bounded
+}
+
+// Payload returns the JSON text of a signal as it arrived, without insignificant
+// space and within the bounds.
+func Payload(text []byte) string {
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, text); err != nil {
+		return Clean(string(text), MaxPayload)
+	}
+	return Clean(compact.String(), MaxPayload)
+}
+
+// MicroTime truncates to the precision of the resource, so that a request is the
+// same before and after it was stored.
+func MicroTime(t time.Time) metav1.MicroTime {
+	return metav1.NewMicroTime(t.UTC().Truncate(time.Microsecond))
 }

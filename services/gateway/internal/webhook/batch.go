@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,9 +17,24 @@ import (
 // workers is how many signals of one body are processed concurrently.
 const workers = 8
 
+// The memory for signals that are being processed, in bytes. A signal takes
+// signalMemory and signalFactor times its size in the body: its spec, its
+// request and its events exist as objects and as text.
+const (
+	workingMemory int64 = 48 << 20
+	signalMemory  int64 = 32 << 10
+	signalFactor  int64 = 8
+)
+
 // item is one signal of a body, and what became of it.
 type item struct {
+	// Observation is complete during a step. Between steps it has only what
+	// identifies the signal, because a body may have ten thousand.
 	*signal.Observation
+
+	// all makes the observation at the index at.
+	all signal.Observations
+	at  int
 
 	trail *auditevents.Signal
 	// foreign marks a target in another cluster.
@@ -35,20 +51,43 @@ type item struct {
 // do runs one step of a signal's processing, which returns a result, true if it
 // was the last one, and an error if the signal failed. It turns a panic into an
 // error, so that one signal cannot crash the Gateway.
-func (i *item) do(a *API, step func() (result, bool, error)) {
+func (i *item) do(ctx context.Context, a *api, step func() (result, bool, error)) {
+	if i.done {
+		return
+	}
+	weight := min(workingMemory, signalMemory+signalFactor*int64(i.all.Size(i.at)))
+	if err := a.working.Acquire(ctx, weight); err != nil {
+		i.done, i.err = true, fmt.Errorf("wait for memory to process a signal: %w", err)
+		return
+	}
+	defer a.working.Release(weight)
 	defer func() {
 		if p := recover(); p != nil {
 			a.Log.Error("panic while processing a signal", zap.String("signal", i.Spec.SignalName), zap.Any("panic", p), zap.Stack("stack"))
 			i.done, i.err = true, fmt.Errorf("panic while processing signal %s: %v", i.Spec.SignalName, p)
 		}
 	}()
-	if i.done {
-		return
-	}
+	i.load()
+	defer i.unload()
 	r, last, err := step()
 	if last || err != nil {
 		i.done, i.result, i.err = true, r, err
 	}
+}
+
+// load completes the observation.
+func (i *item) load() {
+	o := i.all.At(i.at)
+	o.Spec.TargetResource, o.Spec.SignalFingerprint = i.Spec.TargetResource, i.Spec.SignalFingerprint
+	*i.Observation = o
+}
+
+// unload leaves what identifies the signal.
+func (i *item) unload() {
+	var rest signal.Observation
+	rest.Index, rest.Resolved = i.Index, i.Resolved
+	rest.Spec.TargetResource, rest.Spec.SignalFingerprint = i.Spec.TargetResource, i.Spec.SignalFingerprint
+	*i.Observation = rest
 }
 
 // batch holds the signals of a body, in the order of the body.
@@ -56,11 +95,11 @@ type batch []*item
 
 // newBatch returns the signals of a delivery. Those that were settled in an
 // earlier attempt are done.
-func newBatch(observations []signal.Observation, d *auditevents.Delivery, before settled) batch {
-	b := make(batch, len(observations))
-	for at := range observations {
-		o := &observations[at]
-		b[at] = &item{Observation: o, trail: d.Signal(o)}
+func newBatch(all signal.Observations, d *auditevents.Delivery, before settled) batch {
+	b := make(batch, all.Len())
+	for at := range b {
+		o := &signal.Observation{Index: at}
+		b[at] = &item{Observation: o, trail: d.Signal(o), all: all, at: at}
 		b[at].result, b[at].done = before[at]
 	}
 	return b
@@ -115,6 +154,7 @@ func (b batch) results() ([]result, error) {
 	failed, first := 0, error(nil)
 	for at, i := range b {
 		results[at] = i.result
+		results[at].index = i.Index
 		if i.err == nil {
 			continue
 		}

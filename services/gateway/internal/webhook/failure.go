@@ -18,7 +18,7 @@ const (
 
 // failed records that a signal got no request. It returns an error if trying
 // again may help, and a result if it never will, or did not for too long.
-func (a *API) failed(ctx context.Context, i *item, request types.NamespacedName, cause error) (result, error) {
+func (a *api) failed(ctx context.Context, i *item, request types.NamespacedName, cause error) (result, error) {
 	if admission.Permanent(cause) {
 		return a.refused(ctx, i, request, cause)
 	}
@@ -38,7 +38,7 @@ func (a *API) failed(ctx context.Context, i *item, request types.NamespacedName,
 }
 
 // refused rejects a signal whose request violates the schema.
-func (a *API) refused(ctx context.Context, i *item, request types.NamespacedName, cause error) (result, error) {
+func (a *api) refused(ctx context.Context, i *item, request types.NamespacedName, cause error) (result, error) {
 	if err := i.trail.Failed(ctx, request, cause, admission.Denial{}); err != nil {
 		return result{}, errors.Join(cause, err)
 	}
@@ -51,7 +51,7 @@ func (a *API) refused(ctx context.Context, i *item, request types.NamespacedName
 
 // undeliverable gives up a signal whose request the cluster keeps denying, so
 // that it does not hold up the other signals of its body.
-func (a *API) undeliverable(ctx context.Context, i *item, known admission.Denied, by admission.Denial, cause error) (result, error) {
+func (a *api) undeliverable(ctx context.Context, i *item, known admission.Denied, by admission.Denial, cause error) (result, error) {
 	if err := i.trail.Undeliverable(ctx, known.Request, cause, by, known.Since); err != nil {
 		return result{}, errors.Join(cause, err)
 	}

@@ -53,13 +53,13 @@ func TestASignalOfTheGatewayItselfTakesTheSamePath(t *testing.T) {
 		SignalName: "HeartbeatLost", SignalType: v1alpha1.SignalTypeAlert, SignalSource: "heartbeat", Severity: "critical",
 		TargetResource: v1alpha1.TargetResource{Kind: "Unknown", Name: "Watchdog"}, FiringTime: at, ReceivedTime: at,
 	}}}
-	request, err := b.api.Deliver(t.Context(), "heartbeat", "loss-1", lost)
+	request, err := b.api.Report(t.Context(), "heartbeat", "loss-1", lost)
 	if err != nil || request.Name == "" || lost.Spec.SignalFingerprint != "" {
 		t.Errorf("request %v, error %v", request, err)
 	}
 	b.current = func() (dedup.Found, error) { return dedup.Found{Key: request}, nil }
 	lost.Resolved = true
-	if resolved, err := b.api.Deliver(t.Context(), "heartbeat", "loss-1", lost); err != nil || resolved != request {
+	if resolved, err := b.api.Report(t.Context(), "heartbeat", "loss-1", lost); err != nil || resolved != request {
 		t.Errorf("request %v, error %v", resolved, err)
 	}
 	b.expectEvents(t, "gateway.signal.resolved "+request.Name)

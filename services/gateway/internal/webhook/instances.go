@@ -26,7 +26,7 @@ const (
 )
 
 // opened answers a firing signal that has a request.
-func (a *API) opened(ctx context.Context, i *item, opened dedup.Result) (result, error) {
+func (a *api) opened(ctx context.Context, i *item, opened dedup.Result) (result, error) {
 	key := client.ObjectKeyFromObject(opened.Request)
 	if opened.Overflow {
 		if err := a.fires(ctx, i, opened.Request, member(i.Observation)); err != nil {
@@ -51,7 +51,7 @@ func (a *API) opened(ctx context.Context, i *item, opened dedup.Result) (result,
 
 // leaveOverflow removes a problem that has its own request from the overflow
 // request that lists it.
-func (a *API) leaveOverflow(ctx context.Context, i *item) error {
+func (a *api) leaveOverflow(ctx context.Context, i *item) error {
 	overflow, err := a.Opener.Membership(ctx, i.Spec.SignalFingerprint)
 	if err != nil || overflow == nil {
 		return err //nolint:wrapcheck // says what was read
@@ -67,7 +67,7 @@ func (a *API) leaveOverflow(ctx context.Context, i *item) error {
 
 // fires adds a firing signal to an existing request. A change of state is
 // recorded by itself and written before the sender gets its answer.
-func (a *API) fires(ctx context.Context, i *item, request *v1alpha1.RemediationRequest, r occurrence.Report) error {
+func (a *api) fires(ctx context.Context, i *item, request *v1alpha1.RemediationRequest, r occurrence.Report) error {
 	key := client.ObjectKeyFromObject(request)
 	counted := occurrence.Request{NamespacedName: key, UID: request.UID}
 	change := a.Counter.Change(request, r)
@@ -90,7 +90,7 @@ func (a *API) fires(ctx context.Context, i *item, request *v1alpha1.RemediationR
 
 // resolved records that an instance of a problem does not fire any more. It
 // never creates a request.
-func (a *API) resolved(ctx context.Context, i *item) (result, error) {
+func (a *api) resolved(ctx context.Context, i *item) (result, error) {
 	a.denials.Resolve(i.Spec.SignalFingerprint)
 	found, err := a.Opener.Current(ctx, &i.Spec)
 	if err != nil {
@@ -118,7 +118,7 @@ func (a *API) resolved(ctx context.Context, i *item) (result, error) {
 
 // ends records the end of an instance. If the instance fires according to the
 // request, its status changes before the sender gets its answer.
-func (a *API) ends(ctx context.Context, i *item, found dedup.Found, r occurrence.Report) error {
+func (a *api) ends(ctx context.Context, i *item, found dedup.Found, r occurrence.Report) error {
 	var change occurrence.Change
 	var counted occurrence.Request
 	if found.Request != nil {
@@ -142,7 +142,7 @@ func (a *API) ends(ctx context.Context, i *item, found dedup.Found, r occurrence
 
 // unwritten returns the error of a signal that was not added to its request. If
 // the cluster denied the write, that is tracked like a denied request.
-func (a *API) unwritten(ctx context.Context, i *item, request types.NamespacedName, cause error) (result, error) {
+func (a *api) unwritten(ctx context.Context, i *item, request types.NamespacedName, cause error) (result, error) {
 	if _, denied := admission.Of(cause); denied {
 		return a.failed(ctx, i, request, cause)
 	}

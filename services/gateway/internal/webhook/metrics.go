@@ -3,23 +3,32 @@ package webhook
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"kubernaut.ai/services/gateway/internal/signal"
 )
 
 // metrics of the API:
 //
 //	gateway_signals_total{source,status}    signals by outcome
 //	gateway_signals_forbidden_total         signals that their sender may not report
+//	gateway_signals_truncated_total{source,by}  signals that were left out, by the sender or by the gateway
+//	gateway_body_memory_bytes               memory charged for bodies
+//	gateway_body_memory_refused_total       notifications refused because all memory was in use
 //	gateway_requests_in_flight              HTTP requests in flight
 //	gateway_request_seconds{path,code}      time to respond
 type metrics struct {
-	signals   *prometheus.CounterVec
-	forbidden prometheus.Counter
-	inFlight  prometheus.Gauge
-	seconds   *prometheus.HistogramVec
+	signals    *prometheus.CounterVec
+	forbidden  prometheus.Counter
+	truncated  *prometheus.CounterVec
+	bodyMemory prometheus.Gauge
+	noMemory   prometheus.Counter
+	inFlight   prometheus.Gauge
+	seconds    *prometheus.HistogramVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -30,6 +39,16 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		forbidden: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gateway_signals_forbidden_total", Help: "Signals that were rejected because their sender may not report on the target's namespace.",
 		}),
+		truncated: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gateway_signals_truncated_total",
+			Help: "Signals that were left out of a notification, by its sender, or by the gateway because they lie beyond the bounds of a body.",
+		}, []string{"source", "by"}),
+		bodyMemory: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gateway_body_memory_bytes", Help: "Memory charged for the bodies of notifications, in bytes.",
+		}),
+		noMemory: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gateway_body_memory_refused_total", Help: "Notifications refused with 503 because all memory for bodies was in use.",
+		}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "gateway_requests_in_flight", Help: "HTTP requests in flight.",
 		}),
@@ -37,23 +56,47 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "gateway_request_seconds", Help: "Time to respond to an HTTP request, in seconds.", Buckets: prometheus.DefBuckets,
 		}, []string{"path", "code"}),
 	}
-	if err := errors.Join(r.Register(m.signals), r.Register(m.forbidden), r.Register(m.inFlight), r.Register(m.seconds)); err != nil {
+	if err := errors.Join(
+		r.Register(m.signals), r.Register(m.forbidden), r.Register(m.truncated), r.Register(m.bodyMemory), r.Register(m.noMemory),
+		r.Register(m.inFlight), r.Register(m.seconds),
+	); err != nil {
 		return nil, fmt.Errorf("register metrics of the webhook: %w", err)
+	}
+	for _, adapter := range adapters() {
+		for _, by := range []string{bySender, byGateway} {
+			m.truncated.WithLabelValues(adapter.Source, by) // exported from the start, so that an alert sees the first one
+		}
 	}
 	return m, nil
 }
 
+// The values of the label "by": who left signals out.
+const (
+	bySender  = "sender"
+	byGateway = "gateway"
+)
+
 // responded counts a response. All paths that are not routes count as "other",
 // so that clients cannot create series.
 func (m *metrics) responded(path string, status int, took time.Duration) {
-	if path != PathPrometheus {
+	if !slices.ContainsFunc(adapters(), func(a Adapter) bool { return a.Path == path }) {
 		path = "other"
 	}
 	m.seconds.WithLabelValues(path, strconv.Itoa(status)).Observe(took.Seconds())
 }
 
-func (m *metrics) counted(source string, results []result) {
-	for _, r := range results {
-		m.signals.WithLabelValues(source, string(r.Status)).Inc()
+// counted counts the signals of a notification that was processed.
+func (m *metrics) counted(n *signal.Notification, results []result) {
+	for i := range results {
+		m.signals.WithLabelValues(n.Source, string(results[i].Status)).Inc()
+	}
+	if n.Unlisted > 0 {
+		m.signals.WithLabelValues(n.Source, string(statusRejected)).Add(float64(n.Unlisted))
+	}
+	if n.Truncated > 0 {
+		m.truncated.WithLabelValues(n.Source, bySender).Add(float64(n.Truncated))
+	}
+	if n.Beyond.Any() {
+		m.truncated.WithLabelValues(n.Source, byGateway).Add(float64(max(1, n.Beyond.Signals)))
 	}
 }

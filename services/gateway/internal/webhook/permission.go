@@ -42,16 +42,17 @@ func (i *item) scopeOf(namespace string) auth.Scope {
 
 // permit is done with a signal that its sender may not report. An error means
 // that nobody can tell whether it may.
-func (a *API) permit(ctx context.Context, i *item) (result, bool, error) {
+func (a *api) permit(ctx context.Context, i *item) (result, bool, error) {
 	return a.permitIn(ctx, i, i.scope())
 }
 
 // permitIn is permit for a signal that concerns a scope.
-func (a *API) permitIn(ctx context.Context, i *item, where auth.Scope) (r result, forbidden bool, err error) {
+func (a *api) permitIn(ctx context.Context, i *item, where auth.Scope) (r result, forbidden bool, err error) {
 	err = a.Auth.Authorize(ctx, createSignals, where)
 	if why, ok := errors.AsType[*auth.ForbiddenError](err); ok {
 		r = newResult(statusRejected, "", types.NamespacedName{}, why.Detail())
-		r.forbidden = true
+		target := i.Spec.TargetResource
+		r.forbidden = fmt.Sprintf("signal %s about %s %s: %s", i.Spec.SignalName, target.Kind, target.Name, r.Message)
 		return r, true, nil
 	}
 	if err != nil {
@@ -61,18 +62,16 @@ func (a *API) permitIn(ctx context.Context, i *item, where auth.Scope) (r result
 }
 
 // recordForbidden records and counts the forbidden signals of a body.
-func (a *API) recordForbidden(ctx context.Context, d *auditevents.Delivery, b batch) error {
+func (a *api) recordForbidden(ctx context.Context, d *auditevents.Delivery, b batch) error {
 	count := 0
 	for _, i := range b {
-		if !i.result.forbidden {
+		if i.result.forbidden == "" {
 			continue
 		}
 		if count++; count > maxForbiddenEvents {
 			continue
 		}
-		target := i.Spec.TargetResource
-		reason := fmt.Sprintf("signal %s about %s %s: %s", i.Spec.SignalName, target.Kind, target.Name, i.result.Message)
-		if err := i.trail.Rejected(ctx, codeForbidden, reason, nil); err != nil {
+		if err := i.trail.Rejected(ctx, codeForbidden, i.result.forbidden, nil); err != nil {
 			return fmt.Errorf("record forbidden signal: %w", err)
 		}
 	}
@@ -90,7 +89,7 @@ func (a *API) recordForbidden(ctx context.Context, d *auditevents.Delivery, b ba
 func allForbidden(results []result) error {
 	var details []string
 	for _, r := range results {
-		if !r.forbidden {
+		if r.forbidden == "" {
 			return nil
 		}
 		if len(details) <= maxForbiddenNamed && !slices.Contains(details, r.Message) {

@@ -60,7 +60,7 @@ gateway_signals_forbidden_total 3
 
 func TestABodyOfWhichNothingIsPermittedIsForbidden(t *testing.T) {
 	t.Parallel()
-	b := confined(t, "shop")
+	b := confined(t, "shop", func(o *webhook.Options) { o.Limits.Signals = 40 })
 	alerts := make([]string, 0, 40)
 	for i := range 40 {
 		alerts = append(alerts, alertIn(fmt.Sprintf("n%d", i), "A"))

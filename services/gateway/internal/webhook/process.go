@@ -23,11 +23,11 @@ const codeInvalid = "invalid"
 //
 // Signals about one problem are processed one after the other, the firing ones
 // first, so that a body gets the same answer whatever the scheduling.
-func (a *API) process(ctx context.Context, d *auditevents.Delivery, n *signal.Notification) ([]result, error) {
+func (a *api) process(ctx context.Context, d *auditevents.Delivery, n *signal.Notification) ([]result, error) {
 	before := a.deliveries.get(d.ID())
 	batch := newBatch(n.Observations, d, before)
 	concurrently(len(batch), func(at int) {
-		batch[at].do(a, func() (result, bool, error) { return a.identify(ctx, batch[at]) })
+		batch[at].do(ctx, a, func() (result, bool, error) { return a.identify(ctx, batch[at]) })
 	})
 	if err := a.recordForbidden(ctx, d, batch); err != nil {
 		a.deliveries.fail(d.ID(), batch.settled())
@@ -36,7 +36,7 @@ func (a *API) process(ctx context.Context, d *auditevents.Delivery, n *signal.No
 	problems := batch.problems()
 	concurrently(len(problems), func(at int) {
 		for _, i := range problems[at] {
-			i.do(a, func() (result, bool, error) {
+			i.do(ctx, a, func() (result, bool, error) {
 				r, err := a.settle(ctx, i)
 				return r, true, err
 			})
@@ -56,7 +56,7 @@ func (a *API) process(ctx context.Context, d *auditevents.Delivery, n *signal.No
 
 // identify finds out which problem a signal is about, and who may report it. It
 // is done with signals that never belong to a request.
-func (a *API) identify(ctx context.Context, i *item) (result, bool, error) {
+func (a *api) identify(ctx context.Context, i *item) (result, bool, error) {
 	if i.Invalid != nil {
 		r, err := a.invalid(ctx, i)
 		return r, true, err
@@ -73,7 +73,7 @@ func (a *API) identify(ctx context.Context, i *item) (result, bool, error) {
 }
 
 // settle adds an identified signal to the request of its problem.
-func (a *API) settle(ctx context.Context, i *item) (result, error) {
+func (a *api) settle(ctx context.Context, i *item) (result, error) {
 	if i.Resolved {
 		return a.resolved(ctx, i)
 	}
@@ -92,7 +92,7 @@ func (a *API) settle(ctx context.Context, i *item) (result, error) {
 }
 
 // invalid rejects an unusable signal. The others of its body are processed all the same.
-func (a *API) invalid(ctx context.Context, i *item) (result, error) {
+func (a *api) invalid(ctx context.Context, i *item) (result, error) {
 	if err := i.trail.Rejected(ctx, codeInvalid, i.Invalid.Error(), i.Invalid.Fields); err != nil {
 		return result{}, fmt.Errorf("reject signal: %w", err)
 	}
@@ -102,13 +102,13 @@ func (a *API) invalid(ctx context.Context, i *item) (result, error) {
 }
 
 // identifySignal sets the target and the fingerprint.
-func (a *API) identifySignal(ctx context.Context, i *item) error {
+func (a *api) identifySignal(ctx context.Context, i *item) error {
 	cluster := i.Cluster
 	if cluster == "" {
 		cluster = a.Cluster
 	}
 	found, err := a.Targets.Resolve(ctx, target.Signal{
-		Name: i.Spec.SignalName, Labels: i.Spec.Labels, Given: i.Target, Foreign: i.foreign,
+		Name: i.Spec.SignalName, Labels: i.Labels, Given: i.Target, Foreign: i.foreign,
 	})
 	if err != nil {
 		return fmt.Errorf("identify signal %s: %w", i.Spec.SignalName, err)
@@ -119,7 +119,7 @@ func (a *API) identifySignal(ctx context.Context, i *item) error {
 }
 
 // truncated records, on each request of the body, that the sender left signals out.
-func (a *API) truncated(ctx context.Context, d *auditevents.Delivery, n *signal.Notification, results []result) error {
+func (a *api) truncated(ctx context.Context, d *auditevents.Delivery, n *signal.Notification, results []result) error {
 	if n.Truncated == 0 {
 		return nil
 	}

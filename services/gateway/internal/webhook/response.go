@@ -1,9 +1,16 @@
 package webhook
 
 import (
+	"bufio"
+	"encoding/json"
+	"fmt"
 	"net/http"
 
+	"github.com/labstack/echo/v4"
 	"k8s.io/apimachinery/pkg/types"
+
+	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/services/gateway/internal/signal"
 )
 
 // status is the outcome of a signal.
@@ -38,8 +45,9 @@ type result struct {
 	// FieldErrors names the invalid fields of an unusable signal.
 	FieldErrors map[string]string `json:"field_errors,omitempty"`
 
-	// forbidden marks a rejected signal that its sender may not report.
-	forbidden bool
+	// forbidden says what its sender may not report; empty if it may.
+	forbidden string
+	index     int // of the signal in the body
 }
 
 func newResult(s status, fingerprint string, request types.NamespacedName, message string) result {
@@ -71,13 +79,14 @@ func (r result) request() types.NamespacedName {
 	return types.NamespacedName{Namespace: r.RemediationRequestNamespace, Name: r.RemediationRequestName}
 }
 
-// response is the response about several signals, in the order of the body.
-type response struct {
-	Results []result `json:"results"`
-	Summary summary  `json:"summary"`
+// listed is one of several results, with the index of its signal in the body.
+type listed struct {
+	*result
+
+	Index int `json:"index"`
 }
 
-// summary counts the results by status.
+// summary counts the signals of a notification by status.
 type summary struct {
 	Total      int `json:"total"`
 	Created    int `json:"created"`
@@ -88,12 +97,14 @@ type summary struct {
 	Rejected   int `json:"rejected"`
 	// Undeliverable signals are left out if there are none, which is the rule.
 	Undeliverable int `json:"undeliverable,omitempty"`
+	// Truncated counts the signals beyond the bounds of a body. They are not in Total.
+	Truncated int `json:"truncated"`
 }
 
-func summarize(results []result) response {
-	s := summary{Total: len(results)}
-	for _, r := range results {
-		switch r.Status {
+func summarize(n *signal.Notification, results []result) summary {
+	s := summary{Total: len(results) + n.Unlisted, Rejected: n.Unlisted, Truncated: n.Beyond.Signals}
+	for i := range results {
+		switch results[i].Status {
 		case statusCreated:
 			s.Created++
 		case statusDuplicate:
@@ -110,5 +121,46 @@ func summarize(results []result) response {
 			s.Undeliverable++
 		}
 	}
-	return response{Results: results, Summary: s}
+	return s
+}
+
+// respond writes the response about a notification that was processed.
+func respond(c echo.Context, n *signal.Notification, results []result) error {
+	if n.Unlisted == 0 && !n.Beyond.Any() {
+		if err := allForbidden(results); err != nil {
+			return err
+		}
+	}
+	if len(results) > 1 || n.Unlisted > 0 || n.Beyond.Any() {
+		return respondMulti(c, n, results)
+	}
+	if r := &results[0]; r.code() >= http.StatusBadRequest {
+		return problem.New(r.code(), "%s", r.Message)
+	}
+	return c.JSON(results[0].code(), &results[0])
+}
+
+// respondMulti writes results[], in the order of the body, and the summary. It
+// writes one result after the other, because there may be ten thousand.
+func respondMulti(c echo.Context, n *signal.Notification, results []result) error {
+	c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	c.Response().WriteHeader(http.StatusMultiStatus)
+	buffered := bufio.NewWriter(c.Response())
+	encoder := json.NewEncoder(buffered)
+	// The errors of a bufio.Writer are sticky: Flush returns the first one.
+	_, _ = buffered.WriteString(`{"results":[`)
+	for i := range results {
+		if i > 0 {
+			_ = buffered.WriteByte(',')
+		}
+		if err := encoder.Encode(listed{&results[i], results[i].index}); err != nil {
+			return fmt.Errorf("write result %d: %w", i, err)
+		}
+	}
+	_, _ = buffered.WriteString(`],"summary":`)
+	if err := encoder.Encode(summarize(n, results)); err != nil {
+		return fmt.Errorf("write summary: %w", err)
+	}
+	_ = buffered.WriteByte('}')
+	return buffered.Flush() //nolint:wrapcheck // the client went away
 }

@@ -3,7 +3,6 @@ package webhook
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -20,14 +19,12 @@ import (
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/gateway/internal/admission"
 	"kubernaut.ai/services/gateway/internal/auditevents"
+	"kubernaut.ai/services/gateway/internal/body"
 	"kubernaut.ai/services/gateway/internal/dedup"
 	"kubernaut.ai/services/gateway/internal/duplicates"
 	"kubernaut.ai/services/gateway/internal/occurrence"
 	"kubernaut.ai/services/gateway/internal/target"
 )
-
-// PathPrometheus is the path of Alertmanager's webhook.
-const PathPrometheus = "/api/v1/signals/prometheus"
 
 const (
 	retryOverload = time.Second
@@ -74,32 +71,37 @@ type Options struct {
 	Heartbeats Heartbeats
 	// Cluster is the name of the Gateway's cluster; may be empty.
 	Cluster string
-	// MaxBodyBytes bounds the size of a body.
-	MaxBodyBytes int64
-	// MaxConcurrent bounds the requests in flight; any more are rejected with 503.
+	// Limits of a body.
+	Limits body.Limits
+	// BodyMemory bounds the memory for the bodies of all requests together, in
+	// bytes; at least Limits.Cost.
+	BodyMemory int64
+	// MaxConcurrent bounds the notifications that are processed concurrently; any
+	// more are rejected with 503.
 	MaxConcurrent int
-	// Timeout bounds the time to process one request.
+	// Timeout bounds the time to process one notification; a large one has more.
 	Timeout time.Duration
-	// NewID generates the id of a request that has none.
+	// NewID generates request ids and correlation ids.
 	NewID      func() string
 	Clock      clock.PassiveClock
 	Log        *zap.Logger
 	Registerer prometheus.Registerer
 }
 
-// API is the Gateway's API.
-type API struct {
+// api is the handler of the API.
+type api struct {
 	Options
 
-	handler    http.Handler
 	metrics    *metrics
-	inFlight   *semaphore.Weighted
+	budget     *body.Budget
+	inFlight   *semaphore.Weighted // notifications that are processed
+	working    *semaphore.Weighted // memory for the signals that are processed
 	denials    *admission.Tracker
 	deliveries *deliveries
 }
 
-// New makes the API and registers its metrics.
-func New(o Options) (*API, error) {
+// New makes the API.
+func New(o Options) (*Server, error) {
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
 		return nil, err
@@ -108,45 +110,56 @@ func New(o Options) (*API, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what failed
 	}
-	a := &API{
-		Options: o, metrics: m, inFlight: semaphore.NewWeighted(int64(o.MaxConcurrent)), denials: denials, deliveries: newDeliveries(),
+	a := &api{
+		Options: o, denials: denials, deliveries: newDeliveries(), metrics: m, budget: body.NewBudget(o.BodyMemory, m.bodyMemory.Add),
+		inFlight: semaphore.NewWeighted(int64(o.MaxConcurrent)), working: semaphore.NewWeighted(workingMemory),
 	}
 	e := echo.New()
 	e.HideBanner = true
 	e.HTTPErrorHandler = problem.ErrorHandler(o.Log)
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.Use(
-		httpserver.RequestID(o.NewID), // also the correlation id of what is recorded about the request itself
+		httpserver.RequestID(o.NewID),
+		a.correlate,
 		a.measure,
 		middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: a.recovered}),
 	)
 	if err := a.route(e); err != nil {
 		return nil, err
 	}
-	a.handler = e
-	return a, nil
+	return &Server{Handler: e, api: a}, nil
 }
 
-// ServeHTTP implements http.Handler.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
-
-// route registers the routes. All known callers may send signals; whether they
-// may report on its target is decided for each signal.
-func (a *API) route(e *echo.Echo) error {
-	for path, handler := range map[string]echo.HandlerFunc{
-		PathPrometheus: a.handleAlertmanager,
-	} {
+// route registers the routes. Callers have to be known; where each of them may
+// report is checked for each signal.
+func (a *api) route(e *echo.Echo) error {
+	for _, adapter := range adapters() {
 		known, err := a.Auth.Authenticated()
 		if err != nil {
-			return fmt.Errorf("route %s: %w", path, err)
+			return fmt.Errorf("route %s: %w", adapter.Path, err)
 		}
-		e.POST(path, handler, known, a.limit)
+		e.POST(adapter.Path, a.receive(adapter), known)
 	}
 	return nil
 }
 
+// headerCorrelationID names the trail of what belongs to no remediation request.
+const headerCorrelationID = "X-Correlation-ID"
+
+// correlate chooses the correlation id of what is recorded about the delivery
+// itself. It is not the client's X-Request-ID: that would let any sender write
+// into any trail.
+func (a *api) correlate(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Header().Set(headerCorrelationID, a.correlationID())
+		return next(c)
+	}
+}
+
+func (a *api) correlationID() string { return "gw-" + a.NewID() }
+
 // measure counts the responses. It writes errors itself, so that it sees their status.
-func (a *API) measure(next echo.HandlerFunc) echo.HandlerFunc {
+func (a *api) measure(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := a.Clock.Now()
 		if err := next(c); err != nil {
@@ -158,25 +171,9 @@ func (a *API) measure(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // recovered logs a panic with its stack; the client gets an error with the request id.
-func (a *API) recovered(c echo.Context, err error, stack []byte) error {
+func (a *api) recovered(c echo.Context, err error, stack []byte) error {
 	a.Log.Error("panic while processing a request", zap.String("path", c.Path()), zap.Error(err), zap.ByteString("stack", stack))
 	return err
-}
-
-// limit bounds the requests in flight and the time that each may take.
-func (a *API) limit(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if !a.inFlight.TryAcquire(1) {
-			return problem.Unavailable(retryOverload, nil, "too many requests in flight; try again")
-		}
-		defer a.inFlight.Release(1)
-		a.metrics.inFlight.Inc()
-		defer a.metrics.inFlight.Dec()
-		ctx, cancel := context.WithTimeout(c.Request().Context(), a.Timeout)
-		defer cancel()
-		c.SetRequest(c.Request().WithContext(ctx))
-		return next(c)
-	}
 }
 
 // address returns the client's IP address without the zone of a link-local
@@ -187,10 +184,10 @@ func address(c echo.Context) string {
 }
 
 // trail returns the audit trail of a request.
-func (a *API) trail(c echo.Context, source string) *auditevents.Trail {
+func (a *api) trail(c echo.Context, source string) *auditevents.Trail {
 	return auditevents.New(a.Recorder, auditevents.Origin{
+		CorrelationID: c.Response().Header().Get(headerCorrelationID),
 		RequestID:     c.Response().Header().Get(echo.HeaderXRequestID),
-		CorrelationID: c.Response().Header().Get(echo.HeaderXRequestID),
 		Caller:        auth.CallerFrom(c.Request().Context()).Name,
 		Address:       address(c),
 		Source:        source,

@@ -27,6 +27,7 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/gateway/internal/body"
 	"kubernaut.ai/services/gateway/internal/dedup"
 	"kubernaut.ai/services/gateway/internal/duplicates"
 	"kubernaut.ai/services/gateway/internal/heartbeat"
@@ -127,7 +128,7 @@ type bundle struct {
 	*cluster
 
 	handler http.Handler
-	api     *webhook.API
+	api     *webhook.Server
 	options webhook.Options
 }
 
@@ -146,7 +147,8 @@ func setup(t *testing.T, change ...func(*webhook.Options)) *bundle {
 		Opener: c, Targets: c, Counter: c, Duplicates: c, Recorder: c,
 		Auth:          auth.NewGate(auth.None{}, zap.NewNop()),
 		Heartbeats:    noHeartbeats{},
-		MaxBodyBytes:  64 << 10,
+		Limits:        body.Limits{Bytes: 64 << 10, Signals: 30, Blank: 8 << 10},
+		BodyMemory:    1 << 20,
 		MaxConcurrent: 2,
 		Timeout:       10 * time.Second,
 		NewID:         func() string { return "made-id" },
@@ -353,7 +355,7 @@ func TestRejectionsAreProblemsAndAudited(t *testing.T) {
 				b.expectEvents(t)
 				return
 			}
-			b.expectEvents(t, "gateway.signal.rejected given-id")
+			b.expectEvents(t, "gateway.signal.rejected gw-made-id")
 		})
 	}
 }
@@ -408,7 +410,7 @@ func TestTransientFailuresGetRetryAfter(t *testing.T) {
 		},
 		"audit store full for a rejection": {
 			func(b *bundle) { b.record = full }, "alert!",
-			[]string{"gateway.signal.rejected given-id"},
+			[]string{"gateway.signal.rejected gw-made-id"},
 		},
 		"panic in a signal": {
 			func(b *bundle) {
@@ -542,7 +544,7 @@ func TestARequestWithoutAUsableIDGetsOne(t *testing.T) {
 		if got := w.Header().Get("X-Request-ID"); got != "made-id" {
 			t.Errorf("id %q became %q", id, got)
 		}
-		b.expectEvents(t, "gateway.signal.rejected made-id")
+		b.expectEvents(t, "gateway.signal.rejected gw-made-id")
 	}
 }
 

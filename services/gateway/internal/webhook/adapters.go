@@ -1,0 +1,32 @@
+package webhook
+
+import (
+	"time"
+
+	"kubernaut.ai/services/gateway/internal/alertmanager"
+	"kubernaut.ai/services/gateway/internal/body"
+	"kubernaut.ai/services/gateway/internal/signal"
+)
+
+// PathPrometheus is the path of Alertmanager's webhook.
+const PathPrometheus = "/api/v1/signals/prometheus"
+
+// Adapter is the entrance of one kind of sender.
+type Adapter struct {
+	// Path of the route.
+	Path string
+	// Source is the kind of sender, as in metrics and audit events.
+	Source string
+	// Parse makes signals of a body. It never talks to a cluster. Its error is a
+	// *signal.InvalidError, or comes from the body's Read.
+	Parse func(b *body.Reader, receivedAt time.Time) (*signal.Notification, error)
+}
+
+// adapters are all kinds of senders.
+func adapters() []Adapter {
+	return []Adapter{
+		{PathPrometheus, alertmanager.Source, alertmanager.Parse},
+		// Prometheus and vmalert append the path of Alertmanager's API to the address that they notify.
+		{PathPrometheus + "/api/v2/alerts", alertmanager.Source, alertmanager.Parse},
+	}
+}
