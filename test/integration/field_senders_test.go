@@ -115,6 +115,29 @@ var _ = Describe("gateway: senders of the field", func() {
 		Expect(trail(ctx, answer.CorrelationID)).To(trailtest.HaveAudited(signalRejected, trailtest.WithErrorCode("http-400")))
 	}, SpecTimeout(specTimeout))
 
+	It("field S15: a posted event goes the same way with the same guarantees", func(ctx SpecContext) {
+		for _, name := range []string{"core-v1.json", "events-v1.json"} {
+			event := gatewayFile("kubernetesevent", "testdata", name)
+			answer := call(ctx, p.GatewayURL, http.MethodPost, "/api/v1/signals/kubernetes-event", alertmanager.JSON(), event)
+			Expect(answer.Code).To(Equal(http.StatusCreated))
+			rr := &v1alpha1.RemediationRequest{}
+			Expect(env.Get(ctx, client.ObjectKey{Namespace: answer.RemediationRequestNamespace, Name: answer.RemediationRequestName}, rr)).To(Succeed())
+			Expect(rr.Spec.SignalType).To(Equal(v1alpha1.SignalTypeKubernetesEvent))
+			Expect(rr.Spec.TargetResource.APIVersion).To(Equal("v1"))
+			Expect(trail(ctx, rr.Name).Types()[:2]).To(Equal([]string{signalReceived, requestCreated}))
+
+			By("posting the next occurrence of " + rr.Spec.SignalName)
+			again := bytes.Replace(event, []byte("2026-11-23T09:35"), []byte("2026-11-23T09:36"), 1)
+			answer = call(ctx, p.GatewayURL, http.MethodPost, "/api/v1/signals/kubernetes-event", alertmanager.JSON(), again)
+			Expect(answer.Code).To(Equal(http.StatusOK))
+			Expect(answer.RemediationRequestName).To(Equal(rr.Name))
+			Expect(trail(ctx, rr.Name)).To(trailtest.HaveAudited(signalDeduplicated, trailtest.WithData("source", "kubernetes-event")))
+		}
+		answer := call(ctx, p.GatewayURL, http.MethodPost, "/api/v1/signals/kubernetes-event", alertmanager.JSON(), []byte(`{"kind":"Pod"}`))
+		Expect(answer.Code).To(Equal(http.StatusBadRequest))
+		Expect(answer.Problem.FieldErrors).To(SatisfyAll(HaveKey("kind"), HaveKey("reason"), HaveKey("involvedObject")))
+	}, SpecTimeout(specTimeout))
+
 	It("field S17: a caller's X-Request-ID is data, and chooses no trail", func(ctx SpecContext) {
 		victim := post(ctx, p.GatewayURL, alertBody("firing", podAlert()))
 		Expect(victim.Code).To(Equal(http.StatusCreated))

@@ -5,11 +5,17 @@ import (
 
 	"kubernaut.ai/services/gateway/internal/alertmanager"
 	"kubernaut.ai/services/gateway/internal/body"
+	"kubernaut.ai/services/gateway/internal/kubernetesevent"
 	"kubernaut.ai/services/gateway/internal/signal"
 )
 
-// PathPrometheus is the path of Alertmanager's webhook.
-const PathPrometheus = "/api/v1/signals/prometheus"
+// The paths of the routes.
+const (
+	// PathPrometheus is the path of Alertmanager's webhook.
+	PathPrometheus = "/api/v1/signals/prometheus"
+	// PathKubernetesEvent is the path for events of Kubernetes.
+	PathKubernetesEvent = "/api/v1/signals/kubernetes-event"
+)
 
 // Adapter is the entrance of one kind of sender.
 type Adapter struct {
@@ -28,5 +34,6 @@ func adapters() []Adapter {
 		{PathPrometheus, alertmanager.Source, alertmanager.Parse},
 		// Prometheus and vmalert append the path of Alertmanager's API to the address that they notify.
 		{PathPrometheus + "/api/v2/alerts", alertmanager.Source, alertmanager.Parse},
+		{PathKubernetesEvent, kubernetesevent.Source, kubernetesevent.Parse},
 	}
 }
