@@ -178,7 +178,7 @@ var _ = Describe("gateway: instances of signals", func() {
 		answer := post(ctx, url, alertBody("firing", podAlert()))
 		rr := requestIn(ctx, answer.Result)
 		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
-		Expect(rr.Status.Deduplication).To(BeNil())
+		Expect(rr.Occurrences()).To(BeEquivalentTo(1))
 		Expect(rr.Status.Signals).To(BeNil())
 	}, SpecTimeout(specTimeout))
 

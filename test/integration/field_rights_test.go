@@ -118,7 +118,7 @@ var _ = Describe("senders of signals", func() {
 		}
 		Expect(statuses).To(Equal([]string{"created", "rejected", "rejected"}))
 		Expect(mixed.Results[1].Message).To(ContainSubstring("namespace " + other))
-		rejections := trailOf(ctx, mixed.RequestID, managementURL)
+		rejections := trailOf(ctx, mixed.CorrelationID, managementURL)
 		Expect(rejections).To(HaveLen(2))
 		Expect(rejections).To(trailtest.HaveAudited(signalRejected, trailtest.WithActorID(bound.user())))
 
@@ -220,7 +220,7 @@ var _ = Describe("heartbeats", func() {
 			Expect(answer.Code).To(Equal(http.StatusOK), what)
 			Expect(answer.Status).To(Equal("ignored"), what)
 			Expect(answer.RemediationRequestName).To(BeEmpty(), what)
-			Expect(trailOf(ctx, answer.RequestID, managementURL)).To(BeEmpty(), what)
+			Expect(trailOf(ctx, answer.CorrelationID, managementURL)).To(BeEmpty(), what)
 		}
 		mixed := post(ctx, url, alertBody(alertmanager.Firing, none, podAlert()))
 		Expect(mixed.Code).To(Equal(http.StatusMultiStatus))

@@ -69,7 +69,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		Expect(answer.Code).To(Equal(http.StatusCreated))
 		Expect(answer.Status).To(Equal("created"))
 		Expect(answer.Duplicate).To(BeFalse())
-		Expect(answer.RemediationRequestName).To(MatchRegexp(`^rr-%s-[0-9a-f]{10}$`, answer.Fingerprint[:12]))
+		Expect(answer.RemediationRequestName).To(MatchRegexp(`^rr-%s-[0-9a-f]{20}$`, answer.Fingerprint[:12]))
 
 		rr := stored(ctx, answer.Result)
 		Expect(rr.Namespace).To(Equal(p.Namespace), "the Gateway does not watch the target's namespace")
@@ -98,7 +98,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		answer := post(ctx, p.GatewayURL, realBody("group-of-three.json"))
 		Expect(answer.Code).To(Equal(http.StatusMultiStatus))
 		Expect(answer.Summary).To(Equal(map[string]int{
-			"total": 3, "created": 3, "duplicates": 0, "resolved": 0, "ignored": 0, "rejected": 0,
+			"total": 3, "created": 3, "duplicates": 0, "overflow": 0, "resolved": 0, "ignored": 0, "rejected": 0, "truncated": 0,
 		}))
 		kinds := make([]string, 0, 3)
 		for _, r := range answer.Results {
@@ -222,7 +222,7 @@ var _ = Describe("gateway: responses", func() {
 		token := env.CorrelationID()
 		hash := sha256.Sum256([]byte(token))
 		file := filepath.Join(GinkgoT().TempDir(), "tokens")
-		Expect(os.WriteFile(file, []byte("alertmanager "+hex.EncodeToString(hash[:])+"\n"), 0o600)).To(Succeed())
+		Expect(os.WriteFile(file, []byte("alertmanager "+hex.EncodeToString(hash[:])+" *\n"), 0o600)).To(Succeed())
 		url, managementURL := replica(ctx, func(o *gateway.Options) { o.Auth.Mode, o.Auth.File = "token-file", file })
 
 		body := alertBody("firing", podAlert())

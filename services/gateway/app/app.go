@@ -14,6 +14,10 @@
 // and get for the objects that signals are about, and for their owners: pods,
 // services, workloads and so on (see deploy/kustomize/base/gateway/rbac.yaml).
 //
+// With --watch-events, in the watched namespaces:
+//
+//	(core)               events                       list, watch
+//
 // Delete is for one case: a request that was created late, after another replica
 // had opened it under another name, is deleted again. ClusterRoles with the label
 // rbac.kubernaut.ai/aggregate-to-gateway: "true" add the kinds of operators: the

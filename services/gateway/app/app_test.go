@@ -68,6 +68,7 @@ func TestUnusableOptionsNameTheFlag(t *testing.T) {
 		"negative body":         {"--max-body-bytes", func(o *app.Options) { o.MaxBodyBytes = -1 }},
 		"heartbeat of no alert": {"--heartbeat", func(o *app.Options) { o.Heartbeats = []string{"a=b"} }},
 		"a heartbeat twice":     {"--heartbeat", func(o *app.Options) { o.Heartbeats = []string{"A", "A,within=1m"} }},
+		"no selector":           {"--watch-events-selector", func(o *app.Options) { o.WatchEventsSelector = "type in (Warning)" }},
 		"a body without memory": {"--max-body-memory", func(o *app.Options) { o.MaxBodyMemory = 80 << 20 }},
 	}
 	for name, test := range tests {

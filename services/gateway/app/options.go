@@ -1,10 +1,12 @@
 package app
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
@@ -75,6 +77,11 @@ type Options struct {
 	MaxOpenPerNamespace int
 	MaxOpen             int
 
+	// WatchEvents makes the Gateway watch the events of the cluster.
+	// WatchEventsSelector is a field selector that says which.
+	WatchEvents         bool
+	WatchEventsSelector string
+
 	// MaxBodyBytes bounds the part of a body from which signals are taken.
 	MaxBodyBytes int64
 	// MaxSignals bounds how many signals of a body are taken.
@@ -131,6 +138,9 @@ func (o *Options) flags() *cli.Flags {
 	f.Int(&o.MaxOpenPerSender, "max-open-per-sender", 500, "bound on the open requests of one sender, if several senders are known")
 	f.Int(&o.MaxOpenPerNamespace, "max-open-per-namespace", 200, "bound on the open requests in one namespace")
 	f.Int(&o.MaxOpen, "max-open", 5000, "bound on all open requests")
+	f.Bool(&o.WatchEvents, "watch-events", false, "take the Kubernetes events of the watched namespaces as signals")
+	f.String(&o.WatchEventsSelector, "watch-events-selector", "type=Warning",
+		"field selector of the events that are taken, as in type=Warning,reason!=BackOff", cli.Check(checkSelector))
 	f.Int64(&o.MaxBodyBytes, "max-body-bytes", 16<<20, "bound on the part of a notification's body from which signals are taken",
 		cli.AtLeast(blankBytes))
 	f.Int(&o.MaxSignals, "max-signals", 10_000, "bound on the signals that are taken from one notification")
@@ -162,6 +172,14 @@ func (o *Options) complete() error {
 	var err error
 	if o.expectations, err = heartbeat.ParseAll(o.Heartbeats); err != nil {
 		return cli.Usagef("--heartbeat %w", err)
+	}
+	return nil
+}
+
+// checkSelector checks a field selector. Which fields events have, the API server knows.
+func checkSelector(selector string) error {
+	if _, err := fields.ParseSelector(selector); err != nil {
+		return fmt.Errorf("want a field selector, as in type=Warning: %w", err)
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 	g.apiURL = httpserver.URL(g.ports.API, g.tls.Config())
 	server := &httpserver.Server{Name: "API", Listener: g.ports.API, Handler: api, TLS: g.tls.Config(), Log: g.log}
 	g.group.Add(ctx, server.Part(0))
-	return nil
+	return g.watchEvents(ctx, api)
 }
 
 // reportExceedance records that signals exceeded the quota, and tells those who

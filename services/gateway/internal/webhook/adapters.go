@@ -28,12 +28,17 @@ type Adapter struct {
 	Parse func(b *body.Reader, receivedAt time.Time) (*signal.Notification, error)
 }
 
+// KubernetesEvents is the adapter for events of Kubernetes.
+func KubernetesEvents() Adapter {
+	return Adapter{PathKubernetesEvent, kubernetesevent.Source, kubernetesevent.Parse}
+}
+
 // adapters are all kinds of senders.
 func adapters() []Adapter {
 	return []Adapter{
 		{PathPrometheus, alertmanager.Source, alertmanager.Parse},
 		// Prometheus and vmalert append the path of Alertmanager's API to the address that they notify.
 		{PathPrometheus + "/api/v2/alerts", alertmanager.Source, alertmanager.Parse},
-		{PathKubernetesEvent, kubernetesevent.Source, kubernetesevent.Parse},
+		KubernetesEvents(),
 	}
 }
