@@ -109,7 +109,7 @@ func knownCommand(help *cobra.Command, words []string) error {
 }
 
 func unknownCommand(parent *cobra.Command, word string) error {
-	var candidates []string
+	candidates := make([]string, 0, len(parent.Commands()))
 	for _, child := range parent.Commands() {
 		candidates = append(candidates, child.Name())
 	}

@@ -61,19 +61,6 @@ func (g *Register) Find(ctx context.Context, fingerprint string) (Record, bool, 
 	return r, found, err
 }
 
-func (g *Register) read(ctx context.Context, fingerprint string) (Record, bool, error) {
-	lease := &coordinationv1.Lease{}
-	key := client.ObjectKey{Namespace: g.options.Namespace, Name: LeaseName(fingerprint)}
-	err := g.options.Reader.Get(ctx, key, lease)
-	switch {
-	case apierrors.IsNotFound(err):
-		return Record{}, false, nil
-	case err != nil:
-		return Record{}, false, fmt.Errorf("read lease %s: %w", key, err)
-	}
-	return Record{lease}, true, nil
-}
-
 // Create makes the record of a fingerprint that has none, and so opens its first
 // request. An AlreadyExists error means that the fingerprint has a record.
 func (g *Register) Create(ctx context.Context, fingerprint string, request Request) (Record, error) {
@@ -158,6 +145,19 @@ func (g *Register) Remove(ctx context.Context, r Record) error {
 		return fmt.Errorf("delete lease %s/%s: %w", r.lease.Namespace, r.lease.Name, err)
 	}
 	return nil
+}
+
+func (g *Register) read(ctx context.Context, fingerprint string) (Record, bool, error) {
+	lease := &coordinationv1.Lease{}
+	key := client.ObjectKey{Namespace: g.options.Namespace, Name: LeaseName(fingerprint)}
+	err := g.options.Reader.Get(ctx, key, lease)
+	switch {
+	case apierrors.IsNotFound(err):
+		return Record{}, false, nil
+	case err != nil:
+		return Record{}, false, fmt.Errorf("read lease %s: %w", key, err)
+	}
+	return Record{lease}, true, nil
 }
 
 func (g *Register) setState(ctx context.Context, r Record, state State) (Record, error) {

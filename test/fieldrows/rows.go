@@ -14,8 +14,9 @@ var (
 
 // rowsOf returns the numbers of the table's rows, in their order.
 func rowsOf(table string) []string {
-	var rows []string
-	for _, match := range tableRow.FindAllStringSubmatch(table, -1) {
+	matches := tableRow.FindAllStringSubmatch(table, -1)
+	rows := make([]string, 0, len(matches))
+	for _, match := range matches {
 		rows = append(rows, match[1])
 	}
 	return rows

@@ -44,13 +44,13 @@ func (s *scanner) digits(i int) int {
 // exponent that may follow.
 func (s *scanner) decimal(begin, end int) bool {
 	i := end
-	exponent := false
 	if i < len(s.data) && s.data[i] == '.' {
 		if i = s.digits(end + 1); i == end+1 {
 			return false
 		}
 	}
-	if exponent = i < len(s.data) && s.data[i]|0x20 == 'e'; exponent {
+	exponent := i < len(s.data) && s.data[i]|0x20 == 'e'
+	if exponent {
 		i++
 		if i < len(s.data) && (s.data[i] == '-' || s.data[i] == '+') {
 			i++
