@@ -115,7 +115,8 @@ var _ = Describe("the Gateway's replicas", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(ended.Status).To(Equal("resolved"))
 			Expect(ended.RemediationRequestName).To(Equal(rr.Name))
-			Expect(audited(ctx, rr.Name)).To(testenv.BeProcessed(signalReceived, requestCreated, signalResolved))
+			Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationSkipped))).To(Succeed())
+			Expect(audited(ctx, rr.Name)).To(testenv.BeProcessed(signalReceived, requestCreated, signalResolved, "signalprocessing.request.skipped"))
 		}
 	}, SpecTimeout(specTimeout))
 

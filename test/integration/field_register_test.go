@@ -24,7 +24,9 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	gateway "kubernaut.ai/services/gateway/app"
+	signalprocessing "kubernaut.ai/services/signalprocessing/app"
 	"kubernaut.ai/test/alertmanager"
+	"kubernaut.ai/test/testenv"
 )
 
 var _ = Describe("signals from the field: the register of requests", func() {
@@ -145,6 +147,12 @@ var _ = Describe("signals from the field: the register of requests", func() {
 			header.Set("Authorization", "Bearer token of "+sender)
 			return call(ctx, url, http.MethodPost, alertmanager.Path, header, alertBody("firing", alerts...))
 		}
+		resolve := func(sender string, alerts ...map[string]string) alertmanager.Answer {
+			GinkgoHelper()
+			header := alertmanager.JSON()
+			header.Set("Authorization", "Bearer token of "+sender)
+			return call(ctx, url, http.MethodPost, alertmanager.Path, header, alertBody("resolved", alerts...))
+		}
 		problem := func(n int) map[string]string {
 			return map[string]string{"alertname": fmt.Sprintf("Generated-%d", n), "namespace": namespaces[n%floods], "severity": "warning"}
 		}
@@ -212,6 +220,27 @@ var _ = Describe("signals from the field: the register of requests", func() {
 			Expect(events).NotTo(BeEmpty())
 			Expect(len(events)).To(BeNumerically("<", 100), "one event is about many signals")
 			break
+		}
+
+		By("sending all of them as resolved")
+		for n := 0; n < problems; n += body {
+			alerts := make([]map[string]string, body)
+			for i := range alerts {
+				alerts[i] = problem(n + i)
+			}
+			Expect(resolve(noisy, alerts...).Code).To(Equal(http.StatusMultiStatus))
+		}
+		Expect(resolve(noisy, critical).Code).To(Equal(http.StatusOK))
+		Expect(resolve(quiet, map[string]string{"alertname": "Real", "namespace": namespaces[floods], "severity": "warning"}).Code).To(Equal(http.StatusOK))
+		for _, namespace := range namespaces {
+			startProcessor(ctx, namespace, func(o *signalprocessing.Options) {
+				o.GatewayNamespace, o.FinishedTTL = env.Namespace, time.Millisecond
+			})
+		}
+		for _, namespace := range namespaces {
+			Expect(testenv.WaitForAll(ctx, env, &v1alpha1.RemediationRequestList{}, func(left map[client.ObjectKey]*v1alpha1.RemediationRequest) bool {
+				return len(left) == 0
+			}, client.InNamespace(namespace))).To(Succeed())
 		}
 	}, SpecTimeout(specTimeout+4*time.Minute))
 })

@@ -1,6 +1,7 @@
 package dedup
 
 import (
+	"cmp"
 	"context"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -33,6 +34,32 @@ func (o *Opener) Membership(ctx context.Context, fingerprint string) (*v1alpha1.
 	default:
 		return request, nil
 	}
+}
+
+// OverflowOf returns the open overflow request that lists a problem or, if none
+// does, that of its namespace if it counts problems which it does not list.
+func (o *Opener) OverflowOf(ctx context.Context, spec *v1alpha1.RemediationRequestSpec) (*v1alpha1.RemediationRequest, error) {
+	if request, err := o.Membership(ctx, spec.SignalFingerprint); err != nil || request != nil {
+		return request, err
+	}
+	for _, namespace := range []string{cmp.Or(spec.TargetResource.Namespace, o.options.Namespace), o.options.Namespace} {
+		proposed, err := proposals(ctx, o.cache, byFingerprint, OverflowFingerprint(o.options.Cluster, namespace))
+		if err != nil {
+			return nil, err
+		}
+		for i := range proposed {
+			request, err := o.live.get(ctx, client.ObjectKeyFromObject(&proposed[i]))
+			switch {
+			case apierrors.IsNotFound(err):
+				continue
+			case err != nil:
+				return nil, err
+			case open(request) && request.Status.Signals != nil && request.Status.Signals.More > 0:
+				return request, nil
+			}
+		}
+	}
+	return nil, nil //nolint:nilnil // there is none
 }
 
 // members are the ids of an open overflow request's members.

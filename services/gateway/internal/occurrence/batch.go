@@ -31,6 +31,8 @@ type Batch struct {
 	Seen map[string]Report
 	// Beyond are the ids of instances that are counted, but not listed, at most maxBeyond.
 	Beyond map[string]time.Time
+	// Ended are the ids of such instances that do not fire any more, at most maxBeyond.
+	Ended map[string]time.Time
 }
 
 // kind is the value of the metric's label.
@@ -53,8 +55,17 @@ func (b *Batch) count(r Report) {
 }
 
 // see notes that an instance fires still. Those beyond the bound of a request
-// are counted only.
+// are counted only, and so are their ends.
 func (b *Batch) see(r Report) {
+	if r.Resolved {
+		if r.Beyond && len(b.Ended) < maxBeyond {
+			if b.Ended == nil {
+				b.Ended = map[string]time.Time{}
+			}
+			b.Ended[r.ID] = r.Seen
+		}
+		return
+	}
 	if r.Beyond && len(b.Beyond) < maxBeyond {
 		if b.Beyond == nil {
 			b.Beyond = map[string]time.Time{}
@@ -81,7 +92,7 @@ func (t *tally) restore(b *Batch) {
 			duplicates--
 		}
 	}
-	if duplicates == 0 && len(b.Seen) == 0 && len(b.Beyond) == 0 {
+	if duplicates == 0 && len(b.Seen) == 0 && len(b.Beyond) == 0 && len(b.Ended) == 0 {
 		return
 	}
 	if t.pending == nil {
@@ -96,5 +107,8 @@ func (t *tally) restore(b *Batch) {
 	}
 	for id, seen := range b.Beyond {
 		t.pending.see(Report{ID: id, Seen: seen, Beyond: true})
+	}
+	for id, seen := range b.Ended {
+		t.pending.see(Report{ID: id, Seen: seen, Beyond: true, Resolved: true})
 	}
 }

@@ -222,5 +222,8 @@ func (c *Counter) put(ctx context.Context, w work) error {
 	for id := range w.Beyond {
 		c.memory.note(instanceKey{w.request.UID, id}, true)
 	}
+	for id := range w.Ended {
+		c.memory.note(instanceKey{w.request.UID, id}, false)
+	}
 	return nil
 }

@@ -31,8 +31,8 @@ type Report struct {
 type Change struct {
 	// Instance means that an instance began or ceased to fire.
 	Instance bool
-	// Beyond means that the instance is another one of those that are not listed,
-	// of which there are some already: it only counts.
+	// Beyond means that the instance is one of those that are not listed, and not
+	// the first: that it fires, or ceases to, only counts.
 	Beyond bool
 	// NewSeverity is a severity that the request has not had, OldSeverity the one that it had last.
 	OldSeverity, NewSeverity string
@@ -70,9 +70,12 @@ func InstanceName(target v1alpha1.TargetResource) string {
 // counted among those that are not listed.
 func changeOf(s *v1alpha1.SignalInstances, r Report, beyond bool) Change {
 	at := indexOf(s, r.ID)
+	if r.Resolved && at < 0 {
+		return Change{Beyond: beyond && s.More > 0}
+	}
 	if r.Resolved {
 		// An end from before the instance began to fire again is late.
-		return Change{Instance: at >= 0 && (r.EndedAt.IsZero() || !r.EndedAt.Before(s.Instances[at].StartsAt.Time))}
+		return Change{Instance: r.EndedAt.IsZero() || !r.EndedAt.Before(s.Instances[at].StartsAt.Time)}
 	}
 	room := len(s.Instances) < v1alpha1.MaxSignalInstances
 	c := Change{
@@ -97,9 +100,7 @@ func apply(s *v1alpha1.SignalInstances, r Report, beyond bool) bool {
 			at := indexOf(s, r.ID)
 			s.Instances = slices.Delete(s.Instances, at, at+1)
 		}
-		if len(s.Instances) == 0 && s.More == 0 && s.EndedAt == nil {
-			s.EndedAt = microTime(r.Seen)
-		}
+		endIfNoneFires(s, r.Seen)
 		return false
 	}
 	if c.NewSeverity != "" {
@@ -132,6 +133,18 @@ func countBeyond(s *v1alpha1.SignalInstances, seen time.Time) {
 	s.More++
 	s.EndedAt = nil
 	seenBeyond(s, seen)
+}
+
+// endBeyond counts one less.
+func endBeyond(s *v1alpha1.SignalInstances, seen time.Time) {
+	s.More = max(0, s.More-1)
+	endIfNoneFires(s, seen)
+}
+
+func endIfNoneFires(s *v1alpha1.SignalInstances, seen time.Time) {
+	if len(s.Instances) == 0 && s.More == 0 && s.EndedAt == nil {
+		s.EndedAt = microTime(seen)
+	}
 }
 
 // touch notes that an instance fires still. It lists nothing.

@@ -87,7 +87,7 @@ func (s *story) report(r occurrence.Report) occurrence.Change {
 	if change.Any() {
 		write = s.counter.Apply
 	}
-	if change.Any() || !r.Resolved {
+	if change.Any() || change.Beyond || !r.Resolved {
 		if err := write(s.t.Context(), key, r); err != nil {
 			s.t.Fatal(err)
 		}
@@ -246,6 +246,40 @@ func TestInstancesBeyondTheBoundAreCounted(t *testing.T) {
 		s.list(1)
 		s.ends("i0", 4)
 		s.expect(false) // one that is not listed may fire still
+	})
+}
+
+func TestTheEndsOfInstancesBeyondTheBoundAreCounted(t *testing.T) {
+	t.Parallel()
+	tell(t, func(s *story) {
+		s.list(v1alpha1.MaxSignalInstances)
+		s.fires("beyond", "warning", 1)
+		s.fires("more", "warning", 1)
+		s.wait(2 * time.Second)
+		if c := s.ends("beyond", 3); c.Any() || !c.Beyond {
+			t.Errorf("the end of an instance beyond the list changes %+v", c)
+		}
+		s.wait(2 * time.Second)
+		if c := s.ends("beyond", 3); c.Any() || c.Beyond {
+			t.Errorf("its end changes %+v again", c)
+		}
+		if c := s.ends("unknown", 3); c.Any() || c.Beyond {
+			t.Errorf("the end of an unknown instance changes %+v", c)
+		}
+		if got := s.request().Status.Signals.More; got != 1 {
+			t.Errorf("%d more fire, want 1", got)
+		}
+		for i := range v1alpha1.MaxSignalInstances {
+			s.ends(fmt.Sprint("i", i), 4)
+		}
+		if got := s.request().Status.Signals; len(got.Instances) != 0 || got.EndedAt != nil {
+			t.Errorf("%d listed, ended at %v although one fires", len(got.Instances), got.EndedAt)
+		}
+		s.ends("more", 5)
+		s.wait(2 * time.Second)
+		if got := s.request().Status.Signals; got.More != 0 || got.EndedAt == nil {
+			t.Errorf("%d more, ended at %v although none fires", got.More, got.EndedAt)
+		}
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 const (
 	// maxRemembered bounds the instances that a counter remembers. Forgetting one
 	// counts it again, or takes a late signal for a new one.
-	maxRemembered = 10_000
+	maxRemembered = 32_000
 	// lateWindow is how long after the end of an instance a signal that it fires
 	// may be a delayed one. Signals after it count: an alert whose sender was
 	// away for a while fires again with the start that it had before.

@@ -65,7 +65,7 @@ func (w *StatusWriter) write(ctx context.Context, r Request, b *Batch) ([]bool, 
 func (b *Batch) update(request *v1alpha1.RemediationRequest) []bool {
 	count(request, b.Duplicates, b.LastSeen)
 	beyond := make([]bool, len(b.Changes))
-	if len(b.Changes)+len(b.Seen)+len(b.Beyond) == 0 && request.Status.Signals == nil {
+	if len(b.Changes)+len(b.Seen)+len(b.Beyond)+len(b.Ended) == 0 && request.Status.Signals == nil {
 		return beyond
 	}
 	signals := Signals(request).DeepCopy()
@@ -74,6 +74,9 @@ func (b *Batch) update(request *v1alpha1.RemediationRequest) []bool {
 	}
 	for _, seen := range b.Beyond {
 		countBeyond(signals, seen)
+	}
+	for _, seen := range b.Ended {
+		endBeyond(signals, seen)
 	}
 	for _, r := range b.Seen {
 		touch(signals, r)

@@ -98,7 +98,7 @@ func (a *api) resolved(ctx context.Context, i *item) (result, error) {
 	}
 	r := report(i.Observation)
 	if found.Key.Name == "" {
-		overflow, err := a.Opener.Membership(ctx, i.Spec.SignalFingerprint)
+		overflow, err := a.Opener.OverflowOf(ctx, &i.Spec)
 		if err != nil {
 			return result{}, fmt.Errorf("find request of resolved %s: %w", i.Spec.SignalName, err)
 		}
@@ -131,10 +131,14 @@ func (a *api) ends(ctx context.Context, i *item, found dedup.Found, r occurrence
 			return fmt.Errorf("resolved %s: %w", i.Spec.SignalName, err)
 		}
 	}
-	if !change.Any() {
+	write := a.Counter.Apply
+	switch {
+	case change.Beyond:
+		r.Beyond, write = true, a.Counter.Count
+	case !change.Any():
 		return nil
 	}
-	if err := a.Counter.Apply(ctx, counted, r); err != nil {
+	if err := write(ctx, counted, r); err != nil {
 		return fmt.Errorf("resolved %s: %w", i.Spec.SignalName, err)
 	}
 	return nil

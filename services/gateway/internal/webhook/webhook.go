@@ -37,6 +37,9 @@ type Opener interface {
 	Current(ctx context.Context, spec *v1alpha1.RemediationRequestSpec) (dedup.Found, error)
 	// Membership returns the open overflow request that lists a problem, or nil.
 	Membership(ctx context.Context, fingerprint string) (*v1alpha1.RemediationRequest, error)
+	// OverflowOf returns the open overflow request that lists a problem, or that may
+	// count it among those that it does not list, or nil.
+	OverflowOf(ctx context.Context, spec *v1alpha1.RemediationRequestSpec) (*v1alpha1.RemediationRequest, error)
 }
 
 // Targets finds out which object a signal is about.

@@ -74,6 +74,10 @@ func (c *cluster) Membership(context.Context, string) (*v1alpha1.RemediationRequ
 	return c.overflow, nil
 }
 
+func (c *cluster) OverflowOf(context.Context, *v1alpha1.RemediationRequestSpec) (*v1alpha1.RemediationRequest, error) {
+	return c.overflow, nil
+}
+
 func (c *cluster) Count(_ context.Context, _ occurrence.Request, r occurrence.Report) error {
 	return c.write("count", r)
 }
