@@ -49,12 +49,15 @@ type attempt struct {
 
 func (a *attempt) fingerprint() string { return a.signal.Spec.SignalFingerprint }
 
-// run adds the signal to the request that this replica knows, or takes a turn
+// run adds the signal to a request that this replica knows, or takes a turn
 // at the register. Attempts that wait for a turn start over when it has ended.
 func (a *attempt) run(ctx context.Context) (Result, error) {
 	for {
 		request, err := a.knownCurrent(ctx, a.fingerprint())
 		if err != nil || request != nil {
+			return Result{Request: request}, err
+		}
+		if request, err = a.knownRelated(ctx); err != nil || request != nil {
 			return Result{Request: request}, err
 		}
 		end, taken, err := a.turns.take(ctx, a.fingerprint())

@@ -46,7 +46,7 @@ func (a *attempt) related(ctx context.Context) (Result, error) {
 			return Result{}, nil
 		}
 	}
-	request, err := a.relatedRequest(ctx, a.signal.Spec)
+	request, err := a.relatedRequest(ctx, a.signal.Spec, a.named)
 	if err != nil || request == nil {
 		return Result{}, err
 	}
@@ -56,7 +56,27 @@ func (a *attempt) related(ctx context.Context) (Result, error) {
 	return Result{Request: request}, nil
 }
 
-func (o *Opener) relatedRequest(ctx context.Context, spec *v1alpha1.RemediationRequestSpec) (*v1alpha1.RemediationRequest, error) {
+// knownRelated returns the request that related would find, if this replica knows
+// it. It needs no turn: its read is shared with other calls.
+func (a *attempt) knownRelated(ctx context.Context) (*v1alpha1.RemediationRequest, error) {
+	if a.member != nil {
+		return nil, nil //nolint:nilnil // overflow requests have no relatives
+	}
+	own, err := proposals(ctx, a.cache, byFingerprint, a.fingerprint())
+	if err != nil {
+		return nil, err
+	}
+	for i := range own {
+		if open(&own[i]) {
+			return nil, nil //nolint:nilnil // this one comes first
+		}
+	}
+	return a.relatedRequest(ctx, a.signal.Spec, a.knownOpen)
+}
+
+// relatedRequest returns the first request with the target or an instance of a
+// signal, and another fingerprint, that is usable; nil if there is none.
+func (o *Opener) relatedRequest(ctx context.Context, spec *v1alpha1.RemediationRequestSpec, usable usableFunc) (*v1alpha1.RemediationRequest, error) {
 	for _, lookup := range []struct{ index, value string }{
 		{byTarget, targetKey(spec)},
 		{byInstance, signal.InstanceID(spec.Labels)},
@@ -69,7 +89,7 @@ func (o *Opener) relatedRequest(ctx context.Context, spec *v1alpha1.RemediationR
 			if proposed[i].Spec.SignalFingerprint == spec.SignalFingerprint {
 				continue
 			}
-			request, err := o.named(ctx, &proposed[i])
+			request, err := usable(ctx, &proposed[i])
 			if err != nil || request != nil {
 				return request, err
 			}
@@ -78,15 +98,27 @@ func (o *Opener) relatedRequest(ctx context.Context, spec *v1alpha1.RemediationR
 	return nil, nil //nolint:nilnil // there is none
 }
 
+// usableFunc returns a proposed request as it is, or nil if it takes no signals.
+type usableFunc func(ctx context.Context, proposed *v1alpha1.RemediationRequest) (*v1alpha1.RemediationRequest, error)
+
+// knownOpen returns a proposed request as it is, or nil unless it is open and
+// this replica knows it.
+func (o *Opener) knownOpen(ctx context.Context, proposed *v1alpha1.RemediationRequest) (*v1alpha1.RemediationRequest, error) {
+	if !o.known.has(proposed) {
+		return nil, nil //nolint:nilnil // the register has to be asked
+	}
+	request, err := o.knownCurrent(ctx, proposed.Spec.SignalFingerprint)
+	if err != nil || request == nil || !open(request) {
+		return nil, err
+	}
+	return request, nil
+}
+
 // named returns a proposed request as it is, or nil unless it is open and the
 // register names it: requests that somebody created by hand take no signals.
 func (o *Opener) named(ctx context.Context, proposed *v1alpha1.RemediationRequest) (*v1alpha1.RemediationRequest, error) {
 	if o.known.has(proposed) {
-		request, err := o.knownCurrent(ctx, proposed.Spec.SignalFingerprint)
-		if err != nil || request == nil || !open(request) {
-			return nil, err
-		}
-		return request, nil
+		return o.knownOpen(ctx, proposed)
 	}
 	r, found, err := o.register.Find(ctx, proposed.Spec.SignalFingerprint)
 	if err != nil {
@@ -136,7 +168,7 @@ func (o *Opener) Current(ctx context.Context, spec *v1alpha1.RemediationRequestS
 	if err != nil || (latest.Request != nil && open(latest.Request)) {
 		return latest, err
 	}
-	related, err := o.relatedRequest(ctx, spec)
+	related, err := o.relatedRequest(ctx, spec, o.named)
 	if err != nil {
 		return Found{}, err
 	}
