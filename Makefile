@@ -168,7 +168,7 @@ bench-audit: ## pkg/audit: Record, Flush, spool and memory; fails when a bar is 
 	cd bench && GOWORK=off go run ./audit -dir $(abspath $(REPORTS))
 
 .PHONY: bench-pipeline
-bench-pipeline: ## the services on a real kube-apiserver and PostgreSQL; fails when a bar is missed; INSTALL=1
+bench-pipeline: build ## the services on a real kube-apiserver and PostgreSQL; fails when a bar is missed; INSTALL=1
 	go run ./test/prepare $(INSTALL_FLAG)
 	@echo "measuring the pipeline, scale $(SCALE)"
 	cd bench && GOWORK=off go run ./pipeline

@@ -5,6 +5,7 @@
 //
 //	policy      the evaluation of policies beside the bare queries of OPA
 //	processing  SignalProcessing beside a controller that does nothing but write a status seven times
+//	gateway     the Gateway beside a bare server of duplicates and bare creations, and its peak memory
 //
 // It prints absolute figures and one line a bar (see package ratio), and exits with 1 when
 // a bar was missed. The variable SCALE is small (the default) or full.

@@ -20,7 +20,7 @@ import (
 const pairs = 5
 
 func main() {
-	only := flag.String("only", "", "measure one family alone: policy or processing")
+	only := flag.String("only", "", "measure one family alone: policy, processing or gateway")
 	flag.Parse()
 	kube.LogTo(zap.NewNop())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -38,6 +38,7 @@ var families = []struct {
 }{
 	{"policy", measurePolicy},
 	{"processing", measureProcessing},
+	{"gateway", measureGateway},
 }
 
 func run(ctx context.Context, out io.Writer, scaleText, only string) error {

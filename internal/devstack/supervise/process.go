@@ -65,6 +65,9 @@ func Start(d *Dir, spec Spec) (*Process, error) {
 	return p, nil
 }
 
+// PID is the process's id. It may be another process's once Done is closed.
+func (p *Process) PID() int { return p.proc.Pid }
+
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
