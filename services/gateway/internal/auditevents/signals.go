@@ -131,7 +131,7 @@ func (s *Signal) event(eventType, action string, request types.NamespacedName, s
 	}
 	if request.Name == "" {
 		e.CorrelationID, e.ResourceType = s.delivery.ID(), ""
-		e.Namespace = spec.TargetResource.Namespace
+		e.Namespace = signal.Namespace(spec.TargetResource)
 	}
 	return e
 }

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/services/gateway/internal/signal"
 )
 
 // memberIDLength is how much of its fingerprint identifies a member of an overflow request.
@@ -42,7 +43,7 @@ func (o *Opener) OverflowOf(ctx context.Context, spec *v1alpha1.RemediationReque
 	if request, err := o.Membership(ctx, spec.SignalFingerprint); err != nil || request != nil {
 		return request, err
 	}
-	for _, namespace := range []string{cmp.Or(spec.TargetResource.Namespace, o.options.Namespace), o.options.Namespace} {
+	for _, namespace := range []string{cmp.Or(signal.Namespace(spec.TargetResource), o.options.Namespace), o.options.Namespace} {
 		proposed, err := proposals(ctx, o.cache, byFingerprint, OverflowFingerprint(o.options.Cluster, namespace))
 		if err != nil {
 			return nil, err

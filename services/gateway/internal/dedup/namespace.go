@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/services/gateway/internal/signal"
 )
 
 const (
@@ -35,7 +37,7 @@ func (n *namespaceCache) forget(namespace string) { n.exists.Remove(namespace) }
 // if it exists, is not being deleted, and the Gateway watches it, else the
 // Gateway's own.
 func (a *attempt) requestNamespace(ctx context.Context) (string, error) {
-	namespace := a.signal.Spec.TargetResource.Namespace
+	namespace := signal.Namespace(a.signal.Spec.TargetResource)
 	if a.member != nil {
 		namespace = a.member.namespace
 	}

@@ -13,6 +13,7 @@ import (
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/gateway/internal/auditevents"
+	"kubernaut.ai/services/gateway/internal/signal"
 )
 
 const (
@@ -31,7 +32,7 @@ var createSignals = auth.Action{Group: "gateway.kubernaut.ai", Resource: "signal
 // scope is where the sender of a signal needs its permission: in the target's
 // namespace; in all if it has none, or is in another cluster, whose namespaces
 // have nothing but their names in common with ours.
-func (i *item) scope() auth.Scope { return i.scopeOf(i.Spec.TargetResource.Namespace) }
+func (i *item) scope() auth.Scope { return i.scopeOf(signal.Namespace(i.Spec.TargetResource)) }
 
 func (i *item) scopeOf(namespace string) auth.Scope {
 	if i.foreign {
