@@ -159,7 +159,7 @@ func (g *gateways) startBare(ctx context.Context, answer []byte) (*bareServer, e
 		return nil, err
 	}
 	reads := &sharedRead{read: func(ctx context.Context) error {
-		return g.client.Get(ctx, client.ObjectKey{Namespace: named.Namespace, Name: named.Name}, &v1alpha1.RemediationRequest{}) //nolint:wrapcheck // the caller does
+		return g.client.Get(ctx, client.ObjectKey{Namespace: named.Namespace, Name: named.Name}, &v1alpha1.RemediationRequest{})
 	}}
 	e := echo.New()
 	e.HideBanner = true
@@ -171,7 +171,7 @@ func (g *gateways) startBare(ctx context.Context, answer []byte) (*bareServer, e
 		if err := reads.wait(c.Request().Context()); err != nil {
 			return fmt.Errorf("read: %w", err)
 		}
-		return c.JSONBlob(http.StatusOK, answer) //nolint:wrapcheck // the client went away
+		return c.JSONBlob(http.StatusOK, answer)
 	})
 	var listen net.ListenConfig
 	listener, err := listen.Listen(ctx, "tcp", anyPort)

@@ -99,7 +99,7 @@ func (g *gateways) countReads(next http.RoundTripper) http.RoundTripper {
 			!request.URL.Query().Has("watch") {
 			g.reads.Add(1)
 		}
-		return next.RoundTrip(request) //nolint:wrapcheck // of the transport
+		return next.RoundTrip(request)
 	})
 }
 
@@ -134,12 +134,12 @@ func (g *gateways) workload(ctx context.Context, namespace string) (*corev1.Pod,
 		return nil, err
 	}
 	pods := corev1.PodTemplateSpec{
-		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web"}},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web"}}},
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{appLabel: web}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: web, Image: web}}},
 	}
 	selector := &metav1.LabelSelector{MatchLabels: pods.Labels}
 	deployment := &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: web},
 		Spec:       appsv1.DeploymentSpec{Selector: selector, Template: pods},
 	}
 	if err := g.client.Create(ctx, deployment); err != nil {

@@ -191,7 +191,7 @@ func (g *gateways) flood(ctx context.Context, url string, body []byte) (string, 
 				answers[status]++
 				mu.Unlock()
 			}
-			return ctx.Err() //nolint:wrapcheck // of the whole program
+			return ctx.Err()
 		})
 	}
 	if err := group.Wait(); err != nil {

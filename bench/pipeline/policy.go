@@ -22,8 +22,8 @@ func measurePolicy(ctx context.Context, scale ratio.Scale, report *ratio.Report)
 	subject := policybench.Signal{
 		Signal: signalOf("prod-shop"),
 		Context: v1alpha1.EnrichedContext{
-			OwnerChain:      []v1alpha1.OwnerReference{{Kind: "ReplicaSet", Name: "web-1"}, {Kind: "Deployment", Name: "web"}},
-			TargetLabels:    map[string]string{"app": "web", "pod-template-hash": "6d4b75cb6d"},
+			OwnerChain:      []v1alpha1.OwnerReference{{Kind: "ReplicaSet", Name: "web-1"}, {Kind: "Deployment", Name: web}},
+			TargetLabels:    map[string]string{appLabel: web, "pod-template-hash": "6d4b75cb6d"},
 			NamespaceLabels: map[string]string{"team": "checkout", "kubernetes.io/metadata.name": "prod-shop"},
 			NodeName:        "node-1",
 			NodeLabels:      map[string]string{"topology.kubernetes.io/zone": "a", "kubernetes.io/os": "linux"},

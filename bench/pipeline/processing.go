@@ -112,8 +112,8 @@ func (p *processing) fill(ctx context.Context, namespace string) error {
 		return err
 	}
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web-0", Labels: map[string]string{"app": "web"}},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web"}}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: webPod, Labels: map[string]string{appLabel: web}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: web, Image: web}}},
 	}
 	if err := p.client.Create(ctx, pod); err != nil {
 		return fmt.Errorf("make pod: %w", err)
@@ -165,7 +165,7 @@ func (p *processing) count(next http.RoundTripper) http.RoundTripper {
 		if request.Method != http.MethodGet && !strings.Contains(request.URL.Path, "/leases") {
 			p.writes.Add(1)
 		}
-		return next.RoundTrip(request) //nolint:wrapcheck // of the transport
+		return next.RoundTrip(request)
 	})
 }
 

@@ -27,7 +27,7 @@ func drive(ctx context.Context, senders int, duration time.Duration, do func(ctx
 				}
 				counts[sender]++
 			}
-			return ctx.Err() //nolint:wrapcheck // of another sender, or of the whole program
+			return ctx.Err()
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -55,7 +55,7 @@ func post(ctx context.Context, c *http.Client, url string, body []byte) (status 
 	if err != nil {
 		return 0, nil, fmt.Errorf("send notification: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // was read to its end
+	defer response.Body.Close()
 	answer, err = io.ReadAll(response.Body)
 	if err != nil {
 		return 0, nil, fmt.Errorf("read answer: %w", err)
@@ -103,7 +103,7 @@ func scrape(ctx context.Context, url, metric string, counts func(labels) bool) (
 	if err != nil {
 		return 0, fmt.Errorf("read metrics: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // was read
+	defer response.Body.Close()
 	return sum(response.Body, metric, counts)
 }
 

@@ -75,6 +75,13 @@ func startServers(ctx context.Context) (*servers, error) {
 
 const anyPort = "127.0.0.1:0"
 
+// The workload that signals are about.
+const (
+	web      = "web"
+	webPod   = "web-0"
+	appLabel = "app"
+)
+
 // stop stops them. It does not end with ctx.
 func (s *servers) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
@@ -109,12 +116,12 @@ func signalOf(namespace string) v1alpha1.Signal {
 		SignalType:        v1alpha1.SignalTypeAlert,
 		SignalSource:      "bench",
 		Severity:          "warning",
-		TargetResource:    v1alpha1.TargetResource{APIVersion: "v1", Kind: "Pod", Name: "web-0", Namespace: namespace},
+		TargetResource:    v1alpha1.TargetResource{APIVersion: "v1", Kind: "Pod", Name: webPod, Namespace: namespace},
 		FiringTime:        now,
 		ReceivedTime:      now,
 		Labels: map[string]string{
-			"alertname": "KubePodCrashLooping", "container": "web", "endpoint": "http", "job": "kube-state-metrics",
-			"namespace": namespace, "pod": "web-0", "prometheus": "monitoring/k8s", "reason": "CrashLoopBackOff",
+			"alertname": "KubePodCrashLooping", "container": web, "endpoint": "http", "job": "kube-state-metrics",
+			"namespace": namespace, "pod": webPod, "prometheus": "monitoring/k8s", "reason": "CrashLoopBackOff",
 			"service": "kube-state-metrics", "severity": "warning", "uid": "0b4e4a2c-6a43-4f0b-8c74-2b6a8d2a5d4f",
 		},
 		Annotations: map[string]string{
