@@ -86,7 +86,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		events := trail(ctx, rr.Name)
 		Expect(events.Of(signalReceived)).To(HaveLen(1))
 		Expect(events.Of(requestCreated)).To(HaveLen(1))
-		Expect(events.Types()[:2]).To(Equal([]string{signalReceived, requestCreated}), "the signal comes before its request")
+		Expect(events.Types()[0]).To(Equal(signalReceived), "the signal comes before its request")
 		Expect(events).To(trailtest.HaveAudited(signalReceived, trailtest.WithOutcome(datastorage.Success),
 			trailtest.WithData("delivery", deliveryOf(answer)), trailtest.WithData("signal_name", "KubePodCrashLooping")))
 		Expect(events).To(trailtest.HaveAudited(requestCreated, trailtest.WithOutcome(datastorage.Success),
