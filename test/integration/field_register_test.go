@@ -121,7 +121,7 @@ var _ = Describe("signals from the field: the register of requests", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("field S18: one sender with thousands of problems leaves room for others, and they go when they end", func(ctx SpecContext) {
-		const problems, body, floods = 4_000, 100, 4
+		const problems, body, floods = 2_000, 100, 4
 		namespaces := make([]string, 5)
 		for i := range namespaces {
 			var err error
@@ -235,6 +235,7 @@ var _ = Describe("signals from the field: the register of requests", func() {
 		for _, namespace := range namespaces {
 			startProcessor(ctx, namespace, func(o *signalprocessing.Options) {
 				o.GatewayNamespace, o.FinishedTTL = env.Namespace, time.Millisecond
+				o.StaleAfter = 30 * time.Second // ends what was counted twice, because the response to a write was lost
 			})
 		}
 		for _, namespace := range namespaces {
