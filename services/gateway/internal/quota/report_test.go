@@ -3,6 +3,7 @@ package quota_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,11 +18,21 @@ import (
 
 // reports collects what a Reporter reports.
 type reports struct {
-	signals []int64
-	err     error
+	mu      sync.Mutex
+	signals []int64 // guarded by mu
+	err     error   // guarded by mu
+}
+
+// fail makes the reports from now on fail; nil makes them succeed.
+func (r *reports) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
 }
 
 func (r *reports) report(_ context.Context, x *quota.Exceedance) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.err != nil {
 		return r.err
 	}
@@ -43,8 +54,11 @@ func reporting(t *testing.T, test func(t *testing.T, r *quota.Reporter, got *rep
 	})
 }
 
-func equal(t *testing.T, when string, got []int64, want ...int64) {
+func equal(t *testing.T, when string, r *reports, want ...int64) {
 	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	got := r.signals
 	if len(got) != len(want) {
 		t.Fatalf("%s: reports %v, want %v", when, got, want)
 	}
@@ -67,19 +81,19 @@ func TestExceedancesAreReportedAtOnceAndThenTogether(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		equal(t, "at once", got.signals, 1)
+		equal(t, "at once", got, 1)
 		<-time.After(10 * time.Second)
 		synctest.Wait()
-		equal(t, "after an interval", got.signals, 1, 999)
+		equal(t, "after an interval", got, 1, 999)
 		if err := exceed(); err != nil {
 			t.Fatal(err)
 		}
-		equal(t, "soon after", got.signals, 1, 999)
+		equal(t, "soon after", got, 1, 999)
 		cancel()
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}
-		equal(t, "at the end", got.signals, 1, 999, 1)
+		equal(t, "at the end", got, 1, 999, 1)
 	})
 }
 
@@ -87,27 +101,28 @@ func TestAReportThatFailsIsRepeated(t *testing.T) {
 	t.Parallel()
 	reporting(t, func(t *testing.T, r *quota.Reporter, got *reports, exceed func() error) {
 		t.Helper()
-		got.err = errors.New("full")
-		if err := exceed(); !errors.Is(err, got.err) {
+		full := errors.New("full")
+		got.fail(full)
+		if err := exceed(); !errors.Is(err, full) {
 			t.Errorf("the signal was accepted: %v", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- r.Run(ctx, func() time.Duration { return time.Second }) }()
-		got.err = nil
+		got.fail(nil)
 		<-time.After(time.Second)
 		if err := exceed(); err != nil {
 			t.Fatal(err)
 		}
-		got.err = errors.New("full")
+		got.fail(errors.New("full"))
 		<-time.After(9 * time.Second)
 		synctest.Wait()
-		equal(t, "while reports fail", got.signals)
-		got.err = nil
+		equal(t, "while reports fail", got)
+		got.fail(nil)
 		cancel()
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}
-		equal(t, "at the end", got.signals, 1)
+		equal(t, "at the end", got, 1)
 	})
 }

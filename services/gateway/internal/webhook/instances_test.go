@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,10 +82,14 @@ func TestARetryProcessesWhatFailedOnly(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	create := b.open
+	var mu sync.Mutex
 	var opened []string
 	b.open = func(ctx context.Context, s dedup.Signal) (dedup.Result, error) {
+		mu.Lock()
 		opened = append(opened, s.Spec.SignalName)
-		if s.Spec.SignalName == "B" && len(opened) < 4 {
+		early := len(opened) < 4
+		mu.Unlock()
+		if s.Spec.SignalName == "B" && early {
 			return dedup.Result{}, errors.New("unavailable")
 		}
 		return create(ctx, s)
