@@ -27,10 +27,6 @@ func call(ctx context.Context, url, method, path string, header http.Header, bod
 	return answer
 }
 
-// deliveryOf is the correlation id of what is recorded about a notification's
-// signals without a request.
-func deliveryOf(answer alertmanager.Answer) string { return answer.Header.Get("X-Correlation-ID") }
-
 // post sends a body as Alertmanager does.
 func post(ctx context.Context, url string, body []byte) alertmanager.Answer {
 	GinkgoHelper()

@@ -88,7 +88,7 @@ var _ = Describe("gateway: the webhook of an unmodified Alertmanager", func() {
 		Expect(events.Of(requestCreated)).To(HaveLen(1))
 		Expect(events.Types()[0]).To(Equal(signalReceived), "the signal comes before its request")
 		Expect(events).To(trailtest.HaveAudited(signalReceived, trailtest.WithOutcome(datastorage.Success),
-			trailtest.WithData("delivery", deliveryOf(answer)), trailtest.WithData("signal_name", "KubePodCrashLooping")))
+			trailtest.WithData("delivery", answer.CorrelationID), trailtest.WithData("signal_name", "KubePodCrashLooping")))
 		Expect(events).To(trailtest.HaveAudited(requestCreated, trailtest.WithOutcome(datastorage.Success),
 			trailtest.WithData("uid", rr.UID), trailtest.WithData("spec.signalFingerprint", answer.Fingerprint),
 			trailtest.WithData("spec.labels.cluster", "prod-eu-1")))

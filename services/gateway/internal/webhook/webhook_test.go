@@ -467,66 +467,6 @@ func TestTooManyRequestsAreRejected(t *testing.T) {
 	group.Wait()
 }
 
-// doorkeeper returns its errors. It forbids everything outside of a namespace, if
-// it has one, and remembers the action it was asked for.
-type doorkeeper struct {
-	unknown, forbidden error
-	namespace          string
-
-	mu    sync.Mutex
-	asked auth.Action // guarded by mu
-}
-
-func (d *doorkeeper) Authenticate(*http.Request) (auth.Caller, error) {
-	return auth.Caller{Name: "alertmanager"}, d.unknown
-}
-
-func (d *doorkeeper) Authorize(_ context.Context, caller auth.Caller, action auth.Action, where auth.Scope) error {
-	if caller.Name != "alertmanager" {
-		return errors.New("who is that")
-	}
-	d.mu.Lock()
-	d.asked = action
-	d.mu.Unlock()
-	if d.namespace != "" && where != auth.InNamespace(d.namespace) {
-		return &auth.ForbiddenError{Caller: caller.Name, Action: action, Where: where, Remedy: "ask"}
-	}
-	return d.forbidden
-}
-
-func TestCallersNeedThePermissionToCreateSignals(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		doorkeeper *doorkeeper
-		status     int
-		header     string
-		events     []string
-	}{
-		"unknown":   {&doorkeeper{unknown: &auth.UnauthenticatedError{}}, http.StatusUnauthorized, "WWW-Authenticate", nil},
-		"forbidden": {&doorkeeper{forbidden: &auth.ForbiddenError{}}, http.StatusForbidden, "X-Request-ID", []string{"gateway.signal.rejected gw-"}},
-		"in doubt":  {&doorkeeper{forbidden: &auth.UnavailableError{Cause: errors.New("away")}}, http.StatusServiceUnavailable, "Retry-After", nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t, func(o *webhook.Options) { o.Auth = auth.NewGate(test.doorkeeper, zap.NewNop()) })
-			response, answer := b.post(t, message(alert("firing", "A")))
-			if response.code != test.status || response.header.Get(test.header) == "" {
-				t.Errorf("%d %v %v", response.code, response.header, answer)
-			}
-			b.expectEvents(t, test.events...)
-		})
-	}
-	keeper := &doorkeeper{}
-	b := setup(t, func(o *webhook.Options) { o.Auth = auth.NewGate(keeper, zap.NewNop()) })
-	if response, answer := b.post(t, message(alert("firing", "A"))); response.code != http.StatusCreated {
-		t.Errorf("%d %v", response.code, answer)
-	}
-	want := auth.Action{Group: "gateway.kubernaut.ai", Resource: "signals", Verb: "create", Role: "kubernaut-signal-sender"}
-	if keeper.asked != want {
-		t.Errorf("asked for %+v, want %+v", keeper.asked, want)
-	}
-}
-
 func TestAnAPIWithoutAuthenticationIsRejected(t *testing.T) {
 	t.Parallel()
 	o := setup(t).options
