@@ -1,7 +1,7 @@
-// Command fieldrows compares the table of what senders do with the specs that
-// passed: each row needs a spec whose name contains "field <row>: ".
+// Command fieldrows compares the tables of what senders and others do with the
+// specs that passed: each row needs a spec whose name contains "field <row>: ".
 //
-//	go run ./test/fieldrows -table docs/signals.md -report out/integration.xml
+//	go run ./test/fieldrows -report out/integration.xml docs/signals.md docs/faults.md
 //
 // It prints the rows without a spec, and fails if there is one.
 package main
@@ -16,10 +16,17 @@ import (
 )
 
 func main() {
-	table := flag.String("table", "docs/signals.md", "the Markdown file with the table")
 	report := flag.String("report", "out/integration.xml", "the JUnit report of the specs")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: fieldrows [-report FILE] TABLE.md...")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
-	if err := run(os.Stdout, *table, *report); err != nil {
+	if flag.NArg() == 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	if err := run(os.Stdout, *report, flag.Args()...); err != nil {
 		fmt.Fprintln(os.Stderr, "fieldrows:", err)
 		os.Exit(1)
 	}
@@ -27,14 +34,18 @@ func main() {
 
 var errMissing = errors.New("rows without a spec that passed")
 
-func run(out io.Writer, tablePath, reportPath string) error {
-	table, err := os.ReadFile(tablePath)
-	if err != nil {
-		return fmt.Errorf("read the table: %w", err)
-	}
-	rows := rowsOf(string(table))
-	if len(rows) == 0 {
-		return fmt.Errorf("%s has no table row that begins with a row number, such as | S1 |", tablePath)
+func run(out io.Writer, reportPath string, tablePaths ...string) error {
+	var rows []string
+	for _, path := range tablePaths {
+		table, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("read the table: %w", err)
+		}
+		found := rowsOf(string(table))
+		if len(found) == 0 {
+			return fmt.Errorf("%s has no table row that begins with a row number, such as | S1 |", path)
+		}
+		rows = append(rows, found...)
 	}
 	report, err := os.Open(reportPath)
 	if err != nil {

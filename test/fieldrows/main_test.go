@@ -42,7 +42,7 @@ func TestRowsWithoutAPassedSpecAreNamed(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			var out strings.Builder
-			err := run(&out, write(t, dir, "table.md", table), write(t, dir, "report.xml", test.report))
+			err := run(&out, write(t, dir, "report.xml", test.report), write(t, dir, "table.md", table))
 			if errors.Is(err, errMissing) != test.missing || (err != nil) != test.missing {
 				t.Errorf("error %v", err)
 			}
@@ -53,11 +53,23 @@ func TestRowsWithoutAPassedSpecAreNamed(t *testing.T) {
 	}
 }
 
+func TestTablesAreReadTogether(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	other := write(t, dir, "other.md", "| C1 | a | b |\n| C2 | c | d |\n")
+	var out strings.Builder
+	err := run(&out, write(t, dir, "report.xml", report("[It] field S1: holds=passed", "[It] field S12: holds=passed", "[It] field C2: holds=passed")),
+		write(t, dir, "table.md", table), other)
+	if want := "field rows 4 specs 3 rows without a spec: C1\n"; !errors.Is(err, errMissing) || out.String() != want {
+		t.Errorf("printed %q, error %v, want %q", out.String(), err, want)
+	}
+}
+
 func TestUnusableInputIsAnError(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	good, bad := write(t, dir, "table.md", table), write(t, dir, "bad", "no table, no report")
-	for _, paths := range [][2]string{{filepath.Join(dir, "missing"), good}, {bad, good}, {good, filepath.Join(dir, "missing")}, {good, bad}} {
+	for _, paths := range [][2]string{{good, filepath.Join(dir, "missing")}, {good, bad}, {filepath.Join(dir, "missing"), good}, {bad, good}} {
 		var out strings.Builder
 		if err := run(&out, paths[0], paths[1]); err == nil || errors.Is(err, errMissing) {
 			t.Errorf("%v: error %v", paths, err)
