@@ -380,6 +380,8 @@ func sampleRequest(namespace, signalName string) *v1alpha1.RemediationRequest {
 type denier struct {
 	name string
 	code atomic.Int32 // of its answer; 0 means that it gives none in time
+	// words say why.
+	words atomic.Pointer[string]
 }
 
 // newDenier registers a webhook until the end of the spec.
@@ -387,6 +389,7 @@ func newDenier(ctx context.Context, namespace string) *denier {
 	GinkgoHelper()
 	d := &denier{name: testenv.Unique("*.example.com")}
 	d.code.Store(http.StatusForbidden)
+	d.words.Store(new("not here"))
 	server := httptest.NewTLSServer(http.HandlerFunc(d.review))
 	DeferCleanup(server.Close)
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
@@ -425,7 +428,7 @@ func (d *denier) review(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	review.Response = &admissionv1.AdmissionResponse{
-		UID: review.Request.UID, Result: &metav1.Status{Code: code, Message: "not here"},
+		UID: review.Request.UID, Result: &metav1.Status{Code: code, Message: *d.words.Load()},
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(&review); err != nil {

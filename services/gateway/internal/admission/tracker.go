@@ -37,6 +37,8 @@ type Denied struct {
 	Request types.NamespacedName
 	// Since is when the request was denied first.
 	Since time.Time
+	// First means that it was not denied before.
+	First bool
 	// Lasting means that it has been denied for so long that no retry is asked for.
 	Lasting bool
 
@@ -91,10 +93,11 @@ func (t *Tracker) Deny(fingerprint string, request types.NamespacedName, by Deni
 	now := t.clock.Now()
 	t.forget(now)
 	d, known := t.denied[fingerprint]
-	if !known || now.Sub(d.last) > maxGap {
+	first := !known || now.Sub(d.last) > maxGap
+	if first {
 		d = Denied{Request: request, Since: now}
 	}
-	d.last, d.over = now, false
+	d.First, d.last, d.over = first, now, false
 	d.Lasting = now.Sub(d.Since) >= patience
 	t.denied[fingerprint] = d
 	return d
@@ -108,11 +111,14 @@ func (t *Tracker) Get(fingerprint string) (Denied, bool) {
 	return d, known
 }
 
-// Deliver forgets the denial of a problem, because it has a request.
-func (t *Tracker) Deliver(fingerprint string) {
+// Deliver forgets the denial of a problem, because it has a request, and reports
+// whether it was denied before.
+func (t *Tracker) Deliver(fingerprint string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	_, known := t.denied[fingerprint]
 	delete(t.denied, fingerprint)
+	return known
 }
 
 // Resolve notes that a problem may be over. It does not count until it is denied

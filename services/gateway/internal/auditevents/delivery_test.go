@@ -1,9 +1,11 @@
 package auditevents_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"testing"
 	"time"
@@ -117,27 +119,55 @@ func TestAnotherContentHasAnotherID(t *testing.T) {
 
 func TestAFailureIsExplainedTheSameWayEachTime(t *testing.T) {
 	t.Parallel()
-	denied := &apierrors.StatusError{ErrStatus: metav1.Status{
-		Code: 422, Reason: metav1.StatusReasonInvalid, Message: `remediationrequests.kubernaut.ai "rr-0123456789ab-00112233445566778899" is forbidden: no`,
-	}}
+	status := func(message string, fields ...string) error {
+		causes := make([]metav1.StatusCause, 0, len(fields))
+		for _, field := range fields {
+			causes = append(causes, metav1.StatusCause{Field: field, Message: message})
+		}
+		return &apierrors.StatusError{ErrStatus: metav1.Status{
+			Code: 422, Reason: metav1.StatusReasonInvalid, Message: message, Details: &metav1.StatusDetails{Causes: causes},
+		}}
+	}
+	webhook, none := admission.Denial{Kind: "webhook", Name: "w.example.com"}, admission.Denial{}
 	for name, test := range map[string]struct {
-		cause         error
+		causes        []error // of repetitions
+		by            admission.Denial
 		code, message string
 	}{
-		"denied":      {denied, "Invalid", `remediationrequests.kubernaut.ai "the request" is forbidden: no`},
-		"no reason":   {&apierrors.StatusError{ErrStatus: metav1.Status{Code: 400, Message: "no"}}, "Denied", "no"},
-		"slow":        {&url.Error{Err: context.DeadlineExceeded}, "Timeout", "the API server did not answer in time"},
-		"unreachable": {&url.Error{Err: errors.New("port 4711")}, "Unreachable", "the API server cannot be reached"},
-		"hung up":     {context.Canceled, "Canceled", "the sender did not wait for the answer"},
+		"denied": {
+			[]error{status(`"rr-1" is forbidden: rules a, b`), status(`"rr-2" is forbidden: rules b, a`)}, webhook,
+			"Invalid", "denied by webhook w.example.com",
+		},
+		"quota": {
+			[]error{status("exceeded quota: few, used: 1"), status("exceeded quota: few, used: 2")}, admission.Denial{Kind: "quota", Name: "few"},
+			"Invalid", "denied by quota few",
+		},
+		"schema": {
+			[]error{status("x", "spec.b", "spec.a"), status("y", "spec.a", "spec.b", "spec.a")}, none,
+			"Invalid", "the API server rejected these fields: spec.a, spec.b",
+		},
+		"no reason": {
+			[]error{&apierrors.StatusError{ErrStatus: metav1.Status{Code: 400, Message: "no"}}, &apierrors.StatusError{ErrStatus: metav1.Status{Code: 400}}}, none,
+			"Denied", "the API server rejected the request",
+		},
+		"slow":        {[]error{&url.Error{Err: context.DeadlineExceeded}, context.DeadlineExceeded}, none, "Timeout", "the API server did not answer in time"},
+		"unreachable": {[]error{&url.Error{Err: errors.New("port 4711")}, &url.Error{Err: errors.New("port 4712")}}, none, "Unreachable", "the API server cannot be reached"},
+		"hung up":     {[]error{context.Canceled, fmt.Errorf("post: %w", context.Canceled)}, none, "Canceled", "the sender did not wait for the answer"},
+		"other":       {[]error{errors.New("at 0xc000"), errors.New("at 0xc001")}, none, "Failed", "the request could not be created"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var r recorder
-			if err := trailOf(&r, origin()).Signal(observation()).Failed(t.Context(), key(), test.cause, admission.Denial{}); err != nil {
-				t.Fatal(err)
+			for _, cause := range test.causes {
+				if err := trailOf(&r, origin()).Signal(observation()).Failed(t.Context(), key(), cause, test.by); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if r[0].ErrorCode != test.code || r[0].ErrorMessage != test.message {
 				t.Errorf("%s: %s, want %s: %s", r[0].ErrorCode, r[0].ErrorMessage, test.code, test.message)
+			}
+			if r[0].ID != r[1].ID || !bytes.Equal(r[0].Data, r[1].Data) {
+				t.Error("the repetition is another event")
 			}
 		})
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -109,7 +111,7 @@ func (s *Signal) Undeliverable(ctx context.Context, request types.NamespacedName
 
 func (s *Signal) failure(ctx context.Context, e *audit.Event, spec *v1alpha1.RemediationRequestSpec, cause error, data failedData) error {
 	e.Outcome = audit.OutcomeFailure
-	e.ErrorCode, e.ErrorMessage = explain(cause)
+	e.ErrorCode, e.ErrorMessage = explain(cause, data.DeniedBy)
 	return s.signal(ctx, e, spec, data)
 }
 
@@ -163,20 +165,22 @@ func labelledCluster(spec *v1alpha1.RemediationRequestSpec) string {
 	return signal.Clean(spec.Labels["cluster"], maxIdentity)
 }
 
-// requestName matches the names of requests. That of a request that was never
-// created says nothing, and is another one in a retry.
-var requestName = regexp.MustCompile(`rr-[0-9a-f]{12}-[0-9a-f]+`)
-
 // explain returns the code and the message of a failure. They are the same for
-// each retry: a message of the network has ports in it, and is in the log.
-func explain(err error) (code, message string) {
+// each retry, so the words are ours: a message of the network has ports in it, that
+// of a quota what is used, that of a policy lists in any order. These are in the log.
+func explain(err error, by admission.Denial) (code, message string) {
 	var status apierrors.APIStatus
 	var network *url.Error
 	switch {
 	case errors.As(err, &status):
-		code, message = string(status.Status().Reason), status.Status().Message
+		code, message = string(status.Status().Reason), "the API server rejected the request"
 		if code == "" {
 			code = "Denied"
+		}
+		if by != (admission.Denial{}) {
+			message = "denied by " + by.Kind + " " + by.Name
+		} else if fields := invalidFields(status.Status()); fields != "" {
+			message = "the API server rejected these fields: " + fields
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		code, message = "Timeout", "the API server did not answer in time"
@@ -185,7 +189,22 @@ func explain(err error) (code, message string) {
 	case errors.As(err, &network):
 		code, message = "Unreachable", "the API server cannot be reached"
 	default:
-		code, message = "Failed", err.Error()
+		code, message = "Failed", "the request could not be created"
 	}
-	return code, signal.Clean(requestName.ReplaceAllString(message, "the request"), maxErrorMessage)
+	return code, signal.Clean(message, maxErrorMessage)
+}
+
+// invalidFields are the fields that the API server finds fault with, in order.
+func invalidFields(status metav1.Status) string {
+	if status.Details == nil {
+		return ""
+	}
+	fields := make([]string, 0, len(status.Details.Causes))
+	for _, cause := range status.Details.Causes {
+		if cause.Field != "" {
+			fields = append(fields, cause.Field)
+		}
+	}
+	slices.Sort(fields)
+	return strings.Join(slices.Compact(fields), ", ")
 }

@@ -13,6 +13,7 @@ import (
 
 const (
 	messageRefused       = "the API server rejected the remediation request permanently"
+	messageDenied        = "the cluster denies the remediation request of a problem"
 	messageUndeliverable = "the cluster has denied the remediation request for too long: %s %s; allow it for the Gateway"
 )
 
@@ -25,6 +26,11 @@ func (a *api) failed(ctx context.Context, i *item, request types.NamespacedName,
 	by, denied := admission.Of(cause)
 	if denied {
 		known := a.denials.Deny(i.Spec.SignalFingerprint, request, by)
+		if known.First {
+			a.Log.Warn(messageDenied, zap.String("signal", i.Spec.SignalName), zap.String("fingerprint", i.Spec.SignalFingerprint),
+				zap.String("kind", by.Kind), zap.String("name", by.Name), zap.Error(cause),
+				zap.String("remedy", "exempt remediationrequests.kubernaut.ai from it"))
+		}
 		// A retry gets another name; its failure is that of the first one.
 		request = known.Request
 		if known.Lasting {
@@ -42,7 +48,7 @@ func (a *api) refused(ctx context.Context, i *item, request types.NamespacedName
 	if err := i.trail.Failed(ctx, request, cause, admission.Denial{}); err != nil {
 		return result{}, errors.Join(cause, err)
 	}
-	if err := i.trail.Rejected(ctx, "refused", cause.Error(), nil); err != nil {
+	if err := i.trail.Rejected(ctx, "refused", messageRefused, nil); err != nil {
 		return result{}, errors.Join(cause, err)
 	}
 	a.Log.Warn(messageRefused, zap.String("signal", i.Spec.SignalName), zap.Error(cause))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"go.uber.org/zap"
 	"k8s.io/apimachinery/pkg/types"
 
 	"kubernaut.ai/internal/auth"
@@ -87,7 +88,10 @@ func (a *api) settle(ctx context.Context, i *item) (result, error) {
 		}
 		return a.failed(ctx, i, key, err)
 	}
-	a.denials.Deliver(i.Spec.SignalFingerprint)
+	if a.denials.Deliver(i.Spec.SignalFingerprint) {
+		a.Log.Info("the problem has a remediation request now", zap.String("signal", i.Spec.SignalName),
+			zap.String("fingerprint", i.Spec.SignalFingerprint))
+	}
 	return a.opened(ctx, i, opened)
 }
 

@@ -59,7 +59,8 @@ func (s Step) Enriched(found *v1alpha1.EnrichedContext, took time.Duration) (*au
 type Evidence struct {
 	Policy      v1alpha1.Policy
 	InputSHA256 string
-	// PolicyError says why a default was used; empty if the policies decided.
+	// PolicyError says why a default was used, in words that do not vary between
+	// repetitions of the decision; empty if the policies decided.
 	PolicyError string
 }
 

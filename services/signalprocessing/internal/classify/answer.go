@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -13,7 +12,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/audit/wire"
 )
 
 // The limits of the resource's fields.
@@ -21,11 +19,7 @@ const (
 	maxSource = 63
 	maxName   = 253
 	maxSLA    = 63
-	maxReason = 512
 )
-
-// errUndefined means that no rule of a policy applied, not even its default.
-var errUndefined = errors.New("is undefined")
 
 // evaluate asks one query and decodes its answer.
 func (c *Classifier) evaluate(ctx context.Context, query string, doc ast.Value, answer any) error {
@@ -34,18 +28,18 @@ func (c *Classifier) evaluate(ctx context.Context, query string, doc ast.Value, 
 	results, err := c.prepared[query].Eval(ctx, rego.EvalParsedInput(doc))
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("%s: took longer than %s", query, c.deadline)
+		return failf(query, codeTimeout, "took longer than %s", c.deadline)
 	case err != nil:
-		return fmt.Errorf("%s: %w", query, err)
+		return failf(query, codeEvaluation, "%w", err)
 	case len(results) == 0:
-		return fmt.Errorf("%s: %w", query, errUndefined)
+		return failf(query, codeUndefined, "is undefined")
 	}
 	encoded, err := json.Marshal(results[0].Expressions[0].Value)
 	if err != nil {
-		return fmt.Errorf("%s: encode answer: %w", query, err)
+		return failf(query, codeAnswer, "encode answer: %w", err)
 	}
 	if err := json.Unmarshal(encoded, answer); err != nil {
-		return fmt.Errorf("%s: unusable answer: %w", query, err)
+		return failf(query, codeAnswer, "unusable answer: %w", err)
 	}
 	return nil
 }
@@ -58,11 +52,11 @@ func (c *Classifier) verdict(ctx context.Context, query string, doc ast.Value, k
 	}
 	switch {
 	case !known(v.Value):
-		return Verdict{}, fmt.Errorf("%s: value %q is not on the scale", query, v.Value)
+		return Verdict{}, failf(query, codeScale, "value %q is not on the scale", v.Value)
 	case v.Confidence < 0 || v.Confidence > 100:
-		return Verdict{}, fmt.Errorf("%s: confidence %d is not between 0 and 100", query, v.Confidence)
+		return Verdict{}, failf(query, codeScale, "confidence %d is not between 0 and 100", v.Confidence)
 	case v.Source == "" || utf8.RuneCountInString(v.Source) > maxSource:
-		return Verdict{}, fmt.Errorf("%s: source %q: want 1 to %d characters", query, v.Source, maxSource)
+		return Verdict{}, failf(query, codeScale, "source %q: want 1 to %d characters", v.Source, maxSource)
 	}
 	return v, nil
 }
@@ -81,10 +75,10 @@ func (c *Classifier) business(ctx context.Context, doc ast.Value) (v1alpha1.Busi
 		return nobody, err
 	}
 	if !isCriticality(b.Criticality) {
-		return nobody, fmt.Errorf("%s: criticality %q is not on the scale", queryBusiness, b.Criticality)
+		return nobody, failf(queryBusiness, codeScale, "criticality %q is not on the scale", b.Criticality)
 	}
 	if _, err := time.ParseDuration(b.SLA); b.SLA != "" && err != nil {
-		return nobody, fmt.Errorf("%s: sla: %w", queryBusiness, err)
+		return nobody, failf(queryBusiness, codeScale, "sla: %w", err)
 	}
 	return v1alpha1.Business{
 		Unit:         within(b.Unit, maxName),
@@ -107,15 +101,6 @@ func (v Verdict) decision() v1alpha1.Decision {
 
 // undecided marks a value that stands in for a policy that failed.
 func undecided() v1alpha1.Decision { return v1alpha1.Decision{Source: SourcePolicyError} }
-
-// reason joins what went wrong to one bounded text.
-func reason(errs ...error) string {
-	err := errors.Join(errs...)
-	if err == nil {
-		return ""
-	}
-	return wire.TruncateCharacters(err.Error(), maxReason)
-}
 
 const criticalityUnknown = v1alpha1.Criticality("unknown")
 

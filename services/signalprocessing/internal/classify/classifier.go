@@ -118,8 +118,18 @@ type Categorization struct {
 type Evidence struct {
 	// InputSHA256 is the hex digest of the input's JSON form.
 	InputSHA256 string
-	// PolicyError says why a default was used; empty if the policies decided.
+	// PolicyError says why a default was used, in words that depend on the input
+	// only; empty if the policies decided.
 	PolicyError string
+	// PolicyDetail says so in the policy engine's words, which may vary. It belongs
+	// into no audit event.
+	PolicyDetail string
+}
+
+func newEvidence(inputSHA256 string, errs ...error) Evidence {
+	e := Evidence{InputSHA256: inputSHA256}
+	e.PolicyError, e.PolicyDetail = failures(errs...)
+	return e
 }
 
 // Classify decides severity and environment. It returns an error only if ctx has
@@ -134,7 +144,7 @@ func (c *Classifier) Classify(ctx context.Context, in Input) (Classification, er
 	if err := ctx.Err(); err != nil {
 		return Classification{}, fmt.Errorf("classify: %w", err)
 	}
-	out := Classification{Evidence: Evidence{InputSHA256: sum, PolicyError: reason(severityErr, environmentErr)}}
+	out := Classification{Evidence: newEvidence(sum, severityErr, environmentErr)}
 	out.Severity = v1alpha1.SeverityDecision{Value: v1alpha1.SeverityUnknown, Decision: undecided()}
 	if severityErr == nil {
 		out.Severity = v1alpha1.SeverityDecision{Value: v1alpha1.Severity(severity.Value), Decision: severity.decision()}
@@ -158,7 +168,7 @@ func (c *Classifier) Categorize(ctx context.Context, in Input) (Categorization, 
 	if err := ctx.Err(); err != nil {
 		return Categorization{}, fmt.Errorf("categorize: %w", err)
 	}
-	out := Categorization{Business: business, Evidence: Evidence{InputSHA256: sum, PolicyError: reason(priorityErr, businessErr)}}
+	out := Categorization{Business: business, Evidence: newEvidence(sum, priorityErr, businessErr)}
 	out.Priority = v1alpha1.PriorityDecision{Value: v1alpha1.PriorityP3, Decision: undecided()}
 	if priorityErr == nil {
 		out.Priority = v1alpha1.PriorityDecision{Value: v1alpha1.Priority(priority.Value), Decision: priority.decision()}

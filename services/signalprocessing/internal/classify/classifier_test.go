@@ -188,13 +188,25 @@ func TestSameInputSameEvidence(t *testing.T) {
 func TestFailedPolicyDecidesTheDefault(t *testing.T) {
 	t.Parallel()
 	endless := `{"value": x, "source": "test", "confidence": 1} if { x := count([1 | some i in numbers.range(1, 100000); some j in numbers.range(1, 100000); i == j]) }`
-	for name, test := range map[string]struct{ replace, with, reason string }{
-		"off the scale":      {`"value": "high"`, `"value": "enormous"`, `value "enormous" is not on the scale`},
-		"confidence":         {`"test", "confidence": 50`, `"test", "confidence": 101`, "confidence 101 is not between 0 and 100"},
-		"no source":          {`"value": "high", "source": "test"`, `"value": "high"`, "source"},
-		"not an object":      {`{"value": "high", "source": "test", "confidence": 50}`, `["high"]`, "unusable answer"},
-		"undefined":          {`{"value": "high", "source": "test", "confidence": 50}`, `"x" if input.nothing`, "is undefined"},
-		"longer than it may": {`{"value": "high", "source": "test", "confidence": 50}`, endless, "took longer than"},
+	const answer = `{"value": "high", "source": "test", "confidence": 50}`
+	conflict := `{"value": "high", "source": k, "confidence": 1} if some k, _ in input.signal.labels`
+	for name, test := range map[string]struct{ replace, with, detail, stable string }{
+		"off the scale": {
+			`"value": "high"`, `"value": "enormous"`, `value "enormous" is not on the scale`,
+			"severity_scale: the policy's answer is outside of its limits",
+		},
+		"confidence": {
+			`"test", "confidence": 50`, `"test", "confidence": 101`, "confidence 101 is not between 0 and 100",
+			"severity_scale: the policy's answer is outside of its limits",
+		},
+		"no source": {
+			`"value": "high", "source": "test"`, `"value": "high"`, "source",
+			"severity_scale: the policy's answer is outside of its limits",
+		},
+		"not an object":      {answer, `["high"]`, "unusable answer", "severity_answer: the policy's answer has another form"},
+		"undefined":          {answer, `"x" if input.nothing`, "is undefined", "severity_undefined: no rule of the policy applies"},
+		"longer than it may": {answer, endless, "took longer than", "severity_timeout: the policy took too long"},
+		"two answers":        {answer, conflict, "eval_conflict_error", "severity_evaluation: the policy could not be evaluated"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -210,7 +222,7 @@ func TestFailedPolicyDecidesTheDefault(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := c.Classify(t.Context(), classify.NewInput(signal("info", "shop", nil), nil))
+			got, err := c.Classify(t.Context(), classify.NewInput(signal("info", "shop", map[string]string{"a": "1", "b": "2"}), nil))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -218,8 +230,8 @@ func TestFailedPolicyDecidesTheDefault(t *testing.T) {
 			if got.Severity != want {
 				t.Errorf("severity = %+v, want %+v", got.Severity, want)
 			}
-			if !strings.Contains(got.PolicyError, test.reason) {
-				t.Errorf("reason = %q, want it to say %q", got.PolicyError, test.reason)
+			if got.PolicyError != test.stable || !strings.Contains(got.PolicyDetail, test.detail) {
+				t.Errorf("reason = %q, want %q; in detail %q, want it to say %q", got.PolicyError, test.stable, got.PolicyDetail, test.detail)
 			}
 		})
 	}
@@ -239,9 +251,12 @@ func TestFailedCategorizationIsP3(t *testing.T) {
 	if got.Priority.Value != v1alpha1.PriorityP3 || got.Priority.Source != classify.SourcePolicyError || got.Business != (v1alpha1.Business{Criticality: "unknown"}) {
 		t.Errorf("got %+v", got)
 	}
+	if want := "priority_scale: the policy's answer is outside of its limits; business_scale: the policy's answer is outside of its limits"; got.PolicyError != want {
+		t.Errorf("reason = %q, want %q", got.PolicyError, want)
+	}
 	for _, part := range []string{`"P9"`, `"enormous"`} {
-		if !strings.Contains(got.PolicyError, part) {
-			t.Errorf("reason = %q, want it to name %s", got.PolicyError, part)
+		if !strings.Contains(got.PolicyDetail, part) {
+			t.Errorf("detail = %q, want it to name %s", got.PolicyDetail, part)
 		}
 	}
 }

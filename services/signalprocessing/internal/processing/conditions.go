@@ -36,10 +36,10 @@ func (r *Processor) resetConditions(status *v1alpha1.SignalProcessingStatus) {
 }
 
 // decision sets the condition of a decision. Its reason shows a default that
-// replaces a failed policy.
-func (r *Processor) decision(status *v1alpha1.SignalProcessingStatus, name, reason, message, policyError string) {
-	if policyError != "" {
-		reason, message = "PolicyFailed", policyError
+// replaces a failed policy, in the words of the policy engine.
+func (r *Processor) decision(status *v1alpha1.SignalProcessingStatus, name, reason, message, policyDetail string) {
+	if policyDetail != "" {
+		reason, message = "PolicyFailed", policyDetail
 	}
 	r.condition(status, name, metav1.ConditionTrue, reason, message)
 }

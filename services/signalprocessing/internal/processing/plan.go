@@ -187,7 +187,7 @@ func (r *Processor) classify(ctx context.Context, step auditevents.Step) (*plan,
 	}
 	message := fmt.Sprintf("severity %s (%s), environment %s (%s)",
 		decided.Severity.Value, decided.Severity.Source, decided.Environment.Value, decided.Environment.Source)
-	r.decision(&p.status, v1alpha1.ConditionClassificationComplete, "Classified", message, decided.PolicyError)
+	r.decision(&p.status, v1alpha1.ConditionClassificationComplete, "Classified", message, decided.PolicyDetail)
 	return p.to(step, v1alpha1.ProcessingCategorizing, message)
 }
 
@@ -207,7 +207,7 @@ func (r *Processor) categorize(ctx context.Context, step auditevents.Step) (*pla
 		return nil, err
 	}
 	message := "priority " + string(decided.Priority.Value)
-	r.decision(&p.status, v1alpha1.ConditionCategorizationComplete, "Categorized", message, decided.PolicyError)
+	r.decision(&p.status, v1alpha1.ConditionCategorizationComplete, "Categorized", message, decided.PolicyDetail)
 	if err := r.end(p, step, v1alpha1.ProcessingCompleted, "classified with "+message); err != nil {
 		return nil, err
 	}
