@@ -16,6 +16,9 @@ const (
 const (
 	// ReasonProcessingFailed: the signal could not be enriched.
 	ReasonProcessingFailed = "ProcessingFailed"
+	// ReasonForeignSignalProcessing: the name of the request is taken by a
+	// SignalProcessing about something else. Deleting that lets the request go on.
+	ReasonForeignSignalProcessing = "ForeignSignalProcessing"
 	// ReasonOverflow: the request stands for the problems of a namespace that
 	// exceed the bound on open requests.
 	ReasonOverflow = "Overflow"

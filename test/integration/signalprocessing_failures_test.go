@@ -200,7 +200,7 @@ func documentedRules() []rbacv1.PolicyRule {
 	}
 	return []rbacv1.PolicyRule{
 		rule("kubernaut.ai", []string{"remediationrequests"}, "get", "list", "watch", "patch", "delete"),
-		rule("kubernaut.ai", []string{"signalprocessings"}, "get", "list", "watch", "create"),
+		rule("kubernaut.ai", []string{"signalprocessings"}, "get", "list", "watch", "create", "patch"),
 		rule("kubernaut.ai", []string{"remediationrequests/status"}, "patch"),
 		rule("kubernaut.ai", []string{"signalprocessings/status"}, "update"),
 		rule("kubernaut.ai", []string{"remediationrequests/finalizers"}, "update"),

@@ -196,8 +196,10 @@ func (r *Processor) announce(sp *v1alpha1.SignalProcessing, p *plan) {
 
 // event emits a Kubernetes event about the request that a resource belongs to.
 func (r *Processor) event(sp *v1alpha1.SignalProcessing, eventType, reason, message string) {
-	request := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{
-		Namespace: sp.Namespace, Name: sp.Spec.RemediationRequestRef.Name, UID: sp.Spec.RemediationRequestRef.UID,
-	}}
+	uid := sp.Spec.RemediationRequestRef.UID
+	if owner := metav1.GetControllerOf(sp); owner != nil {
+		uid = owner.UID // a request that was restored from a backup has another one
+	}
+	request := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{Namespace: sp.Namespace, Name: sp.Spec.RemediationRequestRef.Name, UID: uid}}
 	r.Events.Eventf(request, sp, eventType, reason, "Process", "%s", message)
 }

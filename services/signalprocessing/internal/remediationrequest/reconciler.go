@@ -102,13 +102,12 @@ func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) (recon
 	if err != nil || sp == nil {
 		return reconcile.Result{}, err
 	}
+	if sp, err = r.own(ctx, rr, sp); err != nil || sp == nil {
+		return reconcile.Result{}, err
+	}
 	sp, wait, err := r.Processor.Run(ctx, sp, rr.SaidSeverities())
 	if err != nil {
 		return reconcile.Result{}, err //nolint:wrapcheck // names the resource
-	}
-	if sp.Spec.RemediationRequestRef.UID != rr.UID {
-		return reconcile.Result{}, fmt.Errorf("SignalProcessing %s belongs to an earlier request of this name (UID %s) and must be deleted first",
-			key, sp.Spec.RemediationRequestRef.UID)
 	}
 	return reconcile.Result{RequeueAfter: wait}, r.mirror(ctx, rr, sp)
 }
@@ -130,7 +129,7 @@ func (r *Reconciler) cached(ctx context.Context, key client.ObjectKey) (rr *v1al
 	}
 	switch {
 	case requested && known:
-		return rr, true, r.Processor.Settled(sp, rr.SaidSeverities()) && shows(rr, sp), nil
+		return rr, true, belongs(sp, rr) && r.Processor.Settled(sp, rr.SaidSeverities()) && shows(rr, sp), nil
 	case requested:
 		return rr, false, rr.DeletionTimestamp != nil || !creates(rr.Status.Phase), nil
 	case known:

@@ -28,7 +28,7 @@ const (
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=remediationrequests,verbs=get;list;watch
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=remediationrequests/status,verbs=patch
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=remediationrequests/finalizers,verbs=update
-// +kubebuilder:rbac:groups=kubernaut.ai,resources=signalprocessings,verbs=get;list;watch;create
+// +kubebuilder:rbac:groups=kubernaut.ai,resources=signalprocessings,verbs=get;list;watch;create;patch
 
 // Register adds the controller to a manager. A request and its SignalProcessing, which
 // have one name, are one key of its queue: two workers never handle them concurrently.
