@@ -23,6 +23,8 @@ PROCS ?= 12
 SEED ?=
 FOCUS ?=
 REPORTS ?= out
+# The platform's namespace in a cluster.
+export NAMESPACE ?= kubernaut-system
 
 # Torture takes as many kills, and benchmarks the sizes, that were promised with SCALE=full, else a minute or two.
 export SCALE ?= small
@@ -134,23 +136,23 @@ kind-load: $(CLUSTER_TOOLS) ## the images onto the cluster's node
 	hack/kind.sh load
 
 .PHONY: deploy
-deploy: $(CLUSTER_TOOLS) ## deploy/kustomize/overlays/kind onto the cluster, until everything is ready
+deploy: $(CLUSTER_TOOLS) ## deploy/kustomize/overlays/kind onto the cluster, until everything is ready; NAMESPACE=kubernaut-system
 	hack/kind.sh deploy
 
 .PHONY: e2e-run
-e2e-run: compiler $(CLUSTER_TOOLS) ## the end-to-end suites against the deployed cluster, in 12 processes; SEED= FOCUS=
+e2e-run: compiler $(CLUSTER_TOOLS) ## the end-to-end suites against the deployed cluster, in 12 processes; SEED= FOCUS= NAMESPACE=
 	hack/e2e.sh run
 
 .PHONY: must-gather
 must-gather: $(CLUSTER_TOOLS) ## what is needed to diagnose the cluster, without secrets, into out/must-gather
-	KUBECTL=$(abspath $(BIN)/kubectl) hack/must-gather.sh --kubeconfig out/kind/kubeconfig --dest out/must-gather
+	KUBECTL=$(abspath $(BIN)/kubectl) hack/must-gather.sh --kubeconfig out/kind/kubeconfig --namespace $(NAMESPACE) --dest out/must-gather
 
 .PHONY: kind-down
 kind-down: $(CLUSTER_TOOLS) ## deletes the cluster
 	hack/kind.sh down
 
 .PHONY: test-e2e
-test-e2e: compiler docker $(CLUSTER_TOOLS) ## all of these in order; E2E_KEEP=1 keeps the cluster
+test-e2e: compiler docker $(CLUSTER_TOOLS) ## all of these in order; E2E_KEEP=1 keeps the cluster; NAMESPACE=
 	hack/e2e.sh all
 
 .PHONY: test-all

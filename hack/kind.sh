@@ -3,9 +3,9 @@
 # time.
 # usage: hack/kind.sh up       creates the cluster (a node image is picked or built, see kind-node/README.md)
 #        hack/kind.sh load     brings the images of hack/images.sh, and PostgreSQL's, to its node
-#        hack/kind.sh deploy   applies deploy/kustomize/overlays/kind and waits until everything is ready
+#        hack/kind.sh deploy   applies deploy/kustomize (cluster, workflows, overlays/kind) and waits until everything is ready
 #        hack/kind.sh down     deletes it
-# Environment: CLUSTER (kubernaut), KIND_IMAGE (a node image to use)
+# Environment: CLUSTER (kubernaut), NAMESPACE (kubernaut-system: where the platform goes), KIND_IMAGE (a node image to use)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +15,7 @@ export KUBECONFIG=$PWD/$out/kubeconfig
 kind=bin/kind
 kubectl=${KUBECTL:-bin/kubectl}
 postgres=kubernaut/postgres:trial
-namespace=kubernaut-system
+namespace=${NAMESPACE:-kubernaut-system}
 
 say() { echo "kind: $*" >&2; }
 exists() { "$kind" get clusters 2>/dev/null | grep -qx "$cluster"; }
@@ -83,9 +83,12 @@ load() {
 # Tags by image id replace those of the overlay, so that new images create new pods.
 overlay() {
 	local tag
-	cat <<-'Y'
+	cat <<-Y
 		apiVersion: kustomize.config.k8s.io/v1beta1
 		kind: Kustomization
+		namespace: $namespace
+		transformers:
+		- ../../deploy/kustomize/namespace
 		resources:
 		- ../../deploy/kustomize/overlays/kind
 		images:
@@ -94,12 +97,15 @@ overlay() {
 }
 
 deploy() {
-	local began=$SECONDS workload
+	local began=$SECONDS workload part
 	overlay >"$out/kustomization.yaml"
-	"$kubectl" apply -k "$out" >"$out/apply.log" || {
-		cat "$out/apply.log" >&2
-		exit 1
-	}
+	: >"$out/apply.log"
+	for part in deploy/kustomize/cluster deploy/kustomize/workflows "$out"; do
+		"$kubectl" apply -k "$part" >>"$out/apply.log" || {
+			cat "$out/apply.log" >&2
+			exit 1
+		}
+	done
 	for workload in statefulset/postgres deployment/datastorage statefulset/gateway statefulset/signalprocessing; do
 		"$kubectl" -n "$namespace" rollout status "$workload" --timeout 300s >/dev/null || {
 			"$kubectl" -n "$namespace" get pods >&2
@@ -107,7 +113,7 @@ deploy() {
 			exit 1
 		}
 	done
-	say "everything is ready: $((SECONDS - began)) s"
+	say "everything is ready in namespace $namespace: $((SECONDS - began)) s"
 }
 
 case "${1:-}" in

@@ -70,7 +70,9 @@ var _ = SynchronizedAfterSuite(func(ctx SpecContext) {
 		return
 	}
 	// Before the shared objects are removed. The namespaces of failed specs remain.
-	archive, err := gathering.Collect(ctx, gather.Target{Kubeconfig: shared.Addresses.Kubeconfig, Kubectl: kubectl()}, GinkgoWriter)
+	archive, err := gathering.Collect(ctx, gather.Target{
+		Kubeconfig: shared.Addresses.Kubeconfig, Kubectl: kubectl(), Namespace: cluster.System,
+	}, GinkgoWriter)
 	if archive != "" {
 		AddReportEntry("must-gather archive", archive)
 	}

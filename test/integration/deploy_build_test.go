@@ -19,19 +19,28 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-// deployNamespace is where every overlay deploys to.
+// deployNamespace is where every overlay deploys to, unless it is edited.
 const deployNamespace = "kubernaut-system"
 
 var overlays = []string{"local", "kind", "production"}
 
-// deployment is the output of an overlay.
+// kustomizations is the directory of all kustomizations.
+var kustomizations = filepath.Join("..", "..", "deploy", "kustomize")
+
+// deployment is the output of kustomizations.
 type deployment []*unstructured.Unstructured
 
-// build makes an overlay as `kubectl apply -k` does, with the same restrictions
-// on what it may read.
+// build makes what a cluster has after an overlay was deployed: the kustomization
+// of the cluster and that of the overlay.
 func build(overlay string) deployment {
 	GinkgoHelper()
-	path := filepath.Join("..", "..", "deploy", "kustomize", "overlays", overlay)
+	return slices.Concat(kustomize(filepath.Join(kustomizations, "cluster")), kustomize(filepath.Join(kustomizations, "overlays", overlay)))
+}
+
+// kustomize makes a kustomization as `kubectl apply -k` does, with the same
+// restrictions on what it may read.
+func kustomize(path string) deployment {
+	GinkgoHelper()
 	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), path)
 	Expect(err).NotTo(HaveOccurred())
 	objects := make(deployment, 0, built.Size())

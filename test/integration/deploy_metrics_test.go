@@ -16,7 +16,7 @@ import (
 
 // foreignMetrics are those of kube-state-metrics, which is part of the Prometheus
 // operator's stack.
-var foreignMetrics = []string{"kube_deployment_status_replicas_ready", "kube_deployment_spec_replicas"}
+var foreignMetrics = []string{"kube_deployment_status_replicas_ready", "kube_deployment_spec_replicas", "kube_statefulset_replicas"}
 
 // exported are the names of the series at some management ports.
 func exported(ctx context.Context, urls ...string) map[string]bool {

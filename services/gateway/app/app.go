@@ -12,7 +12,7 @@
 //	(core)               configmaps (own namespace)   get, list, watch: the one of --target-rules-configmap
 //
 // and get for the objects that signals are about, and for their owners: pods,
-// services, workloads and so on (see deploy/kustomize/base/gateway/rbac.yaml).
+// services, workloads and so on (see deploy/kustomize/cluster/gateway.yaml).
 //
 // With --watch-events, in the watched namespaces:
 //

@@ -8,8 +8,8 @@ import (
 	"kubernaut.ai/pkg/audittrail/podflush"
 )
 
-// System is the namespace of the platform.
-const System = "kubernaut-system"
+// System is the namespace of the platform: NAMESPACE, by default kubernaut-system.
+var System = cmp.Or(os.Getenv("NAMESPACE"), "kubernaut-system")
 
 // The workloads of the platform.
 var (

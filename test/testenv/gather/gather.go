@@ -56,6 +56,8 @@ type Target struct {
 	Kubeconfig string
 	// Kubectl is the program; if empty, the one on the path.
 	Kubectl string
+	// Namespace of the platform, if it runs in the cluster.
+	Namespace string
 	// DataStorageURL, if it is not a Service of the cluster.
 	DataStorageURL string
 }
@@ -134,8 +136,8 @@ func (r *Run) Collect(ctx context.Context, t Target, out io.Writer) (archive str
 		return "", err
 	}
 	flags := append([]string{"--dest", r.dest, "--kubeconfig", t.Kubeconfig}, about(failures)...)
-	if t.DataStorageURL == "" { // the platform runs in the cluster
-		flags = append(flags, "--namespace", "kubernaut-system")
+	if t.Namespace != "" {
+		flags = append(flags, "--namespace", t.Namespace)
 	}
 	if archive, err = script(ctx, flags, t.environment(logs), out); err != nil {
 		return "", err
