@@ -42,11 +42,9 @@ func Temporary(ctx context.Context, name string) (*Dir, error) {
 }
 
 func temporaryIn(ctx context.Context, root, name string) (*Dir, error) {
-	// Under the registry's lock a directory without a locked owner is a dead
-	// one, never one that is being created.
-	lock := flock.New(filepath.Join(root, registryLock))
-	if err := lock.Lock(); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", root, err)
+	lock, err := lockRegistry(root)
+	if err != nil {
+		return nil, err
 	}
 	defer func() { _ = lock.Close() }()
 	if err := sweep(ctx, root); err != nil {
@@ -61,6 +59,17 @@ func temporaryIn(ctx context.Context, root, name string) (*Dir, error) {
 		return nil, errors.Join(err, os.RemoveAll(path))
 	}
 	return d, nil
+}
+
+// lockRegistry locks the folder of temporary directories. Under the lock a
+// directory without a locked owner is a dead one, never one that is being created
+// or removed.
+func lockRegistry(root string) (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(root, registryLock))
+	if err := lock.Lock(); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", root, err)
+	}
+	return lock, nil
 }
 
 // Open opens a persistent directory, creates it if it does not exist, and
@@ -112,6 +121,18 @@ func (d *Dir) Join(elem ...string) string {
 // Close releases the directory and removes a temporary one. Its children must
 // have been stopped.
 func (d *Dir) Close() error {
+	if d.temporary {
+		lock, err := lockRegistry(filepath.Dir(d.path))
+		if err != nil {
+			return fmt.Errorf("close directory %s: %w", d.path, errors.Join(err, d.owner.Close()))
+		}
+		defer func() { _ = lock.Close() }()
+	}
+	return d.release()
+}
+
+// release is Close for whoever holds the registry's lock.
+func (d *Dir) release() error {
 	var err error
 	if d.temporary {
 		err = os.RemoveAll(d.path)
@@ -167,7 +188,7 @@ func sweep(ctx context.Context, root string) error {
 		if err := reap(ctx, d.path); err != nil {
 			return errors.Join(err, d.owner.Close())
 		}
-		if err := d.Close(); err != nil {
+		if err := d.release(); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -170,6 +171,27 @@ func TestSweepSparesTheLiving(t *testing.T) {
 	if err := errors.Join(first.Close(), second.Close()); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestOwnersComeAndGoAtOnce(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	var owners sync.WaitGroup
+	for range 8 {
+		owners.Go(func() {
+			for range 50 {
+				dir, err := temporaryIn(t.Context(), root, "brief")
+				if err == nil {
+					err = dir.Close()
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	owners.Wait()
 }
 
 func TestStop(t *testing.T) {
