@@ -57,7 +57,8 @@ var etcdMod string //nolint:gochecknoglobals // embedded file
 //go:embed build/etcd.sum.txt
 var etcdSum string //nolint:gochecknoglobals // embedded file
 
-func wrappers() []wrapper {
+// serverWrappers make a control plane without controllers.
+func serverWrappers() []wrapper {
 	return []wrapper{{
 		name: etcdName, mod: etcdMod, sum: etcdSum,
 		packages: []string{"go.etcd.io/etcd/server/v3"}, flags: "-s -w", output: etcdName,
@@ -65,6 +66,14 @@ func wrappers() []wrapper {
 		name: "kube-apiserver and kubectl", hint: ", about 5 minutes", mod: kubernetesMod, sum: kubernetesSum,
 		packages: []string{"k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kubectl"},
 		flags:    versionFlags(),
+	}}
+}
+
+// controllerWrappers make the controllers of a control plane.
+func controllerWrappers() []wrapper {
+	return []wrapper{{
+		name: controllersName, hint: ", about 3 minutes", mod: kubernetesMod, sum: kubernetesSum,
+		packages: []string{"k8s.io/kubernetes/cmd/" + controllersName}, flags: versionFlags(),
 	}}
 }
 
@@ -86,8 +95,9 @@ func versionFlags() string {
 	return flags.String()
 }
 
-// cacheDir returns the folder that holds what was compiled.
-func cacheDir() (string, error) {
+// cacheDir returns the folder that holds what was compiled under a name that
+// says the versions.
+func cacheDir(versions string) (string, error) {
 	base := os.Getenv("XDG_CACHE_HOME")
 	if base == "" {
 		home, err := os.UserHomeDir()
@@ -96,62 +106,76 @@ func cacheDir() (string, error) {
 		}
 		base = filepath.Join(home, ".cache")
 	}
-	name := KubernetesVersion + "-etcd-" + EtcdVersion + "-" + runtime.GOOS + "-" + runtime.GOARCH
-	return filepath.Join(base, "kubernaut", "control-plane", name), nil
+	return filepath.Join(base, "kubernaut", "control-plane", versions+"-"+runtime.GOOS+"-"+runtime.GOARCH), nil
 }
 
+// serverVersions name the folder of kube-apiserver, kubectl and etcd.
+const serverVersions = KubernetesVersion + "-etcd-" + EtcdVersion
+
 func fromCache(context.Context) (Programs, error) {
-	dir, err := cacheDir()
+	dir, err := cacheDir(serverVersions)
 	if err != nil {
 		return Programs{}, err
 	}
 	return programsIn(dir, "compiled, in "+dir)
 }
 
-// compile builds the programs into the cache. Of several processes one builds
-// and the others wait for it.
-func compile(ctx context.Context, report progress.Func) (_ Programs, err error) {
+func compileServers(ctx context.Context, report progress.Func) (Programs, error) {
+	return compile(ctx, serverVersions, serverWrappers(), fromCache, report)
+}
+
+// compile builds programs into the cache, where find finds them. Of several
+// processes one builds and the others wait for it.
+func compile[Found any](ctx context.Context, versions string, wrappers []wrapper, find func(context.Context) (Found, error), report progress.Func) (_ Found, err error) {
+	var none Found
 	tool, err := goTool()
 	if err != nil {
-		return Programs{}, err
+		return none, err
 	}
-	target, err := cacheDir()
+	target, err := cacheDir(versions)
 	if err != nil {
-		return Programs{}, err
+		return none, err
 	}
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-		return Programs{}, fmt.Errorf("make cache: %w", err)
+		return none, fmt.Errorf("make cache: %w", err)
 	}
 	lock := flock.New(target + ".lock")
 	end := report.During("waiting for another process to compile the control plane", nil)
 	_, err = lock.TryLockContext(ctx, lockPoll)
 	end()
 	if err != nil {
-		return Programs{}, fmt.Errorf("lock %s: %w", target, err)
+		return none, fmt.Errorf("lock %s: %w", target, err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if found, err := fromCache(ctx); err == nil {
+	if found, err := find(ctx); err == nil {
 		return found, nil
 	}
+	if err := buildInto(ctx, target, tool, wrappers, report); err != nil {
+		return none, err
+	}
+	return find(ctx)
+}
 
+// buildInto replaces a folder with one that has the programs of all wrappers.
+func buildInto(ctx context.Context, target, tool string, wrappers []wrapper, report progress.Func) (err error) {
 	dir, err := supervise.Temporary(ctx, "compile")
 	if err != nil {
-		return Programs{}, fmt.Errorf("prepare build: %w", err)
+		return fmt.Errorf("prepare build: %w", err)
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	fresh := target + ".new" // discards what an interrupted build left there
 	if err := errors.Join(os.RemoveAll(fresh), os.Mkdir(fresh, 0o755)); err != nil {
-		return Programs{}, fmt.Errorf("prepare build: %w", err)
+		return fmt.Errorf("prepare build: %w", err)
 	}
-	for _, w := range wrappers() {
+	for _, w := range wrappers {
 		if err := w.build(ctx, tool, dir, fresh, report); err != nil {
-			return Programs{}, errors.Join(fmt.Errorf("compile %s: %w", w.name, err), os.RemoveAll(fresh))
+			return errors.Join(fmt.Errorf("compile %s: %w", w.name, err), os.RemoveAll(fresh))
 		}
 	}
 	if err := errors.Join(os.RemoveAll(target), os.Rename(fresh, target)); err != nil {
-		return Programs{}, fmt.Errorf("store compiled programs: %w", err)
+		return fmt.Errorf("store compiled programs: %w", err)
 	}
-	return fromCache(ctx)
+	return nil
 }
 
 func (w *wrapper) build(ctx context.Context, tool string, dir *supervise.Dir, out string, report progress.Func) error {
@@ -167,6 +191,8 @@ func (w *wrapper) build(ctx context.Context, tool string, dir *supervise.Dir, ou
 	}
 	if w.output != "" {
 		out = filepath.Join(out, w.output)
+	} else {
+		out += string(filepath.Separator) // a folder, also for one package
 	}
 	counter := &lineCounter{}
 	report.Sayf("first run: compiling %s%s", w.name, w.hint)

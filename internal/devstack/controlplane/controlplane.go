@@ -52,7 +52,9 @@ type ControlPlane struct {
 	run  *supervise.Dir // socket, certificate, kubeconfig; data too, if it is temporary
 	etcd *supervise.Process
 	api  *supervise.Process
-	pods *podNetwork // nil where the API server connects by itself
+	// controllers run once RunControllers was called; nil before.
+	controllers *supervise.Process
+	pods        *podNetwork // nil where the API server connects by itself
 }
 
 // Start finds the programs, starts them and installs Kubernaut's resources.
@@ -90,11 +92,11 @@ func (c *ControlPlane) Kubeconfig() string { return c.run.Join(kubeconfigFile) }
 // Programs returns what runs.
 func (c *ControlPlane) Programs() Programs { return c.programs }
 
-// Stop ends both programs and removes temporary objects.
+// Stop ends all programs and removes temporary objects.
 func (c *ControlPlane) Stop(ctx context.Context) error {
 	var errs []error
 	// in this order: an API server without etcd waits for it
-	for _, p := range []*supervise.Process{c.api, c.etcd} {
+	for _, p := range []*supervise.Process{c.controllers, c.api, c.etcd} {
 		if p != nil {
 			errs = append(errs, p.Stop(ctx))
 		}

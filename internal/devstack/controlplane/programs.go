@@ -50,7 +50,7 @@ func Find(ctx context.Context, report progress.Func) (Programs, error) {
 		{"the store of setup-envtest", fromStore},
 		{"the cache of compiled programs", fromCache},
 		{"a download by setup-envtest", func(ctx context.Context) (Programs, error) { return fromDownload(ctx, report) }},
-		{"compilation from the Go modules", func(ctx context.Context) (Programs, error) { return compile(ctx, report) }},
+		{"compilation from the Go modules", func(ctx context.Context) (Programs, error) { return compileServers(ctx, report) }},
 	})
 }
 

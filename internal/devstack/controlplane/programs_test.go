@@ -112,7 +112,7 @@ func TestStoreOfSetupEnvtest(t *testing.T) {
 
 func TestWrapperModulesPinTheVersions(t *testing.T) {
 	t.Parallel()
-	for _, w := range wrappers() {
+	for _, w := range slices.Concat(serverWrappers(), controllerWrappers()) {
 		want := "k8s.io/kubernetes " + KubernetesVersion
 		if w.output == "etcd" {
 			want = "go.etcd.io/etcd/server/v3 " + EtcdVersion
