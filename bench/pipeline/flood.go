@@ -80,6 +80,8 @@ type flood struct {
 	kubernetes  *kubernetes.Clientset
 	url         string
 	senders     *http.Client
+	// again counts the notifications that were sent again, because the answer was 503.
+	again atomic.Int64
 }
 
 // start runs the Gateway with its default bounds and two known senders, and SignalProcessing.
@@ -172,8 +174,8 @@ func (f *flood) measure(ctx context.Context, report *ratio.Report) error {
 	if err != nil {
 		return err
 	}
-	report.Figuref("flood: %d problems of one sender in %.1f s; at most %.0f objects, %.0f by the API server's own count",
-		f.problems, elapsed.Seconds(), most, counted)
+	report.Figuref("flood: %d problems of one sender in %.1f s, %d notifications sent again after a 503; at most %.0f objects, %.0f by the API server's own count",
+		f.problems, elapsed.Seconds(), f.again.Load(), most, counted)
 	report.AtMost("flood-seconds", elapsed.Seconds(), maxFloodSeconds)
 	report.AtMost("flood-objects", max(most, counted), maxFloodObjects)
 	report.AtMost("flood-other-sender-seconds", slowest, maxOtherSeconds)
@@ -208,9 +210,9 @@ func (f *flood) send(ctx context.Context, status string) error {
 				for i := range names {
 					names[i] = fmt.Sprintf("Generated-%d", first+i)
 				}
-				answer, err := f.post(ctx, noisySender, status, floodNamespace(first/floodBody%floodNamespaces), names...)
-				if err != nil {
-					return fmt.Errorf("send %d %s alerts: %w: %s", floodBody, status, err, answer)
+				namespace := floodNamespace(first / floodBody % floodNamespaces)
+				if err := f.post(ctx, noisySender, status, namespace, names...); err != nil {
+					return fmt.Errorf("send %d %s alerts: %w", floodBody, status, err)
 				}
 			}
 		})
@@ -225,7 +227,7 @@ func (f *flood) sendOthers(ctx context.Context, end <-chan struct{}) (slowest fl
 	for wait := time.NewTicker(otherEvery); ; {
 		name := fmt.Sprintf("Real-%d", len(names))
 		start := time.Now()
-		if _, err := f.post(ctx, quietSender, "firing", floodNamespace(floodNamespaces), name); err != nil {
+		if err := f.post(ctx, quietSender, "firing", floodNamespace(floodNamespaces), name); err != nil {
 			return 0, fmt.Errorf("send an alert of another sender: %w", err)
 		}
 		slowest = max(slowest, time.Since(start).Seconds())
@@ -234,14 +236,13 @@ func (f *flood) sendOthers(ctx context.Context, end <-chan struct{}) (slowest fl
 		case <-wait.C:
 		case <-end:
 			wait.Stop()
-			_, err := f.post(ctx, quietSender, "resolved", floodNamespace(floodNamespaces), names...)
-			return slowest, err
+			return slowest, f.post(ctx, quietSender, "resolved", floodNamespace(floodNamespaces), names...)
 		}
 	}
 }
 
-// post sends alerts and expects that all are taken.
-func (f *flood) post(ctx context.Context, sender, status, namespace string, names ...string) ([]byte, error) {
+// post sends alerts until all are taken: after a 503 again, as Alertmanager does.
+func (f *flood) post(ctx context.Context, sender, status, namespace string, names ...string) error {
 	type alert struct {
 		Status   string            `json:"status"`
 		Labels   map[string]string `json:"labels"`
@@ -255,22 +256,25 @@ func (f *flood) post(ctx context.Context, sender, status, namespace string, name
 	}
 	body, err := json.Marshal(map[string]any{"version": "4", "receiver": "kubernaut", "status": status, "alerts": alerts})
 	if err != nil {
-		return nil, fmt.Errorf("encode notification: %w", err)
+		return fmt.Errorf("encode notification: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("send notification: %w", err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+sender)
-	code, answer, err := answered(f.senders, request)
-	switch {
-	case err != nil:
-		return nil, err
-	case slices.Contains([]int{http.StatusOK, http.StatusCreated, http.StatusMultiStatus}, code):
-		return answer, nil
-	default:
-		return answer, fmt.Errorf("answered with %d", code)
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(body))
+		if err != nil {
+			return fmt.Errorf("send notification: %w", err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Authorization", "Bearer "+sender)
+		code, answer, err := answered(f.senders, request)
+		switch {
+		case err != nil:
+			return err
+		case slices.Contains([]int{http.StatusOK, http.StatusCreated, http.StatusMultiStatus}, code):
+			return nil
+		case code != http.StatusServiceUnavailable:
+			return fmt.Errorf("answered with %d: %s", code, answer)
+		}
+		f.again.Add(1)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 const pairs = 5
 
 func main() {
-	only := flag.String("only", "", "measure one family alone: policy, processing or gateway")
+	only := flag.String("only", "", "measure one family alone: policy, processing, gateway or flood")
 	flag.Parse()
 	kube.LogTo(zap.NewNop())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -39,6 +39,7 @@ var families = []struct {
 	{"policy", measurePolicy},
 	{"processing", measureProcessing},
 	{"gateway", measureGateway},
+	{"flood", measureFlood},
 }
 
 func run(ctx context.Context, out io.Writer, scaleText, only string) error {

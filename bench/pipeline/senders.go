@@ -51,6 +51,11 @@ func post(ctx context.Context, c *http.Client, url string, body []byte) (status 
 		return 0, nil, fmt.Errorf("send notification: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
+	return answered(c, request)
+}
+
+// answered sends a request and reads the whole answer.
+func answered(c *http.Client, request *http.Request) (status int, answer []byte, err error) {
 	response, err := c.Do(request)
 	if err != nil {
 		return 0, nil, fmt.Errorf("send notification: %w", err)
