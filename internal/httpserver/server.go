@@ -30,7 +30,8 @@ type Server struct {
 	Name string
 	// Listener is closed when Run returns.
 	Listener net.Listener
-	Handler  http.Handler
+	// Handler is Paced.
+	Handler http.Handler
 	// TLS, optional: plain HTTP where it is nil.
 	TLS *tls.Config
 	// MaxGrace, optional, bounds how long requests under way may take to finish
@@ -60,7 +61,7 @@ func (s *Server) Run(ctx context.Context, left lifecycle.Grace) error {
 	}
 	var asking connections
 	server := &http.Server{
-		Handler:           s.Handler,
+		Handler:           Paced(s.Handler),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,

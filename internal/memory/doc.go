@@ -1,0 +1,3 @@
+// Package memory shares the memory of a process: a [Plan] divides it between
+// uses, and a [Budget] divides one use between callers.
+package memory
