@@ -191,7 +191,7 @@ var _ = Describe("gateway: large bodies", func() {
 		answer = post(ctx, url, usable)
 		Expect(answer.Code).To(Equal(http.StatusMultiStatus))
 		Expect(answer.Summary).To(SatisfyAll(HaveKeyWithValue("created", 1), HaveKeyWithValue("rejected", 1_400_000)))
-		Expect(metricsOf(ctx, managementURL)).To(ContainSubstring("\ngateway_body_memory_bytes 0\n"))
+		Expect(metricsOf(ctx, managementURL)).To(ContainSubstring(`kubernaut_memory_used_bytes{use="bodies"} 0`))
 	}, SpecTimeout(specTimeout))
 })
 

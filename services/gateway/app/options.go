@@ -86,8 +86,9 @@ type Options struct {
 	MaxBodyBytes int64
 	// MaxSignals bounds how many signals of a body are taken.
 	MaxSignals int
+	// MemoryLimit is the memory of the process, into which its bounds have to fit.
 	// MaxBodyMemory bounds the memory for the bodies of all requests together.
-	MaxBodyMemory int64
+	MemoryLimit, MaxBodyMemory int64
 	// MaxConcurrent bounds the HTTP requests that are processed concurrently.
 	MaxConcurrent int
 	// RequestTimeout bounds the processing of one HTTP request.
@@ -144,8 +145,7 @@ func (o *Options) flags() *cli.Flags {
 	f.Int64(&o.MaxBodyBytes, "max-body-bytes", 16<<20, "bound on the part of a notification's body from which signals are taken",
 		cli.AtLeast(blankBytes))
 	f.Int(&o.MaxSignals, "max-signals", 10_000, "bound on the signals that are taken from one notification")
-	f.Int64(&o.MaxBodyMemory, "max-body-memory", 112<<20,
-		"bound on the memory for the bodies of all notifications together, in bytes; five times --max-body-bytes and 2 KiB for each of --max-signals at least")
+	o.declareMemory(&f)
 	f.Int(&o.MaxConcurrent, "max-concurrent", 128, "bound on notifications that are processed concurrently")
 	f.Duration(&o.RequestTimeout, "request-timeout", 10*time.Second, "time limit of processing one notification")
 	f.Duration(&o.StartupTimeout, "startup-timeout", 30*time.Second, "how long to wait for the API server at start")
@@ -165,9 +165,8 @@ func (o *Options) complete() error {
 	if err := o.flags().Complete(); err != nil {
 		return err //nolint:wrapcheck // names the flag
 	}
-	if cost := o.limits().Cost(); o.MaxBodyMemory < cost {
-		return cli.Usagef("--max-body-memory %d: one body of --max-body-bytes %d with --max-signals %d takes %d",
-			o.MaxBodyMemory, o.MaxBodyBytes, o.MaxSignals, cost)
+	if err := o.checkMemory(); err != nil {
+		return err
 	}
 	var err error
 	if o.expectations, err = heartbeat.ParseAll(o.Heartbeats); err != nil {

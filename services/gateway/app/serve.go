@@ -13,6 +13,7 @@ import (
 
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/lifecycle"
+	"kubernaut.ai/internal/memory"
 	"kubernaut.ai/services/gateway/internal/auditevents"
 	"kubernaut.ai/services/gateway/internal/dedup"
 	"kubernaut.ai/services/gateway/internal/heartbeat"
@@ -65,6 +66,10 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("heartbeats: %w", err)
 	}
+	bodies, err := g.bodyMemory()
+	if err != nil {
+		return err
+	}
 	api, err = webhook.New(webhook.Options{
 		Opener:        opener,
 		Targets:       g.targets,
@@ -75,7 +80,7 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 		Heartbeats:    heartbeats,
 		Cluster:       g.options.ClusterName,
 		Limits:        g.options.limits(),
-		BodyMemory:    g.options.MaxBodyMemory,
+		BodyMemory:    bodies,
 		MaxConcurrent: g.options.MaxConcurrent,
 		Timeout:       g.options.RequestTimeout,
 		NewID:         uuid.NewString,
@@ -98,6 +103,16 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 	server := &httpserver.Server{Name: "API", Listener: g.ports.API, Handler: api, TLS: g.tls.Config(), Log: g.log}
 	g.group.Add(ctx, server.Part(0))
 	return g.watchEvents(ctx, api)
+}
+
+// bodyMemory makes the budget of bodies, and shows it.
+func (g *gateway) bodyMemory() (*memory.Budget, error) {
+	bodies := memory.NewBudget(g.options.MaxBodyMemory)
+	bodies.Report("bodies", "--max-body-memory", g.log)
+	if err := g.registry.Register(g.options.plan(bodies)); err != nil {
+		return nil, fmt.Errorf("register metrics of the memory: %w", err)
+	}
+	return bodies, nil
 }
 
 // reportExceedance records that signals exceeded the quota, and tells those who

@@ -95,8 +95,10 @@ func (a *App) Run(ctx context.Context) error {
 // steps, the audit store that they record in is flushed, and the management
 // port answers to the end.
 func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
-	if err := a.registry.Register(buildinfo.Collector()); err != nil {
-		return fmt.Errorf("register metrics: %w", err)
+	for _, c := range []prometheus.Collector{buildinfo.Collector(), a.options.plan()} {
+		if err := a.registry.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	ports, err := httpserver.Open(ctx, httpserver.Addresses{Management: a.options.ManagementListen, Profiles: a.options.PprofListen})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/internal/memory"
 	"kubernaut.ai/services/signalprocessing/internal/classify"
 )
 
@@ -73,6 +74,8 @@ type Options struct {
 	// Concurrency bounds the resources of a kind that are processed concurrently.
 	Concurrency int
 
+	// MemoryLimit is the memory of the process, into which its bounds have to fit.
+	MemoryLimit int64
 	// StartupTimeout bounds the wait for the API server at start.
 	StartupTimeout time.Duration
 	// Grace bounds a graceful stop.
@@ -115,6 +118,7 @@ func (o *Options) flags() *cli.Flags {
 		cli.Derived("30s, or --retry-backoff if longer", func() int64 { return int64(max(maxRetryBackoff, o.RetryBackoff)) }))
 	f.Duration(&o.PolicyDeadline, "policy-deadline", classify.DefaultDeadline, "time limit of one policy decision")
 	f.Int(&o.Concurrency, "concurrency", 4, "bound on resources of a kind that are processed concurrently")
+	memory.DeclareLimit(&f, &o.MemoryLimit, deployedMemory)
 	f.Duration(&o.StartupTimeout, "startup-timeout", 30*time.Second, "how long to wait for the API server at start")
 	f.Duration(&o.Grace, "grace", 25*time.Second, "time limit of a graceful stop, all parts together")
 	return &f
@@ -131,6 +135,9 @@ func (o *Options) complete() error {
 	}
 	if err := o.flags().Complete(); err != nil {
 		return err //nolint:wrapcheck // names the flag
+	}
+	if err := o.plan().Check(); err != nil {
+		return err //nolint:wrapcheck // names the flags
 	}
 	if o.MaxRetryBackoff < o.RetryBackoff {
 		return cli.Usagef("--max-retry-backoff %s: want at least --retry-backoff (%s)", o.MaxRetryBackoff, o.RetryBackoff)

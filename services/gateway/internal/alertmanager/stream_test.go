@@ -116,13 +116,21 @@ func TestErrorsOfReadingAreNotTheSendersMistake(t *testing.T) {
 	t.Parallel()
 	text := repeated(usable, 2000)
 	away := errors.New("connection reset")
-	b := body.NewReader(io.MultiReader(strings.NewReader(text[:1000]), iotest.ErrReader(away)), body.NewBudget(1<<30, nil), limits())
+	b := body.NewReader(io.MultiReader(strings.NewReader(text[:1000]), iotest.ErrReader(away)), func(int64) error { return nil }, limits())
 	var broken *body.ConnectionError
 	if _, err := alertmanager.Parse(b, received()); !errors.As(err, &broken) || !errors.Is(err, away) {
 		t.Errorf("error %v, want that of the connection", err)
 	}
-	b = body.NewReader(bytes.NewReader([]byte(text)), body.NewBudget(64<<10, nil), limits())
-	if _, err := alertmanager.Parse(b, received()); !errors.Is(err, body.ErrNoMemory) {
+	full := errors.New("no memory left")
+	taken := int64(0)
+	b = body.NewReader(bytes.NewReader([]byte(text)), func(n int64) error {
+		if taken += n; taken > 64<<10 {
+			return full
+		}
+		return nil
+	}, limits())
+	var denied *body.MemoryError
+	if _, err := alertmanager.Parse(b, received()); !errors.As(err, &denied) || !errors.Is(err, full) {
 		t.Errorf("error %v, want that there is no memory left", err)
 	}
 }

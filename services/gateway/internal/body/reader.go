@@ -40,25 +40,26 @@ func (l Limits) Cost() int64 {
 	return floor + (factor+1)*l.Bytes + perSignal*int64(l.Signals)
 }
 
-// Reader reads a body. All bytes that it has read are charged to the budget
-// until Settle says what was kept of them. It is for one goroutine.
+// Reader reads a body. It takes memory for all bytes that it has read, until
+// Settle says what was kept of them. It is for one goroutine.
 type Reader struct {
 	Limits
 
-	from   io.Reader
-	budget *Budget
+	from io.Reader
+	take func(bytes int64) error
 
 	failed  error // of the last Read
-	charged int64 // taken from the budget
+	charged int64 // memory taken
 	read    int64 // bytes read
 	settled int64 // bytes that were settled
 	peak    int64 // most bytes that were read and not settled
 	kept    int64 // memory kept of settled bytes
 }
 
-// NewReader reads a body on account of a budget. Call Release after the response.
-func NewReader(from io.Reader, budget *Budget, limits Limits) *Reader {
-	return &Reader{Limits: limits, from: from, budget: budget}
+// NewReader reads a body. It calls take for the memory that it needs, which the
+// caller returns after the response. take may wait.
+func NewReader(from io.Reader, take func(bytes int64) error, limits Limits) *Reader {
+	return &Reader{Limits: limits, from: from, take: take}
 }
 
 // ConnectionError means that a body did not arrive completely.
@@ -70,8 +71,17 @@ func (e *ConnectionError) Error() string { return "read body: " + e.Cause.Error(
 // Unwrap returns the connection's error.
 func (e *ConnectionError) Unwrap() error { return e.Cause }
 
+// MemoryError means that there is no memory for a body.
+type MemoryError struct{ Cause error }
+
+// Error implements error.
+func (e *MemoryError) Error() string { return e.Cause.Error() }
+
+// Unwrap returns why.
+func (e *MemoryError) Unwrap() error { return e.Cause }
+
 // Read implements io.Reader. Its errors are io.EOF, a *ConnectionError,
-// ErrNoMemory and ErrTooLarge; a further call returns the same.
+// a *MemoryError and ErrTooLarge; a further call returns the same.
 func (r *Reader) Read(p []byte) (int, error) {
 	if r.failed != nil {
 		return 0, r.failed
@@ -104,12 +114,6 @@ func (r *Reader) Drain() {
 	}
 }
 
-// Release gives the memory back.
-func (r *Reader) Release() {
-	r.budget.release(r.charged)
-	r.charged = 0
-}
-
 func (r *Reader) more(p []byte) (int, error) {
 	if err := r.charge(); err != nil {
 		return 0, err
@@ -134,8 +138,8 @@ func (r *Reader) charge() error {
 	if owed <= 0 {
 		return nil
 	}
-	if err := r.budget.take(owed); err != nil {
-		return err
+	if err := r.take(owed); err != nil {
+		return &MemoryError{Cause: err}
 	}
 	r.charged += owed
 	return nil

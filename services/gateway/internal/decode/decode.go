@@ -29,11 +29,12 @@ var ErrSyntax = errors.New("not JSON")
 // error of the body's Read.
 func Text(wrong *signal.Complaints, err error) error {
 	var broken *body.ConnectionError
+	var denied *body.MemoryError
 	var syntax *jsontext.SyntacticError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &broken), errors.Is(err, body.ErrTooLarge), errors.Is(err, body.ErrNoMemory):
+	case errors.As(err, &broken), errors.As(err, &denied), errors.Is(err, body.ErrTooLarge):
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		wrong.Addf("body", "not a JSON document: unexpected end")

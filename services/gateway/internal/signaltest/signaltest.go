@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"runtime"
@@ -29,8 +30,13 @@ func Limits() body.Limits { return body.Limits{Bytes: 16 << 20, Signals: 10_000,
 
 // Read parses a body within limits, with as much memory as one body can cost.
 func Read(parse Parse, text io.Reader, l body.Limits) (*signal.Notification, error) {
-	r := body.NewReader(text, body.NewBudget(l.Cost(), nil), l)
-	defer r.Release()
+	memory := l.Cost()
+	r := body.NewReader(text, func(n int64) error {
+		if memory -= n; memory < 0 {
+			return fmt.Errorf("a body took %d bytes more than it may cost", -memory)
+		}
+		return nil
+	}, l)
 	return parse(r, ReceivedAt())
 }
 

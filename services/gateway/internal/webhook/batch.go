@@ -17,11 +17,11 @@ import (
 // workers is how many signals of one body are processed concurrently.
 const workers = 8
 
-// The memory for signals that are being processed, in bytes. A signal takes
+// WorkingMemory is the memory for signals that are being processed, in bytes. A signal takes
 // signalMemory and signalFactor times its size in the body: its spec, its
 // request and its events exist as objects and as text.
 const (
-	workingMemory int64 = 48 << 20
+	WorkingMemory int64 = 48 << 20
 	signalMemory  int64 = 32 << 10
 	signalFactor  int64 = 8
 )
@@ -55,7 +55,7 @@ func (i *item) do(ctx context.Context, a *api, step func() (result, bool, error)
 	if i.done {
 		return
 	}
-	weight := min(workingMemory, signalMemory+signalFactor*int64(i.all.Size(i.at)))
+	weight := min(WorkingMemory, signalMemory+signalFactor*int64(i.all.Size(i.at)))
 	if err := a.working.Acquire(ctx, weight); err != nil {
 		i.done, i.err = true, fmt.Errorf("wait for memory to process a signal: %w", err)
 		return

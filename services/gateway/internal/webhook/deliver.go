@@ -32,8 +32,9 @@ func (s *Server) Deliver(ctx context.Context, adapter Adapter, text []byte) erro
 	t := auditevents.New(a.Recorder, auditevents.Origin{
 		CorrelationID: a.correlationID(), RequestID: a.NewID(), Caller: internalCaller, Source: adapter.Source, Cluster: a.Cluster,
 	})
-	b := body.NewReader(bytes.NewReader(text), a.budget, a.Limits)
-	defer b.Release()
+	held := a.BodyMemory.Open(internalCaller, nil)
+	defer held.Close()
+	b := body.NewReader(bytes.NewReader(text), func(n int64) error { return held.Take(ctx, n) }, a.Limits)
 	n, err := adapter.Parse(b, a.Clock.Now())
 	var invalid *signal.InvalidError
 	switch {

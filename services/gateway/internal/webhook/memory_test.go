@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"kubernaut.ai/internal/memory"
 	"kubernaut.ai/services/gateway/internal/body"
 	"kubernaut.ai/services/gateway/internal/webhook"
 )
@@ -48,7 +49,7 @@ func TestTheWorstBodiesFrom64ConnectionsStayWithinTheMemory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t, func(o *webhook.Options) {
 				o.Limits = body.Limits{Bytes: maxBytes, Signals: maxSignals, Blank: maxBytes / 16}
-				o.BodyMemory, o.MaxConcurrent, o.Timeout = bodyMemory, 128, time.Minute
+				o.BodyMemory, o.MaxConcurrent, o.Timeout = memory.NewBudget(bodyMemory), 128, time.Minute
 			})
 			server := b.serve(t)
 			runtime.GC()

@@ -17,18 +17,14 @@ import (
 //	gateway_signals_total{source,status}    signals by outcome
 //	gateway_signals_forbidden_total         signals that their sender may not report
 //	gateway_signals_truncated_total{source,by}  signals that were left out, by the sender or by the gateway
-//	gateway_body_memory_bytes               memory charged for bodies
-//	gateway_body_memory_refused_total       notifications refused because all memory was in use
 //	gateway_requests_in_flight              HTTP requests in flight
 //	gateway_request_seconds{path,code}      time to respond
 type metrics struct {
-	signals    *prometheus.CounterVec
-	forbidden  prometheus.Counter
-	truncated  *prometheus.CounterVec
-	bodyMemory prometheus.Gauge
-	noMemory   prometheus.Counter
-	inFlight   prometheus.Gauge
-	seconds    *prometheus.HistogramVec
+	signals   *prometheus.CounterVec
+	forbidden prometheus.Counter
+	truncated *prometheus.CounterVec
+	inFlight  prometheus.Gauge
+	seconds   *prometheus.HistogramVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -43,12 +39,6 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "gateway_signals_truncated_total",
 			Help: "Signals that were left out of a notification, by its sender, or by the gateway because they lie beyond the bounds of a body.",
 		}, []string{"source", "by"}),
-		bodyMemory: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gateway_body_memory_bytes", Help: "Memory charged for the bodies of notifications, in bytes.",
-		}),
-		noMemory: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "gateway_body_memory_refused_total", Help: "Notifications refused with 503 because all memory for bodies was in use.",
-		}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "gateway_requests_in_flight", Help: "HTTP requests in flight.",
 		}),
@@ -57,8 +47,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"path", "code"}),
 	}
 	if err := errors.Join(
-		r.Register(m.signals), r.Register(m.forbidden), r.Register(m.truncated), r.Register(m.bodyMemory), r.Register(m.noMemory),
-		r.Register(m.inFlight), r.Register(m.seconds),
+		r.Register(m.signals), r.Register(m.forbidden), r.Register(m.truncated), r.Register(m.inFlight), r.Register(m.seconds),
 	); err != nil {
 		return nil, fmt.Errorf("register metrics of the webhook: %w", err)
 	}

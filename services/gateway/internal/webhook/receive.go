@@ -9,24 +9,19 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
 
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/gateway/internal/auditevents"
 	"kubernaut.ai/services/gateway/internal/body"
 	"kubernaut.ai/services/gateway/internal/signal"
-)
-
-// The pace of an upload: the Gateway waits uploadGrace for it, and a second more
-// for each minUploadRate bytes that have arrived, but never longer than
-// uploadGrace at once. The time in which the Gateway does not read is its own.
-const (
-	uploadGrace   = 5 * time.Second
-	minUploadRate = 64 << 10
 )
 
 // receive handles the notifications of an adapter's senders.
@@ -37,10 +32,16 @@ func (a *api) receive(adapter Adapter) echo.HandlerFunc {
 			return a.reject(c, t, adapter, err)
 		}
 		digest := sha256.New()
-		b := body.NewReader(io.TeeReader(a.paced(c), digest), a.budget, a.Limits)
-		defer b.Release()
+		ctx := c.Request().Context()
+		held := a.BodyMemory.Open(auth.CallerFrom(ctx).Name, httpserver.TransferFrom(ctx).StopReading)
+		defer held.Close()
+		b := body.NewReader(io.TeeReader(c.Request().Body, digest), func(n int64) error { return held.Take(ctx, n) }, a.Limits)
 		n, err := adapter.Parse(b, a.Clock.Now())
+		if kept := held.Keep(); kept != nil {
+			err = &body.MemoryError{Cause: kept}
+		}
 		if err != nil {
+			held.Close()
 			b.Drain()
 			return a.reject(c, t, adapter, err)
 		}
@@ -73,17 +74,23 @@ func (a *api) reject(c echo.Context, t *auditevents.Trail, adapter Adapter, caus
 	var rejection *problem.Error
 	var invalid *signal.InvalidError
 	var broken *body.ConnectionError
+	var denied *body.MemoryError
 	switch {
 	case errors.As(cause, &rejection):
 	case errors.As(cause, &invalid):
 		rejection = explainInvalid(invalid, a.Limits)
 	case errors.Is(cause, body.ErrTooLarge):
 		rejection = problem.New(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes: send fewer signals at once, or raise --max-body-bytes here", a.Limits.Bytes)
-	case errors.Is(cause, body.ErrNoMemory):
-		a.metrics.noMemory.Inc()
-		return problem.Unavailable(retryOverload, cause, "the notifications of other senders take all memory of --max-body-memory; send it again")
+	case errors.As(cause, &denied):
+		// The budget tells the log.
+		busy := problem.Unavailable(retryOverload, cause, "other notifications take the memory of --max-body-memory; send it again")
+		busy.Logged = true
+		return busy
+	case errors.Is(cause, os.ErrDeadlineExceeded):
+		// Not a 408: Alertmanager repeats after 5xx only.
+		return problem.Unavailable(retryFailure, cause, "the body stalled, or came more slowly than %d KiB a second; send it again", httpserver.MinRate>>10)
 	case errors.As(cause, &broken):
-		// The connection was slow or broken: the next delivery may succeed.
+		// The connection was broken: the next delivery may succeed.
 		return problem.Unavailable(retryFailure, cause, "the body did not arrive completely; send it again")
 	default:
 		return cause
@@ -160,41 +167,4 @@ func (a *api) recordBeyond(ctx context.Context, d *auditevents.Delivery, n *sign
 		}
 	}
 	return nil
-}
-
-// paced is the request's body. Reading fails when the upload is too slow.
-func (a *api) paced(c echo.Context) *pacedBody {
-	return &pacedBody{request: c.Request(), control: http.NewResponseController(c.Response()), left: uploadGrace}
-}
-
-// pacedBody moves the connection's read deadline as the body arrives. Deadlines
-// are times of the operating system, so they do not come from the injected clock.
-type pacedBody struct {
-	request *http.Request
-	control *http.ResponseController
-	left    time.Duration // that the sender may take
-}
-
-// Read implements io.Reader.
-func (p *pacedBody) Read(buffer []byte) (int, error) {
-	began := time.Now()
-	if err := p.setDeadline(began.Add(p.left)); err != nil {
-		return 0, err
-	}
-	n, err := p.request.Body.Read(buffer)
-	p.left = min(uploadGrace, p.left-time.Since(began)+time.Duration(n)*time.Second/minUploadRate)
-	if errors.Is(err, io.EOF) {
-		// net/http reads on while the request is processed, to notice a client
-		// that goes away: that has no deadline.
-		_ = p.setDeadline(time.Time{}) // a connection that is gone is noticed all the same
-	}
-	return n, err //nolint:wrapcheck // io.EOF is part of the contract
-}
-
-func (p *pacedBody) setDeadline(t time.Time) error {
-	err := p.control.SetReadDeadline(t)
-	if errors.Is(err, http.ErrNotSupported) { // the response of a test
-		return nil
-	}
-	return err //nolint:wrapcheck // becomes a body.ConnectionError
 }

@@ -17,6 +17,7 @@ import (
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/internal/memory"
 	"kubernaut.ai/services/gateway/internal/admission"
 	"kubernaut.ai/services/gateway/internal/auditevents"
 	"kubernaut.ai/services/gateway/internal/body"
@@ -76,9 +77,8 @@ type Options struct {
 	Cluster string
 	// Limits of a body.
 	Limits body.Limits
-	// BodyMemory bounds the memory for the bodies of all requests together, in
-	// bytes; at least Limits.Cost.
-	BodyMemory int64
+	// BodyMemory is for the bodies of all requests together, of at least Limits.Cost.
+	BodyMemory *memory.Budget
 	// MaxConcurrent bounds the notifications that are processed concurrently; any
 	// more are rejected with 503.
 	MaxConcurrent int
@@ -96,7 +96,6 @@ type api struct {
 	Options
 
 	metrics    *metrics
-	budget     *body.Budget
 	inFlight   *semaphore.Weighted // notifications that are processed
 	working    *semaphore.Weighted // memory for the signals that are processed
 	denials    *admission.Tracker
@@ -114,8 +113,8 @@ func New(o Options) (*Server, error) {
 		return nil, err //nolint:wrapcheck // says what failed
 	}
 	a := &api{
-		Options: o, denials: denials, deliveries: newDeliveries(), metrics: m, budget: body.NewBudget(o.BodyMemory, m.bodyMemory.Add),
-		inFlight: semaphore.NewWeighted(int64(o.MaxConcurrent)), working: semaphore.NewWeighted(workingMemory),
+		Options: o, denials: denials, deliveries: newDeliveries(), metrics: m,
+		inFlight: semaphore.NewWeighted(int64(o.MaxConcurrent)), working: semaphore.NewWeighted(WorkingMemory),
 	}
 	e := echo.New()
 	e.HideBanner = true

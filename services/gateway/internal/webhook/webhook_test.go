@@ -26,6 +26,7 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/memory"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/gateway/internal/body"
 	"kubernaut.ai/services/gateway/internal/dedup"
@@ -152,7 +153,7 @@ func setup(t *testing.T, change ...func(*webhook.Options)) *bundle {
 		Auth:          auth.NewGate(auth.None{}, zap.NewNop()),
 		Heartbeats:    noHeartbeats{},
 		Limits:        body.Limits{Bytes: 64 << 10, Signals: 30, Blank: 8 << 10},
-		BodyMemory:    1 << 20,
+		BodyMemory:    memory.NewBudget(1 << 20),
 		MaxConcurrent: 2,
 		Timeout:       10 * time.Second,
 		NewID:         func() string { return "made-id" },
