@@ -306,19 +306,30 @@ type ListEventsParams struct {
 	EventOutcome  *EventOutcome `form:"event_outcome,omitempty" json:"event_outcome,omitempty"`
 	Severity      *string       `form:"severity,omitempty" json:"severity,omitempty"`
 	CorrelationId *string       `form:"correlation_id,omitempty" json:"correlation_id,omitempty"`
-	ActorId       *string       `form:"actor_id,omitempty" json:"actor_id,omitempty"`
-	ResourceType  *string       `form:"resource_type,omitempty" json:"resource_type,omitempty"`
-	ResourceId    *string       `form:"resource_id,omitempty" json:"resource_id,omitempty"`
-	Namespace     *string       `form:"namespace,omitempty" json:"namespace,omitempty"`
-	ClusterId     *string       `form:"cluster_id,omitempty" json:"cluster_id,omitempty"`
+	ActorType     *string       `form:"actor_type,omitempty" json:"actor_type,omitempty"`
+
+	// ActorId Who acted, as the recorder says; see recorded_by.
+	ActorId *string `form:"actor_id,omitempty" json:"actor_id,omitempty"`
+
+	// RecordedBy The authenticated caller that recorded the event.
+	RecordedBy    *string    `form:"recorded_by,omitempty" json:"recorded_by,omitempty"`
+	ProducerId    *string    `form:"producer_id,omitempty" json:"producer_id,omitempty"`
+	ErrorCode     *string    `form:"error_code,omitempty" json:"error_code,omitempty"`
+	ParentEventId *uuid.UUID `form:"parent_event_id,omitempty" json:"parent_event_id,omitempty"`
+	ResourceType  *string    `form:"resource_type,omitempty" json:"resource_type,omitempty"`
+	ResourceId    *string    `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+	Namespace     *string    `form:"namespace,omitempty" json:"namespace,omitempty"`
+	ClusterId     *string    `form:"cluster_id,omitempty" json:"cluster_id,omitempty"`
 
 	// Since Inclusive start of event_timestamp. RFC 3339, a date, a Go duration back from now (`24h`) or a number of days (`7d`).
+	// Write the `+` of an offset as `%2B`.
 	Since *string `form:"since,omitempty" json:"since,omitempty"`
 
-	// Until Exclusive end of event_timestamp, in the same forms.
+	// Until Exclusive end of event_timestamp, in the same forms. Must be later than since.
 	Until *string `form:"until,omitempty" json:"until,omitempty"`
 
-	// DetailKey A field of event_data; nested fields as a JSON path, as in `$.target.kind`. Goes with detail_value.
+	// DetailKey A field of event_data; nested fields as in `target.kind`, or as a JSON path, as in `$.target.kind` or `$.labels["app.kubernetes.io/name"]`.
+	// It must name texts, numbers or booleans: a key that names objects or lists is refused. Goes with detail_value.
 	DetailKey *string `form:"detail_key,omitempty" json:"detail_key,omitempty"`
 
 	// DetailValue The value that the field must have, compared as text. Goes with detail_key.
@@ -452,6 +463,10 @@ type ClientInterface interface {
 	// A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 	// Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
 	//
+	// Only correlation_id and the time have an index. Give `since` and `until` with any other filter: it reads every event between them.
+	//
+	// The client must read at least 64 KiB a second, or its connection is closed. A page is compressed if the client accepts gzip.
+	//
 	// Corresponds with GET /api/v1/audit/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -540,6 +555,10 @@ type ClientInterface interface {
 //
 // A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 // Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
+//
+// Only correlation_id and the time have an index. Give `since` and `until` with any other filter: it reads every event between them.
+//
+// The client must read at least 64 KiB a second, or its connection is closed. A page is compressed if the client accepts gzip.
 //
 // Corresponds with GET /api/v1/audit/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -802,9 +821,69 @@ func NewListEventsRequest(server string, params *ListEventsParams) (*http.Reques
 
 		}
 
+		if params.ActorType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor_type", *params.ActorType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.ActorId != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor_id", *params.ActorId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.RecordedBy != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recorded_by", *params.RecordedBy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ProducerId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "producer_id", *params.ProducerId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ErrorCode != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "error_code", *params.ErrorCode, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ParentEventId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "parent_event_id", *params.ParentEventId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -1228,6 +1307,10 @@ type ClientWithResponsesInterface interface {
 	// A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 	// Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
 	//
+	// Only correlation_id and the time have an index. Give `since` and `until` with any other filter: it reads every event between them.
+	//
+	// The client must read at least 64 KiB a second, or its connection is closed. A page is compressed if the client accepts gzip.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/audit/events (the `ListEvents` operationId).
@@ -1336,6 +1419,11 @@ type ListEventsResponse403Headers struct {
 	XRequestID *string
 }
 
+// ListEventsResponse406Headers the declared response headers of an HTTP 406 response for ListEvents
+type ListEventsResponse406Headers struct {
+	XRequestID *string
+}
+
 // ListEventsResponse503Headers the declared response headers of an HTTP 503 response for ListEvents
 type ListEventsResponse503Headers struct {
 	RetryAfter *int
@@ -1353,6 +1441,8 @@ type ListEventsResponse struct {
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationproblemJSON406 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *RetryLater
 	// Headers200 the parsed response headers for an HTTP 200 response
@@ -1363,6 +1453,8 @@ type ListEventsResponse struct {
 	Headers401 *ListEventsResponse401Headers
 	// Headers403 the parsed response headers for an HTTP 403 response
 	Headers403 *ListEventsResponse403Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *ListEventsResponse406Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ListEventsResponse503Headers
 }
@@ -1385,6 +1477,11 @@ func (r ListEventsResponse) GetApplicationproblemJSON401() *Problem {
 // GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
 func (r ListEventsResponse) GetApplicationproblemJSON403() *Problem {
 	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationproblemJSON406() *Problem {
+	return r.ApplicationproblemJSON406
 }
 
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
@@ -1812,6 +1909,11 @@ type GetEventResponse404Headers struct {
 	XRequestID *string
 }
 
+// GetEventResponse406Headers the declared response headers of an HTTP 406 response for GetEvent
+type GetEventResponse406Headers struct {
+	XRequestID *string
+}
+
 // GetEventResponse503Headers the declared response headers of an HTTP 503 response for GetEvent
 type GetEventResponse503Headers struct {
 	RetryAfter *int
@@ -1831,6 +1933,8 @@ type GetEventResponse struct {
 	ApplicationproblemJSON403 *Problem
 	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationproblemJSON406 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *RetryLater
 	// Headers200 the parsed response headers for an HTTP 200 response
@@ -1843,6 +1947,8 @@ type GetEventResponse struct {
 	Headers403 *GetEventResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *GetEventResponse404Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *GetEventResponse406Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetEventResponse503Headers
 }
@@ -1870,6 +1976,11 @@ func (r GetEventResponse) GetApplicationproblemJSON403() *Problem {
 // GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
 func (r GetEventResponse) GetApplicationproblemJSON404() *Problem {
 	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r GetEventResponse) GetApplicationproblemJSON406() *Problem {
+	return r.ApplicationproblemJSON406
 }
 
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
@@ -1953,6 +2064,10 @@ func (r GetOpenAPIResponse) ContentType() string {
 //
 // A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 // Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
+//
+// Only correlation_id and the time have an index. Give `since` and `until` with any other filter: it reads every event between them.
+//
+// The client must read at least 64 KiB a second, or its connection is closed. A page is compressed if the client accepts gzip.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -2131,6 +2246,13 @@ func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
 		}
 		response.ApplicationproblemJSON403 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON406 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
 		var dest RetryLater
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -2181,6 +2303,16 @@ func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
 			headers.XRequestID = &value
 		}
 		response.Headers403 = &headers
+	case rsp.StatusCode == 406:
+		var headers ListEventsResponse406Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers406 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListEventsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -2681,6 +2813,13 @@ func ParseGetEventResponse(rsp *http.Response) (*GetEventResponse, error) {
 		}
 		response.ApplicationproblemJSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON406 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
 		var dest RetryLater
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -2741,6 +2880,16 @@ func ParseGetEventResponse(rsp *http.Response) (*GetEventResponse, error) {
 			headers.XRequestID = &value
 		}
 		response.Headers404 = &headers
+	case rsp.StatusCode == 406:
+		var headers GetEventResponse406Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers406 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetEventResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

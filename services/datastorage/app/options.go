@@ -48,6 +48,10 @@ type Options struct {
 	// MaxPageBytes bounds the event_data on one page of a query. An event that
 	// is larger has its own page.
 	MaxPageBytes int
+	// MemoryLimit is the memory of the process, into which its bounds have to fit.
+	// MaxBodyMemory bounds the memory for bodies and their events until these are
+	// stored, MaxPageMemory that for answers to queries.
+	MemoryLimit, MaxBodyMemory, MaxPageMemory int64
 	// Writers is the number of concurrent write transactions.
 	Writers int
 	// QueueEvents bounds the events that wait for a writer.
@@ -105,6 +109,7 @@ func (o *Options) flags() *cli.Flags {
 	f.Int(&o.MaxBatchEvents, "max-batch-events", 10_000, "bound on events in one request", cli.AtMost(most))
 	f.Int(&o.MaxEventDataBytes, "max-event-data-bytes", 1<<20, "bound on one event_data", cli.AtMost(most))
 	f.Int(&o.MaxPageBytes, "max-page-bytes", 16<<20, "bound on the event_data on one page of a query", cli.AtMost(most))
+	o.declareMemory(&f)
 	f.Int(&o.Writers, "writers", 4, "concurrent write transactions", cli.AtMost(most))
 	f.Int(&o.QueueEvents, "queue-events", 50_000, "bound on events that wait for a writer; above, requests get 503", cli.AtMost(most))
 	f.Duration(&o.QueryTimeout, "query-timeout", 30*time.Second, "time limit of one query")
@@ -148,5 +153,5 @@ func (o *Options) complete() error {
 	if o.Writers >= o.MaxConnections {
 		return cli.Usagef("--writers %d: want less than --database-max-connections (%d), which queries need too", o.Writers, o.MaxConnections)
 	}
-	return nil
+	return o.checkMemory()
 }

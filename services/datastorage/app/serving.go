@@ -12,6 +12,7 @@ import (
 	"kubernaut.ai/internal/buildinfo"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/lifecycle"
+	"kubernaut.ai/internal/memory"
 	"kubernaut.ai/pkg/audit/flushhttp"
 	"kubernaut.ai/services/datastorage/internal/consistency"
 	"kubernaut.ai/services/datastorage/internal/event"
@@ -43,6 +44,8 @@ func (a *App) newServing(pool *pgxpool.Pool, g *lifecycle.Group) (*serving, erro
 	}
 	s.writer, err = ingest.New(pool, ingest.Options{
 		Writers: o.Writers, QueueEvents: o.QueueEvents, Clock: o.Clock, Metrics: observed,
+		// What waits is charged to the bodies.
+		QueueBytes: int(o.MaxBodyMemory), TransactionBytes: o.transactionBytes(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ingest: %w", err)
@@ -50,6 +53,10 @@ func (a *App) newServing(pool *pgxpool.Pool, g *lifecycle.Group) (*serving, erro
 	observed.QueueDepth(s.writer.Depth)
 	limits := event.DefaultLimits()
 	limits.Events, limits.DataBytes = o.MaxBatchEvents, o.MaxEventDataBytes
+	bodies, pages, err := a.budgets(observed, s.writer)
+	if err != nil {
+		return nil, err
+	}
 	s.apiHandler, err = httpapi.New(httpapi.Config{
 		Decoder:   event.NewDecoder(limits, o.Clock, rand.Reader),
 		Writer:    s.writer,
@@ -59,7 +66,7 @@ func (a *App) newServing(pool *pgxpool.Pool, g *lifecycle.Group) (*serving, erro
 		Log:       a.log,
 		Clock:     o.Clock,
 		Ready:     func(r *http.Request) error { return s.current(r.Context()) },
-		BodyBytes: o.MaxBodyBytes,
+		BodyBytes: o.MaxBodyBytes, BodyEvents: o.MaxBatchEvents, BodyMemory: bodies, PageMemory: pages,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
@@ -71,6 +78,17 @@ func (a *App) newServing(pool *pgxpool.Pool, g *lifecycle.Group) (*serving, erro
 		Log:     a.log,
 	}).Handler()
 	return s, nil
+}
+
+// budgets makes the budgets of the API, and shows them.
+func (a *App) budgets(observed *metrics.Metrics, writer *ingest.Writer) (bodies, pages *memory.Budget, err error) {
+	bodies, pages = memory.NewBudget(a.options.MaxBodyMemory), memory.NewBudget(a.options.MaxPageMemory)
+	bodies.Report("bodies", "--max-body-memory", a.log)
+	pages.Report("pages", "--max-page-memory", a.log)
+	if err := observed.Register(a.options.plan(bodies, pages, writer.TransactionMemory)); err != nil {
+		return nil, nil, fmt.Errorf("memory: %w", err)
+	}
+	return bodies, pages, nil
 }
 
 func (a *App) newMetrics(pool *pgxpool.Pool) (*metrics.Metrics, error) {

@@ -41,7 +41,7 @@ func middlewares(operations map[string]parameters, gate *auth.Gate) (map[string]
 			}
 			before[operation] = append(before[operation], permitted)
 		}
-		before[operation] = append(before[operation], checked(known))
+		before[operation] = append(before[operation], checked(known), acceptable)
 	}
 	return before, nil
 }

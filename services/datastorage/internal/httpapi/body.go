@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -12,13 +11,13 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/labstack/echo/v4"
-	"golang.org/x/sync/semaphore"
 
+	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/internal/memory"
 )
 
 // The media types of bodies.
@@ -28,30 +27,45 @@ const (
 	mediaCloudEvents = "application/cloudevents-batch+json"
 )
 
-// The memory that all bodies together may take, in bodies of the largest size,
-// and how long a request waits for its share.
+// The memory that a body costs.
 const (
-	largestBodies = 16
-	shareTimeout  = 5 * time.Second
+	// bodyFloor is what each body costs before its first byte: a connection's
+	// buffers, and those of a decompressor without its window.
+	bodyFloor = 64 << 10
+	// eventBytes is what an event costs besides its text, or why it is refused.
+	eventBytes = 3 << 10
+	// eventFields is how many commas the text of an event has at least.
+	eventFields = 7
 )
+
+// bodyCost is the most memory that a body of so many bytes can cost while its
+// events are stored.
+func bodyCost(bytes, events int) int64 {
+	const decoded = 2 // the text, and its events' data in canonical form
+	return bodyFloor + int64(bytes)*decoded + eventBytes*int64(events)
+}
+
+// PeakBodyBytes is the most memory that one request can cost, in bytes.
+func PeakBodyBytes(bytes, events int) int64 {
+	// While it is read: the buffer and one twice as large, or the compressed body and the other one.
+	const reading = 2
+	return max(bodyCost(bytes, events), bodyFloor+reading*int64(bytes+1))
+}
 
 // bodies reads and decompresses request bodies within bounds of time and memory.
 type bodies struct {
-	limit int
-	// raw and plain are the shares of bodies as they came and decompressed ones.
-	raw, plain *semaphore.Weighted
-	zstd       *zstd.Decoder
+	limit  int
+	events int // that are taken from one body
+	memory *memory.Budget
+	zstd   *zstd.Decoder
 }
 
-func newBodies(limit int) (*bodies, error) {
-	const smallestWindow = 8 << 20 // RFC 9659: what every decoder of the content encoding takes
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(uint64(limit)), zstd.WithDecoderMaxWindow(smallestWindow)) //nolint:gosec // a positive limit
+func newBodies(limit, events int, budget *memory.Budget) (*bodies, error) {
+	decoder, err := newZstd(limit)
 	if err != nil {
-		return nil, fmt.Errorf("make zstd decoder: %w", err)
+		return nil, err
 	}
-	all := int64(limit) * largestBodies
-	return &bodies{limit: limit, raw: semaphore.NewWeighted(all), plain: semaphore.NewWeighted(all), zstd: decoder}, nil
+	return &bodies{limit: limit, events: events, memory: budget, zstd: decoder}, nil
 }
 
 // mediaType returns the body's type when it is one of allowed, else a 415.
@@ -68,12 +82,13 @@ func mediaType(c echo.Context, allowed ...string) (string, error) {
 	return "", problem.New(http.StatusUnsupportedMediaType, "content type %q is not taken here: send %s in UTF-8", header, strings.Join(allowed, ", "))
 }
 
-// read returns the decompressed body; release gives its memory free.
-func (b *bodies) read(c echo.Context) (body []byte, release func(), err error) {
+// read returns the decompressed body, and its memory, which the caller closes
+// once neither the body nor its events are needed.
+func (b *bodies) read(c echo.Context) (body []byte, held *memory.Account, err error) {
 	r := c.Request()
 	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get(echo.HeaderContentEncoding)))
 	switch encoding {
-	case "", "identity", "gzip", "zstd":
+	case "", encodingIdentity, encodingGzip, encodingZstd:
 	default:
 		c.Response().Header().Set(echo.HeaderAcceptEncoding, "gzip, zstd")
 		return nil, nil, problem.New(http.StatusUnsupportedMediaType, "content encoding %q is not taken: send gzip, zstd or none", encoding)
@@ -81,84 +96,133 @@ func (b *bodies) read(c echo.Context) (body []byte, release func(), err error) {
 	if r.ContentLength > int64(b.limit) {
 		return nil, nil, b.tooLarge()
 	}
-	weight := int64(b.limit)
-	if r.ContentLength >= 0 {
-		weight = r.ContentLength
+	held = b.memory.Open(caller(c), httpserver.TransferFrom(r.Context()).StopReading)
+	if body, err = b.readHeld(r, encoding, held); err == nil {
+		err = held.Keep()
 	}
-	release, err = b.share(r.Context(), b.raw, weight)
 	if err != nil {
-		return nil, nil, err
+		preempted := held.Preempted()
+		held.Close()
+		if preempted != nil {
+			err = preempted
+		}
+		return nil, nil, b.refuse(c, encoding, err)
 	}
-	raw, err := b.readRaw(c)
-	if err != nil {
-		release()
-		return nil, nil, err
-	}
-	if encoding == "" || encoding == "identity" {
-		return raw, release, nil
-	}
-	defer release()
-	return b.decompress(r.Context(), raw, encoding)
+	return body, held, nil
 }
 
-func (b *bodies) share(ctx context.Context, of *semaphore.Weighted, weight int64) (release func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, shareTimeout)
-	defer cancel()
-	if err := of.Acquire(ctx, weight); err != nil {
-		return nil, problem.Unavailable(retryAfter, err, "too many large requests at once: send the request again later")
+// readHeld reads the body, and takes the memory for its events.
+func (b *bodies) readHeld(r *http.Request, encoding string, held *memory.Account) ([]byte, error) {
+	ctx := r.Context()
+	if err := held.Take(ctx, bodyFloor); err != nil {
+		return nil, err //nolint:wrapcheck // explained by the caller
 	}
-	return func() { of.Release(weight) }, nil
+	raw := &bounded{from: r.Body, left: int64(b.limit)}
+	body, err := b.decompressed(ctx, raw, encoding, r.ContentLength, held)
+	if err != nil {
+		return nil, err
+	}
+	cost := bodyCost(len(body), b.eventsIn(body)) - bodyFloor - int64(cap(body))
+	if err := held.Take(ctx, max(0, cost)); err != nil {
+		return nil, err //nolint:wrapcheck // explained by the caller
+	}
+	return body, nil
 }
 
-func (b *bodies) readRaw(c echo.Context) ([]byte, error) {
-	raw, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, int64(b.limit)))
-	var tooLarge *http.MaxBytesError
+// eventsIn is about how many events a body can hold at most.
+func (b *bodies) eventsIn(body []byte) int {
+	return min(b.events, 1+max(bytes.Count(body, []byte{'{'}), bytes.Count(body, []byte{'\n'}), bytes.Count(body, []byte{','})/eventFields))
+}
+
+// collect reads all of a body. The buffer is charged as it grows.
+func (b *bodies) collect(ctx context.Context, from io.Reader, length int64, held *memory.Account) ([]byte, error) {
+	const least = 16 << 10
+	var body []byte
+	for {
+		if len(body) == cap(body) {
+			grown := max(least, 2*cap(body))
+			if expected := int(length) + 1; length > 0 && grown >= expected && cap(body) < expected { // one more to read the end
+				grown = expected
+			}
+			grown = min(grown, b.limit+1)
+			if err := held.Take(ctx, int64(grown)); err != nil {
+				return nil, err //nolint:wrapcheck // explained by the caller
+			}
+			old := cap(body)
+			body = append(make([]byte, 0, grown), body...)
+			held.Return(int64(old))
+		}
+		n, err := from.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case len(body) > b.limit:
+			return nil, errTooLarge
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return nil, fmt.Errorf("read body: %w", err)
+		}
+	}
+}
+
+var errTooLarge = errors.New("the body is larger than the limit")
+
+// bounded reads so many bytes and fails at the next one.
+type bounded struct {
+	from io.Reader
+	left int64
+	err  error // of the connection
+}
+
+// Read implements io.Reader.
+func (r *bounded) Read(p []byte) (int, error) {
+	if int64(len(p)) > r.left+1 {
+		p = p[:r.left+1]
+	}
+	n, err := r.from.Read(p)
+	if r.left -= int64(n); r.left < 0 {
+		return 0, errTooLarge
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &connectionError{err}
+	}
+	return n, err //nolint:wrapcheck // io.EOF is part of the contract
+}
+
+// connectionError means that the body did not arrive completely.
+type connectionError struct{ cause error }
+
+func (e *connectionError) Error() string { return e.cause.Error() }
+
+func (e *connectionError) Unwrap() error { return e.cause }
+
+// refuse explains why a body was not read.
+func (b *bodies) refuse(c echo.Context, encoding string, err error) error {
+	var broken *connectionError
 	switch {
-	case errors.As(err, &tooLarge):
-		return nil, b.tooLarge()
+	case errors.Is(err, memory.ErrBusy):
+		return busy(err)
+	case errors.Is(err, errTooLarge), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return b.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		// Not a 400: clients take that for a verdict on the events.
-		return nil, problem.New(http.StatusRequestTimeout, "the body came too slowly: send the request again")
-	case err != nil:
-		return nil, problem.New(http.StatusBadRequest, "the body ended early: %v", err)
+		c.Response().Header().Set(echo.HeaderConnection, "close")
+		return problem.New(http.StatusRequestTimeout,
+			"the body stalled, or came more slowly than %d KiB a second: send the request again", httpserver.MinRate>>10)
+	case errors.As(err, &broken):
+		return problem.New(http.StatusBadRequest, "the body ended early: %v", broken)
+	case encoding != "" && encoding != encodingIdentity && c.Request().Context().Err() == nil:
+		return problem.New(http.StatusBadRequest, "the body is not usable %s: %v", encoding, err)
 	default:
-		return raw, nil
+		return passing(err)
 	}
 }
 
-func (b *bodies) decompress(ctx context.Context, raw []byte, encoding string) (plain []byte, release func(), err error) {
-	release, err = b.share(ctx, b.plain, int64(b.limit))
-	if err != nil {
-		return nil, nil, err
-	}
-	if encoding == "gzip" {
-		plain, err = b.gunzip(raw)
-	} else {
-		plain, err = b.zstd.DecodeAll(raw, nil)
-	}
-	switch {
-	case errors.Is(err, zstd.ErrDecoderSizeExceeded) || len(plain) > b.limit:
-		release()
-		return nil, nil, b.tooLarge()
-	case err != nil:
-		release()
-		return nil, nil, problem.New(http.StatusBadRequest, "the body is not usable %s: %v", encoding, err)
-	default:
-		return plain, release, nil
-	}
-}
-
-// gunzip stops one byte behind the limit, however much would follow.
-func (b *bodies) gunzip(raw []byte) ([]byte, error) {
-	reader, err := gzip.NewReader(bytes.NewReader(raw))
-	if err != nil {
-		return nil, fmt.Errorf("read header: %w", err)
-	}
-	plain, err := io.ReadAll(io.LimitReader(reader, int64(b.limit)+1))
-	if err != nil {
-		return nil, fmt.Errorf("decompress: %w", err)
-	}
-	return plain, nil
+// busy answers a request that got no memory. The budget tells the log.
+func busy(err error) error {
+	p := problem.Unavailable(retryAfter, err, "too many large requests at once: send the request again later")
+	p.Logged = true
+	return p
 }
 
 func (b *bodies) tooLarge() error {

@@ -12,12 +12,14 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/internal/memory"
 )
 
 func TestABodyThatDoesNotArriveHasItsStatus(t *testing.T) {
 	t.Parallel()
 	const limit = 100
-	reader, err := newBodies(limit)
+	budget := memory.NewBudget(PeakBodyBytes(limit, 1))
+	reader, err := newBodies(limit, 1, budget)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +38,7 @@ func TestABodyThatDoesNotArriveHasItsStatus(t *testing.T) {
 			t.Errorf("%s: %v, want %d", name, err, tc.want)
 		}
 	}
-	if !reader.raw.TryAcquire(limit * largestBodies) {
-		t.Error("a body that did not arrive keeps its share of the memory")
+	if budget.Used() != 0 {
+		t.Errorf("bodies that did not arrive keep %d bytes", budget.Used())
 	}
 }

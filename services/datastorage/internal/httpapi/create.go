@@ -42,12 +42,21 @@ func (a *API) ingest(c echo.Context, media []string, handle func(c echo.Context,
 		if err != nil {
 			return nil, err
 		}
-		body, release, err := a.bodies.read(c)
+		body, held, err := a.bodies.read(c)
 		if err != nil {
 			return nil, err
 		}
-		defer release()
-		return handle(c, chosen, body)
+		counts, err := handle(c, chosen, body)
+		if abandoned, ok := errors.AsType[*ingest.AbandonedError](err); ok {
+			// The client went away, but the events stay until they are stored.
+			go func() {
+				<-abandoned.Settled
+				held.Close()
+			}()
+			return counts, err
+		}
+		held.Close()
+		return counts, err
 	}()
 	status := statusOf(c, err)
 	if counts == nil {
@@ -59,11 +68,14 @@ func (a *API) ingest(c echo.Context, media []string, handle func(c echo.Context,
 
 func statusOf(c echo.Context, err error) int {
 	var p *problem.Error
+	var unread *unreadError
 	switch {
 	case err == nil:
 		return c.Response().Status
 	case errors.As(err, &p):
 		return p.Status
+	case errors.As(err, &unread):
+		return statusUnread
 	default:
 		return http.StatusInternalServerError
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -22,29 +23,25 @@ const (
 // ListEvents implements routes.ServerInterface.
 func (a *API) ListEvents(c echo.Context, p api.ListEventsParams) error {
 	return a.query(c, kindList, func() error {
-		page, err := a.config.Finder.Find(c.Request().Context(), queryParams(p))
-		var bad *query.ParamError
-		switch {
-		case errors.As(err, &bad):
-			return badParameters(bad.Fields)
-		case err != nil:
-			return passing(err)
-		}
-		return answer(c, http.StatusOK, wirePage(page))
+		return a.page(c, func(ctx context.Context, out *page) error {
+			return out.list(ctx, a.config.Finder, queryParams(p))
+		})
 	})
 }
 
 // GetEvent implements routes.ServerInterface.
 func (a *API) GetEvent(c echo.Context, id uuid.UUID) error {
 	return a.query(c, kindGet, func() error {
-		stored, err := a.config.Finder.Get(c.Request().Context(), id)
-		switch {
-		case errors.Is(err, query.ErrNotFound):
-			return problem.New(http.StatusNotFound, "there is no event %s", id)
-		case err != nil:
-			return passing(err)
-		}
-		return answer(c, http.StatusOK, wireEvent(&stored))
+		return a.page(c, func(ctx context.Context, out *page) error {
+			stored, err := a.config.Finder.Get(ctx, id)
+			switch {
+			case errors.Is(err, query.ErrNotFound):
+				return problem.New(http.StatusNotFound, "there is no event %s", id)
+			case err != nil:
+				return err //nolint:wrapcheck // explained by the page
+			}
+			return out.addEvent(ctx, &stored)
+		})
 	})
 }
 
@@ -59,7 +56,8 @@ func queryParams(p api.ListEventsParams) query.Params {
 	q := query.Params{
 		EventType: value(p.EventType), EventCategory: value(p.EventCategory), EventAction: value(p.EventAction),
 		EventOutcome: string(value(p.EventOutcome)), Severity: value(p.Severity), CorrelationID: value(p.CorrelationId),
-		ActorID: value(p.ActorId), ResourceType: value(p.ResourceType), ResourceID: value(p.ResourceId),
+		ActorType: value(p.ActorType), ActorID: value(p.ActorId), RecordedBy: value(p.RecordedBy), ProducerID: value(p.ProducerId),
+		ErrorCode: value(p.ErrorCode), ParentEventID: p.ParentEventId, ResourceType: value(p.ResourceType), ResourceID: value(p.ResourceId),
 		Namespace: value(p.Namespace), ClusterID: value(p.ClusterId),
 		Since: value(p.Since), Until: value(p.Until), DetailKey: p.DetailKey, DetailValue: p.DetailValue,
 		Order: string(value(p.Order)), Cursor: value(p.Cursor), Limit: p.Limit, Offset: p.Offset,
@@ -76,22 +74,6 @@ func value[T any](p *T) T {
 		return zero
 	}
 	return *p
-}
-
-func wirePage(p *query.Page) api.EventPage {
-	page := api.EventPage{
-		Data: make([]api.StoredEvent, len(p.Events)),
-		Pagination: api.Pagination{
-			Limit: p.Limit, Offset: p.Offset, Total: p.Total, TotalIsLowerBound: p.TotalIsLowerBound, HasMore: p.HasMore,
-		},
-	}
-	for i := range p.Events {
-		page.Data[i] = wireEvent(&p.Events[i])
-	}
-	if p.NextCursor != "" {
-		page.Pagination.NextCursor = &p.NextCursor
-	}
-	return page
 }
 
 func wireEvent(s *query.Stored) api.StoredEvent {

@@ -19,6 +19,7 @@ import (
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/internal/memory"
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/httpapi/routes"
@@ -40,8 +41,13 @@ type Config struct {
 	Clock    clock.PassiveClock
 	// Ready is the answer of /health/ready on the API port, for older clients.
 	Ready func(r *http.Request) error
-	// BodyBytes bounds a request's body, before and after decompression.
-	BodyBytes int
+	// BodyBytes bounds a request's body, before and after decompression, BodyEvents
+	// the events in it.
+	BodyBytes, BodyEvents int
+	// BodyMemory is for bodies and their events, until the events are stored, and
+	// PageMemory for answers. One request needs PeakBodyBytes and PeakPageBytes of
+	// them at most.
+	BodyMemory, PageMemory *memory.Budget
 }
 
 // Observer is told what the API does; it must be safe for concurrent use.
@@ -68,7 +74,7 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	reader, err := newBodies(c.BodyBytes)
+	reader, err := newBodies(c.BodyBytes, c.BodyEvents, c.BodyMemory)
 	if err != nil {
 		return nil, err
 	}

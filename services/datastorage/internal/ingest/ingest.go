@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,6 +42,17 @@ type RefusedError struct{ Refusals []event.Refusal }
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%d events refused, the first for: %s", len(e.Refusals), e.Refusals[0].Detail)
 }
+
+// AbandonedError means that the request's context ended before its commit. The
+// events may still be stored, and are in use until Settled is closed.
+type AbandonedError struct {
+	Settled <-chan struct{}
+	Err     error
+}
+
+func (e *AbandonedError) Error() string { return "wait for the commit: " + e.Err.Error() }
+
+func (e *AbandonedError) Unwrap() error { return e.Err }
 
 // Options of a Writer. Zero values stand for the defaults.
 type Options struct {
@@ -112,6 +124,7 @@ type Writer struct {
 	pool    *pgxpool.Pool
 	options Options
 	queue   *queue
+	memory  atomic.Int64 // of transactions
 }
 
 // New makes a Writer that uses pool. It writes while Run runs.
@@ -145,7 +158,10 @@ func (w *Writer) Run(ctx context.Context, grace func() time.Duration) error {
 				if jobs == nil {
 					return
 				}
+				cost := transactionMemory(jobs)
+				w.memory.Add(cost)
 				w.write(work, jobs)
+				w.memory.Add(-cost)
 				w.queue.settled(jobs)
 			}
 		})
@@ -155,6 +171,22 @@ func (w *Writer) Run(ctx context.Context, grace func() time.Duration) error {
 		return errors.New("ingest: transactions were cut off at the end of the grace period")
 	}
 	return nil
+}
+
+// TransactionFactor is what a byte of an event costs while it is stored, besides
+// the event itself: its text, as a parameter, and in the buffer of the connection,
+// which doubles as it grows.
+const TransactionFactor = 4
+
+// TransactionMemory is about what the transactions take that are under way.
+func (w *Writer) TransactionMemory() int64 { return w.memory.Load() }
+
+func transactionMemory(jobs []*job) int64 {
+	sum := 0
+	for _, j := range jobs {
+		sum += j.bytes
+	}
+	return TransactionFactor * int64(sum)
 }
 
 // Depth is the number of events that wait for a writer.
@@ -190,7 +222,7 @@ type Result struct {
 
 // Store returns when the request's events are committed, on disk and visible to
 // every query that follows. Its errors are ErrFull, ErrStopped, *RefusedError,
-// *UnavailableError, and that of ctx, after which the events may still be stored.
+// *UnavailableError and *AbandonedError.
 func (w *Writer) Store(ctx context.Context, r Request) (Result, error) {
 	if !r.Lenient && len(r.Refusals) > 0 {
 		return Result{}, &RefusedError{Refusals: r.Refusals}
@@ -209,7 +241,7 @@ func (w *Writer) Store(ctx context.Context, r Request) (Result, error) {
 	select {
 	case <-p.job.settled:
 	case <-ctx.Done():
-		return Result{}, fmt.Errorf("wait for the commit: %w", context.Cause(ctx))
+		return Result{}, &AbandonedError{Settled: p.job.settled, Err: context.Cause(ctx)}
 	}
 	if p.job.err != nil {
 		return Result{}, p.refusedOr(p.job.err)

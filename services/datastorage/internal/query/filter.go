@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
 	"kubernaut.ai/pkg/audit/wire"
 )
 
@@ -33,7 +35,9 @@ const (
 // Params are the parameters of a query as the client gave them, "" for missing ones.
 type Params struct {
 	EventType, EventCategory, EventAction, EventOutcome string
-	Severity, CorrelationID, ActorID                    string
+	Severity, CorrelationID, ActorType, ActorID         string
+	RecordedBy, ProducerID, ErrorCode                   string
+	ParentEventID                                       *uuid.UUID
 	ResourceType, ResourceID, Namespace, ClusterID      string
 	Since, Until                                        string
 	DetailKey, DetailValue                              *string
@@ -66,14 +70,18 @@ type equality struct {
 }
 
 func (p Params) equalities() []equality {
-	const short, kind, id, namespace = 50, 100, 255, 253
+	const short, kind, id, namespace, recorder = 50, 100, 255, 253, 1024
 	return []equality{
 		{"event_category", p.EventCategory, short},
 		{"event_action", p.EventAction, short},
 		{"event_outcome", p.EventOutcome, short},
 		{"severity", p.Severity, short},
 		{"correlation_id", p.CorrelationID, id},
+		{"actor_type", p.ActorType, short},
 		{"actor_id", p.ActorID, id},
+		{"recorded_by", p.RecordedBy, recorder},
+		{"producer_id", p.ProducerID, id},
+		{"error_code", p.ErrorCode, kind},
 		{"resource_type", p.ResourceType, kind},
 		{"resource_id", p.ResourceID, id},
 		{"namespace", p.Namespace, namespace},
@@ -104,7 +112,7 @@ func (c *conditions) where() string {
 	return " WHERE " + strings.Join(c.clauses, " AND ")
 }
 
-// filter makes conditions of the parameters, except for the times.
+// filter makes conditions of the parameters, except for the times and detail_key.
 func (p Params) filter(bad *ParamError) *conditions {
 	c := &conditions{}
 	for _, e := range p.equalities() {
@@ -117,8 +125,10 @@ func (p Params) filter(bad *ParamError) *conditions {
 	if p.EventOutcome != "" && !wire.EventOutcome(p.EventOutcome).Valid() {
 		bad.refusef("event_outcome", "must be success, failure or pending")
 	}
+	if p.ParentEventID != nil {
+		c.add("parent_event_id = %s", *p.ParentEventID)
+	}
 	p.eventType(c, bad)
-	p.detail(c, bad)
 	return c
 }
 
@@ -137,28 +147,6 @@ func (p Params) eventType(c *conditions, bad *ParamError) {
 	default:
 		c.add("event_type = %s", p.EventType)
 	}
-}
-
-func (p Params) detail(c *conditions, bad *ParamError) {
-	const keyName, valueName, mostKey, mostValue = "detail_key", "detail_value", 255, 1024
-	switch {
-	case p.DetailKey == nil && p.DetailValue == nil:
-		return
-	case p.DetailKey == nil:
-		bad.refusef(keyName, "is required with detail_value")
-		return
-	case p.DetailValue == nil:
-		bad.refusef(valueName, "is required with detail_key")
-		return
-	}
-	checkText(bad, keyName, *p.DetailKey, mostKey)
-	checkText(bad, valueName, *p.DetailValue, mostValue)
-	path, err := jsonPath(*p.DetailKey)
-	if err != nil {
-		bad.refusef(keyName, "%v", err)
-		return
-	}
-	c.add("EXISTS (SELECT 1 FROM jsonb_path_query(event_data, %s::text::jsonpath) AS v WHERE v #>> '{}' = %s)", path, *p.DetailValue)
 }
 
 func checkText(bad *ParamError, name, text string, most int) {
@@ -222,6 +210,10 @@ func (p Params) span(bad *ParamError, now time.Time) span {
 			continue
 		}
 		*bound.time = &t
+	}
+	if s.since != nil && s.until != nil && !s.since.Before(*s.until) {
+		bad.refusef("until", "must be later than since: this is %s, and since is %s",
+			s.until.Format(time.RFC3339Nano), s.since.Format(time.RFC3339Nano))
 	}
 	return s
 }

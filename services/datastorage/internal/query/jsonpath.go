@@ -13,6 +13,22 @@ var errPath = errors.New(`must be a field's name, or a path as in $.target.kind,
 // maxSteps bounds the work that a path can ask for.
 const maxSteps = 16
 
+// jsonPaths returns the paths that a key stands for: a name with dots is both a
+// field with this name and, as in target.name, one of nested fields.
+func jsonPaths(key string) ([]string, error) {
+	path, err := jsonPath(key)
+	if err != nil {
+		return nil, err
+	}
+	paths := []string{path}
+	if !strings.HasPrefix(key, "$") && strings.ContainsAny(key, ".[") {
+		if nested, err := jsonPath("$." + key); err == nil && nested != path {
+			paths = append(paths, nested)
+		}
+	}
+	return paths, nil
+}
+
 // jsonPath turns what a client names into a PostgreSQL jsonpath. It knows names
 // and positions only and quotes the names itself: no filter, no method, nothing
 // else of that language gets through.

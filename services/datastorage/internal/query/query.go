@@ -34,9 +34,10 @@ type Stored struct {
 	ReceivedAt time.Time
 }
 
-// Page is one answer.
+// Page is one answer, without its events.
 type Page struct {
-	Events        []Stored
+	// Events is how many the page has.
+	Events        int
 	Limit, Offset int
 	// Total is how many events match; at least that many where TotalIsLowerBound.
 	Total             int
@@ -70,18 +71,22 @@ type find struct {
 	cursor        *cursor
 	limit, offset int
 	tokens        []consistency.Token
+	// others are the conditions but that of detail_key; detail are its paths.
+	others *conditions
+	detail []string
 }
 
 // prepare checks the parameters; what is wrong with them is a *ParamError.
 func (p Params) prepare(now time.Time) (*find, error) {
 	bad := &ParamError{}
 	f := &find{
-		filter: p.filter(bad),
 		order:  p.order(bad),
 		span:   p.span(bad, now),
 		limit:  number(bad, "limit", p.Limit, DefaultLimit, 1, MaxLimit),
 		offset: number(bad, "offset", p.Offset, 0, 0, MaxOffset),
 	}
+	f.others = p.filter(bad)
+	f.filter, f.detail = p.withDetail(f.others, bad)
 	for _, text := range p.AtLeast {
 		token, err := consistency.Parse(text)
 		if err != nil {
@@ -120,9 +125,13 @@ func (f *find) useCursor(p Params, bad *ParamError) {
 	f.span = c.span
 }
 
+// Emit takes the events of a page, one after the other. An error ends the query,
+// which returns it.
+type Emit func(*Stored) error
+
 // Find answers a query. Its errors are *ParamError, one that wraps
-// consistency.ErrBehind, and *UnavailableError.
-func (q *Finder) Find(ctx context.Context, p Params) (*Page, error) {
+// consistency.ErrBehind, *UnavailableError, and that of emit.
+func (q *Finder) Find(ctx context.Context, p Params, emit Emit) (*Page, error) {
 	f, err := p.prepare(q.clock.Now())
 	if err != nil {
 		return nil, err
@@ -140,26 +149,43 @@ func (q *Finder) Find(ctx context.Context, p Params) (*Page, error) {
 		}
 		return nil, &UnavailableError{Err: err}
 	}
-	page, err := f.run(ctx, conn, q.pageBytes)
-	if err != nil {
+	page, err := f.run(ctx, conn, q.pageBytes, emit)
+	var emitted *emitError
+	switch {
+	case errors.As(err, &emitted):
+		return nil, emitted.cause
+	case err != nil:
 		return nil, &UnavailableError{Err: err}
+	}
+	if page.Events == 0 && f.cursor == nil && f.offset == 0 {
+		if err := f.checkDetail(ctx, conn); err != nil {
+			return nil, err
+		}
 	}
 	return page, nil
 }
 
-func (f *find) run(ctx context.Context, conn *pgxpool.Conn, pageBytes int) (*Page, error) {
+// emitError is an error of the one who takes the events.
+type emitError struct{ cause error }
+
+func (e *emitError) Error() string { return e.cause.Error() }
+
+func (f *find) run(ctx context.Context, conn *pgxpool.Conn, pageBytes int, emit Emit) (*Page, error) {
 	sql, args := f.pageQuery()
 	rows, err := conn.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("find events: %w", err)
 	}
 	page := &Page{Limit: f.limit, Offset: f.offset}
-	if page.Events, page.HasMore, err = collect(rows, f.limit, pageBytes); err != nil {
+	next := cursor{query: f.fingerprint, span: f.span}
+	page.Events, page.HasMore, err = collect(rows, f.limit, pageBytes, func(s *Stored) error {
+		next.at, next.id = s.Timestamp, s.ID
+		return emit(s)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("find events: %w", err)
 	}
 	if page.HasMore {
-		last := page.Events[len(page.Events)-1]
-		next := cursor{query: f.fingerprint, at: last.Timestamp, id: last.ID, span: f.span}
 		if page.NextCursor, err = next.encode(); err != nil {
 			return nil, fmt.Errorf("make a cursor: %w", err)
 		}
@@ -170,24 +196,25 @@ func (f *find) run(ctx context.Context, conn *pgxpool.Conn, pageBytes int) (*Pag
 	return page, nil
 }
 
-// collect takes the events of one page, at most limit of them, and with more
-// than pageBytes of event data only where that is one event's. It keeps
-// nothing of the rows behind the page.
-func collect(rows pgx.Rows, limit, pageBytes int) (events []Stored, more bool, err error) {
+// collect hands on the events of one page, at most limit of them, and with more
+// than pageBytes of event data only where that is one event's.
+func collect(rows pgx.Rows, limit, pageBytes int, emit Emit) (events int, more bool, err error) {
 	defer rows.Close()
-	for size := 0; rows.Next(); {
-		if more = len(events) == limit; more {
+	for size := 0; rows.Next(); events++ {
+		if more = events == limit; more {
 			break
 		}
 		stored, err := scan(rows)
 		if err != nil {
-			return nil, false, err
+			return 0, false, err
 		}
 		size += len(stored.Data)
-		if more = len(events) > 0 && size > pageBytes; more {
+		if more = events > 0 && size > pageBytes; more {
 			break
 		}
-		events = append(events, stored)
+		if err := emit(&stored); err != nil {
+			return 0, false, &emitError{err}
+		}
 	}
 	rows.Close()
 	return events, more, rows.Err() //nolint:wrapcheck // wrapped by the caller
@@ -213,8 +240,8 @@ func (f *find) pageQuery() (sql string, args []any) {
 
 // count finds the total, up to MaxTotal. A page that holds everything needs no second query.
 func (f *find) count(ctx context.Context, conn *pgxpool.Conn, page *Page) error {
-	seen := f.offset + len(page.Events)
-	if f.cursor == nil && !page.HasMore && (len(page.Events) > 0 || f.offset == 0) {
+	seen := f.offset + page.Events
+	if f.cursor == nil && !page.HasMore && (page.Events > 0 || f.offset == 0) {
 		page.Total = seen
 		return nil
 	}
@@ -229,7 +256,7 @@ func (f *find) count(ctx context.Context, conn *pgxpool.Conn, page *Page) error 
 		page.TotalIsLowerBound = true
 	}
 	// More events may have been stored between the two queries, never fewer.
-	if f.cursor == nil && len(page.Events) > 0 {
+	if f.cursor == nil && page.Events > 0 {
 		page.Total = max(page.Total, seen)
 	}
 	return nil

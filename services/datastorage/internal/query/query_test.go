@@ -20,6 +20,7 @@ func TestParseTime(t *testing.T) {
 		"1h30m":                       "2026-01-31T10:30:00Z",
 		"7d":                          "2026-01-24T12:00:00Z",
 		"0d":                          "2026-01-31T12:00:00Z",
+		"2026-01-02T03:04:05 01:00":   "2026-01-02T02:04:05Z", // a + that was not escaped
 	} {
 		got, err := parseTime(text, now)
 		if err != nil || got.Format(time.RFC3339Nano) != want {
@@ -59,6 +60,21 @@ func TestJSONPath(t *testing.T) {
 	}
 }
 
+func TestANameWithDotsIsAFieldOrNestedFields(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{
+		"name":        `$."name"`,
+		"target.name": `$."target.name" $."target"."name"`,
+		"a[0].b":      `$."a[0].b" $."a"[0]."b"`,
+		"a..b":        `$."a..b"`,
+		"$.a.b":       `$."a"."b"`,
+	} {
+		if got, err := jsonPaths(key); err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s: got %s, %v, want %s", key, got, err, want)
+		}
+	}
+}
+
 func TestUnusableParametersAreNamed(t *testing.T) {
 	t.Parallel()
 	for name, p := range map[string]Params{
@@ -68,10 +84,11 @@ func TestUnusableParametersAreNamed(t *testing.T) {
 		"event_outcome":  {EventOutcome: "maybe"},
 		"event_type":     {EventType: "*.created"},
 		"severity":       {Severity: strings.Repeat("x", 51)},
+		"until":          {Since: "1m", Until: "5m"},
+		"actor_type":     {ActorType: strings.Repeat("x", 51)},
 		"correlation_id": {CorrelationID: "a\x00"},
 		"actor_id":       {ActorID: "\xff"},
 		"since":          {Since: "yesterday"},
-		"until":          {Until: "tomorrow"},
 		"detail_key":     {DetailValue: new("v")},
 		"detail_value":   {DetailKey: new("k")},
 		"cursor":         {Cursor: "abc"},

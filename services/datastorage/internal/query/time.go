@@ -14,8 +14,10 @@ const maxDays = 100_000
 
 // parseTime reads the forms in which a client may give a time.
 func parseTime(text string, now time.Time) (time.Time, error) {
+	// A + that is not escaped arrives as a space.
+	unescaped := strings.Replace(text, " ", "+", 1)
 	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
-		if t, err := time.Parse(layout, text); err == nil {
+		if t, err := time.Parse(layout, unescaped); err == nil {
 			return t.UTC(), nil
 		}
 	}
