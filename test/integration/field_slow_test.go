@@ -94,11 +94,14 @@ var _ = Describe("slow clients", func() {
 		own := ownStore(ctx, func(o *datastorageapp.Options) {
 			o.Auth, o.MaxBodyBytes, o.MaxBodyMemory = twoCallers(), 4<<20, 48<<20
 		})
-		// Each of them has sent all but its last byte.
+		// Each of them has sent all but its last byte, or as much as is read.
 		part := "[" + strings.Repeat(" ", 4<<20-2)
 		for range 12 {
-			_ = request(ctx, own.URL, http.MethodPost, storeBatch, 4<<20, part)
+			connection := request(ctx, own.URL, http.MethodPost, storeBatch, 4<<20, "")
+			go func() { _, _ = io.WriteString(connection, part) }()
 		}
+		Eventually(ctx, func() string { return metricsOf(ctx, own.ManagementURL) }).Should(
+			MatchRegexp(`kubernaut_memory_used_bytes\{use="bodies"\} [2-5]\.\d+e\+07`))
 		id := env.CorrelationID()
 		large := encode(someEvents(id, 5000))
 		Expect(len(large)).To(BeNumerically(">", 1<<20))
