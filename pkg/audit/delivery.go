@@ -3,7 +3,9 @@ package audit
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"syscall"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -19,17 +21,28 @@ type delivery struct {
 	batch *window.Batch[Event]
 	// stalls counts the times that it backed off because of its own events.
 	stalls int
-	// broken counts consecutive 500 responses to this delivery.
-	broken int
+	// broken counts consecutive 500 responses to this delivery, cut consecutive
+	// connections that were closed while it was sent.
+	broken, cut int
 }
 
-// deliver writes a batch until each of its events is terminal, or ctx ends. A
-// rejected batch is written again without the events that the sink named, or in
+// run sends what a delivery has: a batch, or stalled events.
+func (s *Store) run(ctx context.Context, d *delivery) {
+	if d.batch.Items == nil {
+		s.retryStalled(ctx, d)
+		return
+	}
+	s.deliver(ctx, d, [][]*item{d.batch.Items})
+}
+
+// deliver writes batches, the last one first, until each of their events is
+// terminal or set aside, or ctx ends. A rejected batch is written again without the events that the sink named, or in
 // halves, first half first, until the offender stands alone. A batch that takes
 // too long is halved as well, because it may be too large for a slow sink; and
-// so is one that the sink answers with a 500 again and again.
-func (s *Store) deliver(ctx context.Context, d *delivery) {
-	for work := [][]*item{d.batch.Items}; len(work) > 0 && ctx.Err() == nil; {
+// so is one that the sink answers with a 500 again and again, or that is too large
+// for something on the way to the sink.
+func (s *Store) deliver(ctx context.Context, d *delivery, work [][]*item) {
+	for len(work) > 0 && ctx.Err() == nil {
 		part := work[len(work)-1]
 		tooLarge, hurries := s.beforeAttempt(part)
 		if tooLarge {
@@ -39,13 +52,20 @@ func (s *Store) deliver(ctx context.Context, d *delivery) {
 		ack, err := s.write(ctx, part)
 		switch {
 		case err == nil:
-			d.broken = 0
+			d.broken, d.cut = 0, 0
 			s.stored(part, ack)
 			work = work[:len(work)-1]
 		case errors.Is(err, ErrRefused):
 			d.broken = 0
 			s.sinkAnswered()
 			work = s.refused(ctx, d, work, err, hurries)
+		case errors.Is(err, ErrTooLarge):
+			d.broken = 0
+			s.sinkAnswered()
+			work = s.tooLarge(ctx, d, work, err, hurries)
+		case errors.Is(err, ErrForbidden):
+			d.broken = 0
+			work = s.forbidden(ctx, d, work, err, hurries)
 		case ctx.Err() != nil:
 			return
 		case d.isBroken(err):
@@ -59,7 +79,7 @@ func (s *Store) deliver(ctx context.Context, d *delivery) {
 			s.stall(ctx, d, err, hurries)
 		default:
 			s.sinkFailed(err, len(part))
-			if errors.Is(err, errTooSlow) && len(part) > 1 {
+			if (errors.Is(err, errTooSlow) || d.isCut(err)) && len(part) > 1 {
 				s.mu.Lock()
 				s.window.TooSlow(len(part))
 				s.mu.Unlock()
@@ -74,7 +94,7 @@ func (s *Store) deliver(ctx context.Context, d *delivery) {
 func (s *Store) beforeAttempt(part []*item) (tooLarge bool, hurries uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.window.TooLarge(len(part)), s.health.Hurries()
+	return len(part) > 1 && (s.window.TooLarge(len(part)) || s.window.Limit() > 0 && footprint(part) > s.window.Limit()), s.health.Hurries()
 }
 
 // halve splits the part that is next, the first half first.
@@ -127,7 +147,7 @@ func (s *Store) write(ctx context.Context, part []*item) (Ack, error) {
 	defer cancel()
 	started := s.clock.Now()
 	ack, err := s.sink.Write(within, *events)
-	refused := errors.Is(err, ErrRefused)
+	refused := errors.Is(err, ErrRefused) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrForbidden)
 	if err != nil && !refused && errors.Is(context.Cause(within), errTooSlow) {
 		err = &slowError{err}
 	}
@@ -229,6 +249,21 @@ func (s *Store) stall(ctx context.Context, d *delivery, err error, hurries uint6
 			return
 		}
 	}
+}
+
+// maxCut is how many consecutive times the connection may be closed while a
+// delivery is sent; with more of them, its batches are halved: a proxy may close
+// the connection instead of saying that a batch is too large.
+const maxCut = 3
+
+// isCut reports whether the connection was closed again and again.
+func (d *delivery) isCut(err error) bool {
+	if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		d.cut = 0
+		return false
+	}
+	d.cut++
+	return d.cut > maxCut
 }
 
 // maxBroken is how many consecutive 500 responses to a delivery count as the

@@ -17,6 +17,9 @@
 //   - It is lost when the store was closed before it could be stored, or when
 //     the disk damaged it. That, too, is reported and never nil.
 //   - Stored, rejected and lost events are terminal.
+//   - A pending event is stalled while the sink does not take it, although it takes
+//     others: a permission is missing, or a proxy refuses it by its size. The store
+//     tries it again, and flushes name it ([FlushError.Stalled]).
 //
 // # Durability
 //
@@ -48,7 +51,8 @@
 //   - Events that Record stamps carry strictly later microseconds in the order
 //     of acceptance. Several batches are in flight at a time ([WithInFlight]),
 //     but never two with events of one correlation id: what is stored of it is
-//     always the beginning of what was accepted.
+//     always the beginning of what was accepted, apart from rejected and stalled
+//     events, for which later ones do not wait.
 //   - When Record cannot know whether an event will be stored, because its
 //     context ended while the disk or the sink was at work, it says so
 //     ([ErrInDoubt]). Recording the same id again is safe.
@@ -64,6 +68,7 @@
 // [WithRegisterer] registers them; all of them start with audit_.
 //
 //	accepted_total                  counter    events that Record accepted
+//	refused_total{reason}           counter    events that Record did not accept, or left in doubt: invalid, full, closed, canceled, in_doubt, other
 //	recovered_total                 counter    pending events that the spool had from an earlier process
 //	stored_total                    counter    events that the sink acknowledged
 //	duplicates_total                counter    acknowledged events that the sink had stored before
@@ -75,7 +80,11 @@
 //	pending_bytes                   gauge      their size, in memory or in the spool
 //	oldest_pending_age_seconds      gauge      how long the oldest of them has waited
 //	spilled_events                  gauge      pending events that are in the spool only
+//	stalled_events{reason}          gauge      pending events that the sink does not take for now: forbidden, too_large
+//	batch_limit_bytes               gauge      size of a batch that the way to the sink is known to take, 0 if no limit is known
 //	spool_bytes                     gauge      size of the spool on disk
+//	spool_max_bytes                 gauge      its bound; only with a spool, as is the next one
+//	spool_up                        gauge      0 while the spool, or its quarantine, is full or fails, else 1
 //	unacknowledged_events           gauge      rejected and lost events that nobody acknowledged
 //	unacknowledged_lost_events      gauge      lost events that nobody acknowledged
 //	batches_in_flight               gauge      batches that are being written
@@ -92,12 +101,17 @@
 // [WithTracer] makes a span audit.write of each batch write, of kind client,
 // with the attributes audit.batch.events and audit.batch.duplicates, and an
 // error status without the sink's words, which may quote an event. [WithLogger]
-// logs changes of state; of single events only rejections, within a bound:
+// logs changes of state; of single events only rejections and stalls, within a bound:
 //
 //	warn   audit sink down, events stay pending
 //	warn   audit sink fails in another way
 //	warn   audit sink still down
 //	info   audit sink back
+//	warn   audit batches are too large for a proxy on the way to the sink, smaller ones are sent: raise its limit of request bodies
+//	info   audit batches may be as large as configured again
+//	warn   audit event is stalled: the sink does not take it, others are sent
+//	warn   audit events are stalled: the sink does not take them, others are sent
+//	info   audit events are no longer stalled
 //	warn   audit sink rejected an event, it is in quarantine
 //	warn   audit sink rejected more events, they are in quarantine
 //	warn   audit quarantine has rejected events that nobody acknowledged
@@ -116,6 +130,6 @@
 //	error  audit store closed before everything was stored
 //
 // The lines about a sink that is down have the attributes kind, in the words of
-// [SinkState], and down_for; those about a rejected event have event_id,
+// [SinkState], and down_for; those about a rejected or stalled event have event_id,
 // event_type, correlation_id, code and reason.
 package audit

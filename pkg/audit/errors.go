@@ -63,6 +63,10 @@ type FlushError struct {
 	PendingEvents []Reference
 	// Spooled is how many of the pending are on disk: they outlive the process.
 	Spooled int
+	// Stalled names those of the pending that the sink does not take for now, while
+	// it takes others; StalledUnnamed counts those above the first 1,000.
+	Stalled        []StalledEvent
+	StalledUnnamed int
 	// Rejected are the rejected events that nobody acknowledged, of this call and
 	// of earlier ones; RejectedUnnamed counts those above the first 1,000.
 	Rejected        []Rejection
@@ -103,6 +107,14 @@ func (e *FlushError) Error() string {
 			text += ", all of them in the spool"
 		case e.Spooled > 0:
 			text += fmt.Sprintf(", %d of them in the spool", e.Spooled)
+		}
+		parts = append(parts, text)
+	}
+	if n := len(e.Stalled) + e.StalledUnnamed; n > 0 {
+		text := fmt.Sprintf("%d of them are stalled", n)
+		if len(e.Stalled) > 0 {
+			stalled := e.Stalled[0]
+			text += fmt.Sprintf(", first %s %s of %q: %s", stalled.Type, stalled.ID, stalled.CorrelationID, stalled.Reason)
 		}
 		parts = append(parts, text)
 	}

@@ -150,6 +150,9 @@ func (s *Store) reportPending(e *FlushError, t barriers.Ticket) {
 		if it.Position == 0 {
 			inMemory++
 		}
+		if it.Aside {
+			s.reportStalled(e, it)
+		}
 		if len(e.PendingEvents) < failures.MaxNamed {
 			e.PendingEvents = append(e.PendingEvents, it.Event.reference())
 		}
@@ -184,6 +187,9 @@ func (s *Store) finish(items []*item, how outcome) {
 		}
 		if it.State == queue.Waiting {
 			s.window.Remove(it)
+		}
+		if it.Aside {
+			s.stalled.forget(it.Seq, it.Size)
 		}
 		s.queue.Finish(it)
 	}

@@ -28,6 +28,8 @@ const (
 	HookStored
 	// HookRejected: events went into quarantine.
 	HookRejected
+	// HookStalled: events were set aside because the sink does not take them for now.
+	HookStalled
 	// HookFailed: a write failed and its events stay pending.
 	HookFailed
 	// HookBackingOff: the store begins to wait before the next attempt.
@@ -38,7 +40,7 @@ var hookPointNames = map[HookPoint]string{
 	HookWaitingForCapacity: "waiting for capacity", HookWaitingForSpool: "waiting for spool",
 	HookWaitingForStored: "waiting for stored", HookWaitingForFlush: "waiting for flush",
 	HookSpooled: "spooled", HookReleased: "released", HookLoaded: "loaded", HookWriting: "writing", HookStored: "stored",
-	HookRejected: "rejected", HookFailed: "failed", HookBackingOff: "backing off",
+	HookRejected: "rejected", HookStalled: "stalled", HookFailed: "failed", HookBackingOff: "backing off",
 }
 
 // String is the point's name in lower case.

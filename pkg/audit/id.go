@@ -17,7 +17,8 @@ import (
 // be the time at which the object entered the state that the step leaves (for the first step, its creation time), and
 // never the time of recording; let the parts name the object's UID, that state and the one that follows. With the
 // creation time alone, an object that returns to a state would record an earlier step again, which is stored once: the
-// later step would be missing. A time before 1970 counts as 1970.
+// later step would be missing, and an object that lives for years would have all of its events stored as if they were as
+// old as it is. A time before 1970 counts as 1970.
 //
 // Record the same content with the same id: DataStorage rejects other content as a conflict. Timestamp, Duration and
 // Producer are not compared.

@@ -22,6 +22,7 @@ type metrics struct {
 
 	accepted, stored, duplicates, rejected, lost, retries, spilled, recovered prometheus.Counter
 
+	refusedBy     *prometheus.CounterVec
 	flushes       map[string]prometheus.Counter
 	flushDuration prometheus.Histogram
 	batchEvents   prometheus.Histogram
@@ -72,7 +73,31 @@ func newMetrics(s *Store) (*metrics, error) {
 		return 1
 	})
 
+	gauge("batch_limit_bytes", "Size of a batch that the way to the sink is known to take, 0 if no limit is known.", func() float64 {
+		return float64(s.window.Limit())
+	})
+	all = append(all, &stalledCollector{store: s})
 	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "audit_spool_bytes", Help: "Size of the spool on disk."}, s.spoolBytes))
+	if s.spool != nil {
+		maxBytes := s.spool.State().MaxBytes
+		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "audit_spool_max_bytes", Help: "Bound of the spool on disk.",
+		}, func() float64 { return float64(maxBytes) }))
+		gauge("spool_up", "0 while the spool, or its quarantine, is full or fails, else 1.", func() float64 {
+			if s.disk.err() != nil {
+				return 0
+			}
+			return 1
+		})
+	}
+
+	m.refusedBy = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "audit_refused_total", Help: "Events that Record did not accept, or left in doubt, by reason.",
+	}, []string{"reason"})
+	for _, reason := range refusedReasons {
+		m.refusedBy.WithLabelValues(reason)
+	}
+	all = append(all, m.refusedBy)
 
 	flushes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "audit_flushes_total", Help: "Flushes by result: stored, rejected, lost, pending.",

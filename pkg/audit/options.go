@@ -29,7 +29,7 @@ const (
 	DefaultMaxBytes       = 64 << 20
 	DefaultWriteTimeout   = 10 * time.Second
 	DefaultFirstBackoff   = 100 * time.Millisecond
-	DefaultLongestBackoff = 30 * time.Second
+	DefaultLongestBackoff = 5 * time.Second
 	DefaultInFlight       = 4
 )
 

@@ -41,7 +41,15 @@ func (s *Store) Record(ctx context.Context, e *Event) error {
 	if e == nil {
 		return errors.New("record audit event: event is nil")
 	}
-	return s.record(ctx, e, s.durabilityOfType(e.Type))
+	return s.counted(s.record(ctx, e, s.durabilityOfType(e.Type)))
+}
+
+// counted counts an event that was not accepted.
+func (s *Store) counted(err error) error {
+	if err != nil {
+		s.metrics.refused(err)
+	}
+	return err
 }
 
 // RecordWith is Record with a durability for this one event.
@@ -54,7 +62,7 @@ func (s *Store) RecordWith(ctx context.Context, e *Event, durability Durability)
 	case durability == Spooled && s.spool == nil:
 		return fmt.Errorf("record audit event: %w", needsSpool(durability))
 	}
-	return s.record(ctx, e, durability)
+	return s.counted(s.record(ctx, e, durability))
 }
 
 // emptyData is what an event without data has.

@@ -16,7 +16,9 @@ import (
 // was stored before, by its ID, counts as stored. An error that rejects events
 // for good is a *RefusedError or wraps ErrRefused; after any other error the
 // events stay pending and are sent again, so a Write that failed after it had
-// stored the events does no harm.
+// stored the events does no harm. Two errors are about a batch alone: one that
+// wraps ErrTooLarge says that a smaller batch may pass, and a *ForbiddenError
+// names events that the caller may not store for now.
 //
 // Write must return soon after its context ended, and must neither change the
 // batch nor keep it after it returned. A store calls it from several goroutines at
@@ -51,6 +53,39 @@ type LimitedSink interface {
 // as it is. Where the error does not name the offenders the store finds them
 // by sending halves.
 var ErrRefused = errors.New("refused for good")
+
+// ErrTooLarge is wrapped by errors that say that a batch is too large for the sink
+// or for something in front of it, without naming an event. The store sends
+// halves; an event that is too large by itself is stalled: it stays pending, and
+// is tried again.
+var ErrTooLarge = errors.New("too large")
+
+// ErrForbidden is wrapped by a ForbiddenError.
+var ErrForbidden = errors.New("forbidden")
+
+// ForbiddenError names the events of a batch that the caller may not store. They
+// are stalled: they stay pending, and are tried again, because a permission may
+// be granted. The others are sent without them.
+type ForbiddenError struct {
+	// Items are those events; the others would have been stored without them.
+	Items []Refusal
+}
+
+// Error names the first event and counts the others.
+func (e *ForbiddenError) Error() string {
+	if len(e.Items) == 0 {
+		return ErrForbidden.Error()
+	}
+	first := e.Items[0]
+	text := fmt.Sprintf("event %d of the batch is %v: %s", first.Index, ErrForbidden, first.Reason)
+	if more := len(e.Items) - 1; more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	return text
+}
+
+// Unwrap makes errors.Is(err, ErrForbidden) hold.
+func (e *ForbiddenError) Unwrap() error { return ErrForbidden }
 
 // RefusedError is a refusal that names the offending events of a batch.
 type RefusedError struct {

@@ -131,7 +131,8 @@ func (s *Store) spoolOnce() bool {
 	if release {
 		s.release(terminal)
 	}
-	if g == nil && !release {
+	moved := !closed && s.moveStalled()
+	if g == nil && !release && !moved {
 		if closed {
 			return false
 		}

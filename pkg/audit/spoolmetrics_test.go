@@ -8,6 +8,7 @@ import (
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/audittest"
+	"kubernaut.ai/pkg/audit/spool"
 	"kubernaut.ai/pkg/audit/spool/spooltest"
 )
 
@@ -103,4 +104,43 @@ func assertPositive(t *testing.T, registry prometheus.Gatherer, name string) {
 		}
 	}
 	t.Errorf("no metric %s", name)
+}
+
+// Regression test: an operator could not see from outside that events were not
+// accepted, that the spool was full, or how large it may be.
+func TestF12_ARefusedRecordAndAFullSpoolAreVisible(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewPedanticRegistry()
+		sink := downSink()
+		const most = 128 << 10
+		l := beginOver(t, openSpool(t, spooltest.NewDisk(), spool.WithSegmentBytes(16<<10), spool.WithMaxBytes(most)), sink,
+			audit.WithFullPolicy(audit.Refuse), audit.WithRegisterer(registry))
+		if got := metricsOf(t, registry); got["audit_spool_up"] != 1 || got["audit_spool_max_bytes"] != most {
+			t.Errorf("at first: up %v, at most %v bytes", got["audit_spool_up"], got["audit_spool_max_bytes"])
+		}
+		if err := l.Record(t.Context(), audittest.NewEvent("Not A Type", "a")); err == nil {
+			t.Error("an invalid event was accepted")
+		}
+		n := 0
+		for ; ; n++ {
+			if err := l.Record(t.Context(), numberedEvent("a", n)); err != nil {
+				break
+			}
+		}
+		if got := metricsOf(t, registry); got["audit_spool_up"] != 0 || got["audit_refused_total/full"] != 1 || got["audit_refused_total/invalid"] != 1 {
+			t.Errorf("full: %v", got)
+		}
+		sink.Recover()
+		flush(t, l.Store)
+		synctest.Wait()
+		record(t, l.Store, numberedEvent("a", n))
+		if got := metricsOf(t, registry); got["audit_spool_up"] != 1 {
+			t.Errorf("with room again: %v", got)
+		}
+		l.end(t)
+		if err := l.Record(t.Context(), numberedEvent("a", n)); err == nil {
+			t.Error("a closed store accepted an event")
+		}
+	})
 }

@@ -79,6 +79,8 @@ type Store struct {
 	rejected failures.Set[Quarantined]
 	lost     failures.Set[Reference]
 	retrying map[uuid.UUID]bool
+	// stalled are the pending events that the sink does not take for now.
+	stalled stalled
 	// rejectionLog bounds the log lines about rejected events.
 	rejectionLog failures.Log
 

@@ -5,6 +5,7 @@ const (
 	barriersDir = "pkg/audit/internal/barriers"
 	commitsDir  = "pkg/audit/internal/commitgroup"
 	healthDir   = "pkg/audit/internal/sinkhealth"
+	queueDir    = "pkg/audit/internal/queue"
 	spoolDir    = "pkg/audit/spool"
 	waitlistDir = "pkg/audit/internal/waitlist"
 	windowDir   = "pkg/audit/internal/window"
@@ -14,7 +15,7 @@ const (
 // preferably in those that were mistakes once.
 func auditSuite() suite {
 	var all []mutant
-	for _, of := range [][]mutant{proof(), waiting(), bounds(), once(), ending(), order()} {
+	for _, of := range [][]mutant{proof(), waiting(), bounds(), once(), stalling(), ending(), order()} {
 		all = append(all, of...)
 	}
 	return suite{dir: "pkg/audit", tests: "^Test%s_", mutants: all}
@@ -141,6 +142,42 @@ func once() []mutant {
 		}},
 		{promise: "F9", breaks: "a batch that the sink fails with a 500 stops the others", edits: []edit{
 			swap("delivery.isBroken", "d.broken > maxBroken", "d.broken < 0"),
+		}},
+	}
+}
+
+// stalling breaks what holds for events that the sink does not take for now.
+func stalling() []mutant {
+	return []mutant{
+		{promise: "F9", breaks: "a batch that a proxy finds too large is sent again as it is", edits: []edit{
+			swap("Store.deliver", "errors.Is(err, ErrTooLarge)", "errors.Is(err, ErrTooLarge) && len(part) == 0"),
+		}},
+		{promise: "F9", breaks: "the limit of a proxy is forgotten", edits: []edit{
+			swap("Window.Exceeded", "w.limit = half", "w.limit = w.limits.Bytes").in(windowDir),
+		}},
+		{promise: "F9", breaks: "the limit of a proxy stays forever", edits: []edit{
+			swap("Window.Probe", "now < w.probeAt", "now < w.probeAt || w.limit > 0").in(windowDir),
+		}},
+		{promise: "F9", breaks: "a proxy's 413 rejects an event", edits: []edit{
+			swap("Store.tooLarge", "s.aside(ctx, d, work, part, nil, StalledTooLarge, []string{err.Error()}, err, hurries)", "s.refused(ctx, d, work, err, hurries)"),
+		}},
+		{promise: "F9", breaks: "a forbidden event holds up its batch", edits: []edit{
+			swap("Store.forbidden", "reasons == nil", "reasons != nil"),
+		}},
+		{promise: "F9", breaks: "a granted permission takes a restart", edits: []edit{
+			swap("Store.takeStalled", "len(s.queue.Aside()) == 0", "len(s.queue.Aside()) >= 0"),
+		}},
+		{promise: "F9", breaks: "all stalled events are tried in each round", edits: []edit{
+			swap("Store.retryStalled", "it.State != queue.Terminal", "false"),
+		}},
+		{promise: "F4", breaks: "a flush leaves stalled events to a timer", edits: []edit{
+			swap("Store.takeStalled", "!st.due && st.hurries == s.health.Hurries()", "!st.due"),
+		}},
+		{promise: "F6", breaks: "a stalled event fills the spool", edits: []edit{
+			swap("Store.moveStalled", "held <= min(state.MaxBytes/4, maxHeldBytes)", "held >= 0 || maxHeldBytes < 0"),
+		}},
+		{promise: "F8", breaks: "the place of a stalled event on disk is released", edits: []edit{
+			swap("Queue.LowPosition", "aside > 0", "aside > 0 && q.events < 0").in(queueDir),
 		}},
 	}
 }

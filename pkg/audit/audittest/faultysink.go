@@ -19,8 +19,8 @@ import (
 // Fail, FailAfterStoring, Hang, Slow, Duplicate and Misbehave set what goes
 // wrong with every write; each replaces the one before, and Recover ends it.
 // FailNext, FailNextAfterStoring and HangNext take precedence for one write
-// each, in the order of the calls. Reject is independent of all of these,
-// because it is about events and not about writes.
+// each, in the order of the calls. Reject and TakeAtMost are independent of all of
+// these, because they are about events and not about writes.
 //
 // All methods are safe for concurrent use; a store calls Write from several
 // goroutines.
@@ -43,6 +43,8 @@ type FaultySink struct {
 	always   func() fault
 	standing fault
 	reject   func(audit.Event) error
+	// mostBytes bounds a batch, 0 for no bound.
+	mostBytes int
 	// called rings when a write begins, changed when always is replaced.
 	called, changed bell
 }
@@ -88,6 +90,9 @@ func (s *FaultySink) Write(ctx context.Context, batch []audit.Event) (audit.Ack,
 	}
 	if f.err != nil && !f.stores {
 		return audit.Ack{}, f.err
+	}
+	if err := s.oversize(batch); err != nil {
+		return audit.Ack{}, err
 	}
 	if err := s.refusal(batch); err != nil {
 		return audit.Ack{}, err
@@ -181,11 +186,21 @@ func (s *FaultySink) HangNext() { s.enqueue(fault{hangs: true}) }
 
 // Reject makes the sink reject the events for which reject returns an error, by
 // index; an error that wraps audit.ErrRefused rejects the whole batch without
-// naming an event. The calls of reject do not overlap. Reject(nil) ends it.
+// naming an event. Events whose error wraps audit.ErrForbidden are forbidden, by
+// index, unless others are rejected. The calls of reject do not overlap.
+// Reject(nil) ends it.
 func (s *FaultySink) Reject(reject func(audit.Event) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reject = reject
+}
+
+// TakeAtMost makes every batch whose events have more bytes of footprint fail with
+// audit.ErrTooLarge, like a proxy that limits the size of requests. 0 ends it.
+func (s *FaultySink) TakeAtMost(bytes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mostBytes = bytes
 }
 
 // become sets the fault of every write.
@@ -292,6 +307,21 @@ func (s *FaultySink) again() turn {
 	return s.usual()
 }
 
+// oversize is the answer to a batch that is too large.
+func (s *FaultySink) oversize(batch []audit.Event) error {
+	s.mu.Lock()
+	most := s.mostBytes
+	s.mu.Unlock()
+	bytes := 0
+	for i := range batch {
+		bytes += batch[i].Footprint()
+	}
+	if most == 0 || bytes <= most {
+		return nil
+	}
+	return fmt.Errorf("faulty sink: batch of %d bytes: %w: takes %d", bytes, audit.ErrTooLarge, most)
+}
+
 // refusal calls reject for every event.
 func (s *FaultySink) refusal(batch []audit.Event) error {
 	s.mu.Lock()
@@ -303,15 +333,21 @@ func (s *FaultySink) refusal(batch []audit.Event) error {
 	s.rejecting.Lock()
 	defer s.rejecting.Unlock()
 	var refused audit.RefusedError
+	var forbidden audit.ForbiddenError
 	for i := range batch {
 		if err := reject(batch[i]); errors.Is(err, audit.ErrRefused) {
 			return err
+		} else if errors.Is(err, audit.ErrForbidden) {
+			forbidden.Items = append(forbidden.Items, audit.Refusal{Index: i, Code: "forbidden", Reason: err.Error()})
 		} else if err != nil {
 			refused.Items = append(refused.Items, audit.Refusal{Index: i, Code: "invalid", Reason: err.Error()})
 		}
 	}
 	if len(refused.Items) > 0 {
 		return &refused
+	}
+	if len(forbidden.Items) > 0 {
+		return &forbidden
 	}
 	return nil
 }

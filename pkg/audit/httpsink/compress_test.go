@@ -81,7 +81,6 @@ func TestSendsPlainWhereTheCompressionIsNotKnown(t *testing.T) {
 		"400 of the body":              answer(400, problem, `{"title":"Bad","detail":"the body is not usable JSON"}`),
 		"400 of the body's items":      answer(400, problem, `{"title":"Bad","items":[]}`),
 		"400 of a proxy":               answer(400, "text/html", "<html>"),
-		"413 of the body":              answer(413, problem, `{}`),
 		"422 of the body":              answer(422, problem, `{}`),
 		"400 that names no such event": answer(400, problem, `{"title":"Bad","items":[{"index":5000,"code":"invalid","detail":"odd"}]}`),
 	} {
@@ -111,10 +110,11 @@ func TestBelievesWhoeverReadTheCompressedBatch(t *testing.T) {
 		answer  http.HandlerFunc
 		refused bool
 	}{
-		"named refusal":  {answer(400, "application/problem+json", `{"title":"Bad","items":[{"index":7,"code":"invalid","detail":"odd"}]}`), true},
-		"413 of a proxy": {answer(413, "text/html", "<html>"), false},
-		"unavailable":    {answer(503, "application/problem+json", `{}`), false},
-		"forbidden":      {answer(403, "application/problem+json", `{}`), false},
+		"named refusal":   {answer(400, "application/problem+json", `{"title":"Bad","items":[{"index":7,"code":"invalid","detail":"odd"}]}`), true},
+		"413 of a proxy":  {answer(413, "text/html", "<html>"), false},
+		"413 of the body": {answer(413, "application/problem+json", `{}`), false},
+		"unavailable":     {answer(503, "application/problem+json", `{}`), false},
+		"forbidden":       {answer(403, "application/problem+json", `{}`), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -104,8 +104,9 @@ func (s *Sink) CloseIdleConnections() { s.client.CloseIdleConnections() }
 
 // Write sends the batch in one request. Its errors are those of the Sink contract: *audit.RefusedError or
 // audit.ErrRefused for a batch that cannot be encoded, and for a 400, 409, 413 or 422 with problem details
-// (application/problem+json, RFC 9457), as DataStorage sends them; *audit.SinkError for everything else, for instance
-// a plain 400 from a TLS port or a 413 from a proxy.
+// (application/problem+json, RFC 9457), as DataStorage sends them; *audit.ForbiddenError for a 403 with problem details
+// that names events; *audit.SinkError for everything else, for instance a plain 400 from a TLS port. The one for a 413
+// that names no event, whoever sends it, wraps audit.ErrTooLarge.
 //
 // If a compressed batch is refused without naming an event, or answered with a bare 400, 415 or 422, the server may
 // not support the compression: the batch is sent again uncompressed, and that response counts. If the batch is stored

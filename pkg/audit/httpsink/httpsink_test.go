@@ -197,6 +197,26 @@ func unzstd(t *testing.T, body []byte) []byte {
 	return plain
 }
 
+// A 413 that names no event, and a 403 that does, are about the batch and not about the sink.
+func TestTellsWhatStallsEvents(t *testing.T) {
+	t.Parallel()
+	batch := batchOf(2)
+	for name, answer := range map[string]http.HandlerFunc{
+		"of DataStorage": answer(413, "application/problem+json", `{"title":"Large"}`),
+		"of a proxy":     answer(413, "text/html", "<html>"),
+	} {
+		if _, err := serve(t, answer).Write(t.Context(), batch); !errors.Is(err, audit.ErrTooLarge) || errors.Is(err, audit.ErrRefused) {
+			t.Errorf("413 %s: %v, want one that is too large and not refused", name, err)
+		}
+	}
+	_, err := serve(t, answer(403, "application/problem+json", fmt.Sprintf(
+		`{"title":"Forbidden","items":[{"index":1,"event_id":%q,"code":"forbidden","detail":"needs a permission"}]}`, batch[1].ID))).Write(t.Context(), batch)
+	var forbidden *audit.ForbiddenError
+	if !errors.As(err, &forbidden) || len(forbidden.Items) != 1 || forbidden.Items[0] != (audit.Refusal{Index: 1, Code: "forbidden", Reason: "needs a permission"}) {
+		t.Errorf("403 with an index: %v", err)
+	}
+}
+
 func TestTellsRefusalsFromFailures(t *testing.T) {
 	t.Parallel()
 	batch := batchOf(2)
@@ -226,11 +246,14 @@ func TestTellsRefusalsFromFailures(t *testing.T) {
 		"400 of another JSON service":  {answer: answer(400, "application/json", item(1, batch[1].ID)), status: 400},
 		"400 of no type":               {answer: answer(400, "", item(1, batch[1].ID)), status: 400},
 		"409 of a proxy":               {answer: answer(409, "text/html", "<html>"), status: 409},
+		"413 without an index":         {answer: answer(413, problem, `{"title":"Large"}`), status: 413},
 		"413 of a proxy":               {answer: answer(413, "text/html", "<html>"), status: 413},
 		"413 of a proxy with a pause":  {answer: answer(413, "text/html", "<html>", "Retry-After", "7"), status: 413, retryAfter: 7 * time.Second},
 		"422 of a proxy":               {answer: answer(422, "text/html", "<html>"), status: 422},
 		"401":                          {answer: answer(401, problem, `{"title":"Who are you"}`), status: 401},
 		"403":                          {answer: answer(403, problem, `{}`), status: 403},
+		"403 with an index too high":   {answer: answer(403, problem, item(2, batch[1].ID)), status: 403},
+		"403 of a proxy":               {answer: answer(403, "text/html", item(1, batch[1].ID)), status: 403},
 		"404":                          {answer: answer(404, "text/plain", "404 page not found"), status: 404},
 		"415":                          {answer: answer(415, problem, `{}`), status: 415},
 		"429 with seconds":             {answer: answer(429, problem, `{}`, "Retry-After", "7"), status: 429, retryAfter: 7 * time.Second},

@@ -29,6 +29,7 @@ func (s *Sink) resultOf(batch []audit.Event, response *http.Response) (audit.Ack
 			Status: response.StatusCode, RetryAfter: retryAfter(response.Header), Err: s.named(s.explain(response.StatusCode, readErr)),
 		}
 	}
+	contentType := response.Header.Get("Content-Type")
 	switch response.StatusCode {
 	case http.StatusCreated:
 		ack, err := acknowledged(batch, body)
@@ -36,12 +37,28 @@ func (s *Sink) resultOf(batch []audit.Event, response *http.Response) (audit.Ack
 			return audit.Ack{}, &audit.SinkError{Status: response.StatusCode, Err: s.named(err)}
 		}
 		return ack, nil
-	case http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
-		contentType := response.Header.Get("Content-Type")
+	case http.StatusForbidden:
+		if isProblem(contentType) {
+			if named := itemsOf(batch, body); named != nil {
+				return audit.Ack{}, &audit.ForbiddenError{Items: named}
+			}
+		}
+	case http.StatusRequestEntityTooLarge:
+		if isProblem(contentType) {
+			if named := itemsOf(batch, body); named != nil {
+				return audit.Ack{}, &audit.RefusedError{Items: named}
+			}
+		} else {
+			readErr = notDataStorage(contentType)
+		}
+		return audit.Ack{}, &audit.SinkError{
+			Status: response.StatusCode, RetryAfter: retryAfter(response.Header), Detail: wire.ProblemText(body), Err: s.named(tooLarge{readErr}),
+		}
+	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity:
 		if isProblem(contentType) {
 			return audit.Ack{}, refusal(response.StatusCode, batch, body)
 		}
-		readErr = fmt.Errorf("not a response of DataStorage: content type %.100q, want %s", contentType, wire.ProblemMediaType)
+		readErr = notDataStorage(contentType)
 		if speaksTLS(body) {
 			readErr = errIsItHTTPS
 		}
@@ -116,6 +133,22 @@ func (s *Sink) explain(status int, err error) error {
 	return err
 }
 
+func notDataStorage(contentType string) error {
+	return fmt.Errorf("not a response of DataStorage: content type %.100q, want %s", contentType, wire.ProblemMediaType)
+}
+
+// tooLarge adds audit.ErrTooLarge to the chain of an error, which may be nil.
+type tooLarge struct{ err error }
+
+func (e tooLarge) Error() string {
+	if e.err == nil {
+		return audit.ErrTooLarge.Error()
+	}
+	return e.err.Error()
+}
+
+func (e tooLarge) Unwrap() []error { return []error{audit.ErrTooLarge, e.err} }
+
 func isProblem(contentType string) bool {
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	return err == nil && mediaType == wire.ProblemMediaType
@@ -123,19 +156,27 @@ func isProblem(contentType string) bool {
 
 // refusal names the offending events if the response does and all of them are in the batch.
 func refusal(status int, batch []audit.Event, body []byte) error {
-	var problem wire.Problem
-	if err := json.Unmarshal(body, &problem); err != nil || len(problem.Items) == 0 {
-		return unnamedRefusal(status, body)
+	if named := itemsOf(batch, body); named != nil {
+		return &audit.RefusedError{Items: named}
 	}
-	refused := &audit.RefusedError{}
+	return unnamedRefusal(status, body)
+}
+
+// itemsOf returns the events that a problem document names; nil if it names none, or one that is not in the batch.
+func itemsOf(batch []audit.Event, body []byte) []audit.Refusal {
+	var problem wire.Problem
+	if err := json.Unmarshal(body, &problem); err != nil {
+		return nil
+	}
+	var named []audit.Refusal
 	for i := range problem.Items {
 		item := &problem.Items[i]
 		if item.Index < 0 || item.Index >= len(batch) || item.EventID != nil && *item.EventID != batch[item.Index].ID {
-			return unnamedRefusal(status, body)
+			return nil
 		}
-		refused.Items = append(refused.Items, audit.Refusal{Index: item.Index, Code: string(item.Code), Reason: itemReason(item)})
+		named = append(named, audit.Refusal{Index: item.Index, Code: string(item.Code), Reason: itemReason(item)})
 	}
-	return refused
+	return named
 }
 
 func unnamedRefusal(status int, body []byte) error {

@@ -80,6 +80,16 @@ func (s *Spool) Append(events []audit.Event, terminal uint64) (uint64, error) {
 	return first, nil
 }
 
+// Move is Append for events that are in the spool already, at positions up to
+// terminal, which is terminal from then on. It may exceed the bound for as long
+// as it takes to Release these, if they take more room than it does: a full spool
+// can be emptied although an old event in it is still pending.
+func (s *Spool) Move(events []audit.Event, terminal uint64) (uint64, error) {
+	s.moving = min(terminal, s.next-1)
+	defer func() { s.moving = 0 }()
+	return s.Append(events, terminal)
+}
+
 // append writes a group, or a mark if there are no events.
 func (s *Spool) append(events []audit.Event, terminal uint64) (first uint64, err error) {
 	if s.closed {
@@ -173,10 +183,21 @@ func (s *Spool) makeRoom(size int64) error {
 		s.dropAside(size)
 		used, _ = s.used()
 	}
-	if used+size > s.maxBytes {
+	if used+size > s.maxBytes && s.freedByMove() < size {
 		return fmt.Errorf("%w: the spool uses %d of %d bytes, and a segment needs %d", audit.ErrFull, used, s.maxBytes, size)
 	}
 	return nil
+}
+
+// freedByMove is the size of the segments that a move makes removable.
+func (s *Spool) freedByMove() (bytes int64) {
+	for _, g := range s.segments {
+		if s.moving == 0 || g.end() == 0 || g.end()-1 > s.moving {
+			break
+		}
+		bytes += g.fileBytes
+	}
+	return bytes
 }
 
 // retire ends the writing of a segment. Every byte in it that counts is

@@ -32,6 +32,8 @@ type Spool struct {
 
 	// appends is for the one caller of Append, Release and Close.
 	appends appender
+	// moving is the position up to which a Move under way releases; else 0. As appends.
+	moving uint64
 
 	mu sync.Mutex // guards all below, and the segments' fields; never held during a write or a read
 	// segments in the order of their positions, the newest last; only the last one is written.
@@ -145,6 +147,7 @@ func (s *Spool) list() ([]*logSegment, error) {
 		case entry.Name == lockName && !entry.Dir:
 		case entry.Name == quarantineName && entry.Dir:
 		case entry.Name == "lost+found" && entry.Dir: // at the root of its own volume
+		case strings.HasPrefix(entry.Name, "."): // of the file system or the volume: .snapshot, .nfs0001, ..data
 		default:
 			return nil, fmt.Errorf("directory contains %q, which is not a spool file: use a dedicated directory", entry.Name)
 		}

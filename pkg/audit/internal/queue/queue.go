@@ -29,6 +29,8 @@ type Item[E any] struct {
 	// AcceptedAt is in nanoseconds.
 	AcceptedAt int64
 	State      State
+	// Aside marks an event that was set aside, see Queue.SetAside.
+	Aside bool
 	// Loaded marks an event that was read back from the spool: its memory is
 	// not from the store's pool.
 	Loaded bool
@@ -71,8 +73,14 @@ type Queue[E any] struct {
 	low, lowPosition uint64
 	// last is the newest sequence number.
 	last uint64
-	// events and bytes count the pending items.
+	// events and bytes count the pending items, those set aside included.
 	events, bytes int
+	// aside are the items that were set aside, by sequence number.
+	aside []*Item[E]
+	// asidePosition is the smallest spool position among them, 0 without one;
+	// asideMoved says that it has to be determined again.
+	asidePosition uint64
+	asideMoved    bool
 }
 
 // New returns an empty queue for at most so many pending events and bytes. The
@@ -104,8 +112,15 @@ func (q *Queue[E]) Last() uint64 { return q.last }
 // Low returns the last sequence number up to which every item is terminal.
 func (q *Queue[E]) Low() uint64 { return q.low }
 
-// LowPosition returns the newest spool position among the items up to Low.
-func (q *Queue[E]) LowPosition() uint64 { return q.lowPosition }
+// LowPosition returns the spool position up to which every event is terminal:
+// the newest among the items up to Low, or the one before an event that was set
+// aside.
+func (q *Queue[E]) LowPosition() uint64 {
+	if aside := q.oldestAside(); aside > 0 {
+		return min(q.lowPosition, aside-1)
+	}
+	return q.lowPosition
+}
 
 // Push appends an event and returns its item.
 func (q *Queue[E]) Push(event *E, correlationID string, size int, position uint64, acceptedAt int64) *Item[E] {
@@ -117,7 +132,7 @@ func (q *Queue[E]) Push(event *E, correlationID string, size int, position uint6
 	slot := &q.slots[at/segmentItems]
 	slot.newest = max(slot.newest, position)
 	it := &slot.items[at%segmentItems]
-	it.Seq, it.Size, it.Position, it.AcceptedAt, it.State, it.Loaded = q.last, size, position, acceptedAt, Waiting, false
+	it.Seq, it.Size, it.Position, it.AcceptedAt, it.State, it.Loaded, it.Aside = q.last, size, position, acceptedAt, Waiting, false, false
 	it.Event, it.CorrelationID = event, correlationID
 	q.events++
 	q.bytes += size
@@ -126,6 +141,9 @@ func (q *Queue[E]) Push(event *E, correlationID string, size int, position uint6
 
 // Oldest returns the oldest pending item; nil without one.
 func (q *Queue[E]) Oldest() *Item[E] {
+	if len(q.aside) > 0 && (q.events == len(q.aside) || q.aside[0].Seq <= q.low) {
+		return q.aside[0]
+	}
 	if q.events == 0 {
 		return nil
 	}
@@ -135,6 +153,10 @@ func (q *Queue[E]) Oldest() *Item[E] {
 
 // Finish makes an item terminal.
 func (q *Queue[E]) Finish(it *Item[E]) {
+	if it.Aside {
+		q.finishAside(it)
+		return
+	}
 	seq := it.Seq
 	it.State = Terminal
 	it.Event, it.CorrelationID = nil, "" // their memory goes at once, not with the segment
@@ -152,8 +174,14 @@ func (q *Queue[E]) Finish(it *Item[E]) {
 	q.trim()
 }
 
-// Pending visits the pending items up to a sequence number, oldest first.
+// Pending visits the pending items up to a sequence number: those set aside, then
+// the others, each oldest first.
 func (q *Queue[E]) Pending(upTo uint64, visit func(*Item[E])) {
+	for _, it := range q.aside {
+		if it.Seq <= upTo {
+			visit(it)
+		}
+	}
 	q.Each(q.low+1, upTo, func(it *Item[E]) bool {
 		if it.State != Terminal {
 			visit(it)

@@ -166,11 +166,16 @@ func (h *Health) Hurried(hurries uint64) <-chan struct{} {
 // random, so that many stores do not come back together. A sink that says when
 // to come back is not asked earlier, unless a flush begins.
 func (h *Health) Backoff(failures int, retryAfter int64) int64 {
+	return h.BackoffUpTo(h.options.LongestBackoff, failures, retryAfter)
+}
+
+// BackoffUpTo is Backoff with another longest pause.
+func (h *Health) BackoffUpTo(longest int64, failures int, retryAfter int64) int64 {
 	pause := h.options.FirstBackoff
-	for i := 1; i < failures && pause < h.options.LongestBackoff; i++ {
+	for i := 1; i < failures && pause < longest; i++ {
 		pause *= 2
 	}
-	pause = min(pause, h.options.LongestBackoff)
+	pause = min(pause, longest)
 	jitter := int64(h.options.Random() % uint64(max(pause/2, 1))) //nolint:gosec // positive, and less than a pause
 	if retryAfter > 0 {
 		return min(retryAfter, maxRetryAfter) + jitter

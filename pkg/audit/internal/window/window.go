@@ -40,6 +40,10 @@ type Window[E any] struct {
 	// was too slow for a batch.
 	target int
 	slow   bool
+	// limit is the size in bytes that the way to the sink is known to take, 0 for
+	// no limit; it is doubled at probeAt.
+	limit   int
+	probeAt int64
 	// busy are the correlation ids in flight. All waiting events up to blockedTo
 	// have one of these.
 	busy      map[string]struct{}
@@ -114,15 +118,29 @@ func (w *Window[E]) Remove(it *queue.Item[E]) {
 // count, because nobody knows when it will end. While the sink is down one
 // batch at a time is tried.
 func (w *Window[E]) Due(q *queue.Queue[E], closing, sinkDown bool) bool {
-	moving := w.inFlight - w.stalled
-	if w.waiting == 0 || moving >= w.limits.InFlight || sinkDown && moving > 0 {
+	if w.waiting == 0 || !w.HasRoom(sinkDown) {
 		return false
 	}
+	moving := w.inFlight - w.stalled
 	if w.full() {
 		return true
 	}
 	oldest := w.oldest(q)
 	return w.overdueTo >= oldest || moving == 0 && (closing || w.Hurried(oldest))
+}
+
+// HasRoom reports whether another batch may be in flight. While the sink is down
+// one is tried.
+func (w *Window[E]) HasRoom(sinkDown bool) bool {
+	moving := w.inFlight - w.stalled
+	return moving < w.limits.InFlight && !(sinkDown && moving > 0)
+}
+
+// Enter takes the place of a batch for events that are not waiting here. Land
+// gives it back.
+func (w *Window[E]) Enter() *Batch[E] {
+	w.inFlight++
+	return &Batch[E]{}
 }
 
 // Batch is a group of events on its way to the sink.
@@ -138,7 +156,7 @@ type Batch[E any] struct {
 // may find some behind those that it passed over. Rearm the timer afterwards.
 func (w *Window[E]) Take(q *queue.Queue[E]) (b *Batch[E], again bool) {
 	b = &Batch[E]{}
-	bytes, passed, blockedTo := 0, 0, w.blockedTo
+	bytes, passed, blockedTo, maxBytes := 0, 0, w.blockedTo, w.maxBytes()
 	q.Each(max(w.oldest(q), w.blockedTo+1), q.Last(), func(it *queue.Item[E]) bool {
 		switch {
 		case it.State != queue.Waiting:
@@ -146,7 +164,7 @@ func (w *Window[E]) Take(q *queue.Queue[E]) (b *Batch[E], again bool) {
 			if passed++; passed > maxPassed {
 				return false
 			}
-		case len(b.Items) == w.target || len(b.Items) > 0 && bytes+it.Size > w.limits.Bytes:
+		case len(b.Items) == w.target || len(b.Items) > 0 && bytes+it.Size > maxBytes:
 			return false
 		default:
 			b.Items = append(b.Items, it)
@@ -255,7 +273,7 @@ func (w *Window[E]) Rearm(q *queue.Queue[E], now int64) (left int64) {
 
 // full reports whether the waiting events make a full batch.
 func (w *Window[E]) full() bool {
-	return w.waiting >= w.target || w.waitingBytes >= w.limits.Bytes
+	return w.waiting >= w.target || w.waitingBytes >= w.maxBytes()
 }
 
 // oldest returns the first waiting event; there must be one.
