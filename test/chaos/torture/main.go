@@ -45,6 +45,7 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"audit-spool", "recorder", chaos.Spool, 500, 2400},
+	{"proxy", "recorder", chaos.Proxy, 200, 1200},
 	{"gateway", "gateway", chaos.Gateway, 20, 200},
 	{"signalprocessing", "signalprocessing", chaos.SignalProcessing, 20, 200},
 }
