@@ -31,7 +31,7 @@ func (s *Store) Close(ctx context.Context) error {
 	cause := s.awaitDrained(ctx)
 
 	s.mu.Lock()
-	t := s.join(barriers.Everything)
+	t := s.join(ctx, barriers.Everything)
 	s.mu.Unlock()
 	nudge(s.wake)
 	if cause == nil {
@@ -141,6 +141,10 @@ func (s *Store) declareLost() {
 	s.finish(lost, outcome{lost: true})
 	s.waiters.loseAll()
 	spooled, sinkErr := s.pending(), s.health.Err()
+	quarantined := 0
+	if s.spool != nil {
+		quarantined = s.rejected.Count()
+	}
 	s.mu.Unlock()
 
 	switch {
@@ -148,8 +152,8 @@ func (s *Store) declareLost() {
 		s.metrics.lost.Add(float64(len(lost)))
 		s.log(slog.LevelError, "audit store closed before everything was stored",
 			slog.Int("lost_events", len(lost)), slog.Int("spooled_events", spooled), errorAttr(sinkErr))
-	case spooled > 0:
+	case spooled+quarantined > 0:
 		s.log(slog.LevelWarn, "audit store closed before everything was stored, the rest is in the spool",
-			slog.Int("spooled_events", spooled), errorAttr(sinkErr))
+			slog.Int("spooled_events", spooled), slog.Int("quarantined_events", quarantined), errorAttr(sinkErr))
 	}
 }

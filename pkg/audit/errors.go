@@ -71,6 +71,9 @@ type FlushError struct {
 	// of earlier ones; RejectedUnnamed counts those above the first 1,000.
 	Rejected        []Rejection
 	RejectedUnnamed int
+	// RejectedPersisted says that the rejected events are on disk: they, and the
+	// report of them, outlive the process.
+	RejectedPersisted bool
 	// Lost are the events that nobody acknowledged and that will not be stored,
 	// because they were pending when a Close gave up, or because the spool was
 	// damaged. An event whose write was under way when Close gave up may be stored
@@ -90,11 +93,11 @@ type FlushError struct {
 	SpoolError error
 }
 
-// Persisted reports whether nothing is rejected or lost, and every pending event
-// is on disk: the next process that opens the spool sends them. After a Close
-// that is a clean stop.
+// Persisted reports whether nothing is lost, and every pending and every rejected
+// event is on disk: the next process that opens the spool sends the ones and
+// reports the others. After a Close that is a clean stop.
 func (e *FlushError) Persisted() bool {
-	return e.rejected() == 0 && e.lost() == 0 && e.Pending == e.Spooled
+	return e.lost() == 0 && (e.rejected() == 0 || e.RejectedPersisted) && e.Pending == e.Spooled
 }
 
 // Error gives the counts, the cause and the first of each kind.

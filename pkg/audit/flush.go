@@ -49,7 +49,7 @@ func (s *Store) flush(ctx context.Context, correlationID string) (Receipt, error
 		s.metrics.flushed(nil, s.clock.Since(started))
 		return receipt, nil
 	}
-	t := s.join(correlationID)
+	t := s.join(ctx, correlationID)
 	s.mu.Unlock()
 
 	err := s.await(ctx, t)
@@ -68,7 +68,7 @@ func (s *Store) flush(ctx context.Context, correlationID string) (Receipt, error
 
 // join finds or makes the barrier for everything accepted so far, and hurries
 // the dispatcher. Called with the lock.
-func (s *Store) join(correlationID string) barriers.Ticket {
+func (s *Store) join(ctx context.Context, correlationID string) barriers.Ticket {
 	t := s.barriers.Join(correlationID, s.last(), func() int {
 		if correlationID == barriers.Everything {
 			return s.pending()
@@ -86,7 +86,7 @@ func (s *Store) join(correlationID string) barriers.Ticket {
 	})
 	if t.Remaining > 0 {
 		s.window.Hurry(t.Seq)
-		s.health.Hurry()
+		s.kick(ctx)
 		nudge(s.wake)
 	}
 	return t
@@ -137,6 +137,7 @@ func (s *Store) report(t barriers.Ticket, cause error) *FlushError {
 	if pending {
 		s.reportPending(e, t)
 	}
+	e.RejectedPersisted = s.spool != nil // quarantined on disk before they are reported
 	return e
 }
 

@@ -31,19 +31,23 @@ type Quarantined struct {
 func (s *Store) Acknowledge(ids ...uuid.UUID) (int, error) {
 	s.quarantining.Lock()
 	defer s.quarantining.Unlock()
+	wanted := idSet(ids)
+	unnamed := s.unnamedOnDisk(wanted)
 	if onDisk := s.mayBeOnDisk(ids); len(onDisk) > 0 {
 		if err := s.spool.Discard(onDisk); err != nil {
 			return 0, fmt.Errorf("acknowledge %d events: %w", len(ids), err)
 		}
 	}
-	wanted := idSet(ids)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.health.Hurry() // a rejected event that did not fit into the quarantine may fit now
 	for _, id := range ids {
 		delete(s.retrying, id) // should it be rejected again, that is news
 	}
-	return s.rejected.Acknowledge(wanted) + s.lost.Acknowledge(wanted), nil
+	for _, correlationID := range unnamed {
+		s.rejected.RemoveUnnamed(correlationID)
+	}
+	return len(unnamed) + s.rejected.Acknowledge(wanted) + s.lost.Acknowledge(wanted), nil
 }
 
 // mayBeOnDisk leaves out the events that Close declared lost, which are in no
@@ -59,6 +63,27 @@ func (s *Store) mayBeOnDisk(ids []uuid.UUID) []uuid.UUID {
 		inMemory[lost.ID] = lost.Type != damageType
 	}
 	return slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return inMemory[id] })
+}
+
+// unnamedOnDisk gives the correlation ids of those among some events that are in
+// the quarantine on disk, and only counted in memory. Those that cannot be read
+// go on to be counted until the spool is opened again.
+func (s *Store) unnamedOnDisk(ids map[uuid.UUID]bool) []string {
+	s.mu.Lock()
+	counted := s.rejected.Unnamed() > 0
+	named := s.rejected.IDs()
+	s.mu.Unlock()
+	if !counted || s.spool == nil {
+		return nil
+	}
+	all, _ := s.spool.Quarantined() // an error comes with those that could be read
+	var unnamed []string
+	for i := range all {
+		if ids[all[i].ID] && !named[all[i].ID] {
+			unnamed = append(unnamed, all[i].CorrelationID)
+		}
+	}
+	return unnamed
 }
 
 // AcknowledgeUnnamed takes note of the rejected and lost events that are only
@@ -179,13 +204,9 @@ func (s *Store) endRetry(id uuid.UUID) {
 func (s *Store) retried(stored []*item) {
 	s.mu.Lock()
 	var ids []uuid.UUID
-	var unnamed []string
 	for _, it := range stored {
 		if len(s.retrying) > 0 && it.Event != nil && s.retrying[it.Event.ID] {
 			ids = append(ids, it.Event.ID)
-			if !s.rejected.Has(it.Event.ID, it.CorrelationID) {
-				unnamed = append(unnamed, it.CorrelationID)
-			}
 		}
 	}
 	s.mu.Unlock()
@@ -197,12 +218,6 @@ func (s *Store) retried(stored []*item) {
 		for _, id := range ids {
 			s.endRetry(id)
 		}
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, correlationID := range unnamed {
-		s.rejected.RemoveUnnamed(correlationID)
 	}
 }
 

@@ -144,12 +144,14 @@ func TestF10_ACleanStopIsToldFromALoss(t *testing.T) {
 		failure   audit.FlushError
 		persisted bool
 	}{
-		"all on disk":          {audit.FlushError{Pending: 3, Spooled: 3}, true},
-		"one in memory":        {audit.FlushError{Pending: 3, Spooled: 2}, false},
-		"a rejected one":       {audit.FlushError{Pending: 3, Spooled: 3, Rejected: make([]audit.Rejection, 1)}, false},
-		"an unnamed rejection": {audit.FlushError{Pending: 3, Spooled: 3, RejectedUnnamed: 1}, false},
-		"a lost one":           {audit.FlushError{Pending: 3, Spooled: 3, Lost: make([]audit.Reference, 1)}, false},
-		"an unnamed loss":      {audit.FlushError{Pending: 3, Spooled: 3, LostUnnamed: 1}, false},
+		"all on disk":           {audit.FlushError{Pending: 3, Spooled: 3}, true},
+		"one in memory":         {audit.FlushError{Pending: 3, Spooled: 2}, false},
+		"a rejected one":        {audit.FlushError{Pending: 3, Spooled: 3, Rejected: make([]audit.Rejection, 1)}, false},
+		"an unnamed rejection":  {audit.FlushError{Pending: 3, Spooled: 3, RejectedUnnamed: 1}, false},
+		"a lost one":            {audit.FlushError{Pending: 3, Spooled: 3, Lost: make([]audit.Reference, 1)}, false},
+		"rejected ones on disk": {audit.FlushError{Pending: 3, Spooled: 3, RejectedPersisted: true, Rejected: make([]audit.Rejection, 1), RejectedUnnamed: 1}, true},
+		"a loss beside them":    {audit.FlushError{RejectedPersisted: true, Rejected: make([]audit.Rejection, 1), LostUnnamed: 1}, false},
+		"an unnamed loss":       {audit.FlushError{Pending: 3, Spooled: 3, LostUnnamed: 1}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

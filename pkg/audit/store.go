@@ -74,6 +74,7 @@ type Store struct {
 	// health is the sink's, disk the spool's.
 	health sinkhealth.Health
 	disk   diskHealth
+	kicks  kicks
 	// rejected and lost are the failures that nobody acknowledged; retrying are
 	// the rejected events that were accepted again and are still pending.
 	rejected failures.Set[Quarantined]

@@ -98,8 +98,27 @@ func TestWithoutASpoolTheLossIsAFailureAndTheStartWarns(t *testing.T) {
 	}
 }
 
-func TestARejectedEventIsAFailureAtTheEnd(t *testing.T) {
-	store := open(t, filepath.Join(t.TempDir(), "spool"), refusing{}, zap.NewNop())
+func TestARejectedEventOnDiskIsNoFailureAtTheEnd(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	for range 2 { // the next process finds it, and stops cleanly as well
+		core, logged := observer.New(zapcore.InfoLevel)
+		store := open(t, dir, refusing{}, zap.New(core))
+		if store.State().Rejected == 0 {
+			if err := store.Record(t.Context(), event("rr-1")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := spool.Close(t.Context(), store); err != nil {
+			t.Errorf("close: %v, although the event is on disk", err)
+		}
+		if n := logged.FilterField(zap.Int("quarantined_events", 1)).Len(); n != 1 {
+			t.Errorf("logged %d times that one event is in quarantine: %v", n, logged.All())
+		}
+	}
+}
+
+func TestARejectedEventInMemoryIsAFailureAtTheEnd(t *testing.T) {
+	store := open(t, "", refusing{}, zap.NewNop())
 	if err := store.Record(t.Context(), event("rr-1")); err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,13 @@
 package flushhttp_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/audittest"
@@ -28,8 +31,8 @@ func TestRequest(t *testing.T) {
 		t.Errorf("flush for ours: %+v, %v, want %+v", receipt, err, want)
 	}
 	_, err = flushhttp.Request(t.Context(), server.Client(), server.URL, "")
-	if e := asFlushError(t, err); len(e.Rejected) != 1 || e.Rejected[0].ID != bad.ID {
-		t.Errorf("flush: %+v, want event %s rejected", e, bad.ID)
+	if e := asFlushError(t, err); e.RejectedUnnamed != 1 || len(e.Rejected) != 0 {
+		t.Errorf("flush: %+v, want one event counted as rejected", e)
 	}
 	acknowledge(t, store, bad.ID)
 
@@ -65,4 +68,28 @@ func TestParseResponse(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want an error that is no *FlushError", name, receipt, err)
 		}
 	}
+}
+
+// TestAwaitTurn asks a busy handler again, and gives up with its context.
+func TestAwaitTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		receipt, err := flushhttp.AwaitTurn(t.Context(), func() (audit.Receipt, error) {
+			if calls++; calls < 3 {
+				return flushhttp.ParseResponse(http.StatusTooManyRequests, nil)
+			}
+			return audit.Receipt{Barrier: 7}, nil
+		})
+		if err != nil || receipt.Barrier != 7 || calls != 3 {
+			t.Errorf("%+v, %v after %d calls, want the receipt of the third", receipt, err, calls)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if _, err := flushhttp.AwaitTurn(ctx, func() (audit.Receipt, error) {
+			return flushhttp.ParseResponse(http.StatusTooManyRequests, nil)
+		}); !errors.Is(err, flushhttp.ErrBusy) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v, want that it is busy, and the context's", err)
+		}
+	})
 }

@@ -20,6 +20,8 @@ const (
 	DefaultTimeout = 30 * time.Second
 	// MaxTimeout is the longest timeout that a request may name.
 	MaxTimeout = 5 * time.Minute
+	// MaxConcurrent is how many flushes a Handler serves at the same time.
+	MaxConcurrent = 16
 )
 
 // The parameters of a request.
@@ -28,28 +30,20 @@ const (
 	ParameterTimeout       = "timeout"
 )
 
-// flushProblem is the problem document of a flush that did not prove that everything is stored. It has counts and
-// references of events, never their data, and no reasons, which may quote it.
+// flushProblem is the problem document of a flush that did not prove that everything is stored. It has counts and the
+// token, because the port that serves it asks nobody who they are: ids and reasons are elsewhere.
 type flushProblem struct {
 	wire.Problem
 
-	Barrier         uint64            `json:"barrier,omitempty"`
-	Events          int               `json:"events,omitempty"`
-	Stored          int               `json:"stored,omitempty"`
-	Pending         int               `json:"pending,omitempty"`
-	Spooled         int               `json:"spooled,omitempty"`
-	Sink            string            `json:"sink,omitempty"`
-	PendingEvents   []audit.Reference `json:"pending_events,omitempty"`
-	Rejected        []rejectedEvent   `json:"rejected,omitempty"`
-	RejectedUnnamed int               `json:"rejected_unnamed,omitempty"`
-	Lost            []audit.Reference `json:"lost,omitempty"`
-	LostUnnamed     int               `json:"lost_unnamed,omitempty"`
-}
-
-type rejectedEvent struct {
-	audit.Reference
-
-	Code string `json:"code"`
+	Barrier          uint64 `json:"barrier,omitempty"`
+	Events           int    `json:"events,omitempty"`
+	Stored           int    `json:"stored,omitempty"`
+	Pending          int    `json:"pending,omitempty"`
+	Spooled          int    `json:"spooled,omitempty"`
+	Rejected         int    `json:"rejected,omitempty"`
+	Lost             int    `json:"lost,omitempty"`
+	ConsistencyToken string `json:"consistency_token,omitempty"`
+	Sink             string `json:"sink,omitempty"`
 }
 
 // Flusher proves that what it accepted is stored. A *audit.Store is one.
@@ -63,9 +57,12 @@ type Flusher interface {
 // Handler serves POST /audit/flush: it flushes everything, or with ?correlation_id= the events of one correlation id,
 // within the request's context and ?timeout=, a Go duration of at most MaxTimeout (DefaultTimeout if missing).
 //
-// It responds with 200 and the Receipt as JSON, 504 and the pending events, 409 and the rejected and lost events, or
-// 503 if nothing is known. It neither accepts nor returns event data.
+// It responds with 200 and the Receipt as JSON; 504 while events are pending; 409 if events are rejected or lost; 503
+// if nothing is known; or 429 while MaxConcurrent flushes wait. The problem documents have counts and the consistency
+// token, but no ids and no event data. The flushes are those of audit.Remote: many of them make no more attempts of a
+// sink that is down than a few.
 func Handler(f Flusher) http.Handler {
+	slots := make(chan struct{}, MaxConcurrent)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
@@ -77,7 +74,15 @@ func Handler(f Flusher) http.Handler {
 			writeProblem(w, &flushProblem{Problem: wire.ValidationProblem(nil, err.Error())})
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), timeout)
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		default:
+			writeProblem(w, &flushProblem{Problem: wire.NewProblem(http.StatusTooManyRequests,
+				fmt.Sprintf("%d flushes are waiting already", MaxConcurrent))})
+			return
+		}
+		ctx, cancel := context.WithTimeout(audit.Remote(r.Context()), timeout)
 		defer cancel()
 		var receipt audit.Receipt
 		if correlationID == "" {
@@ -131,12 +136,9 @@ func problemOf(receipt audit.Receipt, err error) *flushProblem {
 		return &flushProblem{Problem: wire.NewProblem(http.StatusInternalServerError, "the flush failed")}
 	}
 	p := &flushProblem{
-		Barrier: receipt.Barrier, Events: flush.Events, Stored: flush.Stored,
-		Pending: flush.Pending, Spooled: flush.Spooled, PendingEvents: flush.PendingEvents,
-		RejectedUnnamed: flush.RejectedUnnamed, Lost: flush.Lost, LostUnnamed: flush.LostUnnamed,
-	}
-	for _, r := range flush.Rejected {
-		p.Rejected = append(p.Rejected, rejectedEvent{Reference: r.Reference, Code: r.Code})
+		Barrier: receipt.Barrier, Events: flush.Events, Stored: flush.Stored, Pending: flush.Pending, Spooled: flush.Spooled,
+		Rejected: len(flush.Rejected) + flush.RejectedUnnamed, Lost: len(flush.Lost) + flush.LostUnnamed,
+		ConsistencyToken: receipt.ConsistencyToken,
 	}
 	if flush.Pending > 0 {
 		p.Sink = audit.SinkState(flush.SinkError)
@@ -148,14 +150,14 @@ func problemOf(receipt audit.Receipt, err error) *flushProblem {
 	}
 	p.Problem = wire.Problem{
 		Type: wire.ProblemTypeBase + "flush-incomplete", Title: "Events were not stored", Status: http.StatusConflict,
-		Detail: fmt.Sprintf("%d rejected and %d lost events are not acknowledged",
-			len(flush.Rejected)+flush.RejectedUnnamed, len(flush.Lost)+flush.LostUnnamed),
+		Detail: fmt.Sprintf("%d rejected and %d lost events are not acknowledged; GET /audit/rejections of the control listener names them",
+			p.Rejected, p.Lost),
 	}
 	return p
 }
 
 func writeProblem(w http.ResponseWriter, p *flushProblem) {
-	if p.Status == http.StatusServiceUnavailable {
+	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}
 	writeJSON(w, p.Status, wire.ProblemMediaType, p)

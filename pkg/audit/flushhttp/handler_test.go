@@ -50,9 +50,8 @@ func TestHandler(t *testing.T) {
 			sink.Fail(&audit.SinkError{Status: 503, Detail: "quotes data"})
 			record(t, store, audittest.NewEvent("test.handler.event", "a"))
 			w, body := call(t, store, http.MethodPost, path+"?timeout=10s")
-			pending, _ := body["pending_events"].([]any)
 			detail, _ := body["detail"].(string)
-			if w.Code != http.StatusGatewayTimeout || len(pending) != 1 || !strings.Contains(detail, "the sink responds with 503 Service Unavailable") {
+			if w.Code != http.StatusGatewayTimeout || body["pending"] != 1.0 || !strings.Contains(detail, "the sink responds with 503 Service Unavailable") {
 				t.Errorf("%d %s, want 504 with 1 pending and why", w.Code, w.Body)
 			}
 			if strings.Contains(w.Body.String(), "quotes data") {
@@ -65,18 +64,21 @@ func TestHandler(t *testing.T) {
 		})
 	})
 
-	t.Run("409 with the rejections, without their reasons and data", func(t *testing.T) {
+	t.Run("409 with counts, without ids, reasons and data", func(t *testing.T) {
 		t.Parallel()
 		store, sink, _ := audittest.NewStore(t)
 		sink.Reject(func(e audit.Event) error { return errors.New("quotes " + string(e.Data)) })
-		record(t, store, audittest.NewEvent("test.handler.event", "theirs"))
+		bad := audittest.NewEvent("test.handler.event", "theirs")
+		bad.ID = audit.DerivedID(audittest.Epoch(), t.Name())
+		record(t, store, bad)
 		w, body := call(t, store, http.MethodPost, path)
-		rejected, _ := body["rejected"].([]any)
-		if w.Code != http.StatusConflict || len(rejected) != 1 || rejected[0].(map[string]any)["correlation_id"] != "theirs" {
+		if w.Code != http.StatusConflict || body["rejected"] != 1.0 {
 			t.Errorf("%d %s, want 409 with 1 rejected", w.Code, w.Body)
 		}
-		if strings.Contains(w.Body.String(), "quotes") {
-			t.Errorf("%s quotes event data", w.Body)
+		for _, secret := range []string{"quotes", bad.ID.String(), "theirs", bad.Type} {
+			if strings.Contains(w.Body.String(), secret) {
+				t.Errorf("%s has %q", w.Body, secret)
+			}
 		}
 		if w, _ := call(t, store, http.MethodPost, path+"?correlation_id=ours"); w.Code != http.StatusOK {
 			t.Errorf("%d %s, want 200 for another correlation id", w.Code, w.Body)
@@ -99,6 +101,41 @@ func TestHandler(t *testing.T) {
 			t.Errorf("%d %s, want 504", w.Code, w.Body)
 		}
 		sink.Recover()
+	})
+
+	t.Run("429 while as many flushes as it serves are waiting", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			store, sink, _ := audittest.NewStore(t)
+			sink.Hang()
+			record(t, store, audittest.NewEvent("test.handler.event", "a"))
+			handler := flushhttp.Handler(store)
+			answers := make(chan int, flushhttp.MaxConcurrent)
+			for range flushhttp.MaxConcurrent {
+				go func() {
+					w := httptest.NewRecorder()
+					handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, http.NoBody))
+					answers <- w.Code
+				}()
+			}
+			synctest.Wait()
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, http.NoBody))
+			if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" {
+				t.Errorf("%d %s, Retry-After %q, want 429 and 1", w.Code, w.Body, w.Header().Get("Retry-After"))
+			}
+			sink.Recover()
+			for range flushhttp.MaxConcurrent {
+				if code := <-answers; code != http.StatusOK {
+					t.Errorf("a flush that waited: %d", code)
+				}
+			}
+			w = httptest.NewRecorder()
+			handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, http.NoBody))
+			if w.Code != http.StatusOK {
+				t.Errorf("afterwards: %d %s", w.Code, w.Body)
+			}
+		})
 	})
 
 	t.Run("405 and 400", func(t *testing.T) {

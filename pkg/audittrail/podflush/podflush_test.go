@@ -141,11 +141,11 @@ func TestEveryOtherAnswerIsAnErrorThatNamesThePod(t *testing.T) {
 		"some were rejected": {
 			answer: func(w http.ResponseWriter) {
 				w.WriteHeader(http.StatusConflict)
-				_, _ = io.WriteString(w, `{"status": 409, "rejected": [{"event_type": "a.b", "code": "invalid"}]}`)
+				_, _ = io.WriteString(w, `{"status": 409, "rejected": 1}`)
 			},
 			holds: func(err error) bool {
 				e, ok := errors.AsType[*audit.FlushError](err)
-				return ok && len(e.Rejected) == 1
+				return ok && e.RejectedUnnamed == 1
 			},
 			want: "1 rejected",
 		},

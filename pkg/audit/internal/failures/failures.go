@@ -149,6 +149,21 @@ func (s *Set[P]) Concerning(b *barriers.Barrier) (payloads []P, unnamed int) {
 	return payloads, unnamed
 }
 
+// Of returns the payloads of the named failures of a correlation id, or of all
+// if it is empty, and how many events more there are.
+func (s *Set[P]) Of(correlationID string) (payloads []P, unnamed int) {
+	for i := range s.named {
+		if f := &s.named[i]; f.Anyones || correlationID == "" || f.CorrelationID == correlationID {
+			payloads = append(payloads, f.Payload)
+			unnamed += f.moreEvents()
+		}
+	}
+	if correlationID == "" {
+		return payloads, unnamed + s.unnamed.total
+	}
+	return payloads, unnamed + s.unnamed.byCorrelationID[correlationID] + s.unnamed.anyones
+}
+
 // Payloads returns those of the named failures, oldest first.
 func (s *Set[P]) Payloads() []P {
 	payloads := make([]P, len(s.named))

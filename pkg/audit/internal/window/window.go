@@ -77,6 +77,9 @@ func (w *Window[E]) Waiting() int { return w.waiting }
 // InFlight returns the number of batches on their way.
 func (w *Window[E]) InFlight() int { return w.inFlight }
 
+// Stalled returns how many of those back off because of their own events.
+func (w *Window[E]) Stalled() int { return w.stalled }
+
 // Target returns the number of events of a full batch.
 func (w *Window[E]) Target() int { return w.target }
 
