@@ -7,7 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kubernaut.ai/cmd/kubernaut/stores"
 	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/spoolcommand"
 	gateway "kubernaut.ai/services/gateway/app"
 )
 
@@ -21,6 +23,7 @@ func command() *cobra.Command {
 		Use:   "kubernaut",
 		Short: "Turn alerts into remediations, with an audit trail whose completeness can be proved",
 	})
-	root.AddCommand(upCommand(), demoCommand(), mustGatherCommand(), gateway.TargetsCommand(prefix))
+	root.AddCommand(upCommand(), demoCommand(), mustGatherCommand(), gateway.TargetsCommand(prefix),
+		spoolcommand.Command(prefix), stores.Command(prefix))
 	return root
 }

@@ -33,6 +33,7 @@ type declaration struct {
 	// complete sets an unset variable to its default, and checks it.
 	complete func() error
 
+	shorthand   string
 	secret      bool
 	least, most int64 // bounds of a number; zero: only that it is positive
 	derived     string
@@ -44,6 +45,9 @@ type declaration struct {
 
 // Option is a property of a declared flag.
 type Option func(*declaration)
+
+// Shorthand gives a flag a letter on the command line.
+func Shorthand(letter string) Option { return func(d *declaration) { d.shorthand = letter } }
 
 // Secret keeps the value out of logs and errors.
 func Secret() Option { return func(d *declaration) { d.secret = true } }
@@ -195,6 +199,7 @@ func (f *Flags) Complete() error {
 
 func (f *Flags) add(d *declaration, flag *pflag.Flag) {
 	d.flag = flag
+	flag.Shorthand = d.shorthand
 	flag.Annotations = map[string][]string{}
 	if d.secret {
 		flag.Annotations[hiddenAnnotation] = nil

@@ -16,12 +16,13 @@ import (
 type Addresses struct {
 	API        string // --listen
 	Management string // --management-listen
+	Control    string // --control-listen
 	Profiles   string // --pprof-listen
 }
 
 // Ports are the open ports of a service; nil for those that stay closed.
 type Ports struct {
-	API, Management, Profiles net.Listener
+	API, Management, Control, Profiles net.Listener
 }
 
 // Open opens the ports of a service. The error names the flag of the one that
@@ -34,6 +35,7 @@ func Open(ctx context.Context, a Addresses) (*Ports, error) {
 	}{
 		{"listen", a.API, &p.API},
 		{"management-listen", a.Management, &p.Management},
+		{"control-listen", a.Control, &p.Control},
 		{"pprof-listen", a.Profiles, &p.Profiles},
 	} {
 		if port.address == "" {
@@ -57,7 +59,7 @@ func (p *Ports) Part() lifecycle.Part {
 // Close closes the ports that no server has closed yet.
 func (p *Ports) Close() error {
 	var errs []error
-	for _, l := range []net.Listener{p.API, p.Management, p.Profiles} {
+	for _, l := range []net.Listener{p.API, p.Management, p.Control, p.Profiles} {
 		if l == nil {
 			continue
 		}
@@ -115,4 +117,10 @@ func ParseAddress(flag, address string) (loopback bool, err error) {
 func DeclareManagement(flags *cli.Flags, management *string, preset string, profiles *string) {
 	flags.String(management, "management-listen", preset, "host:port for probes, metrics and audit flushes", cli.Check(CheckAddress))
 	flags.String(profiles, "pprof-listen", "", "loopback host:port for net/http/pprof; none: no profiles", cli.Check(CheckLoopback))
+}
+
+// DeclareControl declares --control-listen. The listener asks nobody who they are, so it is served on loopback only.
+func DeclareControl(flags *cli.Flags, control *string) {
+	flags.String(control, "control-listen", "",
+		"loopback host:port to inspect and settle what the audit store holds, for kubernaut stores; none: closed", cli.Check(CheckLoopback))
 }

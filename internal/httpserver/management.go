@@ -44,7 +44,7 @@ func NotStopping(g interface{ Stopping() bool }) Check {
 
 // Management is the handler of a management port: probes and metrics, without
 // authentication as Kubernetes expects, and the audit flush, whose response
-// holds counts and ids but never event data.
+// holds counts and a token, but no ids and no event data.
 type Management struct {
 	Ready   []Check
 	Metrics prometheus.Gatherer
@@ -65,6 +65,15 @@ func ManagementParts(p *Ports, management http.Handler, share int, log *zap.Logg
 		servers = append(servers, profiles.Part(0))
 	}
 	return servers
+}
+
+// ControlParts are the server of the control listener, if that is open.
+func ControlParts(p *Ports, control http.Handler, log *zap.Logger) []lifecycle.Part {
+	if p.Control == nil {
+		return nil
+	}
+	server := &Server{Name: "control", Listener: p.Control, Handler: control, MaxGrace: managementGrace, Log: log}
+	return []lifecycle.Part{server.Part(0)}
 }
 
 // Handler returns the routes /healthz, /readyz, /metrics and /audit/flush.

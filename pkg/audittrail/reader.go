@@ -21,6 +21,10 @@ type Options struct {
 	// ManagementURLs are those of every service that may have pending events
 	// and that can be reached.
 	ManagementURLs []string
+	// ControlURLs, optional, are those of the same services' control listeners, in
+	// the same order; empty for one that cannot be reached. The error of a flush
+	// then names events.
+	ControlURLs []string
 	// Flushers flush the other stores: a cluster's pods (package podflush), or
 	// those of this process (InProcess).
 	Flushers []Flusher
@@ -41,6 +45,9 @@ func NewReader(o Options) (*Reader, error) {
 	if o.DataStorageURL == "" {
 		return nil, errors.New("trail reader: the URL of DataStorage is missing")
 	}
+	if len(o.ControlURLs) > len(o.ManagementURLs) {
+		return nil, fmt.Errorf("trail reader: %d control listeners for %d management ports", len(o.ControlURLs), len(o.ManagementURLs))
+	}
 	if o.HTTP == nil {
 		o.HTTP = http.DefaultClient
 	}
@@ -52,7 +59,7 @@ func NewReader(o Options) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trail reader: %w", err)
 	}
-	flushers := append([]Flusher{byURL{o.HTTP, o.ManagementURLs}}, o.Flushers...)
+	flushers := append([]Flusher{byURL{o.HTTP, o.ManagementURLs, o.ControlURLs}}, o.Flushers...)
 	return &Reader{flushers: flushers, client: client}, nil
 }
 

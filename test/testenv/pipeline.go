@@ -43,6 +43,8 @@ type Pipeline struct {
 	GatewayURL string
 	// ManagementURLs are those of the services that may have pending events.
 	ManagementURLs []string
+	// ControlURLs are those of their control listeners, in the same order.
+	ControlURLs []string
 	// DataStorage is where the services record.
 	DataStorage *DataStorage
 
@@ -64,7 +66,7 @@ func (e *Env) NewPipeline(ctx context.Context, o PipelineOptions) (*Pipeline, er
 	if err := errors.Join(p.startGateway(ctx, e, &o), p.startSignalProcessing(ctx, e, &o)); err != nil {
 		return nil, errors.Join(err, p.Stop())
 	}
-	p.trail, err = audittrail.NewReader(audittrail.Options{DataStorageURL: o.DataStorage.URL, ManagementURLs: p.ManagementURLs})
+	p.trail, err = audittrail.NewReader(audittrail.Options{DataStorageURL: o.DataStorage.URL, ManagementURLs: p.ManagementURLs, ControlURLs: p.ControlURLs})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read trails: %w", err), p.Stop())
 	}
@@ -114,7 +116,7 @@ func random() string { return strings.ToLower(rand.Text()[:16]) }
 
 func (p *Pipeline) startGateway(ctx context.Context, e *Env, o *PipelineOptions) error {
 	options := gateway.Options{
-		DataStorageURL: p.DataStorage.URL, Listen: anyPort, ManagementListen: anyPort,
+		DataStorageURL: p.DataStorage.URL, Listen: anyPort, ManagementListen: anyPort, ControlListen: anyPort,
 		RESTConfig: e.Config, Namespace: p.Namespace, WatchNamespaces: []string{p.Namespace}, Log: e.log.Named("gateway"),
 	}
 	if o.Gateway != nil {
@@ -131,12 +133,13 @@ func (p *Pipeline) startGateway(ctx context.Context, e *Env, o *PipelineOptions)
 	p.services = append(p.services, s)
 	p.GatewayURL = a.APIURL()
 	p.ManagementURLs = append(p.ManagementURLs, a.ManagementURL())
+	p.ControlURLs = append(p.ControlURLs, a.ControlURL())
 	return nil
 }
 
 func (p *Pipeline) startSignalProcessing(ctx context.Context, e *Env, o *PipelineOptions) error {
 	options := signalprocessing.Options{
-		DataStorageURL: p.DataStorage.URL, ManagementListen: anyPort,
+		DataStorageURL: p.DataStorage.URL, ManagementListen: anyPort, ControlListen: anyPort,
 		RESTConfig: e.Config, WatchNamespaces: []string{p.Namespace}, GatewayNamespace: p.Namespace, Log: e.log.Named("signalprocessing"),
 	}
 	if o.SignalProcessing != nil {
@@ -152,5 +155,6 @@ func (p *Pipeline) startSignalProcessing(ctx context.Context, e *Env, o *Pipelin
 	}
 	p.services = append(p.services, s)
 	p.ManagementURLs = append(p.ManagementURLs, a.ManagementURL())
+	p.ControlURLs = append(p.ControlURLs, a.ControlURL())
 	return nil
 }

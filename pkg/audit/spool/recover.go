@@ -171,6 +171,7 @@ func (s *Spool) scan(g, next *logSegment, image []byte) ([]byte, scanned) {
 		return nil
 	})
 	result.unreadable = max(result.unreadable+misplaced, g.unread) // the one has most of the other
+	g.unreadable = result.unreadable
 	switch {
 	case next != nil:
 		g.missing = limit - g.end()

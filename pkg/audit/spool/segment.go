@@ -30,6 +30,8 @@ type logSegment struct {
 	missing uint64
 	// unread are the bytes that the medium did not give back when the spool was opened.
 	unread int64
+	// unreadable are the bytes that were neither whole records nor empty then.
+	unreadable int64
 
 	// durable says that its file is there for good: one that could not be made, or
 	// not be removed, is listed as well.

@@ -19,8 +19,13 @@
 // does not cover events that an earlier process held in memory alone: they were
 // lost with it, and no flush can tell. Programs that must not lose events spool
 // them on a volume that the pod's successor mounts. Nor does it cover the
-// volumes of replicas that were scaled away: scale up, flush, and scale down
-// again.
+// volumes of replicas that were scaled away. It names them, and fails: scale up,
+// flush and scale down again, or adopt what each holds (kubernaut spool adopt),
+// and delete its claim.
+//
+// The management port counts events and names none. When a flush has failed, the
+// names and the reasons are read from the pod's control listener by
+// port-forward; without the right to that, the error has the counts only.
 //
 // # Rights
 //
@@ -34,9 +39,15 @@
 //	  resources: [pods]
 //	  verbs: [list, watch]
 //	- apiGroups: [""]
+//	  resources: [persistentvolumeclaims] # of stateful sets with volumes
+//	  verbs: [list]
+//	- apiGroups: [""]
 //	  resources: [pods/proxy]
 //	  verbs: [create]
+//	- apiGroups: [""]
+//	  resources: [pods/portforward] # for the names of events
+//	  verbs: [get, create]
 //
-// The right to create pods/proxy reaches every port of every pod of the
+// The rights to pods/proxy and pods/portforward reach every port of every pod of the
 // namespace: grant it to people and tests, not to services.
 package podflush

@@ -6,7 +6,7 @@ import (
 )
 
 // Error says why a flush of pods is no proof. Each failure is a *WaitError, a
-// *PodError, a *ChangedError, or says which workload could not be read.
+// *PodError, a *ChangedError, a *VolumeError, or says which workload could not be read.
 type Error struct {
 	Failures []error
 }
@@ -44,8 +44,8 @@ func (e *WaitError) Unwrap() error { return e.Cause }
 type PodError struct {
 	Workload Workload
 	Pod      string
-	// Err is an *audit.FlushError when the pod has pending events or rejected
-	// ones, and the API server's when that would not pass the request on.
+	// Err is, or wraps, an *audit.FlushError when the pod has pending events or
+	// rejected ones, and the API server's when that would not pass the request on.
 	Err error
 }
 

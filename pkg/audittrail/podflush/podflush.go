@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/control"
 	"kubernaut.ai/pkg/audit/flushhttp"
 	"kubernaut.ai/pkg/audittrail"
 )
@@ -43,6 +44,9 @@ type Options struct {
 	Timeout time.Duration
 	// Concurrency bounds the requests in flight; 16 if it is 0.
 	Concurrency int
+	// ControlPort is the number of the pods' control listener, 9093 if it is 0. A
+	// flush that fails reads from it, by port-forward, which events are concerned.
+	ControlPort int
 }
 
 // Flusher flushes all pods of workloads. It is safe for concurrent use.
@@ -54,6 +58,9 @@ type Flusher struct {
 	port      string
 	timeout   time.Duration
 	inFlight  *semaphore.Weighted // the requests in flight
+
+	config      *rest.Config // for port-forwards
+	controlPort int
 }
 
 var _ audittrail.Flusher = (*Flusher)(nil)
@@ -92,6 +99,7 @@ func New(o Options) (*Flusher, error) {
 	return &Flusher{
 		apps: apps, core: core, http: &client, workloads: slices.Clone(o.Workloads),
 		port: o.Port, timeout: o.Timeout, inFlight: semaphore.NewWeighted(int64(o.Concurrency)),
+		config: config, controlPort: o.ControlPort,
 	}, nil
 }
 
@@ -118,6 +126,12 @@ func (o *Options) complete() error {
 	if o.Concurrency == 0 {
 		o.Concurrency = defaultConcurrency
 	}
+	if o.ControlPort == 0 {
+		o.ControlPort = control.DefaultPort
+	}
+	if problems := validation.IsValidPortNum(o.ControlPort); len(problems) > 0 {
+		return fmt.Errorf("control port %d: %s", o.ControlPort, strings.Join(problems, "; "))
+	}
 	return nil
 }
 
@@ -133,7 +147,7 @@ func validatePort(port string) error {
 }
 
 // FlushPods waits until every workload is stable and flushes all of its pods,
-// for one correlation id, or for everything if that is empty. A nil error
+// and looks for volumes of replicas that no longer exist, for one correlation id, or for everything if that is empty. A nil error
 // proves that every event that any of the workloads' pods had accepted before
 // the call is stored, and visible to a query at the receipts' consistency
 // tokens. The context bounds all of it.
@@ -170,6 +184,9 @@ func (f *Flusher) flushWorkload(ctx context.Context, w Workload, correlationID s
 		return nil, []error{err}
 	}
 	receipts, failures := f.flushEach(ctx, w, asked, correlationID)
+	if err := f.noUnusedVolumes(ctx, w, &asked.workload); err != nil {
+		failures = append(failures, err)
+	}
 	if err := f.unchanged(ctx, w, asked); err != nil {
 		failures = append(failures, err)
 	}
@@ -188,7 +205,8 @@ func (f *Flusher) flushEach(ctx context.Context, w Workload, asked *view, correl
 				return
 			}
 			defer f.inFlight.Release(1)
-			answers[i], errs[i] = f.post(ctx, asked.pods[name], correlationID)
+			answers[i], errs[i] = flushhttp.AwaitTurn(ctx, func() (audit.Receipt, error) { return f.post(ctx, asked.pods[name], correlationID) })
+			errs[i] = f.withNames(ctx, w.Namespace, name, correlationID, errs[i])
 		})
 	}
 	all.Wait()

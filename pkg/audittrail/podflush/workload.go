@@ -85,6 +85,10 @@ type declaration struct {
 	existing, updated, ready int32
 	deleted                  bool
 	selector                 *metav1.LabelSelector
+	// claimPrefixes and firstOrdinal say which claims belong to the replicas of a
+	// stateful set.
+	claimPrefixes []string
+	firstOrdinal  int32
 }
 
 func declarationOf(object runtime.Object) (declaration, error) {
@@ -99,12 +103,16 @@ func declarationOf(object runtime.Object) (declaration, error) {
 		}, nil
 	case *appsv1.StatefulSet:
 		replicas := ptr.Deref(o.Spec.Replicas, 1)
-		return declaration{
+		d := declaration{
 			uid: o.UID, generation: o.Generation, observedGeneration: o.Status.ObservedGeneration,
 			replicas: replicas, needUpdated: needUpdated(replicas, &o.Spec.UpdateStrategy),
 			existing: o.Status.Replicas, updated: o.Status.UpdatedReplicas, ready: o.Status.ReadyReplicas,
-			deleted: o.DeletionTimestamp != nil, selector: o.Spec.Selector,
-		}, nil
+			deleted: o.DeletionTimestamp != nil, selector: o.Spec.Selector, claimPrefixes: claimPrefixes(o),
+		}
+		if o.Spec.Ordinals != nil {
+			d.firstOrdinal = o.Spec.Ordinals.Start
+		}
+		return d, nil
 	default:
 		return declaration{}, fmt.Errorf("%T is no workload", object)
 	}

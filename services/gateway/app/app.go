@@ -65,6 +65,7 @@ type App struct {
 	ready         chan struct{}
 	apiURL        string // written before ready is closed
 	managementURL string // written before ready is closed
+	controlURL    string // written before ready is closed; empty if closed
 }
 
 // New checks the options. It reads the files that they name and does not use
@@ -111,3 +112,7 @@ func (a *App) APIURL() string { return a.apiURL }
 
 // ManagementURL is the address of probes, metrics and flush; call it after Ready.
 func (a *App) ManagementURL() string { return a.managementURL }
+
+// ControlURL is the address of the control listener, empty if it is closed; call
+// it after Ready.
+func (a *App) ControlURL() string { return a.controlURL }

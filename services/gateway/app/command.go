@@ -7,6 +7,7 @@ import (
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/lifecycle"
+	"kubernaut.ai/internal/spoolcommand"
 )
 
 // Command is the command line of the program. It configures the Kubernetes
@@ -19,6 +20,6 @@ func Command() *cobra.Command {
 			kube.LogTo(log)
 			options.Log = log
 			return New(options)
-		}))
+		}), spoolcommand.Command("GATEWAY"))
 	return root
 }

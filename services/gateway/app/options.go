@@ -36,10 +36,12 @@ type Options struct {
 	// answered request survive the process.
 	Spool spool.Flags
 
-	// Listen, ManagementListen and PprofListen are host:port; port 0 picks a
-	// free one. An empty PprofListen serves no profiles.
+	// Listen, ManagementListen, ControlListen and PprofListen are host:port; port
+	// 0 picks a free one. The last two are loopback addresses; empty, they stay
+	// closed.
 	Listen           string
 	ManagementListen string
+	ControlListen    string
 	PprofListen      string
 	Auth             auth.Flags
 	// TLS of the API; plain HTTP if it is empty.
@@ -123,6 +125,7 @@ func (o *Options) flags() *cli.Flags {
 	o.Spool.Declare(&f)
 	f.String(&o.Listen, "listen", "127.0.0.1:8081", "host:port of the API", cli.Check(httpserver.CheckAddress))
 	httpserver.DeclareManagement(&f, &o.ManagementListen, "127.0.0.1:9091", &o.PprofListen)
+	httpserver.DeclareControl(&f, &o.ControlListen)
 	o.Auth.Declare(&f)
 	o.TLS.Declare(&f)
 	f.String(&o.Kubeconfig, "kubeconfig", "", "kubeconfig file; none: the pod's service account")

@@ -10,12 +10,14 @@ import (
 	"go.uber.org/zap"
 	"k8s.io/client-go/tools/events"
 
+	"kubernaut.ai/internal/auditclient"
 	"kubernaut.ai/internal/auditclient/spool"
 	"kubernaut.ai/internal/buildinfo"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/control"
 	"kubernaut.ai/pkg/audit/flushhttp"
 	"kubernaut.ai/services/gateway/internal/duplicates"
 	"kubernaut.ai/services/gateway/internal/quota"
@@ -72,7 +74,7 @@ func (a *App) start(ctx context.Context, group *lifecycle.Group) error {
 	}
 	g.events = g.cluster.recordEvents(ctx)
 	g.ports, err = httpserver.Open(ctx, httpserver.Addresses{
-		API: a.options.Listen, Management: a.options.ManagementListen, Profiles: a.options.PprofListen,
+		API: a.options.Listen, Management: a.options.ManagementListen, Control: a.options.ControlListen, Profiles: a.options.PprofListen,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // names the flag
@@ -183,6 +185,13 @@ func (g *gateway) serveManagement(ctx context.Context) {
 		Log:     g.log,
 	}
 	for _, part := range httpserver.ManagementParts(g.ports, handler.Handler(), managementShare, g.log) {
+		g.group.Add(ctx, part)
+	}
+	if g.ports.Control != nil {
+		g.controlURL = httpserver.URL(g.ports.Control, nil)
+	}
+	settling := control.Handler(control.Options{Store: g.store, Records: g.sink, Log: auditclient.Logger(g.log)})
+	for _, part := range httpserver.ControlParts(g.ports, settling, g.log) {
 		g.group.Add(ctx, part)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"kubernaut.ai/internal/auditclient"
 	"kubernaut.ai/internal/auditclient/sink"
 	"kubernaut.ai/internal/auditclient/spool"
 	"kubernaut.ai/internal/buildinfo"
@@ -19,6 +20,7 @@ import (
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/control"
 	"kubernaut.ai/pkg/audit/flushhttp"
 	"kubernaut.ai/pkg/audit/httpsink"
 )
@@ -47,6 +49,7 @@ type App struct {
 
 	ready         chan struct{}
 	managementURL string // written by Run before ready is closed
+	controlURL    string // likewise; empty if closed
 }
 
 // New checks the options and makes an App. It does not use the network. An
@@ -83,6 +86,10 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 // Ready is closed.
 func (a *App) ManagementURL() string { return a.managementURL }
 
+// ControlURL is the address of the control listener, empty if it is closed; valid
+// once Ready is closed.
+func (a *App) ControlURL() string { return a.controlURL }
+
 // Run runs the service until ctx ends; then it finishes the steps under way,
 // flushes the audit store and returns nil. The error says what could not be
 // started, what ended by itself, or what was lost at the end; events that are in
@@ -100,7 +107,9 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	ports, err := httpserver.Open(ctx, httpserver.Addresses{Management: a.options.ManagementListen, Profiles: a.options.PprofListen})
+	ports, err := httpserver.Open(ctx, httpserver.Addresses{
+		Management: a.options.ManagementListen, Control: a.options.ControlListen, Profiles: a.options.PprofListen,
+	})
 	if err != nil {
 		return err //nolint:wrapcheck // names the flag
 	}
@@ -113,6 +122,7 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	for _, part := range httpserver.ManagementParts(ports, a.management(store, c, g), managementShare, a.options.Log) {
 		g.Add(ctx, part)
 	}
+	a.serveControl(ctx, g, ports, store)
 	g.Add(ctx, lifecycle.Part{Name: "audit store", Share: storeShare, Run: lifecycle.OnStop(func(ctx context.Context) error {
 		defer a.sink.CloseIdleConnections()
 		return spool.Close(ctx, store)
@@ -131,6 +141,17 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	close(a.ready)
 	a.options.Log.Info("ready", zap.String("management", a.managementURL), zap.String("api_server", a.rest.Host))
 	return nil
+}
+
+// serveControl serves the control listener, if it is open.
+func (a *App) serveControl(ctx context.Context, g *lifecycle.Group, ports *httpserver.Ports, store *audit.Store) {
+	if ports.Control != nil {
+		a.controlURL = httpserver.URL(ports.Control, nil)
+	}
+	settling := control.Handler(control.Options{Store: store, Records: a.sink, Log: auditclient.Logger(a.options.Log)})
+	for _, part := range httpserver.ControlParts(ports, settling, a.options.Log) {
+		g.Add(ctx, part)
+	}
 }
 
 func (a *App) openStore() (*audit.Store, error) {

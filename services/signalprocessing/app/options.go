@@ -41,8 +41,10 @@ type Options struct {
 	// ManagementListen is host:port of probes, metrics and audit flush; port 0
 	// picks a free one.
 	ManagementListen string
-	// PprofListen is the loopback host:port of profiles; none if it is empty.
-	PprofListen string
+	// ControlListen is the loopback host:port to inspect and settle what the audit
+	// store holds, PprofListen that of profiles; closed if they are empty.
+	ControlListen string
+	PprofListen   string
 
 	// Kubeconfig is the path of a kubeconfig file; empty means the pod's service
 	// account. RESTConfig takes precedence.
@@ -103,6 +105,7 @@ func (o *Options) flags() *cli.Flags {
 	sink.Declare(&f, &o.DataStorageURL, &o.DataStorageTokenFile, &o.DataStorageCAFile)
 	o.Spool.Declare(&f)
 	httpserver.DeclareManagement(&f, &o.ManagementListen, "127.0.0.1:9092", &o.PprofListen)
+	httpserver.DeclareControl(&f, &o.ControlListen)
 	f.String(&o.Kubeconfig, "kubeconfig", "", "kubeconfig file; none: the pod's service account")
 	f.Strings(&o.WatchNamespaces, "watch-namespace", "namespace to work in, may be repeated; none: all", cli.Check(kube.CheckNamespace))
 	f.Bool(&o.LeaderElect, "leader-elect", true, "let only one replica work")
