@@ -129,6 +129,10 @@ func (a *Account) Take(ctx context.Context, n int64) error {
 	}
 }
 
+// Hurry bounds how long the account still waits, for one that meanwhile holds
+// something else that others need.
+func (a *Account) Hurry(patience time.Duration) { a.left = min(a.left, patience) }
+
 // Return returns part of the memory.
 func (a *Account) Return(n int64) {
 	b := a.budget

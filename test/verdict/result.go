@@ -20,12 +20,20 @@ type Result struct {
 	// Findings describe the first of the lost and doubled events, CorrelationIDs
 	// are theirs, in the same order.
 	Findings, CorrelationIDs []string
+
+	extras []string
+}
+
+// AddFigure puts a further figure at the end of the scenario's line.
+func (r *Result) AddFigure(key string, n int64) {
+	r.extras = append(r.extras, fmt.Sprintf("%s %d", key, n))
 }
 
 // Line is the scenario's result for people and scripts, as in
 // "torture gateway kills 20 accepted 3000 lost 0 doubled 0".
 func (r *Result) Line(scenario, disruptions string) string {
-	return fmt.Sprintf("%s %s %d accepted %d lost %d doubled %d", scenario, disruptions, r.Disruptions, r.Accepted, r.Lost, r.Doubled)
+	line := fmt.Sprintf("%s %s %d accepted %d lost %d doubled %d", scenario, disruptions, r.Disruptions, r.Accepted, r.Lost, r.Doubled)
+	return strings.Join(append([]string{line}, r.extras...), " ")
 }
 
 // Err is nil if there was a disruption, something was accepted, and nothing was lost or doubled.

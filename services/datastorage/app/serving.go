@@ -67,6 +67,7 @@ func (a *App) newServing(pool *pgxpool.Pool, g *lifecycle.Group) (*serving, erro
 		Clock:     o.Clock,
 		Ready:     func(r *http.Request) error { return s.current(r.Context()) },
 		BodyBytes: o.MaxBodyBytes, BodyEvents: o.MaxBatchEvents, BodyMemory: bodies, PageMemory: pages,
+		Queries: memory.NewBudget(int64(o.MaxConnections - o.Writers)),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)

@@ -48,6 +48,7 @@ var scenarios = []scenario{
 	{"proxy", "recorder", chaos.Proxy, 200, 1200},
 	{"gateway", "gateway", chaos.Gateway, 20, 200},
 	{"signalprocessing", "signalprocessing", chaos.SignalProcessing, 20, 200},
+	{"slow", "datastorage", chaos.Slow, 200, 1000},
 }
 
 func main() {

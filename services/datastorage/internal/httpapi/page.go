@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/labstack/echo/v4"
@@ -168,7 +169,7 @@ func (e *unreadError) Unwrap() error { return e.cause }
 // errPreempted is the cause of a query's end.
 var errPreempted = errors.New("the memory of this answer is needed by others")
 
-// pages answers with what make adds to a page.
+// page answers with what build adds to a page.
 func (a *API) page(c echo.Context, build func(ctx context.Context, p *page) error) error {
 	ctx, cancel := context.WithCancelCause(c.Request().Context())
 	defer cancel(nil)
@@ -182,7 +183,10 @@ func (a *API) page(c echo.Context, build func(ctx context.Context, p *page) erro
 	}
 	err := held.Take(ctx, cost)
 	if err == nil {
-		err = build(ctx, p)
+		err = a.queued(ctx, caller(c), func() error {
+			held.Hurry(hurry)
+			return build(ctx, p)
+		})
 	}
 	if err == nil {
 		err = held.OnAbort(httpserver.TransferFrom(ctx).StopWriting)
@@ -194,6 +198,20 @@ func (a *API) page(c echo.Context, build func(ctx context.Context, p *page) erro
 		return a.pageProblem(err)
 	}
 	return p.send(c, compressed)
+}
+
+// hurry is how long a query waits for memory while it holds a connection to the
+// database: long enough for others to return theirs.
+const hurry = 250 * time.Millisecond
+
+// queued runs a query when its caller may have a connection to the database.
+func (a *API) queued(ctx context.Context, caller string, run func() error) error {
+	place := a.config.Queries.Open(caller, nil)
+	defer place.Close()
+	if err := place.Take(ctx, 1); err != nil {
+		return err //nolint:wrapcheck // explained by the caller
+	}
+	return run()
 }
 
 func (a *API) pageProblem(err error) error {

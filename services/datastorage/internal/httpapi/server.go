@@ -48,6 +48,9 @@ type Config struct {
 	// PageMemory for answers. One request needs PeakBodyBytes and PeakPageBytes of
 	// them at most.
 	BodyMemory, PageMemory *memory.Budget
+	// Queries are the connections to the database that queries may use, so that
+	// callers share them as they share memory.
+	Queries *memory.Budget
 }
 
 // Observer is told what the API does; it must be safe for concurrent use.
