@@ -24,8 +24,8 @@ type Caller struct {
 	Groups []string
 	Extra  map[string][]string
 
-	// namespaces are those of the caller's line in a token file.
-	namespaces namespaces
+	// grants are those of the caller's line in a token file.
+	grants grants
 	// internal marks a part of the service itself.
 	internal bool
 }
@@ -39,6 +39,9 @@ type Action struct {
 	Group    string
 	Resource string
 	Verb     string
+	// Name is the name of one resource, as in the resourceNames of a Role's rule:
+	// the first part of an event's type. Empty means all of them.
+	Name string
 	// Role that the deployment has for the action; a rejection advises to bind it.
 	// It is a ClusterRole if callers need the permission in namespaces of their own.
 	Role string
@@ -69,8 +72,28 @@ func (s Scope) String() string {
 	return "namespace " + s.namespace
 }
 
-// String names the action as kubectl does: create events.audit.kubernaut.ai.
-func (a Action) String() string { return a.Verb + " " + a.Resource + "." + a.Group }
+// Named is the action on one resource.
+func (a Action) Named(name string) Action {
+	a.Name = name
+	return a
+}
+
+// String names the action as kubectl does: create events.audit.kubernaut.ai/gateway.
+func (a Action) String() string {
+	text := a.Verb + " " + a.Resource + "." + a.Group
+	if a.Name != "" {
+		text += "/" + a.Name
+	}
+	return text
+}
+
+// resource names the resource in a sentence.
+func (a Action) resource() string {
+	if a.Name == "" {
+		return a.Resource
+	}
+	return a.Resource + "/" + a.Name
+}
 
 // complete tells a route's action from one that somebody forgot.
 func (a Action) complete() bool {
@@ -129,11 +152,17 @@ func (e *ForbiddenError) Error() string {
 // Detail tells the caller what is missing, and its operator what to do.
 func (e *ForbiddenError) Detail() string {
 	return fmt.Sprintf("%s may not %s resource %s of API group %s in %s; %s",
-		strconv.Quote(e.Caller), e.Action.Verb, e.Action.Resource, e.Action.Group, e.Where, e.Remedy)
+		strconv.Quote(e.Caller), e.Action.Verb, e.Action.resource(), e.Action.Group, e.Where, e.Remedy)
 }
 
 // bindRole tells how to bind a caller to a Role of the service's namespace.
-func bindRole(caller, role, namespace string) string {
+func bindRole(caller string, action Action, namespace string) string {
+	role := action.Role
+	if action.Name != "" {
+		return fmt.Sprintf("bind it to a Role there with the rule apiGroups [%s], resources [%s], verbs [%s], resourceNames [%s]: "+
+			"kubectl create rolebinding --namespace %s NAME --role ROLE %s",
+			action.Group, action.Resource, action.Verb, action.Name, namespace, subject(caller))
+	}
 	return fmt.Sprintf("bind it to Role %s there: kubectl create rolebinding --namespace %s NAME --role %s %s", role, namespace, role, subject(caller))
 }
 
@@ -148,7 +177,7 @@ func bindClusterRole(caller, role string, where Scope) string {
 
 // subject names a caller on kubectl's command line.
 func subject(caller string) string {
-	if account, ok := strings.CutPrefix(caller, "system:serviceaccount:"); ok {
+	if account, ok := strings.CutPrefix(caller, serviceAccountPrefix); ok {
 		return "--serviceaccount " + account
 	}
 	return "--user " + strconv.Quote(caller)
@@ -156,6 +185,14 @@ func subject(caller string) string {
 
 // UnavailableError means that nobody can tell now who calls or what they may do.
 type UnavailableError struct{ Cause error }
+
+// Holder is a Guard that knows callers by their names, also while they do not
+// call: those who recorded an event.
+type Holder interface {
+	// Holds reports whether the caller of a name has the permission now. It is
+	// unknown if the guard cannot tell from the name alone.
+	Holds(ctx context.Context, name string, action Action) (holds, known bool, err error)
+}
 
 func (e *UnavailableError) Error() string { return "callers cannot be checked: " + e.Cause.Error() }
 
@@ -170,6 +207,11 @@ func (None) Authenticate(*http.Request) (Caller, error) { return Caller{}, nil }
 
 // Authorize permits everything.
 func (None) Authorize(context.Context, Caller, Action, Scope) error { return nil }
+
+// Holds implements Holder: everybody has every permission.
+func (None) Holds(context.Context, string, Action) (holds, known bool, err error) {
+	return true, true, nil
+}
 
 type callerKey struct{}
 

@@ -1,6 +1,6 @@
 package auth
 
-import "slices"
+import "context"
 
 // Callers returns the names of the callers that the configuration lists, or nil
 // if the guard does not know them beforehand.
@@ -11,14 +11,12 @@ func (g *Gate) Callers() []string {
 	return nil
 }
 
-// Callers returns the names in the file, each once.
-func (t *TokenFile) Callers() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	names := make([]string, 0, len(t.callers))
-	for _, caller := range t.callers {
-		names = append(names, caller.Name)
+// Holds reports whether the caller of a name, who recorded something, has a
+// permission now. It is unknown if the guard cannot tell.
+func (g *Gate) Holds(ctx context.Context, name string, action Action) (holds, known bool, err error) {
+	holder, ok := g.guard.(Holder)
+	if !ok {
+		return false, false, nil
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return holder.Holds(ctx, name, action) //nolint:wrapcheck // an interface of this package
 }

@@ -1,8 +1,6 @@
 package auth_test
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,15 +15,11 @@ import (
 
 func TestAGateListsTheCallersOfATokenFile(t *testing.T) {
 	t.Parallel()
-	line := func(name, token string) string {
-		hash := sha256.Sum256([]byte(token))
-		return name + " " + hex.EncodeToString(hash[:]) + "\n"
-	}
 	path := filepath.Join(t.TempDir(), "tokens")
 	if err := os.WriteFile(path, []byte(line("b", "1")+line("a", "2")+line("b", "3")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := auth.NewTokenFile(path, clocktesting.NewFakePassiveClock(time.Now()))
+	tokens, err := auth.NewTokenFile(auth.TokenFileOptions{Path: path, Clock: clocktesting.NewFakePassiveClock(time.Now()), Log: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ type Flags struct {
 	File          string
 	AllowInsecure bool
 	// Audiences and Namespace are for ModeKubernetes. Tokens must be for one of
-	// the audiences, the API server's own where there is none; permissions are
+	// the audiences, the service's own where there is none; permissions are
 	// those in the namespace, the pod's own where it is empty.
 	Audiences []string
 	Namespace string
@@ -37,6 +37,8 @@ type Flags struct {
 type Server struct {
 	// Flag is the name of the flag with the server's address.
 	Flag, Address string
+	// Audience is the service's own: tokens must be for it unless flags say otherwise.
+	Audience string
 	// Config finds the API server; it is called for ModeKubernetes only.
 	Config func() (*rest.Config, error)
 	// Namespaced is for a service whose callers need permissions in the namespaces
@@ -48,13 +50,14 @@ type Server struct {
 }
 
 // Declare declares --auth and the flags that belong to its modes, except for
-// --auth-namespace. The token file is a path, not a secret.
-func (f *Flags) Declare(flags *cli.Flags) {
+// --auth-namespace. The token file is a path, not a secret. The audience is the
+// service's own.
+func (f *Flags) Declare(flags *cli.Flags, audience string) {
 	flags.String(&f.Mode, "auth", ModeNone, "authentication mode: none (loopback only), token-file, or kubernetes (service account tokens)",
 		cli.OneOf(ModeNone, ModeTokenFile, ModeKubernetes))
-	flags.String(&f.File, "auth-token-file", "", "for --auth token-file: file with lines of a caller's name, its token's SHA-256 in hex, and namespaces")
+	flags.String(&f.File, "auth-token-file", "", "for --auth token-file: file with lines of a caller's name, its token's SHA-256 in hex, and what it may do")
 	flags.Bool(&f.AllowInsecure, "auth-none-beyond-loopback", false, "allow --auth none on an address that is not loopback")
-	flags.Strings(&f.Audiences, "auth-audience", "for --auth kubernetes: accepted audience of tokens, may be repeated; none: the API server's")
+	flags.Strings(&f.Audiences, "auth-audience", "for --auth kubernetes: accepted audience of tokens, may be repeated; none: "+audience)
 }
 
 // DeclareNamespace declares --auth-namespace, of services that are not Namespaced.
@@ -68,7 +71,7 @@ func (f *Flags) NewGate(s Server) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewGate(guard, s.Log), nil
+	return NewGate(guard, s.Log, WithClock(s.Clock)), nil
 }
 
 func (f *Flags) guard(s *Server) (Guard, error) {
@@ -84,11 +87,11 @@ func (f *Flags) guard(s *Server) (Guard, error) {
 		if f.File == "" {
 			return nil, cli.Usagef("--auth token-file needs --auth-token-file FILE")
 		}
-		open := NewTokenFile
+		use := UseRights
 		if s.Namespaced {
-			open = NewNamespacedTokenFile
+			use = UseNamespaces
 		}
-		a, err := open(f.File, s.Clock)
+		a, err := NewTokenFile(TokenFileOptions{Path: f.File, Use: use, Clock: s.Clock, Log: s.Log})
 		if err != nil {
 			return nil, &cli.UsageError{Err: err}
 		}
@@ -136,7 +139,11 @@ func (f *Flags) kubernetes(s *Server) (Guard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authentication: %w", err)
 	}
-	guard, err := NewKubernetes(config, KubernetesOptions{Audiences: f.Audiences, Namespace: namespace, Clock: s.Clock, Log: s.Log})
+	audiences := f.Audiences
+	if len(audiences) == 0 {
+		audiences = []string{s.Audience}
+	}
+	guard, err := NewKubernetes(config, KubernetesOptions{Audiences: audiences, Namespace: namespace, Clock: s.Clock, Log: s.Log})
 	if err != nil {
 		return nil, &cli.UsageError{Err: err}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"k8s.io/utils/clock"
 
 	"kubernaut.ai/internal/httpserver/problem"
 )
@@ -30,19 +31,33 @@ const (
 //
 //	auth_requests_total{result}          allowed, unauthenticated, forbidden, unavailable
 //	auth_review_seconds{review,result}   what the API server was asked (token, access), for Kubernetes
+//
+// and of what a TokenFile exports. Services register it with their prefix.
 type Gate struct {
 	guard    Guard
 	log      *zap.Logger
+	refused  *refusals
 	requests *prometheus.CounterVec
 }
 
-// NewGate makes a gate. It logs refusals for those who debug.
-func NewGate(g Guard, log *zap.Logger) *Gate {
-	made := &Gate{guard: g, log: log, requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+// GateOption is an option of NewGate.
+type GateOption func(*Gate)
+
+// WithClock gives the gate another clock than the real one.
+func WithClock(c clock.PassiveClock) GateOption {
+	return func(g *Gate) { g.refused.clock = c }
+}
+
+// NewGate makes a gate. It logs who is refused, in lines that are bounded.
+func NewGate(g Guard, log *zap.Logger, options ...GateOption) *Gate {
+	made := &Gate{guard: g, log: log, refused: newRefusals(clock.RealClock{}, log), requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "auth_requests_total", Help: "Requests by what became of their check.",
 	}, []string{"result"})}
 	for _, result := range []string{resultAllowed, resultUnauthenticated, resultForbidden, resultUnavailable} {
 		made.requests.WithLabelValues(result)
+	}
+	for _, option := range options {
+		option(made)
 	}
 	return made
 }
@@ -57,6 +72,7 @@ func (g *Gate) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (g *Gate) Collect(to chan<- prometheus.Metric) {
+	g.refused.report()
 	g.requests.Collect(to)
 	if more, ok := g.guard.(prometheus.Collector); ok {
 		more.Collect(to)
@@ -112,6 +128,9 @@ func (g *Gate) authorize(ctx context.Context, caller Caller, action Action, wher
 		return nil
 	}
 	err := g.guard.Authorize(ctx, caller, action, where)
+	if forbidden, ok := errors.AsType[*ForbiddenError](err); ok {
+		g.refused.add(refusal{caller: caller.Name, action: action, where: where}, forbidden.Remedy, forbidden.Reason)
+	}
 	if err != nil {
 		g.log.Debug("action not permitted", zap.Stringer("action", action), zap.Stringer("where", where), zap.String("caller", caller.Name), zap.Error(err))
 	}
@@ -122,6 +141,9 @@ func (g *Gate) authorize(ctx context.Context, caller Caller, action Action, wher
 func (g *Gate) pass(c echo.Context, next echo.HandlerFunc, caller Caller, err error) error {
 	if err != nil {
 		g.log.Debug("request rejected", zap.String("caller", caller.Name), zap.Error(err))
+		if unknown, ok := errors.AsType[*UnauthenticatedError](err); ok {
+			g.refused.add(refusal{address: address(c.Request())}, unknown.Detail, causeOf(unknown))
+		}
 		return g.refuse(c, err)
 	}
 	g.requests.WithLabelValues(resultAllowed).Inc()

@@ -24,6 +24,9 @@ import (
 	"k8s.io/utils/clock"
 )
 
+// serviceAccountPrefix begins the name of a service account's user.
+const serviceAccountPrefix = "system:serviceaccount:"
+
 // reviewTimeout bounds one question to the API server.
 const reviewTimeout = 5 * time.Second
 
@@ -113,7 +116,7 @@ func (k *Kubernetes) Authorize(ctx context.Context, caller Caller, action Action
 		where = InNamespace(k.options.Namespace)
 		return &ForbiddenError{
 			Caller: caller.Name, Action: action, Where: where, Reason: v.reason,
-			Remedy: bindRole(caller.Name, action.Role, k.options.Namespace),
+			Remedy: bindRole(caller.Name, action, k.options.Namespace),
 		}
 	}
 	v, err := k.review(ctx, &caller, action, "")
@@ -133,12 +136,31 @@ func (k *Kubernetes) Authorize(ctx context.Context, caller Caller, action Action
 	}
 }
 
+// Holds implements Holder. The groups of a service account follow from its name;
+// those of other users are unknown, so it cannot tell that they lack a permission.
+func (k *Kubernetes) Holds(ctx context.Context, name string, action Action) (holds, known bool, err error) {
+	if name == "" {
+		return false, true, nil // recorded without authentication
+	}
+	caller := Caller{Name: name, Groups: []string{"system:authenticated"}}
+	account, isAccount := strings.CutPrefix(name, serviceAccountPrefix)
+	if isAccount {
+		namespace, _, _ := strings.Cut(account, ":")
+		caller.Groups = []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"}
+	}
+	v, err := k.review(ctx, &caller, action, k.options.Namespace)
+	if err != nil {
+		return false, false, err
+	}
+	return v.good, v.good || isAccount, nil
+}
+
 // review asks for the permission in a namespace; in all of them if it is empty.
 func (k *Kubernetes) review(ctx context.Context, caller *Caller, action Action, namespace string) (verdict, error) {
 	spec := authorizationv1.SubjectAccessReviewSpec{
 		User: caller.Name, UID: caller.UID, Groups: caller.Groups,
 		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Namespace: namespace, Group: action.Group, Resource: action.Resource, Verb: action.Verb,
+			Namespace: namespace, Group: action.Group, Resource: action.Resource, Verb: action.Verb, Name: action.Name,
 		},
 	}
 	if len(caller.Extra) > 0 {
@@ -162,7 +184,7 @@ func (k *Kubernetes) advice() string {
 	if len(k.options.Audiences) == 0 {
 		return text + "the API server's own"
 	}
-	return text + strings.Join(k.options.Audiences, " or ")
+	return text + strings.Join(k.options.Audiences, " or ") + "; request a token for this audience, as a projected volume does"
 }
 
 func (k *Kubernetes) reviewToken(ctx context.Context, token string) (verdict, error) {

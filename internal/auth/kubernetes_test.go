@@ -2,9 +2,11 @@ package auth_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -143,7 +145,7 @@ func TestUnknownTokensAreUnauthenticated(t *testing.T) {
 			if got := answer.Header().Get("WWW-Authenticate"); got != `Bearer realm="kubernaut", error="invalid_token"` {
 				t.Errorf("WWW-Authenticate %q", got)
 			}
-			if got := detail(t, answer); !strings.HasSuffix(got, "another audience than kubernaut-datastorage") {
+			if got := detail(t, answer); !strings.Contains(got, "another audience than kubernaut-datastorage; ") {
 				t.Errorf("the detail does not name the audience: %s", got)
 			}
 			g.expectAsked(t, 1, 0)
@@ -229,6 +231,56 @@ func TestWhatWasGivenIsRefusedForTenSecondsAtMost(t *testing.T) {
 	g.step(1)
 	g.expect(t, "good", http.StatusOK)
 	g.expect(t, "new", http.StatusOK)
+}
+
+func TestAPermissionOnOneNameIsReviewedAndNamed(t *testing.T) {
+	g := newGuarded(t)
+	g.decides(func(spec authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
+		return authorizationv1.SubjectAccessReviewStatus{Allowed: spec.ResourceAttributes.Name == "gateway"}
+	})
+	ctx := auth.WithCaller(t.Context(), auth.Caller{Name: "system:serviceaccount:kubernaut-system:gateway"})
+	for range 2 {
+		if err := g.gate.Authorize(ctx, createEvents.Named("gateway"), auth.Scope{}); err != nil {
+			t.Error(err)
+		}
+	}
+	g.expectAsked(t, 0, 1)
+	err := g.gate.Authorize(ctx, createEvents.Named("shop"), auth.Scope{})
+	forbidden, ok := errors.AsType[*auth.ForbiddenError](err)
+	const want = `"system:serviceaccount:kubernaut-system:gateway" may not create resource events/shop of API group audit.kubernaut.ai in namespace kubernaut-system; ` +
+		"bind it to a Role there with the rule apiGroups [audit.kubernaut.ai], resources [events], verbs [create], resourceNames [shop]: " +
+		"kubectl create rolebinding --namespace kubernaut-system NAME --role ROLE --serviceaccount kubernaut-system:gateway"
+	if !ok || forbidden.Detail() != want {
+		t.Errorf("error %v, want\n%s", err, want)
+	}
+}
+
+func TestWhoRecordedIsKnownByItsName(t *testing.T) {
+	g := newGuarded(t)
+	g.decides(func(spec authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
+		return authorizationv1.SubjectAccessReviewStatus{
+			Allowed: slices.Contains(spec.Groups, "system:serviceaccounts:shop") || spec.User == "jane",
+		}
+	})
+	for name, want := range map[string][2]bool{
+		"system:serviceaccount:shop:cart":  {true, true},
+		"system:serviceaccount:bank:vault": {false, true},
+		"jane":                             {true, true},
+		"joe":                              {false, false}, // a group of his may have it
+		"":                                 {false, true},
+	} {
+		holds, known, err := g.gate.Holds(t.Context(), name, createEvents.Named("shop"))
+		if err != nil || [2]bool{holds, known} != want {
+			t.Errorf("%q: holds %t, known %t, error %v; want %v", name, holds, known, err, want)
+		}
+	}
+	g.fails(answering(http.StatusInternalServerError, "{}"))
+	if _, known, err := g.gate.Holds(t.Context(), "jill", createEvents.Named("shop")); err == nil || known {
+		t.Errorf("known %t, error %v", known, err)
+	}
+	if holds, known, err := auth.NewGate(auth.None{}, zap.NewNop()).Holds(t.Context(), "", createEvents); !holds || !known || err != nil {
+		t.Errorf("without authentication: holds %t, known %t, error %v", holds, known, err)
+	}
 }
 
 func TestPermissionsAreToldApart(t *testing.T) {
@@ -343,7 +395,7 @@ func TestTheLogTellsTheBeginningAndTheEndOfAnOutage(t *testing.T) {
 	g.expect(t, "good", http.StatusForbidden)
 	var lines []string
 	for _, entry := range g.logs.All() {
-		if entry.Level > zap.DebugLevel {
+		if entry.Level > zap.DebugLevel && entry.Message != "caller refused" {
 			lines = append(lines, entry.Level.String()+" "+entry.Message)
 		}
 		text, err := json.Marshal(entry.ContextMap())

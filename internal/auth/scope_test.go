@@ -3,7 +3,6 @@ package auth_test
 import (
 	"errors"
 	"net/http"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
 	authorizationv1 "k8s.io/api/authorization/v1"
-	clocktesting "k8s.io/utils/clock/testing"
 
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver/problem"
@@ -152,55 +150,5 @@ func TestTheServiceItselfMayDoEverything(t *testing.T) {
 	var forbidden *auth.ForbiddenError
 	if err := g.gate.Authorize(t.Context(), createSignals, auth.Everywhere()); !errors.As(err, &forbidden) {
 		t.Errorf("without a caller: %v", err)
-	}
-}
-
-func TestTheTokenFileListsNamespaces(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tokens")
-	write(t, path, strings.TrimSpace(line("all", "one"))+" *\n"+strings.TrimSpace(line("some", "two"))+"\tshop,bank\n"+line("none", "three"))
-	guard, err := auth.NewTokenFile(path, clocktesting.NewFakePassiveClock(time.Now()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var where auth.Scope
-	e := inScope(t, auth.NewGate(guard, zap.NewNop()), &where)
-	for _, test := range []struct {
-		token     string
-		where     auth.Scope
-		forbidden string
-	}{
-		{"one", auth.InNamespace("shop"), ""},
-		{"one", auth.Everywhere(), ""},
-		{"two", auth.InNamespace("shop"), ""},
-		{"two", auth.InNamespace("bank"), ""},
-		{"two", auth.InNamespace("other"), "add other to the third column"},
-		{"two", auth.Everywhere(), "add * to the third column"},
-		{"three", auth.InNamespace("shop"), `"none" may not create resource signals of API group gateway.kubernaut.ai in namespace shop`},
-		{"three", auth.Scope{}, ""},
-	} {
-		where = test.where
-		answer := ask(t, e, test.token)
-		if (answer.Code == http.StatusOK) != (test.forbidden == "") || !strings.Contains(answer.Body.String(), test.forbidden) {
-			t.Errorf("%s in %s: %d %s, want %q", test.token, where, answer.Code, answer.Body, test.forbidden)
-		}
-	}
-}
-
-func TestUnusableColumnsAreNamed(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tokens")
-	hashed := strings.TrimSpace(line("sender", "one"))
-	for text, want := range map[string]string{
-		"sender":             "line 1: want a name, the hex SHA-256 of a token, and namespaces",
-		hashed + " a b":      "line 1: want a name",
-		hashed + " a,":       `line 1: "sender"'s third column: "" is no namespace`,
-		hashed + " Shop":     `line 1: "sender"'s third column: "Shop" is no namespace`,
-		"\n" + hashed:        `line 2: "sender" has no third column`,
-		hashed + " a,*\n#\n": "",
-	} {
-		write(t, path, text)
-		_, err := auth.NewNamespacedTokenFile(path, clocktesting.NewFakePassiveClock(time.Now()))
-		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
-			t.Errorf("%q: error %v, want %q", text, err, want)
-		}
 	}
 }

@@ -45,7 +45,7 @@ func New(o Options) (*App, error) {
 	}
 	a := &App{options: o, log: o.Log, database: config, ready: make(chan struct{})}
 	if a.auth, err = o.Auth.NewGate(auth.Server{
-		Flag: "listen", Address: o.Listen, Clock: o.Clock, Log: o.Log,
+		Flag: "listen", Address: o.Listen, Audience: Audience, Clock: o.Clock, Log: o.Log,
 		Config: func() (*rest.Config, error) {
 			return kube.Config(o.RESTConfig, o.Kubeconfig, buildinfo.UserAgent(program))
 		},

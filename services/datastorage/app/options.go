@@ -72,6 +72,9 @@ type Options struct {
 	Clock clock.WithTicker
 }
 
+// Audience is the audience of tokens for DataStorage.
+const Audience = "kubernaut-datastorage"
+
 const (
 	// most bounds sizes and counts, so that sums of them do not overflow.
 	most = 1 << 30
@@ -101,7 +104,7 @@ func (o *Options) flags() *cli.Flags {
 		cli.Derived("10, or --database-max-connections if less", func() int64 { return int64(min(idleConnections, o.MaxConnections)) }))
 	f.String(&o.Listen, "listen", "127.0.0.1:8080", "host:port of the API", cli.Check(httpserver.CheckAddress))
 	httpserver.DeclareManagement(&f, &o.ManagementListen, "127.0.0.1:9090", &o.PprofListen)
-	o.Auth.Declare(&f)
+	o.Auth.Declare(&f, Audience)
 	o.Auth.DeclareNamespace(&f)
 	o.TLS.Declare(&f)
 	f.String(&o.Kubeconfig, "kubeconfig", "", "for --auth kubernetes: kubeconfig file; none: the pod's service account")

@@ -89,7 +89,7 @@ func New(o Options) (*App, error) {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	if a.auth, err = o.Auth.NewGate(auth.Server{
-		Flag: "listen", Address: o.Listen, Namespaced: true, Clock: o.Clock, Log: o.Log,
+		Flag: "listen", Address: o.Listen, Audience: Audience, Namespaced: true, Clock: o.Clock, Log: o.Log,
 		Config: func() (*rest.Config, error) { return a.rest, nil },
 	}); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag

@@ -108,6 +108,9 @@ type Options struct {
 	expectations []heartbeat.Expectation // of Heartbeats
 }
 
+// Audience is the audience of tokens for the Gateway.
+const Audience = "kubernaut-gateway"
+
 // Defaults returns the default of every option that has one.
 func Defaults() Options {
 	var o Options
@@ -126,7 +129,7 @@ func (o *Options) flags() *cli.Flags {
 	f.String(&o.Listen, "listen", "127.0.0.1:8081", "host:port of the API", cli.Check(httpserver.CheckAddress))
 	httpserver.DeclareManagement(&f, &o.ManagementListen, "127.0.0.1:9091", &o.PprofListen)
 	httpserver.DeclareControl(&f, &o.ControlListen)
-	o.Auth.Declare(&f)
+	o.Auth.Declare(&f, Audience)
 	o.TLS.Declare(&f)
 	f.String(&o.Kubeconfig, "kubeconfig", "", "kubeconfig file; none: the pod's service account")
 	f.String(&o.Namespace, "namespace", "kubernaut-system", "the Gateway's own namespace", cli.Check(kube.CheckNamespace))

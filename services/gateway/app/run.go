@@ -14,6 +14,7 @@ import (
 	"kubernaut.ai/internal/auditclient/spool"
 	"kubernaut.ai/internal/buildinfo"
 	"kubernaut.ai/internal/httpserver"
+	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/pkg/audit"
@@ -104,14 +105,23 @@ func (a *App) start(ctx context.Context, group *lifecycle.Group) error {
 // own.
 func (g *gateway) registerMetrics() error {
 	all := []prometheus.Collector{
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildinfo.Collector(), g.auth,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildinfo.Collector(),
 	}
+	// What other services have too gets this one's prefix.
+	shared := []prometheus.Collector{g.auth}
 	if g.tls != nil {
-		all = append(all, g.tls)
+		shared = append(shared, g.tls)
 	}
-	for _, c := range all {
-		if err := g.registry.Register(c); err != nil {
-			return fmt.Errorf("register metrics: %w", err)
+	if file := g.options.DataStorageCAFile; file != "" {
+		shared = append(shared, tlsfiles.NewAuthorities("datastorage", file, g.options.Clock, g.log))
+	}
+	for registerer, collectors := range map[prometheus.Registerer][]prometheus.Collector{
+		g.registry: all, prometheus.WrapRegistererWithPrefix("gateway_", g.registry): shared,
+	} {
+		for _, c := range collectors {
+			if err := registerer.Register(c); err != nil {
+				return fmt.Errorf("register metrics: %w", err)
+			}
 		}
 	}
 	return nil
