@@ -5,6 +5,7 @@ package tlsfiles
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"strings"
@@ -24,37 +25,49 @@ const checkInterval = 5 * time.Second
 // used, new connections get the new ones; else the last usable ones stay in
 // place, which is logged. It is a prometheus.Collector of
 //
-//	tls_certificate_not_after_seconds{server}  when the certificate expires, in Unix time
+//	tls_certificate_not_after_seconds{server,certificate}  when the server's certificate, or the first one of client-ca, expires, in Unix time
+//	tls_files_up{server}                                   whether the files as they are now can be used (1) or not (0)
+//	tls_reloads_total{server,result}                       how often changed files were read: success, failure
+//
+// Services register it with their prefix.
 type Server struct {
-	files    Flags
-	clock    clock.PassiveClock
-	log      *zap.Logger
-	notAfter *prometheus.Desc
+	files   Flags
+	clock   clock.PassiveClock
+	log     *zap.Logger
+	metrics *fileMetrics
 
-	mu      sync.Mutex
-	current *tls.Config // guarded by mu
-	expiry  time.Time   // guarded by mu: of the certificate in current
-	stamp   string      // guarded by mu: what the files looked like before they were read
-	checked time.Time   // guarded by mu
-	failing bool        // guarded by mu: the last reload failed
+	mu       sync.Mutex
+	current  *tls.Config // guarded by mu
+	expiry   time.Time   // guarded by mu: of the certificate in current
+	clientCA time.Time   // guarded by mu: the first expiry of its authorities; zero without any
+	expired  bool        // guarded by mu: the log says that the certificate has expired
+	stamp    string      // guarded by mu: what the files looked like before they were read
+	checked  time.Time   // guarded by mu
+	failing  bool        // guarded by mu: the last reload failed
+	since    time.Time   // guarded by mu: when it began to fail
 }
 
 func newServer(name string, files Flags, c clock.PassiveClock, log *zap.Logger) (*Server, error) {
-	s := &Server{
-		files: files, clock: c, log: log.With(zap.String("server", name)),
-		notAfter: prometheus.NewDesc("tls_certificate_not_after_seconds", "When the server's certificate expires, in Unix time.",
-			nil, prometheus.Labels{"server": name}),
-	}
+	s := &Server{files: files, clock: c, log: log.With(zap.String("server", name)), metrics: newFileMetrics(name)}
 	// The files may be replaced while they are read: what they looked like
 	// before is what the next check compares with.
 	s.stamp, s.checked = s.stamps(), c.Now()
 	if err := s.load(); err != nil {
 		return nil, err
 	}
-	if !c.Now().Before(s.expiry) {
-		s.log.Warn("the TLS certificate has expired", zap.Time("not_after", s.expiry))
-	}
+	s.warnOfExpiry()
 	return s, nil
+}
+
+// warnOfExpiry logs once that the certificate has expired. Called with mu, or
+// before s is shared.
+func (s *Server) warnOfExpiry() {
+	if s.expired || s.clock.Now().Before(s.expiry) {
+		return
+	}
+	s.expired = true
+	s.log.Warn("the TLS certificate has expired", zap.Time("not_after", s.expiry),
+		zap.String("remedy", "renew the files of --tls-cert and --tls-key; they are read again within seconds"))
 }
 
 // Config is the configuration for net/http; nil, which means plain HTTP, for a
@@ -79,12 +92,15 @@ func (s *Server) Config() *tls.Config {
 }
 
 // Describe implements prometheus.Collector.
-func (s *Server) Describe(to chan<- *prometheus.Desc) { to <- s.notAfter }
+func (s *Server) Describe(to chan<- *prometheus.Desc) { s.metrics.describe(to) }
 
 // Collect implements prometheus.Collector.
 func (s *Server) Collect(to chan<- prometheus.Metric) {
 	_, expiry := s.get()
-	to <- prometheus.MustNewConstMetric(s.notAfter, prometheus.GaugeValue, float64(expiry.Unix()))
+	s.mu.Lock()
+	clientCA, failing := s.clientCA, s.failing
+	s.mu.Unlock()
+	s.metrics.collect(to, failing, map[string]time.Time{"server": expiry, "client-ca": clientCA})
 }
 
 // get returns the current configuration, reloaded if the files have changed.
@@ -94,6 +110,7 @@ func (s *Server) get() (*tls.Config, time.Time) {
 	if s.clock.Since(s.checked) >= checkInterval {
 		s.checked = s.clock.Now()
 		s.reload()
+		s.warnOfExpiry()
 	}
 	return s.current, s.expiry
 }
@@ -107,11 +124,18 @@ func (s *Server) reload() {
 	}
 	switch err := s.load(); {
 	case err == nil:
-		s.log.Info("TLS files reloaded", zap.Bool("after_failure", s.failing), zap.Time("not_after", s.expiry))
-		s.stamp, s.failing = stamp, false
+		s.metrics.reloads.WithLabelValues(resultSuccess).Inc()
+		if s.failing {
+			s.log.Info("TLS files can be reloaded again", zap.Duration("failed", s.clock.Since(s.since)), zap.Time("not_after", s.expiry))
+		} else {
+			s.log.Info("TLS files reloaded", zap.Time("not_after", s.expiry))
+		}
+		s.stamp, s.failing, s.expired = stamp, false, false
 	case !s.failing:
-		s.log.Warn("TLS files cannot be reloaded: the last usable ones stay in place", zap.Error(err), zap.Time("not_after", s.expiry))
-		s.failing = true
+		s.metrics.reloads.WithLabelValues(resultFailure).Inc()
+		s.log.Warn("TLS files cannot be reloaded: the last usable ones stay in place", zap.Error(err), zap.Time("not_after", s.expiry),
+			zap.String("remedy", "repair the files; they are read again within seconds"))
+		s.failing, s.since = true, s.clock.Now()
 	}
 }
 
@@ -135,24 +159,43 @@ func (s *Server) load() error {
 		return fmt.Errorf("--tls-cert %s with --tls-key %s: %w", s.files.Cert, s.files.Key, err)
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, Certificates: []tls.Certificate{pair}}
+	var clientCA time.Time
 	if s.files.ClientCA != "" {
-		if config.ClientCAs, err = readAuthorities(s.files.ClientCA); err != nil {
+		if config.ClientCAs, clientCA, err = readAuthorities(s.files.ClientCA); err != nil {
 			return fmt.Errorf("--client-ca: %w", err)
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 	}
-	s.current, s.expiry = config, pair.Leaf.NotAfter
+	s.current, s.expiry, s.clientCA = config, pair.Leaf.NotAfter, clientCA
 	return nil
 }
 
-func readAuthorities(file string) (*x509.CertPool, error) {
+// readAuthorities also returns the time at which the first of them expires.
+func readAuthorities(file string) (*x509.CertPool, time.Time, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read authorities: %w", err)
+		return nil, time.Time{}, fmt.Errorf("read authorities: %w", err)
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s contains no PEM certificate", file)
+	var first time.Time
+	for rest := text; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		// As in a pool made of PEM, what cannot be parsed is left out.
+		if certificate, err := x509.ParseCertificate(block.Bytes); err == nil {
+			pool.AddCert(certificate)
+			if first.IsZero() || certificate.NotAfter.Before(first) {
+				first = certificate.NotAfter
+			}
+		}
 	}
-	return pool, nil
+	if first.IsZero() {
+		return nil, time.Time{}, fmt.Errorf("%s contains no PEM certificate", file)
+	}
+	return pool, first, nil
 }

@@ -14,9 +14,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -94,6 +96,7 @@ func expectLogged(t *testing.T, logs *observer.ObservedLogs, when string, want .
 const (
 	reloaded = "info TLS files reloaded"
 	broken   = "warn TLS files cannot be reloaded: the last usable ones stay in place"
+	again    = "info TLS files can be reloaded again"
 )
 
 func TestReplacedFilesAreUsed(t *testing.T) {
@@ -132,9 +135,29 @@ func TestReplacedFilesAreUsed(t *testing.T) {
 	step("with a missing file", "the second")
 	write(t, cert, key, "the third one", time.Hour)
 	fake.SetTime(fake.Now().Add(5 * time.Second))
-	step("repaired", "the third one", reloaded)
+	step("repaired", "the third one", again)
 	fake.SetTime(fake.Now().Add(5 * time.Second))
 	step("unchanged", "the third one")
+}
+
+// expiry is the value of tls_certificate_not_after_seconds of a certificate.
+func expiry(t *testing.T, of prometheus.Collector, certificate string) float64 {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(of)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if family.GetName() == "tls_certificate_not_after_seconds" && m.GetLabel()[0].GetValue() == certificate {
+				return m.GetGauge().GetValue()
+			}
+		}
+	}
+	t.Fatalf("no expiry of %s", certificate)
+	return 0
 }
 
 func TestTheExpiryIsAMetric(t *testing.T) {
@@ -145,7 +168,7 @@ func TestTheExpiryIsAMetric(t *testing.T) {
 	s, logs := server(t, cert, key, fake)
 	expect := func(when string, after time.Duration) {
 		t.Helper()
-		if got := testutil.ToFloat64(s); math.Abs(got-float64(time.Now().Add(after).Unix())) > 60 {
+		if got := expiry(t, s, "server"); math.Abs(got-float64(time.Now().Add(after).Unix())) > 60 {
 			t.Errorf("%s: expires at %f, want in %s", when, got, after)
 		}
 	}
@@ -157,6 +180,92 @@ func TestTheExpiryIsAMetric(t *testing.T) {
 	if problems, err := testutil.CollectAndLint(s); err != nil || len(problems) > 0 {
 		t.Errorf("metric: %v, %v", problems, err)
 	}
+}
+
+func TestAFailedReloadIsAMetric(t *testing.T) {
+	t.Parallel()
+	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	fake := testclock.NewFakePassiveClock(time.Now())
+	write(t, cert, key, "first", time.Hour)
+	s, _ := server(t, cert, key, fake)
+	expect := func(when, up, success, failure string) {
+		t.Helper()
+		fake.SetTime(fake.Now().Add(5 * time.Second))
+		want := `
+# HELP tls_files_up Whether the TLS files as they are now can be used.
+# TYPE tls_files_up gauge
+tls_files_up{server="api"} ` + up + `
+# HELP tls_reloads_total How often changed TLS files were read, by result.
+# TYPE tls_reloads_total counter
+tls_reloads_total{result="failure",server="api"} ` + failure + `
+tls_reloads_total{result="success",server="api"} ` + success + `
+`
+		if err := testutil.CollectAndCompare(s, strings.NewReader(want), "tls_files_up", "tls_reloads_total"); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	expect("first", "1", "0", "0")
+	if err := os.WriteFile(cert, []byte("half a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect("broken", "0", "0", "1")
+	expect("still broken", "0", "0", "1")
+	write(t, cert, key, "second", time.Hour)
+	expect("repaired", "1", "1", "1")
+}
+
+func TestTheFirstExpiryOfAuthoritiesIsAMetric(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, key, late, early := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "late.pem"), filepath.Join(dir, "early.pem")
+	write(t, cert, key, "server", time.Hour)
+	write(t, late, filepath.Join(dir, "late-key.pem"), "late", 1000*time.Hour)
+	write(t, early, filepath.Join(dir, "early-key.pem"), "early", 10*time.Hour)
+	both := filepath.Join(dir, "both.pem")
+	var text []byte
+	for _, file := range []string{late, early} {
+		one, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, one...)
+	}
+	if err := os.WriteFile(both, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags := tlsfiles.Flags{Cert: cert, Key: key, ClientCA: both}
+	fake := testclock.NewFakePassiveClock(time.Now())
+	s, err := flags.NewServer("api", fake, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, logs := observer.New(zapcore.InfoLevel)
+	authorities := tlsfiles.NewAuthorities("datastorage", both, fake, zap.New(core))
+	want := float64(time.Now().Add(10 * time.Hour).Unix())
+	for what, got := range map[string]float64{"client-ca": expiry(t, s, "client-ca"), "ca": expiry(t, authorities, "ca")} {
+		if math.Abs(got-want) > 60 {
+			t.Errorf("%s: %f, want %f", what, got, want)
+		}
+	}
+	expectLogged(t, logs, "before")
+	fake.SetTime(fake.Now().Add(11 * time.Hour))
+	for range 2 {
+		expiry(t, authorities, "ca")
+	}
+	expectLogged(t, logs, "after", "warn an authority has expired")
+}
+
+func TestACertificateThatExpiresIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	fake := testclock.NewFakePassiveClock(time.Now())
+	write(t, cert, key, "first", time.Hour)
+	s, logs := server(t, cert, key, fake)
+	for range 3 {
+		fake.SetTime(fake.Now().Add(30*time.Minute + time.Second))
+		expiry(t, s, "server")
+	}
+	expectLogged(t, logs, "expired", "warn the TLS certificate has expired")
 }
 
 func TestAnExpiredCertificateIsWarnedOfAtStart(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"kubernaut.ai/internal/auditclient/spool"
 	"kubernaut.ai/internal/buildinfo"
 	"kubernaut.ai/internal/httpserver"
+	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/pkg/audit"
@@ -104,6 +105,12 @@ func (a *App) Run(ctx context.Context) error {
 func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	for _, c := range []prometheus.Collector{buildinfo.Collector(), a.options.plan()} {
 		if err := a.registry.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	if file := a.options.DataStorageCAFile; file != "" {
+		prefixed := prometheus.WrapRegistererWithPrefix("signalprocessing_", a.registry)
+		if err := prefixed.Register(tlsfiles.NewAuthorities("datastorage", file, a.options.Clock, a.options.Log)); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
