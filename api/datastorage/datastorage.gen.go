@@ -40,15 +40,18 @@ func (e EventOutcome) Valid() bool {
 
 // Defines values for ItemProblemCode.
 const (
-	Conflict ItemProblemCode = "conflict"
-	Invalid  ItemProblemCode = "invalid"
-	TooLarge ItemProblemCode = "too_large"
+	Conflict  ItemProblemCode = "conflict"
+	Forbidden ItemProblemCode = "forbidden"
+	Invalid   ItemProblemCode = "invalid"
+	TooLarge  ItemProblemCode = "too_large"
 )
 
 // Valid indicates whether the value is a known member of the ItemProblemCode enum.
 func (e ItemProblemCode) Valid() bool {
 	switch e {
 	case Conflict:
+		return true
+	case Forbidden:
 		return true
 	case Invalid:
 		return true
@@ -151,7 +154,7 @@ type BatchItemResult struct {
 	Index   int          `json:"index"`
 	Problem *ItemProblem `json:"problem,omitempty"`
 
-	// Status 201 stored, 200 stored before, 400, 409 or 413 refused.
+	// Status 201 stored, 200 stored before, 400, 403, 409 or 413 refused.
 	Status int `json:"status"`
 }
 
@@ -263,7 +266,11 @@ type StoredEvent struct {
 	EventTimestamp time.Time `json:"event_timestamp"`
 
 	// EventType `<service>.<subject>.<what happened>`
-	EventType     string     `json:"event_type"`
+	EventType string `json:"event_type"`
+
+	// Foreign True if recorded_by has no permission to write events of this type. Such an event is no part of what the
+	// trail tells. Missing means that it has the permission, or that recorder_unchecked is true.
+	Foreign       bool       `json:"foreign,omitempty"`
 	IsSensitive   *bool      `json:"is_sensitive,omitempty"`
 	Namespace     *string    `json:"namespace,omitempty"`
 	ParentEventId *uuid.UUID `json:"parent_event_id,omitempty"`
@@ -281,9 +288,12 @@ type StoredEvent struct {
 	ReceivedAt time.Time `json:"received_at"`
 
 	// RecordedBy The authenticated caller that sent it.
-	RecordedBy   *string `json:"recorded_by,omitempty"`
-	ResourceId   *string `json:"resource_id,omitempty"`
-	ResourceType *string `json:"resource_type,omitempty"`
+	RecordedBy *string `json:"recorded_by,omitempty"`
+
+	// RecorderUnchecked True if it could not be checked whether the event is foreign.
+	RecorderUnchecked bool    `json:"recorder_unchecked,omitempty"`
+	ResourceId        *string `json:"resource_id,omitempty"`
+	ResourceType      *string `json:"resource_type,omitempty"`
 
 	// RetentionDays Counted from receipt; 2555 where it is missing.
 	RetentionDays *int32  `json:"retention_days,omitempty"`

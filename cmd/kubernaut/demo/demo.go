@@ -74,7 +74,7 @@ func Run(ctx context.Context, at stack.Addresses, out io.Writer) error {
 		return fmt.Errorf("read the audit trail: %w", err)
 	}
 	printTrail(out, request.Name, events)
-	if missing := gaps(events); len(missing) > 0 {
+	if missing := gaps(storyOf(events)); len(missing) > 0 {
 		return fmt.Errorf("%w: %s", ErrIncomplete, strings.Join(missing, ", "))
 	}
 	linef(out, "\nThe trail is complete: each service proved by its flush that none of its events is pending, and one query found them all.")

@@ -28,6 +28,32 @@ Audit trail of rr-1, 1 events, oldest first (UTC)
 	}
 }
 
+func TestForeignEventsArePrintedApart(t *testing.T) {
+	at := time.Date(2026, 11, 23, 15, 5, 17, 0, time.UTC)
+	intruder := "system:serviceaccount:shop:intruder"
+	event := func(eventType string) datastorage.StoredEvent {
+		return datastorage.StoredEvent{EventTimestamp: at, EventType: eventType, EventOutcome: datastorage.Success, EventData: json.RawMessage(`{}`)}
+	}
+	foreign, unchecked := event("gateway.signal.resolved"), event("shop.order.placed")
+	foreign.Foreign, foreign.RecordedBy = true, &intruder
+	unchecked.RecorderUnchecked = true
+	var out strings.Builder
+	printTrail(&out, "rr-1", []datastorage.StoredEvent{foreign, event("gateway.signal.received"), unchecked})
+	want := `
+Audit trail of rr-1, 1 events, oldest first (UTC)
+  TIME             EVENT                    OUTCOME  WHAT
+  15:05:17.000000  gateway.signal.received  success  ` + summary(new(event("gateway.signal.received"))) + `
+
+Not a part of it: 2 events of recorders without the permission for their type
+  TIME             EVENT                    RECORDED BY                          PERMISSION
+  15:05:17.000000  gateway.signal.resolved  system:serviceaccount:shop:intruder  missing
+  15:05:17.000000  shop.order.placed        none                                 could not be checked
+`
+	if out.String() != want {
+		t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
+	}
+}
+
 func TestPrintRequest(t *testing.T) {
 	rr := &v1alpha1.RemediationRequest{}
 	rr.Namespace, rr.Name = "shop", "rr-1"

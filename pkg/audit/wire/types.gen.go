@@ -32,15 +32,18 @@ func (e EventOutcome) Valid() bool {
 
 // Defines values for ItemProblemCode.
 const (
-	ItemProblemCodeConflict ItemProblemCode = "conflict"
-	ItemProblemCodeInvalid  ItemProblemCode = "invalid"
-	ItemProblemCodeTooLarge ItemProblemCode = "too_large"
+	ItemProblemCodeConflict  ItemProblemCode = "conflict"
+	ItemProblemCodeForbidden ItemProblemCode = "forbidden"
+	ItemProblemCodeInvalid   ItemProblemCode = "invalid"
+	ItemProblemCodeTooLarge  ItemProblemCode = "too_large"
 )
 
 // Valid indicates whether the value is a known member of the ItemProblemCode enum.
 func (e ItemProblemCode) Valid() bool {
 	switch e {
 	case ItemProblemCodeConflict:
+		return true
+	case ItemProblemCodeForbidden:
 		return true
 	case ItemProblemCodeInvalid:
 		return true
@@ -125,7 +128,7 @@ type BatchItemResult struct {
 	Index   int          `json:"index"`
 	Problem *ItemProblem `json:"problem,omitempty"`
 
-	// Status 201 stored, 200 stored before, 400, 409 or 413 refused.
+	// Status 201 stored, 200 stored before, 400, 403, 409 or 413 refused.
 	Status int `json:"status"`
 }
 

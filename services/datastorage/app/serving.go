@@ -19,6 +19,7 @@ import (
 	"kubernaut.ai/services/datastorage/internal/httpapi"
 	"kubernaut.ai/services/datastorage/internal/ingest"
 	"kubernaut.ai/services/datastorage/internal/metrics"
+	"kubernaut.ai/services/datastorage/internal/producer"
 	"kubernaut.ai/services/datastorage/internal/query"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
@@ -57,10 +58,13 @@ func (a *App) newServing(pool *pgxpool.Pool, g *lifecycle.Group) (*serving, erro
 	if err != nil {
 		return nil, err
 	}
+	decoder := event.NewDecoder(limits, o.Clock, rand.Reader)
+	finder := query.New(pool, o.Clock, consistency.NewGate(o.Clock, o.StandbyWait), o.QueryTimeout, o.MaxPageBytes)
 	s.apiHandler, err = httpapi.New(httpapi.Config{
-		Decoder:   event.NewDecoder(limits, o.Clock, rand.Reader),
+		Decoder:   decoder,
 		Writer:    s.writer,
-		Finder:    query.New(pool, o.Clock, consistency.NewGate(o.Clock, o.StandbyWait), o.QueryTimeout, o.MaxPageBytes),
+		Finder:    finder,
+		Producers: producer.NewOwners(decoder, finder, s.writer, o.Clock),
 		Auth:      a.auth,
 		Observer:  observed,
 		Log:       a.log,
@@ -94,7 +98,7 @@ func (a *App) budgets(observed *metrics.Metrics, writer *ingest.Writer) (bodies,
 
 func (a *App) newMetrics(pool *pgxpool.Pool) (*metrics.Metrics, error) {
 	observed := metrics.New(pool)
-	if err := observed.Register(a.auth); err != nil {
+	if err := observed.RegisterShared(a.auth); err != nil {
 		return nil, fmt.Errorf("callers: %w", err)
 	}
 	if err := observed.Register(buildinfo.Collector()); err != nil {
@@ -103,7 +107,7 @@ func (a *App) newMetrics(pool *pgxpool.Pool) (*metrics.Metrics, error) {
 	if a.tls == nil {
 		return observed, nil
 	}
-	if err := observed.Register(a.tls); err != nil {
+	if err := observed.RegisterShared(a.tls); err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
 	return observed, nil

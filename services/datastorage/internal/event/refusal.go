@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // Code says why an event is refused; it is part of the API.
@@ -14,6 +16,8 @@ const (
 	CodeInvalid  Code = "invalid"
 	CodeConflict Code = "conflict"
 	CodeTooLarge Code = "too_large"
+	// CodeForbidden: the caller may not write events of this type.
+	CodeForbidden Code = "forbidden"
 )
 
 // Refusal names an event that is not taken, and why.
@@ -32,6 +36,11 @@ type Refusal struct {
 func Conflict(index int, id uuid.UUID) Refusal {
 	const detail = "this event_id was used before for another event, or by another caller"
 	return Refusal{Index: index, ID: id, Code: CodeConflict, Detail: detail, Fields: map[string]string{"event_id": detail}}
+}
+
+// Forbidden refuses an event whose type its caller may not write.
+func Forbidden(index int, id uuid.UUID, detail string) Refusal {
+	return Refusal{Index: index, ID: id, Code: CodeForbidden, Detail: detail, Fields: map[string]string{wire.FieldType.Name: detail}}
 }
 
 // maxNamedFields bounds the fields that the detail of a refusal names.

@@ -2,6 +2,7 @@ package httpapi //nolint:testpackage // what stands before the operations is an 
 
 import (
 	"context"
+	"crypto/rand"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -10,9 +11,11 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/services/datastorage/internal/event"
 )
 
 // forbidding knows everybody, permits nothing, and remembers what it was asked.
@@ -22,22 +25,36 @@ type forbidding struct {
 	asked *auth.Action
 }
 
+func (forbidding) Authenticate(*http.Request) (auth.Caller, error) {
+	return auth.Caller{Name: "somebody"}, nil
+}
+
 func (f forbidding) Authorize(_ context.Context, _ auth.Caller, action auth.Action, _ auth.Scope) error {
 	*f.asked = action
 	return &auth.ForbiddenError{Action: action}
 }
 
+type unobserved struct{}
+
+func (unobserved) Ingested(int, int, int, map[event.Code]int) {}
+func (unobserved) Queried(string, int, time.Duration)         {}
+
 func TestEachRouteNamesItsAction(t *testing.T) {
 	t.Parallel()
 	var asked auth.Action
 	handler, err := New(Config{
-		Auth: auth.NewGate(forbidding{asked: &asked}, zap.NewNop()), Log: zap.NewNop(), BodyBytes: 1 << 20,
-		Clock: clocktesting.NewFakePassiveClock(time.Now()), Ready: func(*http.Request) error { return nil },
+		Auth: auth.NewGate(forbidding{asked: &asked}, zap.NewNop()), Log: zap.NewNop(), BodyBytes: 1 << 20, Observer: unobserved{},
+		Decoder: event.NewDecoder(event.DefaultLimits(), clock.RealClock{}, rand.Reader),
+		Clock:   clocktesting.NewFakePassiveClock(time.Now()), Ready: func(*http.Request) error { return nil },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const events = "/api/v1/audit/events"
+	const (
+		events = "/api/v1/audit/events"
+		one    = `{"version": "1.0", "event_type": "shop.order.placed", "event_timestamp": "2026-01-02T03:04:05Z", "event_category": "shop",
+			"event_action": "placed", "event_outcome": "success", "correlation_id": "order-1", "event_data": {}}`
+	)
 	for route, verb := range map[string]string{
 		"POST " + events:            "create",
 		"POST " + events + "/batch": "create",
@@ -51,11 +68,16 @@ func TestEachRouteNamesItsAction(t *testing.T) {
 		method, path, _ := strings.Cut(route, " ")
 		asked = auth.Action{}
 		answer := httptest.NewRecorder()
-		handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody))
+		body := map[string]string{"POST " + events: one, "POST " + events + "/batch": "[" + one + "]"}[route]
+		request := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+		request.Header.Set("Content-Type", "application/json")
+		handler.ServeHTTP(answer, request)
 		want, status := auth.Action{}, http.StatusOK
 		if verb != "" {
-			role := map[bool]string{true: "audit-writer", false: "audit-reader"}[verb == "create"]
-			want, status = auth.Action{Group: "audit.kubernaut.ai", Resource: "events", Verb: verb, Role: role}, http.StatusForbidden
+			want, status = auth.Action{Group: "audit.kubernaut.ai", Resource: "events", Verb: verb, Role: "audit-reader"}, http.StatusForbidden
+		}
+		if verb == "create" {
+			want.Name, want.Role = "shop", "audit-writer-*"
 		}
 		if asked != want || answer.Code != status {
 			t.Errorf("%s: asked for %+v and answered %d, want %+v and %d", route, asked, answer.Code, want, status)

@@ -86,6 +86,12 @@ func (a *API) createEvent(c echo.Context, _ string, body []byte) (*tally, error)
 	if err != nil {
 		return nil, bodyProblem(err)
 	}
+	switch refused, err := a.permit(c.Request().Context(), &batch); {
+	case err != nil:
+		return nil, err
+	case len(refused) > 0:
+		return &tally{refused: refusedCounts(refused)}, forbidden(refused, true)
+	}
 	result, err := a.config.Writer.Store(c.Request().Context(), ingest.Request{Batch: batch})
 	if err != nil {
 		return refusedTally(err), oneProblem(err)
@@ -112,6 +118,14 @@ func (a *API) createBatch(c echo.Context, media string, body []byte, lenient boo
 	batch, err := decode(body, caller(c))
 	if err != nil {
 		return nil, bodyProblem(err)
+	}
+	switch refused, err := a.permit(c.Request().Context(), &batch); {
+	case err != nil:
+		return nil, err
+	case len(refused) > 0 && !lenient:
+		return &tally{refused: refusedCounts(refused)}, forbidden(refused, false)
+	default:
+		setAside(&batch, refused)
 	}
 	result, err := a.config.Writer.Store(c.Request().Context(), ingest.Request{Batch: batch, Lenient: lenient})
 	if err != nil {

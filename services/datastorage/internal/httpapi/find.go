@@ -76,7 +76,7 @@ func value[T any](p *T) T {
 	return *p
 }
 
-func wireEvent(s *query.Stored) api.StoredEvent {
+func wireEvent(s *query.Stored, belongs belonging) api.StoredEvent {
 	w := api.StoredEvent{
 		EventId: s.ID, Version: s.Version, EventType: s.Type, EventTimestamp: s.Timestamp, EventDate: s.Timestamp.Format(time.DateOnly),
 		EventCategory: s.Category, EventAction: s.Action, EventOutcome: api.EventOutcome(s.Outcome),
@@ -88,6 +88,7 @@ func wireEvent(s *query.Stored) api.StoredEvent {
 		RetentionDays: &s.RetentionDays, IsSensitive: &s.Sensitive,
 		ProducerId: optional(s.ProducerID), ProducerEpoch: s.ProducerEpoch, ProducerSeq: s.ProducerSeq,
 		RecordedBy: optional(s.RecordedBy), ReceivedAt: s.ReceivedAt,
+		Foreign: belongs.foreign, RecorderUnchecked: belongs.unchecked,
 	}
 	if s.DurationMicros != nil {
 		const microsPerMilli = 1000

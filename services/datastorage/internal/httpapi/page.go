@@ -46,6 +46,7 @@ func PeakPageBytes(pageBytes, eventBytes int) int64 {
 // is returned.
 type page struct {
 	held   *memory.Account
+	story  *story
 	chunks [][]byte
 	size   int
 	row    bytes.Buffer
@@ -87,7 +88,7 @@ func (p *page) addJSON(ctx context.Context, value any, cost int64) error {
 }
 
 func (p *page) addEvent(ctx context.Context, s *query.Stored) error {
-	return p.addJSON(ctx, wireEvent(s), rowFactor*int64(len(s.Data)))
+	return p.addJSON(ctx, wireEvent(s, p.story.of(s)), rowFactor*int64(len(s.Data)))
 }
 
 // list appends the events of a query and its pagination.
@@ -175,7 +176,7 @@ func (a *API) page(c echo.Context, build func(ctx context.Context, p *page) erro
 	defer cancel(nil)
 	held := a.config.PageMemory.Open(caller(c), func() { cancel(errPreempted) })
 	defer held.Close()
-	p := &page{held: held}
+	p := &page{held: held, story: a.newStory(ctx)}
 	cost := int64(pageFloor)
 	compressed := acceptsGzip(c.Request().Header)
 	if compressed {

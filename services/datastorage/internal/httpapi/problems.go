@@ -22,6 +22,8 @@ func statusOfCode(code event.Code) int {
 		return http.StatusConflict
 	case event.CodeTooLarge:
 		return http.StatusRequestEntityTooLarge
+	case event.CodeForbidden:
+		return http.StatusForbidden
 	case event.CodeInvalid:
 		return http.StatusBadRequest
 	default:
@@ -58,9 +60,7 @@ func batchProblem(err error) error {
 		return passing(err)
 	}
 	code := refused.Refusals[0].Code
-	items := make([]wire.ItemProblem, len(refused.Refusals))
-	for i, r := range refused.Refusals {
-		items[i] = itemProblem(r)
+	for _, r := range refused.Refusals {
 		if r.Code != code {
 			code = event.CodeInvalid
 		}
@@ -70,9 +70,17 @@ func batchProblem(err error) error {
 	for name, reason := range first.Fields {
 		fields[fmt.Sprintf("[%d].%s", first.Index, name)] = reason
 	}
-	p := shaped(code, fields, fmt.Sprintf("nothing was stored: %d of the batch's events are refused, the first at index %d: %s", len(items), first.Index, first.Detail))
-	p.Items = items
+	p := shaped(code, fields, fmt.Sprintf("nothing was stored: %d of the batch's events are refused, the first at index %d: %s", len(refused.Refusals), first.Index, first.Detail))
+	p.Items = items(refused.Refusals)
 	return p
+}
+
+func items(refusals []event.Refusal) []wire.ItemProblem {
+	all := make([]wire.ItemProblem, len(refusals))
+	for i, r := range refusals {
+		all[i] = itemProblem(r)
+	}
+	return all
 }
 
 func shaped(code event.Code, fields map[string]string, detail string) *problem.Error {

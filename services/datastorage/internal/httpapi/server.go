@@ -24,6 +24,7 @@ import (
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/httpapi/routes"
 	"kubernaut.ai/services/datastorage/internal/ingest"
+	"kubernaut.ai/services/datastorage/internal/producer"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
 
@@ -32,13 +33,15 @@ const retryAfter = 1 * time.Second
 
 // Config is what the API is made of.
 type Config struct {
-	Decoder  *event.Decoder
-	Writer   *ingest.Writer
-	Finder   *query.Finder
-	Auth     *auth.Gate
-	Observer Observer
-	Log      *zap.Logger
-	Clock    clock.PassiveClock
+	Decoder *event.Decoder
+	Writer  *ingest.Writer
+	Finder  *query.Finder
+	Auth    *auth.Gate
+	// Producers tells whose producers events under audit. speak about.
+	Producers *producer.Owners
+	Observer  Observer
+	Log       *zap.Logger
+	Clock     clock.PassiveClock
 	// Ready is the answer of /health/ready on the API port, for older clients.
 	Ready func(r *http.Request) error
 	// BodyBytes bounds a request's body, before and after decompression, BodyEvents

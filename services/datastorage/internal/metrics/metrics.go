@@ -70,7 +70,7 @@ func New(pool *pgxpool.Pool) *Metrics {
 	for _, result := range []string{"created", "duplicate"} {
 		m.events.WithLabelValues(result)
 	}
-	for _, reason := range []event.Code{event.CodeInvalid, event.CodeConflict, event.CodeTooLarge} {
+	for _, reason := range []event.Code{event.CodeInvalid, event.CodeConflict, event.CodeTooLarge, event.CodeForbidden} {
 		m.rejects.WithLabelValues(string(reason))
 	}
 	return m
@@ -79,6 +79,15 @@ func New(pool *pgxpool.Pool) *Metrics {
 // Register adds what another part counts.
 func (m *Metrics) Register(c prometheus.Collector) error {
 	if err := m.registry.Register(c); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return nil
+}
+
+// RegisterShared adds what a part counts that other services have too, under the
+// prefix of this one.
+func (m *Metrics) RegisterShared(c prometheus.Collector) error {
+	if err := prometheus.WrapRegistererWithPrefix(namespace+"_", m.registry).Register(c); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	return nil

@@ -281,6 +281,22 @@ func (q *Finder) Get(ctx context.Context, id uuid.UUID) (Stored, error) {
 	}
 }
 
+// FirstRecorder returns who recorded the event of a producer that was received
+// first. It reads the whole trail, so its callers remember the answer. An error
+// is an *UnavailableError.
+func (q *Finder) FirstRecorder(ctx context.Context, producerID string) (recorder string, found bool, err error) {
+	// A trail may be large; the pool bounds how many connections such reads take.
+	const first = `SELECT coalesce(recorded_by, '') FROM audit_events WHERE producer_id = $1 ORDER BY received_at, event_id LIMIT 1`
+	err = q.pool.QueryRow(ctx, first, producerID).Scan(&recorder)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return "", false, nil
+	case err != nil:
+		return "", false, &UnavailableError{Err: err}
+	}
+	return recorder, true, nil
+}
+
 const selectEvents = `SELECT event_id, version, event_type, event_timestamp, event_category, event_action, event_outcome,
 	correlation_id, event_data, coalesce(actor_type, ''), coalesce(actor_id, ''), coalesce(actor_ip, ''),
 	coalesce(resource_type, ''), coalesce(resource_id, ''), coalesce(namespace, ''), coalesce(cluster_id, ''),
