@@ -1009,7 +1009,7 @@ find_datastorage() {
 	local namespace
 	for namespace in "${NAMESPACES[@]}"; do
 		try get service datastorage -n "$namespace" -o name >/dev/null || continue
-		within "$KUBECTL" "${KUBE_FLAGS[@]}" create token must-gather -n "$namespace" --duration=10m >"$WORK/token" 2>"$WORK/token.problem" ||
+		within "$KUBECTL" "${KUBE_FLAGS[@]}" create token must-gather -n "$namespace" --audience=kubernaut-datastorage --duration=10m >"$WORK/token" 2>"$WORK/token.problem" ||
 			note "no token for DataStorage: $(why 1 "$WORK/token.problem")"
 		echo "$namespace" >"$WORK/datastorage.namespace"
 		return
