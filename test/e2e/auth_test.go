@@ -69,6 +69,7 @@ var _ = Describe("a caller", func() {
 		It("is authenticated by "+c.name, func(ctx SpecContext) {
 			for name, token := range map[string]cluster.Token{
 				"nobody": "", "who invents a token": "no.such.token", "who shows one for others": env.Tokens.Foreign,
+				"who shows one for the API server": env.Tokens.APIServer,
 			} {
 				By("rejecting " + name)
 				answer := c.do(ctx, token)

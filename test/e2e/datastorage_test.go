@@ -31,8 +31,8 @@ var _ = Describe("DataStorage", func() {
 		Expect(idsOf(page.Data)).To(Equal(sentIDs(wanted)))
 		Expect(page.Pagination.Total).To(Equal(1))
 	},
-		Entry("type", func(e *datastorage.AuditEvent) { e.EventType = "a.b.c" }, "event_type", "a.b.c", SpecTimeout(specTimeout)),
-		Entry("the beginning of the type", func(e *datastorage.AuditEvent) { e.EventType = "a.b.c" }, "event_type", "a.*", SpecTimeout(specTimeout)),
+		Entry("type", func(e *datastorage.AuditEvent) { e.EventType = "gateway.b.c" }, "event_type", "gateway.b.c", SpecTimeout(specTimeout)),
+		Entry("the beginning of the type", func(e *datastorage.AuditEvent) { e.EventType = "gateway.b.c" }, "event_type", "gateway.b.*", SpecTimeout(specTimeout)),
 		Entry("category", func(e *datastorage.AuditEvent) { e.EventCategory = "security" }, "event_category", "security", SpecTimeout(specTimeout)),
 		Entry("action", func(e *datastorage.AuditEvent) { e.EventAction = "opened" }, "event_action", "opened", SpecTimeout(specTimeout)),
 		Entry("outcome", func(e *datastorage.AuditEvent) { e.EventOutcome = datastorage.Pending }, "event_outcome", "pending", SpecTimeout(specTimeout)),

@@ -37,8 +37,9 @@ import (
 const (
 	auditGroup   = "audit.kubernaut.ai"
 	gatewayGroup = "gateway.kubernaut.ai"
-	// ownAudience is not an audience of the API server.
-	ownAudience = "kubernaut-datastorage"
+	// ownAudience is DataStorage's. Neither it nor the Gateway's is the API server's.
+	ownAudience     = "kubernaut-datastorage"
+	gatewayAudience = "kubernaut-gateway"
 )
 
 // sendersByCluster are the flags of a Gateway that authenticates senders by the cluster.
@@ -62,8 +63,22 @@ func newAccount(ctx context.Context, name string) account {
 // user is the account's user name.
 func (a account) user() string { return "system:serviceaccount:" + a.Namespace + ":" + a.Name }
 
-// token requests a token; without audiences it is for the API server.
+// token requests a token; without audiences it is for DataStorage and the Gateway.
 func (a account) token(ctx context.Context, audiences ...string) string {
+	GinkgoHelper()
+	if len(audiences) == 0 {
+		audiences = []string{ownAudience, gatewayAudience}
+	}
+	return a.request(ctx, audiences)
+}
+
+// apiServerToken requests a token for the API server, which sends one to no service.
+func (a account) apiServerToken(ctx context.Context) string {
+	GinkgoHelper()
+	return a.request(ctx, nil)
+}
+
+func (a account) request(ctx context.Context, audiences []string) string {
 	GinkgoHelper()
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}
 	Expect(env.SubResource("token").Create(ctx, a.ServiceAccount, request)).To(Succeed())
@@ -81,9 +96,21 @@ func (a account) tokenFile(ctx context.Context, audiences ...string) string {
 // may grants the account a permission and returns the binding.
 func (a account) may(ctx context.Context, group, resource string, verbs ...string) *rbacv1.RoleBinding {
 	GinkgoHelper()
+	return a.mayName(ctx, group, resource, nil, verbs...)
+}
+
+// mayWrite lets the account write events whose types begin with these first parts.
+func (a account) mayWrite(ctx context.Context, prefixes ...string) *rbacv1.RoleBinding {
+	GinkgoHelper()
+	return a.mayName(ctx, auditGroup, "events", prefixes, "create")
+}
+
+// mayName is may for resources of these names, for all if there is none.
+func (a account) mayName(ctx context.Context, group, resource string, names []string, verbs ...string) *rbacv1.RoleBinding {
+	GinkgoHelper()
 	named := metav1.ObjectMeta{Namespace: env.Namespace, Name: a.Name}
 	Expect(env.Create(ctx, &rbacv1.Role{ObjectMeta: named, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs},
+		{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs, ResourceNames: names},
 	}})).To(Succeed())
 	binding := &rbacv1.RoleBinding{
 		ObjectMeta: named,
@@ -91,8 +118,14 @@ func (a account) may(ctx context.Context, group, resource string, verbs ...strin
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: a.Namespace, Name: a.Name}},
 	}
 	Expect(env.Create(ctx, binding)).To(Succeed())
+	name := ""
+	if len(names) > 0 {
+		name = names[0]
+	}
 	for _, verb := range verbs {
-		a.awaitPermission(ctx, group, resource, verb, true)
+		a.awaitPermissionOn(ctx, authorizationv1.ResourceAttributes{
+			Namespace: env.Namespace, Group: group, Resource: resource, Verb: verb, Name: name,
+		}, true)
 	}
 	return binding
 }
@@ -129,11 +162,13 @@ func (a account) awaitPermission(ctx context.Context, group, resource, verb stri
 // awaitPermissionIn is awaitPermission in a namespace; in all if it is empty.
 func (a account) awaitPermissionIn(ctx context.Context, namespace, group, resource, verb string, allowed bool) {
 	GinkgoHelper()
+	a.awaitPermissionOn(ctx, authorizationv1.ResourceAttributes{Namespace: namespace, Group: group, Resource: resource, Verb: verb}, allowed)
+}
+
+func (a account) awaitPermissionOn(ctx context.Context, on authorizationv1.ResourceAttributes, allowed bool) {
+	GinkgoHelper()
 	awaitDecision(ctx, allowed, func(ctx context.Context) (bool, error) {
-		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User:               a.user(),
-			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Group: group, Resource: resource, Verb: verb},
-		}}
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: a.user(), ResourceAttributes: &on}}
 		err := env.Create(ctx, review)
 		return review.Status.Allowed, err
 	})

@@ -75,7 +75,7 @@ var _ = Describe("auth: callers of DataStorage", func() {
 		}
 		decoded[datastorage.EventPage](list(reader.token(ctx, ownAudience)), http.StatusOK)
 		decoded[datastorage.EventPage](list(reader.token(ctx, "somebody-else", "another")), http.StatusOK)
-		problem := decoded[datastorage.Problem](list(reader.token(ctx)), http.StatusUnauthorized)
+		problem := decoded[datastorage.Problem](list(reader.token(ctx, "somebody-else")), http.StatusUnauthorized)
 		Expect(problem.Detail).To(HaveValue(ContainSubstring(ownAudience)))
 	}, SpecTimeout(specTimeout))
 

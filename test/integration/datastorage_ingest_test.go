@@ -5,8 +5,6 @@ package integration_test
 import (
 	"bytes"
 	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"maps"
 	"net/http"
 	"os"
@@ -340,11 +338,8 @@ var _ = Describe("DataStorage ingest", func() {
 
 	It("stores the caller of each event", func(ctx SpecContext) {
 		tokens := filepath.Join(GinkgoT().TempDir(), "tokens")
-		hash := func(token string) string {
-			sum := sha256.Sum256([]byte(token))
-			return hex.EncodeToString(sum[:])
-		}
-		Expect(os.WriteFile(tokens, []byte("gateway "+hash("g")+"\nintruder "+hash("i")+"\n"), 0o600)).To(Succeed())
+		listed := tokenLine("gateway", "g", "rights=read,write", "types=gateway") + tokenLine("intruder", "i", "rights=write", "types=*")
+		Expect(os.WriteFile(tokens, []byte(listed), 0o600)).To(Succeed())
 		own := ownStore(ctx, func(o *datastorageapp.Options) { o.Auth = auth.Flags{Mode: auth.ModeTokenFile, File: tokens} })
 
 		event := anEvent(id, nil)

@@ -162,7 +162,7 @@ func deployPipeline(ctx context.Context) (*deployed, context.Context) {
 	DeferCleanup(func() { d.refused.end(nil) })
 	storage, err := env.NewDataStorage(ctx, func(o *datastorage.Options) {
 		o.RESTConfig = d.refused.configFor(ctx, "datastorage")
-		o.Auth = auth.Flags{Mode: auth.ModeKubernetes, Namespace: deployNamespace, Audiences: []string{storageAudience}}
+		o.Auth = auth.Flags{Mode: auth.ModeKubernetes, Namespace: deployNamespace}
 	})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func(ctx SpecContext) { Expect(storage.Stop(ctx)).To(Succeed()) })
@@ -202,7 +202,7 @@ func deployPipeline(ctx context.Context) (*deployed, context.Context) {
 func (d *deployed) send(ctx context.Context, alerts ...map[string]string) []alertmanager.Result {
 	GinkgoHelper()
 	header := alertmanager.JSON()
-	header.Set("Authorization", "Bearer "+token(ctx, d.sender))
+	header.Set("Authorization", "Bearer "+token(ctx, d.sender, gatewayAudience))
 	answer := call(ctx, d.GatewayURL, http.MethodPost, alertmanager.Path, header, alertBody(alertmanager.Firing, alerts...))
 	Expect(answer.Code).To(BeElementOf(http.StatusCreated, http.StatusOK, http.StatusAccepted, http.StatusMultiStatus), "%+v", answer)
 	results := answer.Each()

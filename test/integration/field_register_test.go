@@ -3,8 +3,6 @@
 package integration_test
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"os"
@@ -132,8 +130,7 @@ var _ = Describe("signals from the field: the register of requests", func() {
 		file := filepath.Join(GinkgoT().TempDir(), "tokens")
 		var lines strings.Builder
 		for _, sender := range []string{noisy, quiet} {
-			hash := sha256.Sum256([]byte("token of " + sender))
-			fmt.Fprintln(&lines, sender, hex.EncodeToString(hash[:]), "*")
+			lines.WriteString(tokenLine(sender, "token of "+sender, "namespaces=*"))
 		}
 		Expect(os.WriteFile(file, []byte(lines.String()), 0o600)).To(Succeed())
 		url, managementURL := replica(ctx, func(o *gateway.Options) {

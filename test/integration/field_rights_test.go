@@ -149,7 +149,7 @@ var _ = Describe("senders of signals", func() {
 
 	It("field S4: are confined by the token file's column of namespaces", func(ctx SpecContext) {
 		tokens := filepath.Join(GinkgoT().TempDir(), "tokens")
-		lines := tokenLine("team", "of-a-team", env.Namespace, "elsewhere") + tokenLine("monitoring", "of-all", "*")
+		lines := tokenLine("team", "of-a-team", "namespaces="+env.Namespace+",elsewhere") + tokenLine("monitoring", "of-all", "namespaces=*")
 		Expect(os.WriteFile(tokens, []byte(lines), 0o600)).To(Succeed())
 		url, _ := replica(ctx, func(o *gateway.Options) { o.Auth = auth.Flags{Mode: auth.ModeTokenFile, File: tokens} })
 
@@ -164,7 +164,7 @@ var _ = Describe("senders of signals", func() {
 			DataStorageURL: env.DataStorage.URL, RESTConfig: env.Config,
 			Auth: auth.Flags{Mode: auth.ModeTokenFile, File: fileOfTokens("team", "of-a-team")},
 		})
-		Expect(err).To(MatchError(ContainSubstring("third column")))
+		Expect(err).To(MatchError(ContainSubstring("no line has namespaces=")))
 	}, SpecTimeout(specTimeout))
 })
 

@@ -4,8 +4,6 @@ package integration_test
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"os"
@@ -220,9 +218,8 @@ var _ = Describe("gateway: responses", func() {
 
 	It("accepts callers with a known token only", func(ctx SpecContext) {
 		token := env.CorrelationID()
-		hash := sha256.Sum256([]byte(token))
 		file := filepath.Join(GinkgoT().TempDir(), "tokens")
-		Expect(os.WriteFile(file, []byte("alertmanager "+hex.EncodeToString(hash[:])+" *\n"), 0o600)).To(Succeed())
+		Expect(os.WriteFile(file, []byte(tokenLine("alertmanager", token, "namespaces=*")), 0o600)).To(Succeed())
 		url, managementURL := replica(ctx, func(o *gateway.Options) { o.Auth.Mode, o.Auth.File = "token-file", file })
 
 		body := alertBody("firing", podAlert())

@@ -339,14 +339,14 @@ func namespaceWithService(ctx context.Context) string {
 func fileOfTokens(caller, token string) string {
 	GinkgoHelper()
 	file := filepath.Join(GinkgoT().TempDir(), "tokens")
-	Expect(os.WriteFile(file, []byte(tokenLine(caller, token)), 0o600)).To(Succeed())
+	Expect(os.WriteFile(file, []byte(tokenLine(caller, token, "rights=read,write", "types=*")), 0o600)).To(Succeed())
 	return file
 }
 
 // tokenLine is a line of a token file.
-func tokenLine(caller, token string, namespaces ...string) string {
+func tokenLine(caller, token string, grants ...string) string {
 	digest := sha256.Sum256([]byte(token))
-	return caller + " " + hex.EncodeToString(digest[:]) + " " + strings.Join(namespaces, ",") + "\n"
+	return caller + " " + hex.EncodeToString(digest[:]) + " " + strings.Join(grants, " ") + "\n"
 }
 
 // certificate makes files with an untrusted certificate and its key.

@@ -62,7 +62,7 @@ var _ = Describe("recording: DataStorage without Kubernetes", func() {
 		Expect(err).NotTo(HaveOccurred())
 
 		dir := GinkgoT().TempDir()
-		line, err := exec.CommandContext(ctx, "sh", examples+"add-caller.sh", "configtrail", filepath.Join(dir, "token")).Output()
+		line, err := exec.CommandContext(ctx, "sh", examples+"add-caller.sh", "configtrail", filepath.Join(dir, "token"), "rights=read,write", "types=gateway").Output()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(os.WriteFile(filepath.Join(dir, "tokens"), line, 0o600)).To(Succeed())
 		token, err := os.ReadFile(filepath.Join(dir, "token"))

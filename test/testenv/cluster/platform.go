@@ -28,6 +28,9 @@ var recording = []podflush.Workload{Gateway, SignalProcessing}
 // Audience is the audience of tokens for DataStorage.
 const Audience = "kubernaut-datastorage"
 
+// gatewayAudience is the audience of tokens for the Gateway.
+const gatewayAudience = "kubernaut-gateway"
+
 // Addresses locate the cluster and the platform in it.
 type Addresses struct {
 	Kubeconfig     string `json:"kubeconfig"`

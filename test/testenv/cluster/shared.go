@@ -44,6 +44,8 @@ type Tokens struct {
 	// Foreign has the permissions of Reader, Writer and Sender, but an audience
 	// that no service accepts.
 	Foreign Token `json:"foreign"`
+	// APIServer has them too, but the audience of the API server.
+	APIServer Token `json:"api_server"`
 	// ForDataStorage has the permission of Reader and DataStorage's own audience.
 	ForDataStorage Token `json:"for_datastorage"`
 }
@@ -76,21 +78,23 @@ func Prepare(ctx context.Context, a Addresses) (*Shared, error) {
 	if s.Namespace, err = e.NewNamespace(ctx); err != nil {
 		return s, err
 	}
+	audiences := []string{Audience, gatewayAudience}
 	for _, account := range []struct {
-		name     string
-		roles    []string // in the platform's namespace
-		sends    bool     // may report on all namespaces
-		audience string
-		token    *Token
+		name      string
+		roles     []string // in the platform's namespace
+		sends     bool     // may report on all namespaces
+		audiences []string // the API server's if there is none
+		token     *Token
 	}{
-		{"reader", []string{"audit-reader"}, false, "", &s.Tokens.Reader},
-		{"writer", []string{"audit-writer"}, false, "", &s.Tokens.Writer},
-		{"sender", nil, true, "", &s.Tokens.Sender},
-		{"nobody", nil, false, "", &s.Tokens.Nobody},
-		{"foreign", []string{"audit-reader", "audit-writer"}, true, "somebody-else", &s.Tokens.Foreign},
-		{"own-audience", []string{"audit-reader"}, false, Audience, &s.Tokens.ForDataStorage},
+		{"reader", []string{"audit-reader"}, false, audiences, &s.Tokens.Reader},
+		{"writer", []string{"audit-writer-gateway"}, false, audiences, &s.Tokens.Writer},
+		{"sender", nil, true, audiences, &s.Tokens.Sender},
+		{"nobody", nil, false, audiences, &s.Tokens.Nobody},
+		{"foreign", []string{"audit-reader", "audit-writer-gateway"}, true, []string{"somebody-else"}, &s.Tokens.Foreign},
+		{"of-api-server", []string{"audit-reader", "audit-writer-gateway"}, true, nil, &s.Tokens.APIServer},
+		{"own-audience", []string{"audit-reader"}, false, []string{Audience}, &s.Tokens.ForDataStorage},
 	} {
-		if *account.token, err = s.account(ctx, account.name, account.roles, account.audience); err != nil {
+		if *account.token, err = s.account(ctx, account.name, account.roles, account.audiences); err != nil {
 			return s, err
 		}
 		if account.sends {
@@ -129,7 +133,7 @@ func (s *Shared) Remove(ctx context.Context) error {
 
 // account makes a service account with roles in the platform's namespace, and
 // asks for a token.
-func (s *Shared) account(ctx context.Context, name string, roles []string, audience string) (Token, error) {
+func (s *Shared) account(ctx context.Context, name string, roles, audiences []string) (Token, error) {
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: name}}
 	if err := s.env.Create(ctx, account); err != nil {
 		return "", fmt.Errorf("make service account %s: %w", name, err)
@@ -148,11 +152,8 @@ func (s *Shared) account(ctx context.Context, name string, roles []string, audie
 		}
 	}
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
-		ExpirationSeconds: new(int64(tokenLifetime.Seconds())),
+		ExpirationSeconds: new(int64(tokenLifetime.Seconds())), Audiences: audiences,
 	}}
-	if audience != "" {
-		request.Spec.Audiences = []string{audience}
-	}
 	if err := s.env.SubResource("token").Create(ctx, account, request); err != nil {
 		return "", fmt.Errorf("token of service account %s: %w", name, err)
 	}
