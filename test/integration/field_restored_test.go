@@ -5,10 +5,12 @@ package integration_test
 import (
 	"context"
 	"net/http"
+	"regexp"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -180,6 +182,28 @@ var _ = Describe("restored from a backup", func() {
 		Expect(next.Code).To(Equal(http.StatusCreated))
 		Expect(next.RemediationRequestName).NotTo(Equal(lost.request.Name))
 		Expect(post(ctx, url, alertBody("firing", alert)).RemediationRequestName).To(Equal(next.RemediationRequestName))
+	}, SpecTimeout(specTimeout))
+
+	It("field C20: the watch of events goes on from its time, not from the resource version of another cluster", func(ctx SpecContext) {
+		namespace, err := env.NewNamespace(ctx, nil, nil)
+		Expect(err).NotTo(HaveOccurred())
+		stop := watchEvents(ctx, namespace)
+		position := awaitPosition(ctx, namespace)
+		Expect(stop()).To(Succeed())
+		Expect(env.Get(ctx, client.ObjectKeyFromObject(position), position)).To(Succeed())
+		Expect(env.Delete(ctx, position)).To(Succeed())
+		const annotation = "kubernaut.ai/event-positions"
+		position.Annotations[annotation] = regexp.MustCompile(`"resourceVersion":"[0-9]+"`).
+			ReplaceAllString(position.Annotations[annotation], `"resourceVersion":"900000000000"`)
+		Expect(position.Annotations[annotation]).To(ContainSubstring("900000000000"))
+		restore(ctx, position)
+
+		reportEvent(ctx, namespace, "FailedMount", corev1.EventTypeWarning)
+		stop = watchEvents(ctx, namespace)
+		awaitSignals(ctx, namespace, "FailedMount")
+		reportEvent(ctx, namespace, "BackOff", corev1.EventTypeWarning)
+		awaitSignals(ctx, namespace, "BackOff", "FailedMount")
+		Expect(stop()).To(Succeed())
 	}, SpecTimeout(specTimeout))
 
 	It("field C20: a request whose name is taken says what to delete, and goes on when it is", func(ctx SpecContext) {

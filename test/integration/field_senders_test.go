@@ -195,58 +195,69 @@ var _ = Describe("gateway: large bodies", func() {
 	}, SpecTimeout(specTimeout))
 })
 
+// watchEvents starts a Gateway that takes the events of a namespace.
+func watchEvents(ctx context.Context, namespace string) (stop func() error) {
+	GinkgoHelper()
+	a, err := gateway.New(gateway.Options{
+		DataStorageURL: env.DataStorage.URL, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0", RESTConfig: env.Config,
+		Namespace: namespace, WatchNamespaces: []string{namespace}, WatchEvents: true, Log: zap.NewNop(),
+	})
+	Expect(err).NotTo(HaveOccurred())
+	running, err := lifecycle.Start(ctx, "Gateway", a)
+	Expect(err).NotTo(HaveOccurred())
+	return running.Stop
+}
+
+// awaitPosition waits until a Gateway watches the events of a namespace, and returns the Lease with its position.
+func awaitPosition(ctx context.Context, namespace string) *coordinationv1.Lease {
+	GinkgoHelper()
+	position := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "gateway-event-position"}}
+	Expect(testenv.WaitFor(ctx, env, position, func(l *coordinationv1.Lease) bool {
+		return l.Annotations["kubernaut.ai/event-positions"] != ""
+	})).To(Succeed())
+	return position
+}
+
+// reportEvent makes an event about a pod.
+func reportEvent(ctx context.Context, namespace, reason, kind string) {
+	GinkgoHelper()
+	now := metav1.Now()
+	Expect(env.Create(ctx, &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, GenerateName: "event-"},
+		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: namespace, Name: "db-0"},
+		Reason:         reason, Type: kind, Message: "invented", FirstTimestamp: now, LastTimestamp: now, Count: 1,
+		Source: corev1.EventSource{Component: "kubelet"},
+	})).To(Succeed())
+}
+
+// awaitSignals waits until a namespace has requests for exactly these signals.
+func awaitSignals(ctx context.Context, namespace string, reasons ...string) {
+	GinkgoHelper()
+	Expect(testenv.WaitForAll(ctx, env, &v1alpha1.RemediationRequestList{}, func(seen map[client.ObjectKey]*v1alpha1.RemediationRequest) bool {
+		names := make([]string, 0, len(seen))
+		for _, rr := range seen {
+			names = append(names, rr.Spec.SignalName)
+		}
+		slices.Sort(names)
+		return slices.Equal(names, reasons)
+	}, client.InNamespace(namespace))).To(Succeed())
+}
+
 var _ = Describe("gateway: the watch of events", func() {
 	It("field S15: a watched event goes the same way, and none is missed between two replicas", func(ctx SpecContext) {
 		namespace, err := env.NewNamespace(ctx, nil, nil)
 		Expect(err).NotTo(HaveOccurred())
-		start := func() func() error {
-			GinkgoHelper()
-			a, err := gateway.New(gateway.Options{
-				DataStorageURL: env.DataStorage.URL, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0", RESTConfig: env.Config,
-				Namespace: namespace, WatchNamespaces: []string{namespace}, WatchEvents: true, Log: zap.NewNop(),
-			})
-			Expect(err).NotTo(HaveOccurred())
-			running, err := lifecycle.Start(ctx, "Gateway", a)
-			Expect(err).NotTo(HaveOccurred())
-			return running.Stop
-		}
-		report := func(reason, kind string) {
-			GinkgoHelper()
-			now := metav1.Now()
-			Expect(env.Create(ctx, &corev1.Event{
-				ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, GenerateName: "event-"},
-				InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: namespace, Name: "db-0"},
-				Reason:         reason, Type: kind, Message: "invented", FirstTimestamp: now, LastTimestamp: now, Count: 1,
-				Source: corev1.EventSource{Component: "kubelet"},
-			})).To(Succeed())
-		}
-		opened := func(reasons ...string) {
-			GinkgoHelper()
-			Expect(testenv.WaitForAll(ctx, env, &v1alpha1.RemediationRequestList{}, func(seen map[client.ObjectKey]*v1alpha1.RemediationRequest) bool {
-				names := make([]string, 0, len(seen))
-				for _, rr := range seen {
-					names = append(names, rr.Spec.SignalName)
-				}
-				slices.Sort(names)
-				return slices.Equal(names, reasons)
-			}, client.InNamespace(namespace))).To(Succeed())
-		}
-
-		stop := start()
-		By("waiting until the replica watches")
-		position := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "gateway-event-position"}}
-		Expect(testenv.WaitFor(ctx, env, position, func(l *coordinationv1.Lease) bool {
-			return l.Annotations["kubernaut.ai/event-positions"] != ""
-		})).To(Succeed())
-		report("Scheduled", corev1.EventTypeNormal)
-		report("BackOff", corev1.EventTypeWarning)
-		opened("BackOff")
+		stop := watchEvents(ctx, namespace)
+		awaitPosition(ctx, namespace)
+		reportEvent(ctx, namespace, "Scheduled", corev1.EventTypeNormal)
+		reportEvent(ctx, namespace, "BackOff", corev1.EventTypeWarning)
+		awaitSignals(ctx, namespace, "BackOff")
 		Expect(stop()).To(Succeed())
 
 		By("reporting an event while no replica watches")
-		report("FailedMount", corev1.EventTypeWarning)
-		stop = start()
-		opened("BackOff", "FailedMount")
+		reportEvent(ctx, namespace, "FailedMount", corev1.EventTypeWarning)
+		stop = watchEvents(ctx, namespace)
+		awaitSignals(ctx, namespace, "BackOff", "FailedMount")
 		Expect(stop()).To(Succeed())
 
 		var requests v1alpha1.RemediationRequestList

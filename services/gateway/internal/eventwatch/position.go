@@ -21,6 +21,10 @@ const (
 	positionLease = "gateway-event-position"
 	// positionAnnotation has them, as JSON.
 	positionAnnotation = "kubernaut.ai/event-positions"
+	// leaseAnnotation is the UID of the Lease that the positions were written to. In
+	// a Lease that was restored from a backup it is another one, and the resource
+	// versions may be those of another cluster.
+	leaseAnnotation = "kubernaut.ai/event-positions-of"
 )
 
 // position is the place in the events of a namespace before which all are delivered.
@@ -64,6 +68,11 @@ func loadPositions(ctx context.Context, leases leaseclient.LeaseInterface, c clo
 	if text := lease.Annotations[positionAnnotation]; text != "" {
 		if err := json.Unmarshal([]byte(text), &p.reached); err != nil {
 			return nil, fmt.Errorf("lease %s: annotation %s: %w: delete the lease to begin with new events", positionLease, positionAnnotation, err)
+		}
+	}
+	if lease.Annotations[leaseAnnotation] != string(lease.UID) {
+		for namespace, at := range p.reached {
+			p.reached[namespace] = position{Time: at.Time}
 		}
 	}
 	return p, nil
@@ -123,7 +132,7 @@ func (p *positions) save(ctx context.Context) error {
 	if lease.Annotations == nil {
 		lease.Annotations = map[string]string{}
 	}
-	lease.Annotations[positionAnnotation] = string(text)
+	lease.Annotations[positionAnnotation], lease.Annotations[leaseAnnotation] = string(text), string(lease.UID)
 	lease.Spec.RenewTime = &metav1.MicroTime{Time: p.clock.Now()}
 	written, err := p.leases.Update(ctx, lease, metav1.UpdateOptions{})
 	p.mu.Lock()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -178,6 +179,33 @@ func TestTheNextReplicaGoesOnWhereTheLastEnded(t *testing.T) {
 	defer stop()
 	if version := receive(t, s.watches); version != "101" {
 		t.Errorf("the next replica watches from %q", version)
+	}
+}
+
+// A watch from a resource version of the future waits until the API server gets there.
+func TestALeaseFromABackupIsGoodForItsTimeOnly(t *testing.T) {
+	t.Parallel()
+	s, d := newServer(*event("Missed", "90")), newDeliveries()
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "kubernaut-system", Name: "gateway-event-position", UID: "restored", Annotations: map[string]string{
+			"kubernaut.ai/event-positions":    fmt.Sprintf(`{"":{"resourceVersion":"4711","time":%q}}`, time.Now().UTC().Format(time.RFC3339)),
+			"kubernaut.ai/event-positions-of": "backed-up",
+		},
+	}}
+	if err := s.Tracker().Add(lease); err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, s, d)
+	defer stop()
+	if reason := receive(t, d.accepted); reason != "Missed" {
+		t.Errorf("accepted %s, want the event since the position", reason)
+	}
+	if version := receive(t, s.watches); version != "100" {
+		t.Errorf("watched from %q", version)
+	}
+	stop()
+	if p := s.position(t); !strings.Contains(p, `"resourceVersion":"100"`) {
+		t.Errorf("position %s", p)
 	}
 }
 
