@@ -134,12 +134,19 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 		defer a.sink.CloseIdleConnections()
 		return spool.Close(ctx, store)
 	})})
+	if err := c.loadPolicies(ctx); err != nil {
+		return err
+	}
 	if err := a.awaitAPIServer(ctx); err != nil {
 		return err
 	}
 	if err := c.setUp(ctx); err != nil {
 		return err
 	}
+	if err := c.policies.Start(ctx); err != nil {
+		return err //nolint:wrapcheck // says what failed
+	}
+	g.Add(ctx, lifecycle.Part{Name: "policies", Run: lifecycle.Simple(c.policies.Run)})
 	g.Add(ctx, lifecycle.Part{Name: "controllers", Run: lifecycle.Simple(c.manager.Start)})
 	if !c.manager.GetCache().WaitForCacheSync(ctx) {
 		return errCachesNotSynced

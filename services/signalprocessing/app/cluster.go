@@ -22,6 +22,7 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/internal/policy"
 	"kubernaut.ai/internal/signalregister"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/signalprocessing/internal/classify"
@@ -63,8 +64,9 @@ func (a *App) awaitAPIServer(ctx context.Context) error {
 // controllers are the manager with its controllers, and the informers of its
 // caches.
 type controllers struct {
-	app   *App
-	store *audit.Store
+	app      *App
+	store    *audit.Store
+	policies *policy.Source // written by loadPolicies
 
 	manager   manager.Manager                  // written by setUp
 	informers atomic.Pointer[[]cache.Informer] // written by setUp
@@ -127,15 +129,11 @@ func (c *controllers) setUp(ctx context.Context) error {
 		informers = append(informers, informer)
 	}
 	c.informers.Store(&informers)
-	return a.register(ctx, c.manager, c.store)
+	return a.register(c.manager, c.store, c.policies)
 }
 
-func (a *App) register(ctx context.Context, m manager.Manager, store *audit.Store) error {
-	bundle, err := classify.BuiltIn()
-	if err != nil {
-		return fmt.Errorf("policies: %w", err)
-	}
-	classifier, err := classify.New(ctx, bundle, classify.Options{Deadline: a.options.PolicyDeadline})
+func (a *App) register(m manager.Manager, store *audit.Store, policies *policy.Source) error {
+	classifier, err := classify.New(policies.Current, classify.Options{Deadline: a.options.PolicyDeadline})
 	if err != nil {
 		return fmt.Errorf("policies: %w", err)
 	}

@@ -71,6 +71,9 @@ type Options struct {
 	// RetryBackoff is the wait after the first failed attempt. It doubles up to
 	// MaxRetryBackoff; 0 means 30 seconds, or RetryBackoff if that is longer.
 	RetryBackoff, MaxRetryBackoff time.Duration
+	// PolicyDir is the directory of the policies, which is looked at again every few
+	// seconds; empty means the built-in policies.
+	PolicyDir string
 	// PolicyDeadline bounds one policy decision.
 	PolicyDeadline time.Duration
 	// Concurrency bounds the resources of a kind that are processed concurrently.
@@ -119,6 +122,7 @@ func (o *Options) flags() *cli.Flags {
 	f.Duration(&o.RetryBackoff, "retry-backoff", time.Second, "wait after the first failed attempt; doubles with each attempt")
 	f.Duration(&o.MaxRetryBackoff, "max-retry-backoff", 0, "longest wait between attempts",
 		cli.Derived("30s, or --retry-backoff if longer", func() int64 { return int64(max(maxRetryBackoff, o.RetryBackoff)) }))
+	f.String(&o.PolicyDir, "policy-dir", "", "directory of the Rego policies, reloaded when it changes; none: the built-in policies")
 	f.Duration(&o.PolicyDeadline, "policy-deadline", classify.DefaultDeadline, "time limit of one policy decision")
 	f.Int(&o.Concurrency, "concurrency", 4, "bound on resources of a kind that are processed concurrently")
 	memory.DeclareLimit(&f, &o.MemoryLimit, deployedMemory)

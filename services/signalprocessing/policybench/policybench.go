@@ -6,11 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/policy"
 	"kubernaut.ai/services/signalprocessing/internal/classify"
 )
 
@@ -32,21 +34,26 @@ type Evaluations struct {
 
 // New prepares both.
 func New(ctx context.Context, s Signal) (Evaluations, error) {
-	bundle, err := classify.BuiltIn()
+	bundle, err := policy.BuiltIn()
 	if err != nil {
 		return Evaluations{}, fmt.Errorf("load policies: %w", err)
 	}
-	classifier, err := classify.New(ctx, bundle, classify.Options{})
+	set, err := policy.Compile(ctx, bundle)
 	if err != nil {
 		return Evaluations{}, fmt.Errorf("compile policies: %w", err)
 	}
-	bare, err := newBare(ctx, bundle, classify.NewInput(&s.Signal, &s.Context))
+	classifier, err := classify.New(func() *policy.Set { return set }, classify.Options{})
+	if err != nil {
+		return Evaluations{}, fmt.Errorf("compile policies: %w", err)
+	}
+	now := time.Now()
+	bare, err := newBare(ctx, bundle, classify.NewInput(now, &s.Signal, &s.Context))
 	if err != nil {
 		return Evaluations{}, err
 	}
 	return Evaluations{
 		Classify: func(ctx context.Context) error {
-			result, err := classifier.Classify(ctx, classify.NewInput(&s.Signal, &s.Context))
+			result, err := classifier.Classify(ctx, classify.NewInput(now, &s.Signal, &s.Context))
 			if err != nil {
 				return fmt.Errorf("classify: %w", err)
 			}
@@ -59,7 +66,7 @@ func New(ctx context.Context, s Signal) (Evaluations, error) {
 	}, nil
 }
 
-func newBare(ctx context.Context, bundle classify.Bundle, in classify.Input) (func(context.Context) error, error) {
+func newBare(ctx context.Context, bundle policy.Bundle, in classify.Input) (func(context.Context) error, error) {
 	compiler, err := ast.CompileModules(bundle.Modules)
 	if err != nil {
 		return nil, fmt.Errorf("compile policies: %w", err)

@@ -28,6 +28,8 @@ const (
 	TypeRequestReclassified    = "signalprocessing.request.reclassified"
 	TypeRequestSkipped         = "signalprocessing.request.skipped"
 	TypeRequestDeleted         = "signalprocessing.request.deleted"
+	TypePolicyLoaded           = "signalprocessing.policy.loaded"
+	TypePolicyRejected         = "signalprocessing.policy.rejected"
 )
 
 const (

@@ -1,6 +1,7 @@
 package auditevents
 
 import (
+	"encoding/json"
 	"time"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -57,7 +58,9 @@ func (s Step) Enriched(found *v1alpha1.EnrichedContext, took time.Duration) (*au
 
 // Evidence is what a decision is based on.
 type Evidence struct {
-	Policy      v1alpha1.Policy
+	Policy v1alpha1.Policy
+	// Input is the policies' input in JSON.
+	Input       json.RawMessage
 	InputSHA256 string
 	// PolicyError says why a default was used, in words that do not vary between
 	// repetitions of the decision; empty if the policies decided.
@@ -69,16 +72,28 @@ type evidence struct {
 	PolicySHA256 string `json:"policy_sha256"`
 	PolicyOrigin string `json:"policy_origin"`
 	InputSHA256  string `json:"input_sha256"`
-	PolicyError  string `json:"policy_error,omitempty"`
+	// Input has the labels and annotations of the signal and its target, which may be
+	// sensitive. It is left out if it is too large: then InputOmitted is true.
+	Input        json.RawMessage `json:"policy_input,omitempty"`
+	InputOmitted bool            `json:"policy_input_omitted,omitempty"`
+	PolicyError  string          `json:"policy_error,omitempty"`
 }
 
+// maxInput bounds an input that an event carries, in bytes.
+const maxInput = 32 << 10
+
 func (e Evidence) data() evidence {
-	return evidence{
+	data := evidence{
 		PolicySHA256: e.Policy.SHA256,
 		PolicyOrigin: e.Policy.Origin,
 		InputSHA256:  e.InputSHA256,
+		Input:        e.Input,
 		PolicyError:  e.PolicyError,
 	}
+	if len(e.Input) > maxInput {
+		data.Input, data.InputOmitted = nil, true
+	}
+	return data
 }
 
 // outcome of a decision: a default that replaces a failed policy is a failure.

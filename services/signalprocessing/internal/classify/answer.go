@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/policy"
 )
 
 // The limits of the resource's fields.
@@ -21,14 +21,22 @@ const (
 	maxSLA    = 63
 )
 
-// evaluate asks one query and decodes its answer.
-func (c *Classifier) evaluate(ctx context.Context, query string, doc ast.Value, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, c.deadline)
+// evaluation asks one set of policies about one input.
+type evaluation struct {
+	set      *policy.Set
+	deadline time.Duration
+	text     json.RawMessage
+	doc      ast.Value
+}
+
+// ask asks one query and decodes its answer.
+func (e *evaluation) ask(ctx context.Context, query string, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, e.deadline)
 	defer cancel()
-	results, err := c.prepared[query].Eval(ctx, rego.EvalParsedInput(doc))
+	results, err := e.set.Eval(ctx, query, e.doc)
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return failf(query, codeTimeout, "took longer than %s", c.deadline)
+		return failf(query, codeTimeout, "took longer than %s", e.deadline)
 	case err != nil:
 		return failf(query, codeEvaluation, "%w", err)
 	case len(results) == 0:
@@ -45,9 +53,9 @@ func (c *Classifier) evaluate(ctx context.Context, query string, doc ast.Value, 
 }
 
 // verdict asks for a value and checks it against its scale.
-func (c *Classifier) verdict(ctx context.Context, query string, doc ast.Value, known func(string) bool) (Verdict, error) {
+func (e *evaluation) verdict(ctx context.Context, query string, known func(string) bool) (Verdict, error) {
 	var v Verdict
-	if err := c.evaluate(ctx, query, doc, &v); err != nil {
+	if err := e.ask(ctx, query, &v); err != nil {
 		return Verdict{}, err
 	}
 	switch {
@@ -63,7 +71,7 @@ func (c *Classifier) verdict(ctx context.Context, query string, doc ast.Value, k
 
 // business asks who is concerned. What the policy cannot tell, or tells beyond
 // the limits, is left out.
-func (c *Classifier) business(ctx context.Context, doc ast.Value) (v1alpha1.Business, error) {
+func (e *evaluation) business(ctx context.Context) (v1alpha1.Business, error) {
 	nobody := v1alpha1.Business{Criticality: criticalityUnknown}
 	var b struct {
 		Unit         string               `json:"unit"`
@@ -71,7 +79,7 @@ func (c *Classifier) business(ctx context.Context, doc ast.Value) (v1alpha1.Busi
 		Criticality  v1alpha1.Criticality `json:"criticality"`
 		SLA          string               `json:"sla"`
 	}
-	if err := c.evaluate(ctx, queryBusiness, doc, &b); err != nil {
+	if err := e.ask(ctx, queryBusiness, &b); err != nil {
 		return nobody, err
 	}
 	if !isCriticality(b.Criticality) {

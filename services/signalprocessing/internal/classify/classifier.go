@@ -2,14 +2,14 @@ package classify
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
-
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/policy"
 )
 
 // DefaultDeadline bounds a decision if Options.Deadline is zero.
@@ -37,66 +37,35 @@ type Options struct {
 	Deadline time.Duration
 }
 
-// Classifier evaluates the policies of a bundle. It is safe for concurrent use.
+// Policies returns the policies in force, which may be others at the next call.
+type Policies func() *policy.Set
+
+// Classifier evaluates policies. It is safe for concurrent use. Each call of a
+// method uses one set of policies.
 type Classifier struct {
-	policy   v1alpha1.Policy
+	policies Policies
 	deadline time.Duration
-	prepared map[string]rego.PreparedEvalQuery
 }
 
-// New compiles the bundle's policies. It fails if a policy does not compile or a
-// decision is not defined.
-func New(ctx context.Context, b Bundle, o Options) (*Classifier, error) {
+// New makes a Classifier.
+func New(policies Policies, o Options) (*Classifier, error) {
 	if o.Deadline == 0 {
 		o.Deadline = DefaultDeadline
 	}
 	if o.Deadline < 0 {
 		return nil, fmt.Errorf("policy deadline %s: must be positive", o.Deadline)
 	}
-	compiler, err := compile(b)
+	return &Classifier{policies: policies, deadline: o.Deadline}, nil
+}
+
+// start begins a call that is about one input.
+func (c *Classifier) start(in *Input) (*evaluation, error) {
+	text, doc, err := in.document()
 	if err != nil {
 		return nil, err
 	}
-	c := &Classifier{
-		policy:   v1alpha1.Policy{SHA256: b.SHA256, Origin: b.Origin},
-		deadline: o.Deadline,
-		prepared: map[string]rego.PreparedEvalQuery{},
-	}
-	for _, query := range []string{querySeverity, queryEnvironment, queryPriority, queryBusiness} {
-		if len(compiler.GetRules(ast.MustParseRef(query))) == 0 {
-			return nil, fmt.Errorf("policies of %s define no %s", b.Origin, query)
-		}
-		prepared, err := rego.New(rego.Query(query), rego.Compiler(compiler)).PrepareForEval(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("prepare %s of %s: %w", query, b.Origin, err)
-		}
-		c.prepared[query] = prepared
-	}
-	return c, nil
+	return &evaluation{set: c.policies(), deadline: c.deadline, text: text, doc: doc}, nil
 }
-
-// compile compiles the modules. It excludes nondeterministic built-in functions, so
-// that decisions can be replayed.
-func compile(b Bundle) (*ast.Compiler, error) {
-	modules := make(map[string]*ast.Module, len(b.Modules))
-	for _, name := range sortedNames(b.Modules) {
-		module, err := ast.ParseModuleWithOpts(name, b.Modules[name], ast.ParserOptions{RegoVersion: ast.RegoV1})
-		if err != nil {
-			return nil, fmt.Errorf("parse policies of %s: %w", b.Origin, err)
-		}
-		modules[name] = module
-	}
-	capabilities := ast.CapabilitiesForThisVersion()
-	capabilities.Builtins = slices.DeleteFunc(capabilities.Builtins, (*ast.Builtin).IsNondeterministic)
-	compiler := ast.NewCompiler().WithCapabilities(capabilities).WithStrict(true)
-	if compiler.Compile(modules); compiler.Failed() {
-		return nil, fmt.Errorf("compile policies of %s: %w", b.Origin, compiler.Errors)
-	}
-	return compiler, nil
-}
-
-// Policy identifies the bundle.
-func (c *Classifier) Policy() v1alpha1.Policy { return c.policy }
 
 // Classification is the result of the severity and environment policies.
 type Classification struct {
@@ -116,7 +85,11 @@ type Categorization struct {
 
 // Evidence is what a decision is based on.
 type Evidence struct {
-	// InputSHA256 is the hex digest of the input's JSON form.
+	// Policy identifies the policies that decided.
+	Policy v1alpha1.Policy
+	// Input is the input in JSON, with its keys in order, and InputSHA256 the hex
+	// digest of that.
+	Input       json.RawMessage
 	InputSHA256 string
 	// PolicyError says why a default was used, in words that depend on the input
 	// only; empty if the policies decided.
@@ -126,25 +99,27 @@ type Evidence struct {
 	PolicyDetail string
 }
 
-func newEvidence(inputSHA256 string, errs ...error) Evidence {
-	e := Evidence{InputSHA256: inputSHA256}
-	e.PolicyError, e.PolicyDetail = failures(errs...)
-	return e
+// evidence is that of the decisions with these errors; nil ones are ignored.
+func (e *evaluation) evidence(errs ...error) Evidence {
+	sum := sha256.Sum256(e.text)
+	out := Evidence{Policy: e.set.Policy(), Input: e.text, InputSHA256: hex.EncodeToString(sum[:])}
+	out.PolicyError, out.PolicyDetail = failures(errs...)
+	return out
 }
 
 // Classify decides severity and environment. It returns an error only if ctx has
 // ended.
 func (c *Classifier) Classify(ctx context.Context, in Input) (Classification, error) {
-	doc, sum, err := in.document()
+	e, err := c.start(&in)
 	if err != nil {
 		return Classification{}, err
 	}
-	severity, severityErr := c.verdict(ctx, querySeverity, doc, isSeverity)
-	environment, environmentErr := c.verdict(ctx, queryEnvironment, doc, isEnvironment)
+	severity, severityErr := e.verdict(ctx, querySeverity, isSeverity)
+	environment, environmentErr := e.verdict(ctx, queryEnvironment, isEnvironment)
 	if err := ctx.Err(); err != nil {
 		return Classification{}, fmt.Errorf("classify: %w", err)
 	}
-	out := Classification{Evidence: newEvidence(sum, severityErr, environmentErr)}
+	out := Classification{Evidence: e.evidence(severityErr, environmentErr)}
 	out.Severity = v1alpha1.SeverityDecision{Value: v1alpha1.SeverityUnknown, Decision: undecided()}
 	if severityErr == nil {
 		out.Severity = v1alpha1.SeverityDecision{Value: v1alpha1.Severity(severity.Value), Decision: severity.decision()}
@@ -159,16 +134,16 @@ func (c *Classifier) Classify(ctx context.Context, in Input) (Classification, er
 // Categorize decides priority and business. in.Severity and in.Environment are the
 // decisions of Classify. It returns an error only if ctx has ended.
 func (c *Classifier) Categorize(ctx context.Context, in Input) (Categorization, error) {
-	doc, sum, err := in.document()
+	e, err := c.start(&in)
 	if err != nil {
 		return Categorization{}, err
 	}
-	priority, priorityErr := c.verdict(ctx, queryPriority, doc, isPriority)
-	business, businessErr := c.business(ctx, doc)
+	priority, priorityErr := e.verdict(ctx, queryPriority, isPriority)
+	business, businessErr := e.business(ctx)
 	if err := ctx.Err(); err != nil {
 		return Categorization{}, fmt.Errorf("categorize: %w", err)
 	}
-	out := Categorization{Business: business, Evidence: newEvidence(sum, priorityErr, businessErr)}
+	out := Categorization{Business: business, Evidence: e.evidence(priorityErr, businessErr)}
 	out.Priority = v1alpha1.PriorityDecision{Value: v1alpha1.PriorityP3, Decision: undecided()}
 	if priorityErr == nil {
 		out.Priority = v1alpha1.PriorityDecision{Value: v1alpha1.Priority(priority.Value), Decision: priority.decision()}

@@ -2,10 +2,9 @@ package classify
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -14,6 +13,9 @@ import (
 
 // Input is the input of the policies.
 type Input struct {
+	// Now is the time at which the policies decide. It is that of the state in which
+	// the resource is, so that a decision that is repeated after a crash is the same.
+	Now     time.Time                `json:"now"`
 	Signal  Signal                   `json:"signal"`
 	Context v1alpha1.EnrichedContext `json:"context"`
 	// Severity and Environment are set for the priority and business policies only.
@@ -21,8 +23,7 @@ type Input struct {
 	Environment *Verdict `json:"environment,omitempty"`
 }
 
-// Signal is the signal without its times, so that decisions about equal signals are
-// equal.
+// Signal is the signal without its times: policies see Input.Now.
 type Signal struct {
 	Name        string            `json:"name"`
 	Type        string            `json:"type"`
@@ -47,9 +48,9 @@ type Verdict struct {
 	Confidence int32  `json:"confidence"`
 }
 
-// NewInput makes the input for a signal and its enriched context, which may be nil.
-func NewInput(signal *v1alpha1.Signal, context *v1alpha1.EnrichedContext) Input {
-	in := Input{Signal: Signal{
+// NewInput makes the input for a signal and its enriched context, which may be nil, at a time.
+func NewInput(now time.Time, signal *v1alpha1.Signal, context *v1alpha1.EnrichedContext) Input {
+	in := Input{Now: now.UTC(), Signal: Signal{
 		Name:     signal.SignalName,
 		Type:     string(signal.SignalType),
 		Source:   signal.SignalSource,
@@ -82,17 +83,16 @@ func (in *Input) Decided(severity *v1alpha1.SeverityDecision, environment *v1alp
 	}
 }
 
-// document returns the input as OPA's value, which several queries share, and its digest.
-// Maps are encoded in key order, so that equal inputs have equal digests.
-func (in *Input) document() (ast.Value, string, error) {
+// document returns the input in JSON and as OPA's value, which several queries share.
+// Maps are encoded in key order, so that equal inputs are equal texts.
+func (in *Input) document() (json.RawMessage, ast.Value, error) {
 	text, err := json.Marshal(in)
 	if err != nil {
-		return nil, "", fmt.Errorf("encode policy input: %w", err)
+		return nil, nil, fmt.Errorf("encode policy input: %w", err)
 	}
 	doc, err := ast.ValueFromReader(bytes.NewReader(text))
 	if err != nil {
-		return nil, "", fmt.Errorf("decode policy input: %w", err)
+		return nil, nil, fmt.Errorf("decode policy input: %w", err)
 	}
-	sum := sha256.Sum256(text)
-	return doc, hex.EncodeToString(sum[:]), nil
+	return text, doc, nil
 }

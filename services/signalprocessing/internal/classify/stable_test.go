@@ -44,7 +44,7 @@ func TestOneInputHasOneTextForItsPolicyErrors(t *testing.T) {
 		if i%2 == 1 {
 			slices.Reverse(turned)
 		}
-		in := classify.NewInput(signal("info", "shop", labels(turned)), &v1alpha1.EnrichedContext{NamespaceLabels: labels(turned)})
+		in := classify.NewInput(now, signal("info", "shop", labels(turned)), &v1alpha1.EnrichedContext{NamespaceLabels: labels(turned)})
 		classified, err := c.Classify(t.Context(), in)
 		if err != nil {
 			t.Fatal(err)

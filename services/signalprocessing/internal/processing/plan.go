@@ -170,7 +170,7 @@ func (r *Processor) classify(ctx context.Context, step auditevents.Step) (*plan,
 	results := make([]classify.Classification, 0, len(all))
 	severities := make([]v1alpha1.Severity, 0, len(all))
 	for _, said := range all {
-		in := classify.NewInput(&sp.Spec.Signal, sp.Status.Context)
+		in := classify.NewInput(stateTime(sp), &sp.Spec.Signal, sp.Status.Context)
 		in.Signal.Severity = said
 		result, err := r.Classifier.Classify(ctx, in)
 		if err != nil {
@@ -180,9 +180,8 @@ func (r *Processor) classify(ctx context.Context, step auditevents.Step) (*plan,
 	}
 	decided := &results[worst(severities)]
 	p := &plan{status: *sp.Status.DeepCopy()}
-	policy := r.Classifier.Policy()
-	p.status.Severity, p.status.Environment, p.status.Policy = &decided.Severity, &decided.Environment, &policy
-	if err := p.with(step.Classified(decided.Severity, decided.Environment, evidence(policy, decided.Evidence), r.Clock.Since(start))); err != nil {
+	p.status.Severity, p.status.Environment, p.status.Policy = &decided.Severity, &decided.Environment, &decided.Policy
+	if err := p.with(step.Classified(decided.Severity, decided.Environment, evidence(decided.Evidence), r.Clock.Since(start))); err != nil {
 		return nil, err
 	}
 	message := fmt.Sprintf("severity %s (%s), environment %s (%s)",
@@ -193,7 +192,7 @@ func (r *Processor) classify(ctx context.Context, step auditevents.Step) (*plan,
 
 func (r *Processor) categorize(ctx context.Context, step auditevents.Step) (*plan, error) {
 	sp := step.Resource
-	in := classify.NewInput(&sp.Spec.Signal, sp.Status.Context)
+	in := classify.NewInput(stateTime(sp), &sp.Spec.Signal, sp.Status.Context)
 	in.Decided(sp.Status.Severity, sp.Status.Environment)
 	start := r.Clock.Now()
 	decided, err := r.Classifier.Categorize(ctx, in)
@@ -201,9 +200,8 @@ func (r *Processor) categorize(ctx context.Context, step auditevents.Step) (*pla
 		return nil, fmt.Errorf("categorize: %w", err)
 	}
 	p := &plan{status: *sp.Status.DeepCopy()}
-	policy := r.Classifier.Policy()
-	p.status.Priority, p.status.Business, p.status.Policy = &decided.Priority, &decided.Business, &policy
-	if err := p.with(step.Categorized(decided.Priority, decided.Business, evidence(policy, decided.Evidence), r.Clock.Since(start))); err != nil {
+	p.status.Priority, p.status.Business, p.status.Policy = &decided.Priority, &decided.Business, &decided.Policy
+	if err := p.with(step.Categorized(decided.Priority, decided.Business, evidence(decided.Evidence), r.Clock.Since(start))); err != nil {
 		return nil, err
 	}
 	message := "priority " + string(decided.Priority.Value)
@@ -231,6 +229,23 @@ func (r *Processor) end(p *plan, step auditevents.Step, phase v1alpha1.Processin
 	return p.with(step.Processed(&p.status, took))
 }
 
-func evidence(policy v1alpha1.Policy, e classify.Evidence) auditevents.Evidence {
-	return auditevents.Evidence{Policy: policy, InputSHA256: e.InputSHA256, PolicyError: e.PolicyError}
+// stateTime is when a resource came into the state that it is in: the latest time in
+// its status, or that of its creation, in the whole seconds that conditions have.
+func stateTime(sp *v1alpha1.SignalProcessing) time.Time {
+	latest := sp.CreationTimestamp.Time
+	for _, at := range []*metav1.MicroTime{sp.Status.StartedAt, sp.Status.CompletedAt} {
+		if at != nil && at.After(latest) {
+			latest = at.Time
+		}
+	}
+	for i := range sp.Status.Conditions {
+		if at := sp.Status.Conditions[i].LastTransitionTime.Time; at.After(latest) {
+			latest = at
+		}
+	}
+	return latest.Truncate(time.Second)
+}
+
+func evidence(e classify.Evidence) auditevents.Evidence {
+	return auditevents.Evidence{Policy: e.Policy, Input: e.Input, InputSHA256: e.InputSHA256, PolicyError: e.PolicyError}
 }

@@ -46,7 +46,6 @@ type Enricher interface {
 type Classifier interface {
 	Classify(ctx context.Context, in classify.Input) (classify.Classification, error)
 	Categorize(ctx context.Context, in classify.Input) (classify.Categorization, error)
-	Policy() v1alpha1.Policy
 }
 
 // Parts are the dependencies of a Processor. All are required.

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/policy"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/signalprocessing/internal/auditevents"
 	"kubernaut.ai/services/signalprocessing/internal/classify"
@@ -121,11 +122,7 @@ func setup(t *testing.T) *bench {
 				return write()
 			},
 		}).Build()
-	bundle, err := classify.BuiltIn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	classifier, err := classify.New(t.Context(), bundle, classify.Options{})
+	classifier, err := classify.New(builtIn(t), classify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -510,4 +507,17 @@ func TestAStartAheadOfTheClockLeavesAValidDuration(t *testing.T) {
 	}
 	b.enrich = func() (*v1alpha1.EnrichedContext, error) { return &v1alpha1.EnrichedContext{}, nil }
 	b.run()
+}
+
+func builtIn(t *testing.T) classify.Policies {
+	t.Helper()
+	bundle, err := policy.BuiltIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Compile(t.Context(), bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() *policy.Set { return set }
 }

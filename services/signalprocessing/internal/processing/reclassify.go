@@ -33,13 +33,12 @@ func (r *Processor) reclassify(ctx context.Context, step auditevents.Step, news 
 	severity := severities[worst(values(severities, func(d v1alpha1.SeverityDecision) v1alpha1.Severity { return d.Value }))]
 	priority := priorities[mostUrgent(values(priorities, func(d v1alpha1.PriorityDecision) v1alpha1.Priority { return d.Value }))]
 
-	policy := r.Classifier.Policy()
 	p := &plan{status: *sp.Status.DeepCopy()}
 	p.severity = auditevents.Change[v1alpha1.Severity]{Old: sp.Status.Severity.Value, New: severity.Value}
 	p.priority = auditevents.Change[v1alpha1.Priority]{Old: sp.Status.Priority.Value, New: priority.Value}
 	p.status.Severities = slices.Concat(p.status.Severities, news)
 	if p.raises() {
-		p.status.Severity, p.status.Priority, p.status.Policy = &severity, &priority, &policy
+		p.status.Severity, p.status.Priority, p.status.Policy = &severity, &priority, &evaluations[len(evaluations)-1].Categorization.Policy
 		p.status.Message = wire.TruncateCharacters(p.raised(), maxMessage)
 	}
 	return p, p.with(step.Reclassified(p.severity, p.priority, evaluations, r.Clock.Since(start)))
@@ -48,7 +47,7 @@ func (r *Processor) reclassify(ctx context.Context, step auditevents.Step, news 
 // evaluate asks the policies about a severity, with the signal and the context that the
 // earlier decisions are based on. The environment stays.
 func (r *Processor) evaluate(ctx context.Context, sp *v1alpha1.SignalProcessing, said string) (auditevents.Reevaluation, error) {
-	in := classify.NewInput(&sp.Spec.Signal, sp.Status.Context)
+	in := classify.NewInput(stateTime(sp), &sp.Spec.Signal, sp.Status.Context)
 	in.Signal.Severity = said
 	classified, err := r.Classifier.Classify(ctx, in)
 	if err != nil {
@@ -59,10 +58,9 @@ func (r *Processor) evaluate(ctx context.Context, sp *v1alpha1.SignalProcessing,
 	if err != nil {
 		return auditevents.Reevaluation{}, err //nolint:wrapcheck // names the step
 	}
-	policy := r.Classifier.Policy()
 	return auditevents.Reevaluation{
 		Said: said, Severity: classified.Severity, Priority: categorized.Priority,
-		Classification: evidence(policy, classified.Evidence), Categorization: evidence(policy, categorized.Evidence),
+		Classification: evidence(classified.Evidence), Categorization: evidence(categorized.Evidence),
 	}, nil
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/internal/policy"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/signalprocessing/internal/classify"
 	"kubernaut.ai/services/signalprocessing/internal/processing"
@@ -92,11 +93,7 @@ func setup(t *testing.T) *bench {
 				return c.SubResource(sub).Patch(ctx, o, p, opts...)
 			},
 		}).Build()
-	bundle, err := classify.BuiltIn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	classifier, err := classify.New(t.Context(), bundle, classify.Options{})
+	classifier, err := classify.New(builtIn(t), classify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,4 +281,17 @@ func TestARequestInATerminatingNamespaceIsLeftAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+func builtIn(t *testing.T) classify.Policies {
+	t.Helper()
+	bundle, err := policy.BuiltIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Compile(t.Context(), bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() *policy.Set { return set }
 }
