@@ -24,6 +24,6 @@ func command() *cobra.Command {
 		Short: "Turn alerts into remediations, with an audit trail whose completeness can be proved",
 	})
 	root.AddCommand(upCommand(), demoCommand(), mustGatherCommand(), gateway.TargetsCommand(prefix),
-		spoolcommand.Command(prefix), stores.Command(prefix))
+		spoolcommand.Command(prefix), stores.Command(prefix), policyCommand())
 	return root
 }
