@@ -168,7 +168,7 @@ func stalling() []mutant {
 			swap("Store.takeStalled", "len(s.queue.Aside()) == 0", "len(s.queue.Aside()) >= 0"),
 		}},
 		{promise: "F9", breaks: "all stalled events are tried in each round", edits: []edit{
-			swap("Store.retryStalled", "it.State != queue.Terminal", "false"),
+			swap("Store.retryStalled", "it.State != queue.Terminal", "it.State != queue.Terminal && it.Seq == 0"),
 		}},
 		{promise: "F4", breaks: "a flush leaves stalled events to a timer", edits: []edit{
 			swap("Store.takeStalled", "!st.due && st.hurries == s.health.Hurries()", "!st.due"),
