@@ -25,6 +25,19 @@ func diskStateOf(err error) diskState {
 	}
 }
 
+// SpoolFailure says what is wrong with a spool, given its newest error; empty
+// without one. It does not repeat the error, which names paths.
+func SpoolFailure(err error) string {
+	switch diskStateOf(err) {
+	case diskFull:
+		return "the spool is full"
+	case diskFails:
+		return "the spool fails"
+	case diskWorks:
+	}
+	return ""
+}
+
 // diskHealth has the newest failures on disk. The store's mutex guards it.
 type diskHealth struct {
 	// spoolErr and quarantineErr are nil while the spool, and its quarantine, work.

@@ -149,6 +149,9 @@ func TestF9_AStalledEventStaysPendingAndOthersGoOn(t *testing.T) {
 				if !strings.Contains(e.Error(), "1 of them are stalled, first secret.stalled.event") {
 					t.Errorf("error %q does not name it", e)
 				}
+				if named := s.StalledEvents("a"); len(named) != 1 || named[0] != e.Stalled[0] || len(s.StalledEvents("b")) != 0 || s.State().Stalled != 1 {
+					t.Errorf("stalled events %+v, state %+v", named, s.State())
+				}
 				if _, err := s.FlushFor(t.Context(), "b"); err != nil {
 					t.Errorf("flush for another correlation id: %v", err)
 				}

@@ -15,6 +15,8 @@ type State struct {
 	Spooled int
 	// Oldest is how long the oldest of them has waited; 0 if there is none.
 	Oldest time.Duration
+	// Stalled is how many of the pending the sink does not take for now.
+	Stalled int
 	// BatchesInFlight are being written, or wait for the sink; StalledBatches of
 	// them back off because of their own events.
 	BatchesInFlight, StalledBatches int
@@ -45,6 +47,7 @@ func (s *Store) State() State {
 	return State{
 		Pending: s.pending(), PendingBytes: s.queue.Bytes() + s.backlog.Bytes, Spooled: s.pending() - inMemory,
 		Oldest:          time.Duration(s.oldestPendingAge() * float64(time.Second)),
+		Stalled:         len(s.queue.Aside()),
 		BatchesInFlight: s.window.InFlight(), StalledBatches: s.window.Stalled(),
 		Rejected: s.rejected.Count(), Lost: s.lost.Count(), Retrying: len(s.retrying),
 		SinkError: s.health.WriteErr(), SpoolError: s.disk.err(), Spool: disk,
@@ -74,6 +77,20 @@ func (s *Store) Unacknowledged(correlationID string) Unacknowledged {
 	}
 	u.Lost, u.LostUnnamed = s.lost.Of(correlationID)
 	return u
+}
+
+// StalledEvents names the first 1,000 pending events that the sink does not take
+// for now, those of one correlation id if it is not empty, and says why.
+func (s *Store) StalledEvents(correlationID string) []StalledEvent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var e FlushError
+	for _, it := range s.queue.Aside() {
+		if correlationID == "" || it.CorrelationID == correlationID {
+			s.reportStalled(&e, it)
+		}
+	}
+	return e.Stalled
 }
 
 // PendingEvents names the first 1,000 pending events in memory, oldest first,

@@ -37,6 +37,8 @@ type State struct {
 	PersistedEvents int `json:"persisted_events"`
 	// OldestSeconds is how long the oldest of them has waited.
 	OldestSeconds float64 `json:"oldest_seconds"`
+	// StalledEvents of the pending are not taken by DataStorage for now, while others are.
+	StalledEvents int `json:"stalled_events"`
 	// BatchesInFlight are being written; StalledBatches of them back off because of their own events.
 	BatchesInFlight int `json:"batches_in_flight"`
 	StalledBatches  int `json:"stalled_batches"`
@@ -66,6 +68,7 @@ func stateOf(s audit.State) State {
 	state := State{
 		PendingEvents: s.Pending, PendingBytes: s.PendingBytes, PersistedEvents: s.Spooled,
 		OldestSeconds:   s.Oldest.Truncate(time.Millisecond).Seconds(),
+		StalledEvents:   s.Stalled,
 		BatchesInFlight: s.BatchesInFlight, StalledBatches: s.StalledBatches,
 		RejectedEvents: s.Rejected, LostEvents: s.Lost, RetryingEvents: s.Retrying,
 	}
@@ -84,12 +87,14 @@ func stateOf(s audit.State) State {
 	return state
 }
 
-// Rejections are the rejected and lost events that nobody acknowledged. Of each kind the first 1,000 are named.
+// Rejections are the rejected and lost events that nobody acknowledged, and those that wait. Of each kind the first 1,000 are named.
 type Rejections struct {
 	Rejected        []audit.Rejection `json:"rejected"`
 	RejectedUnnamed int               `json:"rejected_unnamed,omitempty"`
 	Lost            []audit.Reference `json:"lost"`
 	LostUnnamed     int               `json:"lost_unnamed,omitempty"`
+	// Stalled are the first 1,000 pending events that DataStorage does not take for now, with the reason.
+	Stalled []audit.StalledEvent `json:"stalled"`
 	// Pending are the first 1,000 pending events in memory.
 	Pending []audit.Reference `json:"pending"`
 }

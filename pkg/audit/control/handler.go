@@ -123,6 +123,7 @@ func (h *handler) rejections(r *http.Request) (any, error) {
 	return Rejections{
 		Rejected: emptyNotNil(u.Rejected), RejectedUnnamed: u.RejectedUnnamed,
 		Lost: emptyNotNil(u.Lost), LostUnnamed: u.LostUnnamed,
+		Stalled: emptyNotNil(h.Store.StalledEvents(given[ParameterCorrelationID])),
 		Pending: emptyNotNil(h.Store.PendingEvents(given[ParameterCorrelationID])),
 	}, nil
 }

@@ -119,5 +119,11 @@ func (p *flushProblem) flushError() *audit.FlushError {
 	if p.Sink != "" {
 		e.SinkError = errors.New(p.Sink)
 	}
+	if p.Spool != "" {
+		e.SpoolError = errors.New(p.Spool)
+	}
+	for _, n := range p.Stalled {
+		e.StalledUnnamed += n
+	}
 	return e
 }

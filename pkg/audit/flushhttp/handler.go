@@ -44,6 +44,9 @@ type flushProblem struct {
 	Lost             int    `json:"lost,omitempty"`
 	ConsistencyToken string `json:"consistency_token,omitempty"`
 	Sink             string `json:"sink,omitempty"`
+	// Spool says what is wrong with the spool, Stalled counts the pending events that the sink does not take, by reason.
+	Spool   string         `json:"spool,omitempty"`
+	Stalled map[string]int `json:"stalled,omitempty"`
 }
 
 // Flusher proves that what it accepted is stored. A *audit.Store is one.
@@ -140,11 +143,11 @@ func problemOf(receipt audit.Receipt, err error) *flushProblem {
 		Rejected: len(flush.Rejected) + flush.RejectedUnnamed, Lost: len(flush.Lost) + flush.LostUnnamed,
 		ConsistencyToken: receipt.ConsistencyToken,
 	}
+	p.Spool = audit.SpoolFailure(flush.SpoolError)
 	if flush.Pending > 0 {
-		p.Sink = audit.SinkState(flush.SinkError)
 		p.Problem = wire.Problem{
 			Type: wire.ProblemTypeBase + "flush-pending", Title: "Events are still pending", Status: http.StatusGatewayTimeout,
-			Detail: fmt.Sprintf("%d of %d events are still pending; %s", flush.Pending, flush.Events, p.Sink),
+			Detail: p.explainPending(flush),
 		}
 		return p
 	}
@@ -155,6 +158,33 @@ func problemOf(receipt audit.Receipt, err error) *flushProblem {
 	}
 	return p
 }
+
+// explainPending says why events are pending.
+func (p *flushProblem) explainPending(flush *audit.FlushError) string {
+	text := fmt.Sprintf("%d of %d events are still pending", flush.Pending, flush.Events)
+	stalled := len(flush.Stalled) + flush.StalledUnnamed
+	if flush.SinkError != nil || stalled < flush.Pending {
+		p.Sink = audit.SinkState(flush.SinkError)
+		text += "; " + p.Sink
+	}
+	if stalled > 0 {
+		p.Stalled = make(map[string]int)
+		for _, e := range flush.Stalled {
+			p.Stalled[e.Code]++
+		}
+		if flush.StalledUnnamed > 0 {
+			p.Stalled[moreStalled] = flush.StalledUnnamed
+		}
+		text += fmt.Sprintf("; the sink does not take %d of them: GET /audit/rejections of the control listener names them", stalled)
+	}
+	if p.Spool != "" {
+		text += "; " + p.Spool
+	}
+	return text
+}
+
+// moreStalled counts the stalled events whose reason is not told.
+const moreStalled = "more"
 
 func writeProblem(w http.ResponseWriter, p *flushProblem) {
 	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -41,6 +42,32 @@ func TestHandler(t *testing.T) {
 		if len(sink.Events()) != 1 {
 			t.Error("not stored")
 		}
+	})
+
+	t.Run("504 with what is stalled", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			store, sink, _ := audittest.NewStore(t)
+			sink.Reject(func(audit.Event) error { return fmt.Errorf("%w: quotes data", audit.ErrForbidden) })
+			record(t, store, audittest.NewEvent("test.handler.event", "a"))
+			w, body := call(t, store, http.MethodPost, path+"?timeout=10s")
+			detail, _ := body["detail"].(string)
+			stalled, _ := body["stalled"].(map[string]any)
+			if w.Code != http.StatusGatewayTimeout || body["pending"] != 1.0 || stalled["forbidden"] != 1.0 ||
+				!strings.Contains(detail, "the sink does not take 1 of them") || strings.Contains(detail, "has not responded") {
+				t.Errorf("%d %s, want 504 with 1 stalled", w.Code, w.Body)
+			}
+			if strings.Contains(w.Body.String(), "quotes data") {
+				t.Errorf("%s has the sink's words", w.Body)
+			}
+			if _, err := flushhttp.ParseResponse(w.Code, w.Body.Bytes()); asFlushError(t, err).StalledUnnamed != 1 {
+				t.Errorf("parsed as %v", err)
+			}
+			sink.Reject(nil)
+			if _, err := store.Flush(t.Context()); err != nil {
+				t.Errorf("flush: %v", err)
+			}
+		})
 	})
 
 	t.Run("504 with what is still pending", func(t *testing.T) {
