@@ -83,7 +83,7 @@ test-unit: compiler ## all unit tests with the race detector; needs no server
 .PHONY: test-integration
 test-integration: $(SUITE) ## Ginkgo suites against real PostgreSQL and kube-apiserver; PROCS=12 SEED= FOCUS=
 	@mkdir -p $(REPORTS)
-	@PATH="$$PATH:/usr/sbin" hack/need.sh haproxy=haproxy
+	@hack/need.sh haproxy=haproxy pgbouncer=pgbouncer
 	go run ./test/prepare $(INSTALL_FLAG)
 	cd test && go tool ginkgo -p --procs=$(PROCS) --randomize-all --fail-on-pending --fail-on-empty \
 		--output-dir=$(abspath $(REPORTS)) --junit-report=integration.xml $(if $(SEED),--seed=$(SEED)) $(if $(FOCUS),--focus='$(FOCUS)') $(abspath $<) \
@@ -97,7 +97,7 @@ $(SUITE) $(E2E_SUITE): test/%/prebuilt.test: compiler
 .PHONY: torture
 torture: build ## kill -9 under load, again and again: nothing accepted is lost, nothing doubled; SCALE=full SEED= SCENARIOS="audit-spool ..."
 	go build -o $(BIN)/ ./test/chaos/torture ./test/chaos/recorder
-	@PATH="$$PATH:/usr/sbin" hack/need.sh haproxy=haproxy
+	@hack/need.sh haproxy=haproxy pgbouncer=pgbouncer
 	go run ./test/prepare $(INSTALL_FLAG)
 	$(BIN)/torture $(SCENARIOS)
 

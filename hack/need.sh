@@ -8,6 +8,8 @@ set -euo pipefail
 # shellcheck source=consent.sh
 . "$(dirname "$0")/consent.sh"
 
+# Debian installs servers where not every user's PATH leads.
+PATH=$PATH:/usr/sbin
 missing=()
 packages=()
 if [ "${1-}" = --compiler ]; then

@@ -41,41 +41,27 @@ func startCluster(ctx context.Context, opts Options, from installation) (*Server
 	if err != nil {
 		return nil, errors.Join(err, c.release(ctx))
 	}
-	u := url.URL{
-		Scheme: program, User: url.UserPassword(defaultUser, password), Path: "/" + defaultDatabase,
-		RawQuery: url.Values{"host": {c.socketDir()}}.Encode(),
-	}
-	s := &Server{url: u.String(), stop: c.stop, origin: fmt.Sprintf("PostgreSQL %d from %s", from.major, from.bin)}
+	s := c.server(password)
 	if err := s.makeDefaultDatabase(ctx); err != nil {
 		return nil, errors.Join(err, c.stop(ctx))
 	}
 	return s, nil
 }
 
+func (c *cluster) server(password string) *Server {
+	u := url.URL{
+		Scheme: program, User: url.UserPassword(defaultUser, password), Path: "/" + defaultDatabase,
+		RawQuery: url.Values{"host": {c.socketDir()}}.Encode(),
+	}
+	return &Server{url: u.String(), stop: c.stop, origin: fmt.Sprintf("PostgreSQL %d from %s", c.from.major, c.from.bin), cluster: c}
+}
+
 // socketDir has a short name: a socket's path is limited to about 100 bytes.
 func (c *cluster) socketDir() string { return c.run.Join("s") }
 
 func (c *cluster) start(ctx context.Context) (password string, err error) {
-	if c.user, err = unprivileged(); err != nil {
+	if err := c.prepare(ctx); err != nil {
 		return "", err
-	}
-	if c.run, err = supervise.Temporary(ctx, program); err != nil {
-		return "", fmt.Errorf("prepare PostgreSQL: %w", err)
-	}
-	c.data = c.run
-	if c.opts.DataDir != "" {
-		if c.data, err = supervise.Open(ctx, c.opts.DataDir); err != nil {
-			return "", fmt.Errorf("prepare PostgreSQL: %w", err)
-		}
-	}
-	if c.user != nil {
-		if err := supervise.Reachable(c.data.Path()); err != nil {
-			return "", fmt.Errorf("user %s, which PostgreSQL runs as because it refuses to run as root, cannot reach "+
-				"the data directory %s: choose another one: %w", c.user.name, c.data.Path(), err)
-		}
-	}
-	if err := errors.Join(os.Mkdir(c.socketDir(), 0o755), c.user.own(c.socketDir())); err != nil {
-		return "", fmt.Errorf("make folder for the socket: %w", err)
 	}
 	if password, err = c.initialize(ctx); err != nil {
 		return "", err
@@ -84,6 +70,32 @@ func (c *cluster) start(ctx context.Context) (password string, err error) {
 		return "", err
 	}
 	return password, c.serve(ctx)
+}
+
+// prepare makes the folders.
+func (c *cluster) prepare(ctx context.Context) (err error) {
+	if c.user, err = unprivileged(); err != nil {
+		return err
+	}
+	if c.run, err = supervise.Temporary(ctx, program); err != nil {
+		return fmt.Errorf("prepare PostgreSQL: %w", err)
+	}
+	c.data = c.run
+	if c.opts.DataDir != "" {
+		if c.data, err = supervise.Open(ctx, c.opts.DataDir); err != nil {
+			return fmt.Errorf("prepare PostgreSQL: %w", err)
+		}
+	}
+	if c.user != nil {
+		if err := supervise.Reachable(c.data.Path()); err != nil {
+			return fmt.Errorf("user %s, which PostgreSQL runs as because it refuses to run as root, cannot reach "+
+				"the data directory %s: choose another one: %w", c.user.name, c.data.Path(), err)
+		}
+	}
+	if err := errors.Join(os.Mkdir(c.socketDir(), 0o755), c.user.own(c.socketDir())); err != nil {
+		return fmt.Errorf("make folder for the socket: %w", err)
+	}
+	return nil
 }
 
 // initialize makes the cluster under another name first: an interrupted initdb
@@ -193,7 +205,7 @@ func (c *cluster) serve(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	if err := c.proc.WaitFor(ctx, "database system is ready to accept connections"); err != nil {
+	if err := c.proc.WaitFor(ctx, "database system is ready to accept"); err != nil {
 		return fmt.Errorf("serve cluster: %w", err)
 	}
 	return nil

@@ -21,6 +21,8 @@ type Server struct {
 	url    string
 	origin string
 	stop   func(context.Context) error // nil where the server is not ours
+
+	cluster *cluster // nil unless it is a private one
 }
 
 // Join returns a server that is already running, for instance one that another
