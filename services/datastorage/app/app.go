@@ -25,6 +25,7 @@ type App struct {
 	options  Options
 	log      *zap.Logger
 	database *pgxpool.Config
+	shares   database.Shares
 	auth     *auth.Gate
 	tls      *tlsfiles.Server // nil for plain HTTP
 
@@ -39,11 +40,14 @@ func New(o Options) (*App, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	config, err := database.Parse(o.DatabaseURL, o.MaxConnections)
+	config, err := database.Parse(o.DatabaseURL)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	a := &App{options: o, log: o.Log, database: config, ready: make(chan struct{})}
+	if a.shares, err = database.Split(o.MaxConnections, o.Writers); err != nil {
+		return nil, err //nolint:wrapcheck // names the flag
+	}
 	if a.auth, err = o.Auth.NewGate(auth.Server{
 		Flag: "listen", Address: o.Listen, Audience: Audience, Clock: o.Clock, Log: o.Log,
 		Config: func() (*rest.Config, error) {
@@ -85,14 +89,15 @@ const (
 // start adds the parts. They stop in reverse: the API finishes its requests
 // while the writer is still there, and the management port answers to the end.
 func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
-	pool, err := a.open(ctx)
+	pools, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	g.Add(ctx, lifecycle.Part{Name: "database pool", Share: poolShare, Run: lifecycle.OnStop(func(context.Context) error {
-		pool.Close() // returns when every connection was given back
+	g.Add(ctx, lifecycle.Part{Name: "database pools", Share: poolShare, Run: lifecycle.OnStop(func(context.Context) error {
+		pools.Close()
 		return nil
 	})})
+	g.Add(ctx, lifecycle.Part{Name: "database watch", Run: lifecycle.Simple(pools.Watch.Run)})
 	ports, err := httpserver.Open(ctx, httpserver.Addresses{
 		API: a.options.Listen, Management: a.options.ManagementListen, Profiles: a.options.PprofListen,
 	})
@@ -100,7 +105,7 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 		return err //nolint:wrapcheck // names the flag
 	}
 	g.Add(ctx, ports.Part())
-	s, err := a.newServing(pool, g)
+	s, err := a.newServing(pools, g)
 	if err != nil {
 		return err
 	}
@@ -119,26 +124,30 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 }
 
 // open connects to a database that has this program's schema.
-func (a *App) open(ctx context.Context) (*pgxpool.Pool, error) {
+func (a *App) open(ctx context.Context) (*database.Pools, error) {
 	starting, cancel := context.WithTimeout(ctx, a.options.StartupTimeout)
 	defer cancel()
-	pool, err := database.Open(starting, a.database, a.options.IdleConnections, lifecycle.Wait{
-		Timeout: a.options.StartupTimeout,
-		Report:  func(reason error) { a.log.Info("waiting for the database", zap.Error(reason)) },
+	pools, err := database.Open(starting, a.database, database.Options{
+		Shares: a.shares, Idle: a.options.IdleConnections, Log: a.log, Clock: a.options.Clock,
+		Wait: lifecycle.Wait{
+			Timeout: a.options.StartupTimeout,
+			Report:  func(reason error) { a.log.Info("waiting for the database", zap.Error(reason)) },
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	status, err := schema.Read(starting, pool)
+	status, err := schema.Read(starting, pools.Probe)
 	if err == nil {
 		err = status.Err()
 	}
 	if err != nil {
-		pool.Close()
+		pools.Close()
 		return nil, fmt.Errorf("start: %w", database.Explain(a.database.ConnConfig, err))
 	}
-	a.ensurePartitions(starting, pool)
-	return pool, nil
+	_ = pools.Watch.Check(starting) // a standby is in the log, and in the readiness
+	a.ensurePartitions(starting, pools.Probe)
+	return pools, nil
 }
 
 // ensurePartitions makes partitions for the months ahead. The service works

@@ -33,7 +33,7 @@ type Migrated struct {
 // partitions that the time around now needs. It may run anywhere any number of
 // times, also at once.
 func Migrate(ctx context.Context, databaseURL string, now time.Time) (Migrated, error) {
-	config, err := database.ParseURL(databaseURL)
+	config, err := database.Parse(databaseURL)
 	if err != nil {
 		return Migrated{}, err //nolint:wrapcheck // names the flag
 	}
@@ -46,7 +46,7 @@ func Migrate(ctx context.Context, databaseURL string, now time.Time) (Migrated, 
 		if status.Current > status.Wanted {
 			return fmt.Errorf("migrate: %w", status.Err())
 		}
-		applied, err := schema.Up(ctx, config.ConnConfig)
+		applied, err := schema.Up(ctx, conn.Config())
 		for _, a := range applied {
 			done.Migrations = append(done.Migrations, Migration{Name: a.Name, Took: a.Duration})
 		}
@@ -83,7 +83,7 @@ func (f *MigrateFlags) AddTo(flags *pflag.FlagSet) {
 // database that does not exist are errors at once. Call it before Migrate if the
 // database may start at the same time.
 func AwaitDatabase(ctx context.Context, databaseURL string, timeout time.Duration, report func(reason error)) error {
-	config, err := database.ParseURL(databaseURL)
+	config, err := database.Parse(databaseURL)
 	if err != nil {
 		return err //nolint:wrapcheck // names the flag
 	}
@@ -107,7 +107,7 @@ type SchemaStatus struct {
 
 // ReadSchemaStatus changes nothing.
 func ReadSchemaStatus(ctx context.Context, databaseURL string) (SchemaStatus, error) {
-	config, err := database.ParseURL(databaseURL)
+	config, err := database.Parse(databaseURL)
 	if err != nil {
 		return SchemaStatus{}, err //nolint:wrapcheck // names the flag
 	}
@@ -129,7 +129,7 @@ func ReadSchemaStatus(ctx context.Context, databaseURL string) (SchemaStatus, er
 const closeTimeout = 2 * time.Second
 
 func withConnection(ctx context.Context, config *pgxpool.Config, use func(*pgx.Conn) error) error {
-	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
+	conn, err := database.Connect(ctx, config)
 	if err != nil {
 		return database.Explain(config.ConnConfig, err) //nolint:wrapcheck // says where and what to do
 	}

@@ -20,9 +20,9 @@ import (
 type Options struct {
 	// DatabaseURL in a form that libpq takes, as in postgres://user@host:5432/audit.
 	DatabaseURL string
-	// MaxConnections bounds the connections to the database. IdleConnections
-	// bounds those that stay open while they are idle; 0 means 10, or
-	// MaxConnections if that is less.
+	// MaxConnections bounds the connections to the database: Writers + 1 of them
+	// are for ingest, 2 for probes, and the others for queries. IdleConnections
+	// bounds those that stay open while they are idle; 0 means half of MaxConnections.
 	MaxConnections, IdleConnections int
 
 	// Listen, ManagementListen and PprofListen are host:port; port 0 picks a
@@ -57,8 +57,8 @@ type Options struct {
 	// QueueEvents bounds the events that wait for a writer.
 	QueueEvents int
 
-	// QueryTimeout bounds one query.
-	QueryTimeout time.Duration
+	// QueryTimeout bounds one query, QueryWait its wait for a connection.
+	QueryTimeout, QueryWait time.Duration
 	// StandbyWait bounds how long a query waits for a standby to catch up.
 	StandbyWait time.Duration
 	// StartupTimeout bounds the wait for the database at start.
@@ -78,8 +78,6 @@ const Audience = "kubernaut-datastorage"
 const (
 	// most bounds sizes and counts, so that sums of them do not overflow.
 	most = 1 << 30
-	// idleConnections is the default of IdleConnections, if the pool is larger.
-	idleConnections = 10
 	// startupTimeout is the default wait for the database, of migrate as well.
 	startupTimeout = 15 * time.Second
 )
@@ -98,10 +96,11 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) { o.flags().AddTo(flags) }
 func (o *Options) flags() *cli.Flags {
 	var f cli.Flags
 	declareDatabase(&f, &o.DatabaseURL)
-	f.Int(&o.MaxConnections, "database-max-connections", 20, "bound on connections to the database",
-		cli.AtLeast(database.MinConnections), cli.AtMost(database.MaxConnections))
+	// Five replicas, and one more during a rollout, fit into PostgreSQL's default of 100.
+	f.Int(&o.MaxConnections, "database-max-connections", 16, "bound on connections to the database: --writers + 1 for ingest, 2 for probes, the others for queries",
+		cli.AtMost(database.MaxConnections))
 	f.Int(&o.IdleConnections, "database-idle-connections", 0, "bound on idle connections that stay open",
-		cli.Derived("10, or --database-max-connections if less", func() int64 { return int64(min(idleConnections, o.MaxConnections)) }))
+		cli.Derived("half of --database-max-connections", func() int64 { return int64(max(o.MaxConnections/2, 1)) }))
 	f.String(&o.Listen, "listen", "127.0.0.1:8080", "host:port of the API", cli.Check(httpserver.CheckAddress))
 	httpserver.DeclareManagement(&f, &o.ManagementListen, "127.0.0.1:9090", &o.PprofListen)
 	o.Auth.Declare(&f, Audience)
@@ -116,6 +115,7 @@ func (o *Options) flags() *cli.Flags {
 	f.Int(&o.Writers, "writers", 4, "concurrent write transactions", cli.AtMost(most))
 	f.Int(&o.QueueEvents, "queue-events", 50_000, "bound on events that wait for a writer; above, requests get 503", cli.AtMost(most))
 	f.Duration(&o.QueryTimeout, "query-timeout", 30*time.Second, "time limit of one query")
+	f.Duration(&o.QueryWait, "query-wait", 2*time.Second, "how long a query waits for a connection; after that it gets 503")
 	f.Duration(&o.StandbyWait, "standby-wait", 5*time.Second, "how long a query with at_least waits for a standby")
 	f.Duration(&o.StartupTimeout, "startup-timeout", startupTimeout, "how long to wait for the database at start")
 	f.Duration(&o.Grace, "grace", 25*time.Second, "time limit of a graceful stop, all parts together")
@@ -152,9 +152,6 @@ func (o *Options) complete() error {
 	}
 	if o.Kubeconfig != "" && o.Auth.Mode != auth.ModeKubernetes {
 		return cli.Usagef("--kubeconfig is given but --auth is %s: use --auth kubernetes", o.Auth.Mode)
-	}
-	if o.Writers >= o.MaxConnections {
-		return cli.Usagef("--writers %d: want less than --database-max-connections (%d), which queries need too", o.Writers, o.MaxConnections)
 	}
 	return o.checkMemory()
 }

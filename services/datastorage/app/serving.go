@@ -7,14 +7,13 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"kubernaut.ai/internal/buildinfo"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/internal/memory"
 	"kubernaut.ai/pkg/audit/flushhttp"
 	"kubernaut.ai/services/datastorage/internal/consistency"
+	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/httpapi"
 	"kubernaut.ai/services/datastorage/internal/ingest"
@@ -30,21 +29,21 @@ const partitionsEvery = 24 * time.Hour
 // serving is what a running App consists of.
 type serving struct {
 	app               *App
-	pool              *pgxpool.Pool
+	database          *database.Pools
 	writer            *ingest.Writer
 	apiHandler        http.Handler
 	managementHandler http.Handler
 }
 
-func (a *App) newServing(pool *pgxpool.Pool, g *lifecycle.Group) (*serving, error) {
+func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, error) {
 	o := a.options
-	s := &serving{app: a, pool: pool}
-	observed, err := a.newMetrics(pool)
+	s := &serving{app: a, database: pools}
+	observed, err := a.newMetrics(pools)
 	if err != nil {
 		return nil, err
 	}
-	s.writer, err = ingest.New(pool, ingest.Options{
-		Writers: o.Writers, QueueEvents: o.QueueEvents, Clock: o.Clock, Metrics: observed,
+	s.writer, err = ingest.New(pools.Ingest, ingest.Options{
+		Writers: o.Writers, QueueEvents: o.QueueEvents, Clock: o.Clock, Metrics: observed, Failed: pools.Watch.Failed,
 		// What waits is charged to the bodies.
 		QueueBytes: int(o.MaxBodyMemory), TransactionBytes: o.transactionBytes(),
 	})
@@ -59,7 +58,7 @@ func (a *App) newServing(pool *pgxpool.Pool, g *lifecycle.Group) (*serving, erro
 		return nil, err
 	}
 	decoder := event.NewDecoder(limits, o.Clock, rand.Reader)
-	finder := query.New(pool, o.Clock, consistency.NewGate(o.Clock, o.StandbyWait), o.QueryTimeout, o.MaxPageBytes)
+	finder := query.New(pools.Reads(o.QueryWait, o.QueryTimeout), o.Clock, consistency.NewGate(o.Clock, o.StandbyWait), o.MaxPageBytes)
 	s.apiHandler, err = httpapi.New(httpapi.Config{
 		Decoder:   decoder,
 		Writer:    s.writer,
@@ -96,8 +95,8 @@ func (a *App) budgets(observed *metrics.Metrics, writer *ingest.Writer) (bodies,
 	return bodies, pages, nil
 }
 
-func (a *App) newMetrics(pool *pgxpool.Pool) (*metrics.Metrics, error) {
-	observed := metrics.New(pool)
+func (a *App) newMetrics(pools *database.Pools) (*metrics.Metrics, error) {
+	observed := metrics.New(pools)
 	if err := observed.RegisterShared(a.auth); err != nil {
 		return nil, fmt.Errorf("callers: %w", err)
 	}
@@ -113,9 +112,12 @@ func (a *App) newMetrics(pool *pgxpool.Pool) (*metrics.Metrics, error) {
 	return observed, nil
 }
 
-// current holds when the database is reachable and has this program's schema.
+// current holds when the database takes writes and has this program's schema.
 func (s *serving) current(ctx context.Context) error {
-	status, err := schema.Read(ctx, s.pool)
+	if err := s.database.Watch.Check(ctx); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	status, err := schema.Read(ctx, s.database.Probe)
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -131,7 +133,7 @@ func (s *serving) partitions(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C():
-			s.app.ensurePartitions(ctx, s.pool)
+			s.app.ensurePartitions(ctx, s.database.Probe)
 		}
 	}
 }

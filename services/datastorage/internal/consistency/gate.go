@@ -23,17 +23,27 @@ type Querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
+// PositionQuery asks a primary how far its log is on disk. A walfile's name starts
+// with its timeline; the control file knows a new one only after the next checkpoint.
+const PositionQuery = `SELECT substr(pg_walfile_name(l), 1, 8), (l - '0/0'::pg_lsn)::text FROM pg_current_wal_flush_lsn() AS l`
+
 // Position reads how far a primary's log is on disk: what has been committed
 // before, by anybody, is covered by it.
 func Position(ctx context.Context, db Querier) (Token, error) {
-	// A walfile's name starts with its timeline; the control file knows a new
-	// one only after the next checkpoint.
-	const query = `SELECT substr(pg_walfile_name(l), 1, 8), (l - '0/0'::pg_lsn)::text FROM pg_current_wal_flush_lsn() AS l`
 	var timeline, lsn string
-	if err := db.QueryRow(ctx, query).Scan(&timeline, &lsn); err != nil {
+	if err := db.QueryRow(ctx, PositionQuery).Scan(&timeline, &lsn); err != nil {
 		return Token{}, fmt.Errorf("read the log's position: %w", err)
 	}
 	return position(timeline, lsn)
+}
+
+// PositionOf reads the row that PositionQuery returned, as text.
+func PositionOf(row []string) (Token, error) {
+	const columns = 2
+	if len(row) != columns {
+		return Token{}, fmt.Errorf("read the log's position: %d columns", len(row))
+	}
+	return position(row[0], row[1])
 }
 
 func position(timelineHex, lsnDecimal string) (Token, error) {

@@ -1,5 +1,6 @@
-// Package database opens the pool of connections to PostgreSQL, and explains why
-// it cannot.
+// Package database is the way to PostgreSQL: separate pools of connections for
+// ingest, queries and probes, transactions that carry their own limits and
+// durability, and a watch that knows whether the database takes writes.
 package database
 
 import (
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,39 +17,24 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"kubernaut.ai/internal/cli"
-	"kubernaut.ai/internal/lifecycle"
 )
 
 const (
-	// connectTimeout bounds one attempt to connect where the URL says nothing.
-	connectTimeout = 5 * time.Second
+	// connectTimeout bounds one attempt to connect to one host, if the URL does not.
+	connectTimeout = 3 * time.Second
 	pingTimeout    = 2 * time.Second
 	// Example describes a URL.
 	Example = "as in postgres://datastorage@127.0.0.1:5432/audit"
-)
-
-// The bounds of a pool's size.
-const (
-	MinConnections = 2
-	MaxConnections = 10_000
+	// execModeParameter of a URL selects how pgx runs statements.
+	execModeParameter = "default_query_exec_mode"
+	// roleParameter selects which of several servers is good enough.
+	roleParameter = "target_session_attrs"
 )
 
 // Parse makes the configuration of a pool without going to the network. The URL
 // is in the form that libpq takes, postgres://user@host/database or key=value.
 // Errors are cli.UsageErrors that never show the URL, which may hold a password.
-func Parse(url string, connections int) (*pgxpool.Config, error) {
-	config, err := ParseURL(url)
-	if err != nil {
-		return nil, err
-	}
-	config.MaxConns = int32(min(connections, MaxConnections)) //nolint:gosec // bounded
-	config.PingTimeout = pingTimeout
-	config.AfterConnect = raiseDurability
-	return config, nil
-}
-
-// ParseURL checks a database URL without going to the network; errors are as of Parse.
-func ParseURL(url string) (*pgxpool.Config, error) {
+func Parse(url string) (*pgxpool.Config, error) {
 	if url == "" {
 		return nil, cli.Usagef("--database-url is required: %s", Example)
 	}
@@ -56,63 +43,35 @@ func ParseURL(url string) (*pgxpool.Config, error) {
 		// The cause may quote the URL, password and all.
 		return nil, cli.Usagef("--database-url is not a usable PostgreSQL URL or key=value list, %s", Example)
 	}
-	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = connectTimeout
+	c := config.ConnConfig
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = connectTimeout
 	}
-	if config.ConnConfig.RuntimeParams["application_name"] == "" {
-		config.ConnConfig.RuntimeParams["application_name"] = "datastorage"
+	if c.RuntimeParams["application_name"] == "" {
+		c.RuntimeParams["application_name"] = "datastorage"
 	}
+	if c.ValidateConnect == nil && len(hosts(c)) > 1 && !strings.Contains(url, roleParameter) {
+		// Of several hosts only the primary takes events.
+		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	c.DialFunc = dialer().DialContext
+	config.PingTimeout = pingTimeout
+	newPooler(!strings.Contains(url, execModeParameter)).attach(config)
 	return config, nil
 }
 
-// raiseDurability makes a commit wait until it is on disk, where the server's
-// configuration promises less; it leaves one that promises more alone.
-func raiseDurability(ctx context.Context, conn *pgx.Conn) error {
-	const statement = `SELECT set_config('synchronous_commit', 'on', false)
-		WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')`
-	if _, err := conn.Exec(ctx, statement); err != nil {
-		return fmt.Errorf("set synchronous_commit: %w", err)
-	}
-	return nil
-}
-
-// Open makes the pool, waits until the database answers, and checks that the
-// server allows as many connections. At most idle of them stay open unused.
-func Open(ctx context.Context, config *pgxpool.Config, idle int, wait lifecycle.Wait) (*pgxpool.Pool, error) {
-	limit := &idleLimit{most: int32(min(idle, MaxConnections))} //nolint:gosec // bounded
-	config = config.Copy()
-	config.AfterRelease = limit.keep
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("open database pool: %w", err)
-	}
-	limit.pool.Store(pool)
-	wait.Transient = Transient
-	err = wait.Until(ctx, func(ctx context.Context) error {
-		if err := check(ctx, pool); err != nil {
-			return Explain(config.ConnConfig, err)
+// hosts are the different servers that a configuration names, as host:port.
+func hosts(c *pgx.ConnConfig) []string {
+	address := func(host string, port uint16) string { return net.JoinHostPort(host, strconv.Itoa(int(port))) }
+	all := []string{address(c.Host, c.Port)}
+	known := map[string]bool{all[0]: true}
+	for _, f := range c.Fallbacks { // the same host again for a connection without TLS
+		if a := address(f.Host, f.Port); !known[a] {
+			known[a] = true
+			all = append(all, a)
 		}
-		return nil
-	})
-	if err != nil {
-		pool.Close()
-		return nil, err //nolint:wrapcheck // says where and what to do
 	}
-	return pool, nil
-}
-
-func check(ctx context.Context, pool *pgxpool.Pool) error {
-	var most, reserved int32
-	const query = `SELECT current_setting('max_connections')::int, current_setting('superuser_reserved_connections')::int`
-	if err := pool.QueryRow(ctx, query).Scan(&most, &reserved); err != nil {
-		return fmt.Errorf("read max_connections: %w", err)
-	}
-	if available := most - reserved; pool.Config().MaxConns > available {
-		return cli.Usagef(
-			"--database-max-connections %d is more than the server allows (max_connections %d, of which %d are reserved): lower it to %d or less, or raise the server's max_connections",
-			pool.Config().MaxConns, most, reserved, available)
-	}
-	return nil
+	return all
 }
 
 // refusedError is an error of the server in words for the operator.
@@ -125,32 +84,49 @@ func (e *refusedError) Error() string { return e.text }
 
 func (e *refusedError) Unwrap() error { return e.cause }
 
-// Explain adds to a connection's error where it was going; it never shows the password.
+// Explain adds to a connection's error where it was going, in one line; it never
+// shows the password.
 func Explain(config *pgx.ConnConfig, err error) error {
 	if _, ok := errors.AsType[*cli.UsageError](err); ok {
 		return err
 	}
-	address := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
-	where := fmt.Sprintf("database %q on %s as user %q", config.Database, address, config.User)
+	where := fmt.Sprintf("database %q on %s as user %q", config.Database, strings.Join(hosts(config), ","), config.User)
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return &refusedError{
-			cause: refused,
-			text:  fmt.Sprintf("%s: refused: %s (SQLSTATE %s): check --database-url, and that the database and the user exist", where, refused.Message, refused.Code),
+		text := fmt.Sprintf("%s: refused: %s (SQLSTATE %s)", where, refused.Message, refused.Code)
+		if !Away(refused) {
+			text += ": check --database-url, and that the database and the user exist"
 		}
+		return &refusedError{cause: refused, text: text}
 	}
-	if connect, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return fmt.Errorf("%s: unreachable: %w: check --database-url, and that PostgreSQL runs and listens there", where, cause(connect))
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || Away(err) {
+		return fmt.Errorf("%s: unreachable: %w: check --database-url, and that PostgreSQL runs and listens there", where, cause(err))
 	}
 	return fmt.Errorf("%s: %w", where, err)
 }
 
-// cause is the innermost reason of a failed connection, in one line.
-func cause(connect *pgconn.ConnectError) error {
-	if op, ok := errors.AsType[*net.OpError](connect); ok {
+// cause is the innermost reason of a lost or failed connection, in one line.
+func cause(err error) error {
+	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
+		return errNoPrimary
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err
 	}
-	if errors.Is(connect, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) {
 		return context.DeadlineExceeded
 	}
-	return connect.Unwrap() //nolint:wrapcheck // the caller says what it was about
+	if connect, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		err = connect.Unwrap()
+	}
+	return &oneLine{err}
 }
+
+// errNoPrimary: each host that answers is a standby, or read-only otherwise.
+var errNoPrimary = errors.New("no server that takes writes")
+
+// oneLine is an error whose text has no line breaks.
+type oneLine struct{ error }
+
+func (e *oneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+
+func (e *oneLine) Unwrap() error { return e.error }

@@ -11,6 +11,7 @@ import (
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/consistency"
+	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/ingest"
 	"kubernaut.ai/services/datastorage/internal/query"
@@ -115,12 +116,34 @@ func passing(err error) error {
 	case errors.Is(err, consistency.ErrBehind):
 		return problem.Unavailable(retryAfter, nil, "%v", err)
 	case errors.As(err, &ingestDown):
-		return problem.Unavailable(retryAfter, err, "the database did not confirm the events: send the request again, with the same event ids")
+		return fromDatabase(err, "the database did not confirm the events: send the request again, with the same event ids")
 	case errors.As(err, &queryDown):
-		return problem.Unavailable(retryAfter, err, "the database did not answer the query in time")
+		return queryProblem(err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return problem.Unavailable(retryAfter, err, "the request ended before its commit: send it again, with the same event ids")
 	default:
 		return err
 	}
+}
+
+// queryProblem says why a query was not answered.
+func queryProblem(err error) error {
+	switch {
+	case errors.Is(err, database.ErrBusy):
+		return problem.Unavailable(retryAfter, nil, "%v: send the query again later", database.ErrBusy)
+	case database.Away(err):
+		return fromDatabase(err, "the database cannot be reached: send the query again later")
+	case database.TimedOut(err):
+		return problem.Unavailable(retryAfter, err, "the database did not answer the query in time: bound it with since and until, or add a filter")
+	default:
+		return problem.Unavailable(retryAfter, err, "the database did not answer the query: send it again")
+	}
+}
+
+// fromDatabase answers an error of the database. That the database is away is in
+// the log once, not for each request.
+func fromDatabase(err error, detail string) error {
+	p := problem.Unavailable(retryAfter, err, "%s", detail)
+	p.Logged = database.Away(err)
+	return p
 }

@@ -70,6 +70,8 @@ type Options struct {
 	Clock clock.WithTicker
 	// Metrics, none by default.
 	Metrics Metrics
+	// Failed, optional, is told of each transaction that failed.
+	Failed func(error)
 }
 
 // Metrics is told what a Writer does; it must be safe for concurrent use.
@@ -109,6 +111,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Metrics == nil {
 		o.Metrics = noMetrics{}
+	}
+	if o.Failed == nil {
+		o.Failed = func(error) {}
 	}
 	return o
 }
@@ -275,6 +280,7 @@ func (w *Writer) Flush(ctx context.Context) (Receipt, error) {
 	case isStandby(err):
 		// It takes no events, so there is nothing to vouch for.
 	default:
+		w.options.Failed(err)
 		return Receipt{}, &UnavailableError{Err: err}
 	}
 	return receipt, nil

@@ -11,7 +11,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"kubernaut.ai/services/datastorage/internal/consistency"
+	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
 const (
@@ -143,6 +145,14 @@ func (w *Writer) pause(ctx context.Context, d time.Duration) {
 
 // transaction stores the events of jobs and sets their outcome and token.
 func (w *Writer) transaction(ctx context.Context, jobs []*job, insertEvents inserter) error {
+	err := w.try(ctx, jobs, insertEvents)
+	if err != nil {
+		w.options.Failed(err)
+	}
+	return err
+}
+
+func (w *Writer) try(ctx context.Context, jobs []*job, insertEvents inserter) error {
 	ctx, cancel := context.WithTimeout(ctx, w.options.Timeout)
 	defer cancel()
 	conn, err := w.pool.Acquire(ctx)
@@ -152,18 +162,20 @@ func (w *Writer) transaction(ctx context.Context, jobs []*job, insertEvents inse
 	defer conn.Release()
 	start := w.options.Clock.Now()
 	events := distinct(jobs)
-	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, func(tx pgx.Tx) error {
-		outcomes, err := insertEvents(ctx, tx, events)
-		if err != nil {
-			return err
-		}
-		return assign(jobs, outcomes)
-	})
+	tx, err := database.BeginWrite(ctx, conn.Conn(), w.options.Timeout)
 	if err != nil {
-		return err //nolint:wrapcheck // the callers tell what it is
+		return err //nolint:wrapcheck // says what failed
+	}
+	if err := store(ctx, tx, jobs, events, insertEvents); err != nil {
+		_ = tx.Rollback(ctx) // a failure closes the connection
+		return err
+	}
+	position, err := database.Commit(ctx, conn.Conn(), consistency.PositionQuery)
+	if err != nil {
+		return err //nolint:wrapcheck // says what failed
 	}
 	w.options.Metrics.Committed(len(events), w.options.Clock.Since(start))
-	token, err := consistency.Position(ctx, conn)
+	token, err := consistency.PositionOf(position)
 	if err != nil {
 		return err //nolint:wrapcheck // says what failed
 	}
@@ -171,6 +183,23 @@ func (w *Writer) transaction(ctx context.Context, jobs []*job, insertEvents inse
 		j.token = token.String()
 	}
 	return nil
+}
+
+// store does the work of a transaction, up to its commit.
+func store(ctx context.Context, tx pgx.Tx, jobs []*job, events []*event.Event, insertEvents inserter) error {
+	outcomes, err := insertEvents(ctx, tx, events)
+	if err != nil {
+		return err
+	}
+	if err := assign(jobs, outcomes); err != nil {
+		return err
+	}
+	for _, o := range outcomes {
+		if o == created {
+			return nil
+		}
+	}
+	return database.Durable(ctx, tx) //nolint:wrapcheck // says what failed
 }
 
 // distinct returns the events of jobs that agree with each other, each id once.
@@ -306,6 +335,9 @@ func singly(reasons map[uuid.UUID]string) inserter {
 // isData reports whether PostgreSQL refuses what the rows hold: data exceptions
 // (class 22), integrity constraints (23), and program limits (54).
 func isData(err error) bool {
+	if schema.IsMakingRoom(err) {
+		return false
+	}
 	switch class(err) {
 	case "22", "23", "54":
 		return true
@@ -316,6 +348,9 @@ func isData(err error) bool {
 
 // isSerialization reports whether the transaction was fine, but gave way to another.
 func isSerialization(err error) bool {
+	if schema.IsMakingRoom(err) {
+		return true
+	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code == "40001" || pg.Code == "40P01"
 	}

@@ -6,10 +6,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
 )
 
@@ -34,8 +34,8 @@ type Metrics struct {
 	queries   *prometheus.HistogramVec
 }
 
-// New makes the metrics, with those of the process and of the pool.
-func New(pool *pgxpool.Pool) *Metrics {
+// New makes the metrics, with those of the process and of the database.
+func New(db *database.Pools) *Metrics {
 	latency := prometheus.ExponentialBuckets(firstLatency, latencyFactor, latencies)
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Namespace: namespace, Name: name, Help: help}
@@ -60,12 +60,7 @@ func New(pool *pgxpool.Pool) *Metrics {
 	}
 	m.registry.MustRegister(m.requests, m.events, m.rejects, m.retries, m.batch, m.commit, m.queueWait, m.queries,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	gauge := func(name, help string, value func() float64) {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts(name, help)), value))
-	}
-	gauge("database_connections_in_use", "Connections to the database that something uses.", func() float64 { return float64(pool.Stat().AcquiredConns()) })
-	gauge("database_connections_idle", "Connections to the database that wait for use.", func() float64 { return float64(pool.Stat().IdleConns()) })
-	gauge("database_connections_max", "Connections to the database at most.", func() float64 { return float64(pool.Stat().MaxConns()) })
+	m.database(db)
 	// So that a rate has its zero before the first event.
 	for _, result := range []string{"created", "duplicate"} {
 		m.events.WithLabelValues(result)

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // The parameters that search event_data.
@@ -45,7 +44,7 @@ func (p Params) withDetail(others *conditions, bad *ParamError) (c *conditions, 
 // checkDetail refuses a search that found nothing because its key names objects
 // or lists, which have no text to compare: an empty answer would say that there
 // are no such events.
-func (f *find) checkDetail(ctx context.Context, conn *pgxpool.Conn) error {
+func (f *find) checkDetail(ctx context.Context, tx pgx.Tx) error {
 	if len(f.detail) == 0 {
 		return nil
 	}
@@ -62,11 +61,11 @@ func (f *find) checkDetail(ctx context.Context, conn *pgxpool.Conn) error {
 	}
 	sql += " AND kind IN ('object', 'array') LIMIT 1"
 	var kind string
-	switch err := conn.QueryRow(ctx, sql, c.args...).Scan(&kind); {
+	switch err := tx.QueryRow(ctx, sql, c.args...).Scan(&kind); {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil
 	case err != nil:
-		return &UnavailableError{Err: fmt.Errorf("look for what detail_key names: %w", err)}
+		return fmt.Errorf("look for what detail_key names: %w", err)
 	}
 	bad := &ParamError{}
 	if kind == "array" {

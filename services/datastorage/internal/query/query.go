@@ -9,10 +9,10 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"k8s.io/utils/clock"
 
 	"kubernaut.ai/services/datastorage/internal/consistency"
+	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
@@ -49,17 +49,15 @@ type Page struct {
 
 // Finder answers queries. Its methods are safe for concurrent use.
 type Finder struct {
-	pool      *pgxpool.Pool
+	reads     *database.Reads
 	clock     clock.PassiveClock
 	gate      *consistency.Gate
-	timeout   time.Duration
 	pageBytes int
 }
 
-// New makes a Finder; a query takes at most timeout, and a page holds at most
-// pageBytes of event data, or one event.
-func New(pool *pgxpool.Pool, c clock.PassiveClock, gate *consistency.Gate, timeout time.Duration, pageBytes int) *Finder {
-	return &Finder{pool: pool, clock: c, gate: gate, timeout: timeout, pageBytes: pageBytes}
+// New makes a Finder; a page holds at most pageBytes of event data, or one event.
+func New(reads *database.Reads, c clock.PassiveClock, gate *consistency.Gate, pageBytes int) *Finder {
+	return &Finder{reads: reads, clock: c, gate: gate, pageBytes: pageBytes}
 }
 
 // find is a query that was checked.
@@ -136,31 +134,27 @@ func (q *Finder) Find(ctx context.Context, p Params, emit Emit) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, q.timeout)
-	defer cancel()
-	conn, err := q.pool.Acquire(ctx)
-	if err != nil {
-		return nil, &UnavailableError{Err: err}
-	}
-	defer conn.Release()
-	if err := q.gate.Await(ctx, conn, f.tokens); err != nil {
-		if errors.Is(err, consistency.ErrBehind) {
-			return nil, err //nolint:wrapcheck // says all there is
+	var page *Page
+	err = q.reads.Do(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := q.gate.Await(ctx, tx, f.tokens); err != nil {
+			return err //nolint:wrapcheck // says all there is
 		}
-		return nil, &UnavailableError{Err: err}
-	}
-	page, err := f.run(ctx, conn, q.pageBytes, emit)
+		if page, err = f.run(ctx, tx, q.pageBytes, emit); err != nil || page.Events > 0 || f.cursor != nil || f.offset > 0 {
+			return err
+		}
+		return f.checkDetail(ctx, tx)
+	})
+	var bad *ParamError
 	var emitted *emitError
 	switch {
+	case errors.As(err, &bad):
+		return nil, bad
+	case errors.Is(err, consistency.ErrBehind):
+		return nil, err //nolint:wrapcheck // says all there is
 	case errors.As(err, &emitted):
 		return nil, emitted.cause
 	case err != nil:
 		return nil, &UnavailableError{Err: err}
-	}
-	if page.Events == 0 && f.cursor == nil && f.offset == 0 {
-		if err := f.checkDetail(ctx, conn); err != nil {
-			return nil, err
-		}
 	}
 	return page, nil
 }
@@ -170,9 +164,9 @@ type emitError struct{ cause error }
 
 func (e *emitError) Error() string { return e.cause.Error() }
 
-func (f *find) run(ctx context.Context, conn *pgxpool.Conn, pageBytes int, emit Emit) (*Page, error) {
+func (f *find) run(ctx context.Context, tx pgx.Tx, pageBytes int, emit Emit) (*Page, error) {
 	sql, args := f.pageQuery()
-	rows, err := conn.Query(ctx, sql, args...)
+	rows, err := tx.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("find events: %w", err)
 	}
@@ -190,7 +184,7 @@ func (f *find) run(ctx context.Context, conn *pgxpool.Conn, pageBytes int, emit 
 			return nil, fmt.Errorf("make a cursor: %w", err)
 		}
 	}
-	if err := f.count(ctx, conn, page); err != nil {
+	if err := f.count(ctx, tx, page); err != nil {
 		return nil, err
 	}
 	return page, nil
@@ -239,7 +233,7 @@ func (f *find) pageQuery() (sql string, args []any) {
 }
 
 // count finds the total, up to MaxTotal. A page that holds everything needs no second query.
-func (f *find) count(ctx context.Context, conn *pgxpool.Conn, page *Page) error {
+func (f *find) count(ctx context.Context, tx pgx.Tx, page *Page) error {
 	seen := f.offset + page.Events
 	if f.cursor == nil && !page.HasMore && (page.Events > 0 || f.offset == 0) {
 		page.Total = seen
@@ -248,7 +242,7 @@ func (f *find) count(ctx context.Context, conn *pgxpool.Conn, page *Page) error 
 	c := &conditions{clauses: append([]string(nil), f.filter.clauses...), args: append([]any(nil), f.filter.args...)}
 	f.span.add(c)
 	sql := fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM audit_events%s LIMIT %d) AS matches", c.where(), MaxTotal+1)
-	if err := conn.QueryRow(ctx, sql, c.args...).Scan(&page.Total); err != nil {
+	if err := tx.QueryRow(ctx, sql, c.args...).Scan(&page.Total); err != nil {
 		return fmt.Errorf("count events: %w", err)
 	}
 	if page.Total > MaxTotal {
@@ -264,13 +258,17 @@ func (f *find) count(ctx context.Context, conn *pgxpool.Conn, page *Page) error 
 
 // Get reads one event, or returns ErrNotFound or an *UnavailableError.
 func (q *Finder) Get(ctx context.Context, id uuid.UUID) (Stored, error) {
-	ctx, cancel := context.WithTimeout(ctx, q.timeout)
-	defer cancel()
-	rows, err := q.pool.Query(ctx, selectEvents+" WHERE id_time = $1 AND event_id = $2", schema.IDTime(event.IDTime(id)), id)
-	if err != nil {
-		return Stored{}, &UnavailableError{Err: err}
-	}
-	stored, err := pgx.CollectExactlyOneRow(rows, scan)
+	var stored Stored
+	err := q.reads.Do(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, selectEvents+" WHERE id_time = $1 AND event_id = $2", schema.IDTime(event.IDTime(id)), id)
+		if err != nil {
+			return fmt.Errorf("get an event: %w", err)
+		}
+		if stored, err = pgx.CollectExactlyOneRow(rows, scan); err != nil {
+			return fmt.Errorf("get an event: %w", err)
+		}
+		return nil
+	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return Stored{}, ErrNotFound
@@ -285,9 +283,11 @@ func (q *Finder) Get(ctx context.Context, id uuid.UUID) (Stored, error) {
 // first. It reads the whole trail, so its callers remember the answer. An error
 // is an *UnavailableError.
 func (q *Finder) FirstRecorder(ctx context.Context, producerID string) (recorder string, found bool, err error) {
-	// A trail may be large; the pool bounds how many connections such reads take.
+	// A trail may be large: it takes connections of queries, not of ingest.
 	const first = `SELECT coalesce(recorded_by, '') FROM audit_events WHERE producer_id = $1 ORDER BY received_at, event_id LIMIT 1`
-	err = q.pool.QueryRow(ctx, first, producerID).Scan(&recorder)
+	err = q.reads.Do(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		return tx.QueryRow(ctx, first, producerID).Scan(&recorder) //nolint:wrapcheck // wrapped below
+	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return "", false, nil

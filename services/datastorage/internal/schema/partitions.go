@@ -2,10 +2,13 @@ package schema
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // The months around now that have a partition of their own; what lies outside
@@ -67,9 +70,9 @@ func monthName(month time.Time) string {
 
 func (p *Partitions) ensureMonth(ctx context.Context, month time.Time) (made, kept bool, err error) {
 	for range attempts {
-		exists, err := p.exists(ctx, month)
-		if err != nil || exists {
-			return false, false, err
+		found, err := p.find(ctx, month)
+		if err != nil || found.exists || found.strays {
+			return false, err == nil && !found.exists && found.strays, err
 		}
 		err = p.makeMonth(ctx, month)
 		switch {
@@ -77,53 +80,92 @@ func (p *Partitions) ensureMonth(ctx context.Context, month time.Time) (made, ke
 			return true, false, nil
 		case hasCode(err, codeCheckViolation):
 			return false, true, nil
-		case hasCode(err, codeDuplicateTable, codeUniqueViolation, codeLockNotAvailable):
+		case hasCode(err, codeDuplicateTable, codeDuplicateObject, codeUndefinedObject, codeUniqueViolation, codeLockNotAvailable):
 			// Another process is at it: look again.
 		default:
 			return false, false, err
 		}
 	}
-	exists, err := p.exists(ctx, month)
-	if err == nil && !exists {
+	found, err := p.find(ctx, month)
+	if err == nil && !found.exists {
 		err = fmt.Errorf("disturbed %d times by others", attempts)
 	}
 	return false, false, err
 }
 
-func (p *Partitions) exists(ctx context.Context, month time.Time) (bool, error) {
-	var exists bool
-	const query = `SELECT EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = 'audit_events'::regclass AND inhrelid = to_regclass($1))`
-	if err := p.db.QueryRow(ctx, query, monthName(month)).Scan(&exists); err != nil {
-		return false, fmt.Errorf("look for the partition: %w", err)
+// found is what there is of a month: a partition, or events in the default one.
+type found struct{ exists, strays bool }
+
+func (p *Partitions) find(ctx context.Context, month time.Time) (found, error) {
+	var f found
+	const query = `SELECT EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = 'audit_events'::regclass AND inhrelid = to_regclass($1)),
+		EXISTS (SELECT 1 FROM audit_events_default WHERE id_time >= $2 AND id_time < $3)`
+	if err := p.db.QueryRow(ctx, query, monthName(month), month, month.AddDate(0, 1, 0)).Scan(&f.exists, &f.strays); err != nil {
+		return found{}, fmt.Errorf("look for the partition: %w", err)
 	}
-	return exists, nil
+	return f, nil
 }
 
-// makeMonth attaches a table that it made before, because attaching lets
-// inserts into other months go on where CREATE TABLE ... PARTITION OF stops
-// them. What reads or writes the default partition waits while PostgreSQL looks
-// through it for events of the month.
-func (p *Partitions) makeMonth(ctx context.Context, month time.Time) error {
+// roomPrefix begins the names of the constraints that keep the events of a month
+// out of the default partition while the month's own is made.
+const roomPrefix = "audit_events_default_room_"
+
+// cleanupTimeout bounds the removal of a constraint after a failure.
+const cleanupTimeout = 5 * time.Second
+
+// makeMonth attaches a table that it made before, because attaching lets inserts
+// into other months go on where CREATE TABLE ... PARTITION OF stops them. Before
+// that, PostgreSQL looks through the default partition for events of the month: a
+// constraint that was validated before lets it do so without a lock that stops
+// inserts and queries. An event of that month that arrives meanwhile violates the
+// constraint, which IsMakingRoom tells.
+func (p *Partitions) makeMonth(ctx context.Context, month time.Time) (err error) {
 	const bound = "2006-01-02 15:04:05+00"
-	name := pgx.Identifier{monthName(month)}.Sanitize()
+	name, room := pgx.Identifier{monthName(month)}.Sanitize(), pgx.Identifier{month.Format(roomPrefix + "y2006m01")}.Sanitize()
 	from, to := month.Format(bound), month.AddDate(0, 1, 0).Format(bound)
-	err := pgx.BeginTxFunc(ctx, p.db, pgx.TxOptions{}, func(tx pgx.Tx) error {
-		for _, statement := range []string{
-			// Nobody waits long behind the wait for these locks.
-			`SET LOCAL lock_timeout = '3s'`,
-			`CREATE TABLE ` + name + ` (LIKE audit_events INCLUDING ALL)`,
-			`ALTER TABLE audit_events ATTACH PARTITION ` + name + ` FOR VALUES FROM ('` + from + `') TO ('` + to + `')`,
-		} {
+	drop := `ALTER TABLE audit_events_default DROP CONSTRAINT IF EXISTS ` + room
+	err = p.transaction(ctx, `ALTER TABLE audit_events_default ADD CONSTRAINT `+room+
+		` CHECK (NOT (id_time IS NOT NULL AND id_time >= '`+from+`' AND id_time < '`+to+`')) NOT VALID`)
+	if err != nil && !hasCode(err, codeDuplicateObject) { // left behind, or another process makes the month
+		return err
+	}
+	defer func() {
+		if err != nil {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+			defer cancel()
+			err = errors.Join(err, p.transaction(ctx, drop))
+		}
+	}()
+	if err := p.transaction(ctx, `ALTER TABLE audit_events_default VALIDATE CONSTRAINT `+room); err != nil {
+		return err
+	}
+	return p.transaction(ctx,
+		`CREATE TABLE `+name+` (LIKE audit_events INCLUDING ALL)`,
+		`ALTER TABLE audit_events ATTACH PARTITION `+name+` FOR VALUES FROM ('`+from+`') TO ('`+to+`')`,
+		drop)
+}
+
+// transaction runs statements. Nobody waits long behind their wait for a lock.
+func (p *Partitions) transaction(ctx context.Context, statements ...string) error {
+	err := pgx.BeginTxFunc(ctx, p.db, pgx.TxOptions{BeginQuery: `BEGIN; SET LOCAL lock_timeout = '3s'; SET LOCAL idle_in_transaction_session_timeout = '5s'`}, func(tx pgx.Tx) error {
+		for _, statement := range statements {
 			if _, err := tx.Exec(ctx, statement); err != nil {
-				return fmt.Errorf("%.30s: %w", statement, err)
+				return fmt.Errorf("%.40s: %w", statement, err)
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("attach a month: %w", err)
+		return fmt.Errorf("make a month: %w", err)
 	}
 	return nil
+}
+
+// IsMakingRoom reports whether an event was refused because the partition of its
+// month is being made. It is welcome a moment later.
+func IsMakingRoom(err error) bool {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && refused.Code == codeCheckViolation && strings.HasPrefix(refused.ConstraintName, roomPrefix)
 }
 
 // IsForbidden reports whether the database role lacks the right to make partitions.

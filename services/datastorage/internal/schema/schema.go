@@ -45,7 +45,9 @@ const (
 // PostgreSQL's codes (appendix A of its manual).
 const (
 	codeUndefinedTable    = "42P01"
+	codeUndefinedObject   = "42704"
 	codeDuplicateTable    = "42P07"
+	codeDuplicateObject   = "42710"
 	codeUniqueViolation   = "23505"
 	codeCheckViolation    = "23514"
 	codeLockNotAvailable  = "55P03"

@@ -1,0 +1,76 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// errPooler rejects a connection that was opened before the pooler was known.
+var errPooler = errors.New("a connection pooler was found: connecting again without named prepared statements")
+
+// pooler recognizes a connection pooler (PgBouncer and others) between this
+// process and PostgreSQL. A pooler hands out cancel keys of its own, so the
+// process id in them is not that of the server process that answers.
+//
+// Behind a pooler that shares connections between transactions, a named prepared
+// statement of one client is missing, or another one's, on the next connection.
+// Statements are then described once, and parsed at each use without a name.
+type pooler struct {
+	// detect is false if the URL says how to run statements.
+	detect bool
+	found  atomic.Bool
+}
+
+func newPooler(detect bool) *pooler { return &pooler{detect: detect} }
+
+// attach makes a pool's connections recognize the pooler.
+func (p *pooler) attach(c *pgxpool.Config) {
+	c.BeforeConnect = func(_ context.Context, config *pgx.ConnConfig) error {
+		if p.detect && p.found.Load() {
+			config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+		}
+		return nil
+	}
+	c.AfterConnect = p.examine
+}
+
+func (p *pooler) examine(ctx context.Context, conn *pgx.Conn) error {
+	var pid uint32
+	if err := conn.QueryRow(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid); err != nil {
+		return fmt.Errorf("ask for the server's process: %w", err)
+	}
+	if pid == conn.PgConn().PID() {
+		return nil
+	}
+	p.found.Store(true)
+	if p.detect && conn.Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		return errPooler
+	}
+	return nil
+}
+
+// Connect opens one connection with the configuration of Parse, as the pools do.
+func Connect(ctx context.Context, config *pgxpool.Config) (*pgx.Conn, error) {
+	for {
+		c := config.ConnConfig.Copy()
+		if err := config.BeforeConnect(ctx, c); err != nil {
+			return nil, err
+		}
+		conn, err := pgx.ConnectConfig(ctx, c)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // Explain says where and what to do
+		}
+		if err = config.AfterConnect(ctx, conn); err == nil {
+			return conn, nil
+		}
+		_ = conn.Close(ctx) // there is an error already
+		if !errors.Is(err, errPooler) {
+			return nil, err
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// ErrBusy means that all connections for queries were in use for too long.
+var ErrBusy = errors.New("all connections for queries are in use")
+
+// errSlowConnect: the server does not answer attempts to connect in time.
+var errSlowConnect = errors.New("connect: no answer in time")
+
+// Reads runs queries on connections of their own, so that they take none from
+// ingest and probes. Its methods are safe for concurrent use.
+type Reads struct {
+	pool          *pgxpool.Pool
+	wait, timeout time.Duration
+	failed        func(error)
+}
+
+// Reads returns the access of queries: each waits for a connection no longer than
+// wait, and may take as long as timeout.
+func (p *Pools) Reads(wait, timeout time.Duration) *Reads {
+	return &Reads{pool: p.Query, wait: wait, timeout: timeout, failed: p.Watch.Failed}
+}
+
+// Do calls use with a transaction that only reads. All its statements run on one
+// server, also behind a pooler, and the server stops them when their time is over.
+// The error is that of use, ErrBusy, or says why there is no connection.
+func (r *Reads) Do(ctx context.Context, use func(ctx context.Context, tx pgx.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	err := r.do(ctx, use)
+	if err != nil {
+		r.failed(err)
+	}
+	return err
+}
+
+func (r *Reads) do(ctx context.Context, use func(ctx context.Context, tx pgx.Tx) error) error {
+	conn, err := r.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	tx, err := beginRead(ctx, conn.Conn(), r.timeout)
+	if err != nil {
+		return err
+	}
+	// There is nothing to commit; a failure closes the connection.
+	defer func() { _ = tx.Rollback(ctx) }()
+	return use(ctx, tx)
+}
+
+func (r *Reads) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	waiting, cancel := context.WithTimeout(ctx, r.wait)
+	defer cancel()
+	conn, err := r.pool.Acquire(waiting)
+	switch stat := r.pool.Stat(); {
+	case err == nil:
+		return conn, nil
+	case waiting.Err() != nil && ctx.Err() == nil && stat.AcquiredConns() >= stat.MaxConns():
+		return nil, ErrBusy
+	case waiting.Err() != nil && ctx.Err() == nil:
+		return nil, errSlowConnect
+	default:
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+}

@@ -1,0 +1,114 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// The limits that the server enforces in every transaction, besides that of a
+// statement. They hold when this process or its host is gone.
+const (
+	// lockTimeout bounds the wait for one lock.
+	lockTimeout = 10 * time.Second
+	// idleTimeout bounds the time between two statements: a client that vanished
+	// inside a transaction leaves its locks.
+	idleTimeout = 5 * time.Second
+)
+
+// BeginWrite starts a transaction whose commit waits until it is on disk, and on
+// the standbys if replication is synchronous, whatever the configuration of the
+// database, role or pooler says; a configuration that promises more stays. One
+// round trip sets all of it, for this transaction alone, so that it holds behind
+// a pooler. Each statement may take as long as limit.
+func BeginWrite(ctx context.Context, conn *pgx.Conn, limit time.Duration) (pgx.Tx, error) {
+	// Neither READ WRITE, which would override a read-only fence of the database.
+	begin := `BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('synchronous_commit',
+		CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN 'on'
+			ELSE current_setting('synchronous_commit') END, true),
+		set_config('client_min_messages', 'warning', true), ` + limits(limit)
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	return tx, nil
+}
+
+// beginRead starts a transaction that only reads.
+func beginRead(ctx context.Context, conn *pgx.Conn, limit time.Duration) (pgx.Tx, error) {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SELECT ` + limits(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	return tx, nil
+}
+
+// limits are calls that set the server's limits until the end of a transaction.
+func limits(statement time.Duration) string {
+	return fmt.Sprintf(`set_config('statement_timeout', '%d', true), set_config('lock_timeout', '%d', true),
+		set_config('idle_in_transaction_session_timeout', '%d', true)`,
+		max(statement.Milliseconds(), 1), lockTimeout.Milliseconds(), idleTimeout.Milliseconds())
+}
+
+// CommitWarning is a commit that succeeded with a warning. PostgreSQL warns when
+// it stopped waiting for a synchronous standby: the transaction is on the
+// primary's disk and would not survive a failover.
+type CommitWarning struct{ Message string }
+
+func (e *CommitWarning) Error() string { return "commit: the server warns: " + e.Message }
+
+// warningKey of a connection's custom data holds the last warning.
+const warningKey = "kubernaut.ai/warning"
+
+// noteWarning keeps a warning for Commit.
+func noteWarning(c *pgconn.PgConn, n *pgconn.Notice) {
+	severity := n.SeverityUnlocalized
+	if severity == "" {
+		severity = n.Severity
+	}
+	if severity == "WARNING" {
+		c.CustomData()[warningKey] = n.Message
+	}
+}
+
+var errNothingAnswered = errors.New("the server did not answer what was asked with the commit")
+
+// Commit ends the transaction on conn, runs a query in the same round trip and
+// returns its first row as text. Anything but a plain success of the commit is an
+// error: a rollback, and a success with a warning, which is a *CommitWarning.
+func Commit(ctx context.Context, conn *pgx.Conn, query string) ([]string, error) {
+	c := conn.PgConn()
+	delete(c.CustomData(), warningKey)
+	results, err := c.Exec(ctx, "COMMIT; "+query).ReadAll()
+	warning, warned := c.CustomData()[warningKey].(string)
+	switch {
+	case warned:
+		return nil, &CommitWarning{Message: warning}
+	case err != nil:
+		return nil, fmt.Errorf("commit: %w", err)
+	case len(results) == 0 || results[0].CommandTag.String() != "COMMIT":
+		return nil, pgx.ErrTxCommitRollback
+	case len(results) == 1 || len(results[1].Rows) == 0:
+		return nil, errNothingAnswered
+	}
+	row := make([]string, len(results[1].Rows[0]))
+	for i, value := range results[1].Rows[0] {
+		row[i] = string(value)
+	}
+	return row, nil
+}
+
+// Durable makes the commit of a transaction wait although it stored nothing. A
+// duplicate may have been committed by a server that stopped waiting for its
+// standby, or that crashed before the standby had it: only a record of this
+// transaction's own, behind that one in the log, proves that it is safe by now.
+func Durable(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_logical_emit_message(true, 'kubernaut', '')`); err != nil {
+		return fmt.Errorf("write to the log: %w", err)
+	}
+	return nil
+}
