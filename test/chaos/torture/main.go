@@ -45,6 +45,9 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"audit-spool", "recorder", chaos.Spool, 500, 2400},
+	// They kill servers, not one of our programs.
+	{"failover", "", chaos.Failover, 3, 10},
+	{"pooler", "", chaos.Pooler, 10, 100},
 	{"proxy", "recorder", chaos.Proxy, 200, 1200},
 	{"gateway", "gateway", chaos.Gateway, 20, 200},
 	{"signalprocessing", "signalprocessing", chaos.SignalProcessing, 20, 200},
