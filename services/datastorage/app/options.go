@@ -153,5 +153,8 @@ func (o *Options) complete() error {
 	if o.Kubeconfig != "" && o.Auth.Mode != auth.ModeKubernetes {
 		return cli.Usagef("--kubeconfig is given but --auth is %s: use --auth kubernetes", o.Auth.Mode)
 	}
+	if _, err := database.Split(o.MaxConnections, o.Writers); err != nil {
+		return err //nolint:wrapcheck // names the flag
+	}
 	return o.checkMemory()
 }
