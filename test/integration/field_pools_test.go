@@ -49,6 +49,9 @@ var _ = Describe("Connections to the database", func() {
 		}
 		Expect(lockWaits(ctx, connect(ctx, own.DatabaseURL()), "audit_events_untimed")).To(Equal(forQueries))
 
+		Expect(string(storeCall(ctx, own.ManagementURL, http.MethodGet, "/metrics", nil, nil).body)).
+			To(ContainSubstring("\ndatastorage_queries_without_connection_total 15\n"))
+
 		By("writing, flushing and probing meanwhile")
 		storeSome(ctx, own.URL, someEvents(id, 3)...)
 		Expect(storeCall(ctx, own.ManagementURL, http.MethodPost, "/audit/flush", nil, nil).code).To(Equal(http.StatusOK))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -60,7 +61,12 @@ type Pools struct {
 	Watch *Watch
 
 	config *pgx.ConnConfig
+	// busy counts the queries that found no connection.
+	busy atomic.Uint64
 }
+
+// Busy returns how many queries found no connection, all in all.
+func (p *Pools) Busy() uint64 { return p.busy.Load() }
 
 // Open makes the pools, waits until the database answers, and checks that the
 // server allows as many connections.

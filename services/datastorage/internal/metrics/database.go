@@ -20,6 +20,9 @@ func (m *Metrics) database(db *database.Pools) {
 		gauge("connections_idle", "Connections to the database that wait for use, by pool.", labels, func() float64 { return float64(pool.Stat().IdleConns()) })
 		gauge("connections_max", "Bound on the connections to the database, by pool.", labels, func() float64 { return float64(pool.Stat().MaxConns()) })
 	}
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Namespace: namespace, Name: "queries_without_connection_total", Help: "Queries that were answered 503, because all connections for queries were in use.",
+	}, func() float64 { return float64(db.Busy()) }))
 	is := func(holds func() bool) func() float64 {
 		return func() float64 {
 			if holds() {
