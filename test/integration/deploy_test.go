@@ -62,6 +62,7 @@ var _ = Describe("deployment: conventions", func() {
 				all := slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs)
 				Expect(all).NotTo(ContainElement(ContainSubstring("*")), role.Name)
 				Expect(rule.Resources).NotTo(ContainElement("secrets"), role.Name)
+				Expect(rule.ResourceNames).NotTo(ContainElement(MatchRegexp("-[a-z0-9]{10}$")), "%s: the hash of a ConfigMap", role.Name)
 				Expect(rule.Verbs).NotTo(ContainElement(BeElementOf("bind", "escalate", "impersonate", "deletecollection")), role.Name)
 			}
 		}

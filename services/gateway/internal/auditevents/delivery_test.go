@@ -135,20 +135,20 @@ func TestAFailureIsExplainedTheSameWayEachTime(t *testing.T) {
 		code, message string
 	}{
 		"denied": {
-			[]error{status(`"rr-1" is forbidden: rules a, b`), status(`"rr-2" is forbidden: rules b, a`)}, webhook,
-			"Invalid", "denied by webhook w.example.com",
+			[]error{status(`"rr-1" is forbidden: rules a, b`), status(`"rr-2" is forbidden: rules b, a`)},
+			webhook, "Invalid", "denied by webhook w.example.com",
 		},
 		"quota": {
-			[]error{status("exceeded quota: few, used: 1"), status("exceeded quota: few, used: 2")}, admission.Denial{Kind: "quota", Name: "few"},
-			"Invalid", "denied by quota few",
+			[]error{status("exceeded quota: few, used: 1"), status("exceeded quota: few, used: 2")},
+			admission.Denial{Kind: "quota", Name: "few"}, "Invalid", "denied by quota few",
 		},
 		"schema": {
-			[]error{status("x", "spec.b", "spec.a"), status("y", "spec.a", "spec.b", "spec.a")}, none,
-			"Invalid", "the API server rejected these fields: spec.a, spec.b",
+			[]error{status("x", "spec.b", "spec.a"), status("y", "spec.a", "spec.b", "spec.a")},
+			none, "Invalid", "the API server rejected these fields: spec.a, spec.b",
 		},
 		"no reason": {
-			[]error{&apierrors.StatusError{ErrStatus: metav1.Status{Code: 400, Message: "no"}}, &apierrors.StatusError{ErrStatus: metav1.Status{Code: 400}}}, none,
-			"Denied", "the API server rejected the request",
+			[]error{&apierrors.StatusError{ErrStatus: metav1.Status{Code: 400, Message: "no"}}, &apierrors.StatusError{ErrStatus: metav1.Status{Code: 400}}},
+			none, "Denied", "the API server rejected the request",
 		},
 		"slow":        {[]error{&url.Error{Err: context.DeadlineExceeded}, context.DeadlineExceeded}, none, "Timeout", "the API server did not answer in time"},
 		"unreachable": {[]error{&url.Error{Err: errors.New("port 4711")}, &url.Error{Err: errors.New("port 4712")}}, none, "Unreachable", "the API server cannot be reached"},

@@ -58,8 +58,7 @@ func (e *policyError) stable() string {
 func failures(errs ...error) (stable, detail string) {
 	var all []string
 	for _, err := range errs {
-		var failed *policyError
-		if errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*policyError](err); ok {
 			all = append(all, failed.stable())
 		}
 	}
