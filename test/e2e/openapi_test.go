@@ -35,6 +35,7 @@ var _ = Describe("DataStorage's document", func() {
 
 		known := anEvent(id, func(e *datastorage.AuditEvent) {
 			e.EventOutcome, e.Severity, e.ActorId, e.ResourceType, e.ResourceId = datastorage.Success, new("high"), new("alice"), new("Pod"), new("web")
+			e.ActorType = new("user")
 			e.Namespace, e.ClusterId, e.EventData = new("shop"), new("blue"), json.RawMessage(`{"kind":"Pod"}`)
 		})
 		stored := writer().store(ctx, known, anEvent(id, nil))
@@ -58,6 +59,7 @@ var _ = Describe("DataStorage's document", func() {
 		values := map[string][]string{
 			"event_type": {known.EventType}, "event_category": {known.EventCategory}, "event_action": {known.EventAction},
 			"event_outcome": {"success"}, "severity": {"high"}, "correlation_id": {id}, "actor_id": {"alice"},
+			"actor_type":    {"user"},
 			"resource_type": {"Pod"}, "resource_id": {"web"}, "namespace": {"shop"}, "cluster_id": {"blue"}, "since": {"1h"},
 			"until": {known.EventTimestamp.AddDate(0, 0, 2).Format("2006-01-02")}, "order": {"desc"}, "limit": {"1000"}, "offset": {"0"},
 			"detail_key": {"kind", "detail_value", "Pod"}, "detail_value": {"Pod", "detail_key", "kind"}, "at_least": {stored.ConsistencyToken},
