@@ -1,1 +1,0 @@
-../cmd/kubernaut/mustgather/must-gather.sh
