@@ -146,8 +146,8 @@ e2e-run: compiler $(CLUSTER_TOOLS) ## the end-to-end suites against the deployed
 	hack/e2e.sh run
 
 .PHONY: must-gather
-must-gather: $(CLUSTER_TOOLS) ## what is needed to diagnose the cluster, without secrets, into out/must-gather
-	KUBECTL=$(abspath $(BIN)/kubectl) hack/must-gather.sh --kubeconfig out/kind/kubeconfig --namespace $(NAMESPACE) --dest out/must-gather
+must-gather: ## what is needed to diagnose the cluster, without secrets, into out/must-gather
+	hack/must-gather.sh --kubeconfig out/kind/kubeconfig --namespace $(NAMESPACE) --dest out/must-gather
 
 .PHONY: kind-down
 kind-down: $(CLUSTER_TOOLS) ## deletes the cluster

@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,12 @@ import (
 // prefix is that of the environment variables of all commands.
 const prefix = "KUBERNAUT"
 
-func main() { os.Exit(cli.Main(command())) }
+func main() {
+	if filepath.Base(os.Args[0]) == imageProgram {
+		os.Args = append(os.Args[:1:1], gatherArguments(os.Args[1:])...)
+	}
+	os.Exit(cli.Main(command()))
+}
 
 func command() *cobra.Command {
 	root := cli.Group(&cobra.Command{

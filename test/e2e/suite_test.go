@@ -4,8 +4,6 @@ package e2e_test
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -71,22 +69,13 @@ var _ = SynchronizedAfterSuite(func(ctx SpecContext) {
 	}
 	// Before the shared objects are removed. The namespaces of failed specs remain.
 	archive, err := gathering.Collect(ctx, gather.Target{
-		Kubeconfig: shared.Addresses.Kubeconfig, Kubectl: kubectl(), Namespace: cluster.System,
+		Kubeconfig: shared.Addresses.Kubeconfig, Namespace: cluster.System,
 	}, GinkgoWriter)
 	if archive != "" {
 		AddReportEntry("must-gather archive", archive)
 	}
 	Expect(errors.Join(err, shared.Remove(ctx))).To(Succeed())
 })
-
-// kubectl is the one that the repository built, if there is one.
-func kubectl() string {
-	built := filepath.Join("..", "..", "bin", "kubectl")
-	if _, err := os.Stat(built); err != nil {
-		return ""
-	}
-	return built
-}
 
 var _ = BeforeEach(func() {
 	env.Forget()

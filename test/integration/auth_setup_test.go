@@ -215,13 +215,13 @@ func showing(token string) func(context.Context, *http.Request) error {
 	}
 }
 
-// newCertificate makes a certificate for 127.0.0.1 that is its own authority.
-func newCertificate() tlsfiles.Flags {
+// newCertificate makes a certificate for 127.0.0.1 and names that is its own authority.
+func newCertificate(names ...string) tlsfiles.Flags {
 	GinkgoHelper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	Expect(err).NotTo(HaveOccurred())
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: names,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IsCA: true, BasicConstraintsValid: true,
 	}
 	signed, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)

@@ -12,12 +12,11 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -30,83 +29,37 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"kubernaut.ai/internal/devstack/controlplane"
+	"kubernaut.ai/internal/mustgather"
 )
-
-const mustGather = "../../hack/must-gather.sh"
-
-// kubectl is the one of the control plane, or of the machine.
-var kubectl = sync.OnceValues(func() (string, error) {
-	programs, err := controlplane.Find(context.Background(), nil)
-	if err != nil {
-		return "", err
-	}
-	if programs.Kubectl != "" {
-		return programs.Kubectl, nil
-	}
-	return exec.LookPath("kubectl")
-})
-
-// gathering is a run of must-gather that may be in progress.
-type gathering struct {
-	cmd    *exec.Cmd
-	tmp    string // its directory for temporary files
-	stdout bytes.Buffer
-	stderr bytes.Buffer
-}
 
 // gathered is the result of a run of must-gather.
 type gathered struct {
-	code   int
-	stdout string
-	stderr string
+	output string
 	// archive is the path that it printed last, files is what the archive holds.
 	archive string
 	files   map[string]string
 }
 
-// prepareGathering makes a run with flags and variables, which come as name=value.
-func prepareGathering(ctx context.Context, variables []string, flags ...string) *gathering {
+// gatherWith runs must-gather with full access to the suite's API server and DataStorage.
+func gatherWith(ctx context.Context, change func(*mustgather.Options)) *gathered {
 	GinkgoHelper()
-	program, err := kubectl()
-	Expect(err).NotTo(HaveOccurred(), "must-gather needs kubectl")
-	script, err := filepath.Abs(mustGather)
-	Expect(err).NotTo(HaveOccurred())
-	g := &gathering{tmp: temporaryFolder(), cmd: exec.CommandContext(ctx, "bash", append([]string{script, "--dest", temporaryFolder()}, flags...)...)}
-	g.cmd.Dir = GinkgoT().TempDir()
-	g.cmd.Env = append(append(os.Environ(), "KUBECTL="+program, "TMPDIR="+g.tmp), variables...)
-	g.cmd.Stdout, g.cmd.Stderr = &g.stdout, &g.stderr
-	return g
+	return gatherFrom(ctx, func(o *mustgather.Options) {
+		o.Kubeconfig, o.DataStorageURL, o.TimeLimit = env.Kubeconfig, env.DataStorage.URL, time.Minute
+		change(o)
+	})
 }
 
-// gather runs must-gather with full access to the suite's API server and DataStorage.
-func gatherWith(ctx context.Context, variables []string, flags ...string) gathered {
+// gatherFrom runs must-gather and reads the archive.
+func gatherFrom(ctx context.Context, change func(*mustgather.Options)) *gathered {
 	GinkgoHelper()
-	g := prepareGathering(ctx, append([]string{"MUST_GATHER_DATASTORAGE_URL=" + env.DataStorage.URL}, variables...),
-		append([]string{"--kubeconfig", env.Kubeconfig, "--time-limit", "60s"}, flags...)...)
-	Expect(g.cmd.Start()).To(Succeed())
-	result := g.wait()
-	Expect(result.code).To(Equal(0), result.stdout+result.stderr)
-	Expect(result.stderr).To(BeEmpty())
-	return result
-}
-
-// wait waits for the end and reads the archive, if there is one.
-func (g *gathering) wait() gathered {
-	GinkgoHelper()
-	err := g.cmd.Wait()
-	if _, ended := errors.AsType[*exec.ExitError](err); !ended {
-		Expect(err).NotTo(HaveOccurred())
-	}
-	lines := strings.Split(strings.TrimSpace(g.stdout.String()), "\n")
-	result := gathered{
-		code: g.cmd.ProcessState.ExitCode(), stdout: g.stdout.String(), stderr: g.stderr.String(), archive: lines[len(lines)-1],
-	}
-	Expect(os.ReadDir(g.tmp)).To(BeEmpty(), "nothing is left behind")
-	if result.code == 0 {
-		result.files = unpack(result.archive)
-	}
-	return result
+	var output bytes.Buffer
+	o := mustgather.Options{Dest: temporaryFolder(), Out: &output}
+	change(&o)
+	archive, err := mustgather.Run(ctx, o)
+	Expect(err).NotTo(HaveOccurred(), output.String())
+	lines := strings.Split(strings.TrimSpace(output.String()), "\n")
+	Expect(lines[len(lines)-1]).To(Equal(archive))
+	return &gathered{output: output.String(), archive: archive, files: unpack(archive)}
 }
 
 // unpack reads all files of an archive; their names begin below its one folder.
@@ -205,17 +158,6 @@ func restrictedKubeconfig(ctx context.Context, rules ...rbacv1.PolicyRule) strin
 	kubeconfig := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
 	Expect(clientcmd.WriteToFile(*file, kubeconfig)).To(Succeed())
 	return kubeconfig
-}
-
-// kubectlThat is a kubectl that behaves differently for some arguments, as the lines
-// of a case statement define; $real is the real one.
-func kubectlThat(cases string) string {
-	GinkgoHelper()
-	program, err := kubectl()
-	Expect(err).NotTo(HaveOccurred())
-	file := filepath.Join(GinkgoT().TempDir(), "kubectl")
-	Expect(os.WriteFile(file, []byte("#!/bin/bash\nreal="+program+"\ncase \" $* \" in\n"+cases+"\nesac\nexec \"$real\" \"$@\"\n"), 0o700)).To(Succeed())
-	return "KUBECTL=" + file
 }
 
 // aName returns a unique name.

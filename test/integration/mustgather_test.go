@@ -3,10 +3,10 @@
 package integration_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -14,9 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -27,12 +25,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	certutil "k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/devstack/controlplane"
+	"kubernaut.ai/internal/mustgather"
 	"kubernaut.ai/pkg/audittrail/podflush"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
 	"kubernaut.ai/test/testenv"
@@ -55,7 +53,9 @@ var _ = Describe("must-gather", func() {
 			"a line about "+rr.Name+" without a time", trail[0].EventTimestamp.Format(time.RFC3339Nano)+"\tINFO\tof "+rr.Name+"0")
 
 		began := time.Now()
-		g := gatherWith(ctx, logs, "--namespace", env.Namespace, "--correlation-id", rr.Name)
+		g := gatherWith(ctx, func(o *mustgather.Options) {
+			o.Namespaces, o.CorrelationIDs, o.ExtraLogs = []string{env.Namespace}, []string{rr.Name}, logs
+		})
 		AddReportEntry("took", time.Since(began))
 
 		By("following the conventions of must-gather archives")
@@ -117,40 +117,13 @@ var _ = Describe("must-gather", func() {
 		Expect(g.file("summary.txt")).To(And(ContainSubstring("remediationrequest ManualReview"), ContainSubstring(services.PodName(0))))
 	}, SpecTimeout(specTimeout))
 
-	It("makes timelines of named requests, of the newest failures and of the longest stuck requests", func(ctx SpecContext) {
-		now := time.Now().UTC()
-		ago := func(d time.Duration) string { return now.Add(-d).Format(time.RFC3339) }
-		object := func(id, phase, created, completed string) string {
-			return strings.Join([]string{"object", id, "remediationrequest", "shop/" + id, phase, created, completed, ""}, "\t") + "\n"
-		}
-		var known strings.Builder
-		for i := range 30 {
-			minutes := time.Duration(i+2) * time.Minute
-			known.WriteString(object(fmt.Sprintf("failed-%d", i), "ManualReview", ago(2*time.Hour), ago(minutes)))
-			known.WriteString(object(fmt.Sprintf("pending-%d", i), []string{"", "Pending", "Processing"}[i%3], ago(minutes), ""))
-		}
-		known.WriteString(object("failed-before", "ManualReview", ago(3*time.Hour), ago(2*time.Hour)))
-		known.WriteString(object("new", "", ago(30*time.Second), ""))
-		known.WriteString(object("fine", "Classified", ago(10*time.Minute), ""))
-		work := GinkgoT().TempDir()
-		Expect(os.WriteFile(filepath.Join(work, "known.remediationrequests.kubernaut.ai"), []byte(known.String()), 0o600)).To(Succeed())
-
-		chosen := sourced(ctx, "", `WORK=$1 SINCE=3600 IDS=(named failed-3 named); choose_ids; cat "$WORK/ids"`, work)
-		want := []string{"named", "failed-3"}
-		for i := range 20 {
-			if i != 3 {
-				want = append(want, fmt.Sprintf("failed-%d", i))
-			}
-		}
-		want = append(want, "pending-29", "pending-28", "pending-27", "pending-26", "pending-25")
-		Expect(strings.Fields(chosen)).To(Equal(want))
-	}, SpecTimeout(specTimeout))
-
 	It("omits secrets and payloads, and includes payloads with --show-sensitive", func(ctx SpecContext) {
 		c := placeCanaries(ctx)
-		flags := slices.Clip([]string{"--namespace", env.Namespace, "--correlation-id", c.id})
+		about := func(o *mustgather.Options) {
+			o.Namespaces, o.CorrelationIDs, o.ExtraLogs = []string{env.Namespace}, []string{c.id}, c.logs
+		}
 
-		g := gatherWith(ctx, c.logs, flags...)
+		g := gatherWith(ctx, about)
 		for location, secret := range c.secrets {
 			Expect(g.with(secret)).To(BeEmpty(), location)
 		}
@@ -162,7 +135,10 @@ var _ = Describe("must-gather", func() {
 		}
 		Expect(g.file("namespaces/" + env.Namespace + "/core/secrets.yaml")).To(ContainSubstring("- name: " + c.id + "\n  type: Opaque\n  keys:\n  - url\n"))
 
-		g = gatherWith(ctx, c.logs, append(flags, "--show-sensitive")...)
+		g = gatherWith(ctx, func(o *mustgather.Options) {
+			about(o)
+			o.ShowSensitive = true
+		})
 		for location, secret := range c.secrets {
 			Expect(g.with(secret)).To(BeEmpty(), location)
 		}
@@ -184,8 +160,10 @@ var _ = Describe("must-gather", func() {
 		Expect(err).NotTo(HaveOccurred())
 		id := env.CorrelationID()
 
-		g := gatherWith(ctx, []string{"MUST_GATHER_DATASTORAGE_URL=http://" + closedPort()}, "--namespace", env.Namespace, "--correlation-id", id, "--time-limit", "15s")
-		Expect(g.notCollected("audit events")).To(ContainSubstring("Connection refused"))
+		g := gatherWith(ctx, func(o *mustgather.Options) {
+			o.DataStorageURL, o.Namespaces, o.CorrelationIDs, o.TimeLimit = "http://"+closedPort(), []string{env.Namespace}, []string{id}, 15*time.Second
+		})
+		Expect(g.notCollected("audit events")).To(ContainSubstring("connection refused"))
 		Expect(g.file("timelines/" + id + ".txt")).To(And(ContainSubstring("its audit events could not be read"), ContainSubstring("No collected data mentions it")))
 		Expect(g.notCollected("state of " + workload.PodName(1) + " in " + env.Namespace)).To(ContainSubstring("timed out after"))
 		Expect(g.notCollected("state of " + workload.PodName(3) + " in " + env.Namespace)).To(ContainSubstring("error trying to reach service"))
@@ -203,7 +181,7 @@ var _ = Describe("must-gather", func() {
 		kubeconfig := restrictedKubeconfig(ctx,
 			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods", "pods/log", "pods/proxy"}, Verbs: []string{"get", "list"}})
 
-		g := gatherWith(ctx, nil, "--kubeconfig", kubeconfig, "--namespace", env.Namespace)
+		g := gatherWith(ctx, func(o *mustgather.Options) { o.Kubeconfig, o.Namespaces = kubeconfig, []string{env.Namespace} })
 		for _, what := range []string{
 			"secrets' names in " + env.Namespace, "nodes", "events in " + env.Namespace, "events of all namespaces",
 			"deployments.apps in " + env.Namespace, "cluster roles", "kubernaut.ai resources",
@@ -219,10 +197,7 @@ var _ = Describe("must-gather", func() {
 		DeferCleanup(func(ctx SpecContext) { Expect(plane.Stop(ctx)).To(Succeed()) })
 		removeOurResources(ctx, plane)
 
-		g := prepareGathering(ctx, nil, "--kubeconfig", plane.Kubeconfig())
-		Expect(g.cmd.Start()).To(Succeed())
-		result := g.wait()
-		Expect(result.code).To(Equal(0), result.stderr)
+		result := gatherFrom(ctx, func(o *mustgather.Options) { o.Kubeconfig = plane.Kubeconfig() })
 		Expect(result.notCollected("definitions of kubernaut.ai")).To(ContainSubstring("is Kubernaut installed?"))
 		Expect(result.notCollected("namespace kubernaut-system")).To(ContainSubstring(`namespaces "kubernaut-system" not found`))
 		Expect(result.notCollected("audit events")).To(ContainSubstring(`there is no Service "datastorage"`))
@@ -230,110 +205,67 @@ var _ = Describe("must-gather", func() {
 		Expect(result.notCollected("kubernaut.ai resources")).To(ContainSubstring(`doesn't have a resource type`))
 	}, SpecTimeout(specTimeout))
 
-	DescribeTable("reads audit events through a port-forward without exposing the token", func(ctx SpecContext, encrypted bool) {
-		token := aName()
-		store := ownStore(ctx, func(o *datastorageapp.Options) {
-			o.Auth = auth.Flags{Mode: auth.ModeTokenFile, File: fileOfTokens("must-gather", token)}
-			if encrypted {
-				o.TLS.Cert, o.TLS.Key = certificate()
-			}
+	DescribeTable("reads audit events through a port-forward, with a token that is good nowhere else", func(ctx SpecContext, encrypted bool) {
+		var store *testenv.DataStorage
+		namespace := storageNamespace(ctx, func(namespace string) string {
+			store = ownStore(ctx, func(o *datastorageapp.Options) {
+				o.RESTConfig = env.Config
+				o.Auth = auth.Flags{Mode: auth.ModeKubernetes, Namespace: namespace, Audiences: []string{ownAudience}}
+				if encrypted {
+					o.TLS = certifyStorage(ctx, namespace)
+				}
+			})
+			return store.URL
 		})
 		id := env.CorrelationID()
-		if !encrypted {
-			decoded[any](storeJSON(ctx, store.URL, storeEvents, anEvent(id, nil), "Authorization", "Bearer "+token), http.StatusCreated)
+		about := func(o *mustgather.Options) {
+			o.Kubeconfig, o.Namespaces, o.CorrelationIDs = env.Kubeconfig, []string{namespace}, []string{id}
 		}
-		address := strings.TrimPrefix(strings.TrimPrefix(store.URL, "http://"), "https://")
-		calls := filepath.Join(GinkgoT().TempDir(), "calls")
-		forward := `*" port-forward "*) echo "Forwarding from ` + address + ` -> 8080"; exec sleep 300 ;;
-*) echo "$*" >>` + calls + ` ;;&
-*" create token must-gather "*) echo `
-		flags := []string{"--kubeconfig", env.Kubeconfig, "--namespace", namespaceWithService(ctx), "--correlation-id", id}
 
-		By("using a token that DataStorage does not accept")
-		g := prepareGathering(ctx, []string{kubectlThat(forward + aName() + "; exit ;;")}, flags...)
-		Expect(g.cmd.Start()).To(Succeed())
-		result := g.wait()
-		Expect(result.code).To(Equal(0), result.stderr)
-		Expect(result.notCollected("audit events")).To(Or(ContainSubstring("401 Unauthorized"), ContainSubstring("must be logged in")))
+		By("asking without the permission to read")
+		Expect(gatherFrom(ctx, about).notCollected("audit events")).To(ContainSubstring("403 Forbidden"))
 
-		By("using one that it accepts")
-		g = prepareGathering(ctx, []string{kubectlThat(forward + token + "; exit ;;")}, flags...)
-		Expect(g.cmd.Start()).To(Succeed())
-		result = g.wait()
-		Expect(result.code).To(Equal(0), result.stderr)
+		By("asking with it")
+		mayRead(ctx, namespace)
+		result := gatherFrom(ctx, about)
 		Expect(result.file("not-collected.txt")).NotTo(ContainSubstring("audit events"))
-		want := 1
+		Expect(result.file("timelines/" + id + ".txt")).To(ContainSubstring("; 0 audit events."))
+
 		if encrypted {
-			want = 0
+			By("meeting a certificate that the cluster's authority did not sign")
+			other := newCertificate("datastorage." + namespace + ".svc")
+			result = gatherFrom(ctx, func(o *mustgather.Options) {
+				about(o)
+				o.DataStorageCAFile = other.Cert
+			})
+			Expect(result.notCollected("audit events")).To(ContainSubstring("certificate signed by unknown authority"))
 		}
-		Expect(result.file("timelines/" + id + ".txt")).To(ContainSubstring("; %d audit events.", want))
-		Expect(result.with(token)).To(BeEmpty())
-		words, err := os.ReadFile(calls)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(string(words)).To(And(ContainSubstring("create token"), Not(ContainSubstring(token))))
 	},
 		Entry("over HTTP", false, SpecTimeout(specTimeout)),
 		Entry("over TLS", true, SpecTimeout(specTimeout)),
 	)
 
-	DescribeTable("rejects", func(ctx SpecContext, says string, flags ...string) {
-		g := prepareGathering(ctx, nil, flags...)
-		g.cmd.Args = slices.DeleteFunc(g.cmd.Args, func(arg string) bool { return arg == "" })
-		Expect(g.cmd.Start()).To(Succeed())
-		result := g.wait()
-		Expect(result.code).To(Equal(2))
-		Expect(result.stderr).To(Equal("must-gather.sh: " + says + " (see must-gather.sh --help)\n"))
-		Expect(result.stdout).To(BeEmpty())
-	},
-		Entry("an unknown flag", "--everything: unknown flag", "--everything"),
-		Entry("a word", "now: unexpected argument", "now"),
-		Entry("a flag without its value", "--since: needs a value", "--since"),
-		Entry("an empty value", "--namespace is empty; give a value or omit the flag", "--namespace="),
-		Entry("an invalid duration", "--since 1 hour: not a duration; use for example 30m or 1h30m", "--since", "1 hour"),
-		Entry("a zero time limit", "--time-limit 0s: must be more than 0", "--time-limit=0s"),
-		Entry("an invalid namespace", "--namespace Kube_System: not a valid namespace name", "--namespace", "Kube_System"),
-		Entry("a correlation id of two lines", "--correlation-id: a correlation id is one line of at most 255 bytes", "--correlation-id", "a\nb"),
-		Entry("a missing kubeconfig", "--kubeconfig /nowhere: cannot be read", "--kubeconfig", "/nowhere"),
-		Entry("a value for a switch", "--show-sensitive=yes: takes no value", "--show-sensitive=yes"),
-	)
-
-	DescribeTable("archives what it has when it is interrupted, and leaves no process behind", func(ctx SpecContext, hanging int, behaviour string) {
-		namespace := namespaceWithService(ctx)
-		fifo := filepath.Join(GinkgoT().TempDir(), "fifo")
-		Expect(syscall.Mkfifo(fifo, 0o600)).To(Succeed())
-		program := kubectlThat(strings.ReplaceAll(behaviour, "HANG", "echo $$ >"+fifo+"; exec sleep 300 ;;"))
-		g := prepareGathering(ctx, []string{program}, "--kubeconfig", env.Kubeconfig, "--namespace", namespace, "--time-limit", "60s")
-		Expect(g.cmd.Start()).To(Succeed())
-		pids := firstLines(fifo, hanging)
-
-		Expect(g.cmd.Process.Signal(syscall.SIGTERM)).To(Succeed())
-		result := g.wait()
-		Expect(result.code).To(Equal(0), result.stderr)
-		Expect(result.notCollected("all that was under way or to come")).To(ContainSubstring("interrupted by SIGTERM"))
+	DescribeTable("archives what it has when it is interrupted", func(ctx SpecContext, path string) {
+		arrived := make(chan struct{})
+		server := apiServerThat(path, func(r *http.Request) {
+			close(arrived)
+			<-r.Context().Done()
+		})
+		limited, interrupt := context.WithCancelCause(ctx)
+		go func() {
+			<-arrived
+			interrupt(errors.New("SIGTERM"))
+		}()
+		result := gatherFrom(limited, func(o *mustgather.Options) {
+			o.Config, o.Namespaces, o.TimeLimit = server, []string{env.Namespace}, time.Minute
+		})
+		Expect(result.notCollected("all that was under way or to come")).To(And(ContainSubstring("interrupted after"), ContainSubstring("SIGTERM")))
 		Expect(result.file("version")).NotTo(BeEmpty())
-		for _, text := range pids {
-			pid, err := strconv.Atoi(text)
-			Expect(err).NotTo(HaveOccurred())
-			Eventually(ctx, func() error { return syscall.Kill(pid, 0) }).Should(MatchError(syscall.ESRCH), "process %d", pid)
-		}
 	},
-		Entry("while it asks whether anybody answers", 1, `*" --raw /version"*) HANG`, SpecTimeout(specTimeout)),
-		Entry("while a connection is carried and steps run", 2, `*" port-forward "*) echo "Forwarding from 127.0.0.1:1 -> 8080"; HANG
-*" top "*) HANG`, SpecTimeout(specTimeout)),
+		Entry("while it asks whether anybody answers", "/version", SpecTimeout(specTimeout)),
+		Entry("while steps run", "/apis/metrics.k8s.io/", SpecTimeout(specTimeout)),
 	)
 })
-
-// namespaceWithService makes a namespace with a Service like DataStorage's.
-func namespaceWithService(ctx context.Context) string {
-	GinkgoHelper()
-	namespace, err := env.NewNamespace(ctx, nil, nil)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(env.Create(ctx, &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "datastorage"},
-		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "api", Port: 8080}}},
-	})).To(Succeed())
-	return namespace
-}
 
 // fileOfTokens makes a file for --auth token-file with one caller.
 func fileOfTokens(caller, token string) string {
@@ -347,18 +279,6 @@ func fileOfTokens(caller, token string) string {
 func tokenLine(caller, token string, grants ...string) string {
 	digest := sha256.Sum256([]byte(token))
 	return caller + " " + hex.EncodeToString(digest[:]) + " " + strings.Join(grants, " ") + "\n"
-}
-
-// certificate makes files with an untrusted certificate and its key.
-func certificate() (cert, key string) {
-	GinkgoHelper()
-	certText, keyText, err := certutil.GenerateSelfSignedCertKey("datastorage", nil, nil)
-	Expect(err).NotTo(HaveOccurred())
-	dir := GinkgoT().TempDir()
-	cert, key = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	Expect(os.WriteFile(cert, certText, 0o600)).To(Succeed())
-	Expect(os.WriteFile(key, keyText, 0o600)).To(Succeed())
-	return cert, key
 }
 
 // processedRequest makes a request and waits until it is processed.
@@ -390,14 +310,14 @@ func eventAbout(name, message string) *corev1.Event {
 	}
 }
 
-// logOf writes the log of a process outside the cluster; it returns the variable that names its directory.
-func logOf(name string, lines ...string) []string {
+// logOf writes the log of a process outside the cluster; it returns its directory.
+func logOf(name string, lines ...string) string {
 	GinkgoHelper()
 	dir := GinkgoT().TempDir()
 	file := filepath.Join(dir, name)
 	Expect(os.MkdirAll(filepath.Dir(file), 0o700)).To(Succeed())
 	Expect(os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600)).To(Succeed())
-	return []string{"EXTRA_LOGS=" + dir}
+	return dir
 }
 
 func lineWith(text, part string) string {
@@ -418,22 +338,6 @@ func auditTypes(timeline string) []string {
 			found = append(found, words[3])
 		}
 	}
-	return found
-}
-
-// firstLines reads lines of a named pipe, whose writers come one after the other.
-func firstLines(fifo string, n int) []string {
-	GinkgoHelper()
-	// Open for writing too: the pipe has no end between two writers.
-	pipe, err := os.OpenFile(fifo, os.O_RDWR, 0)
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { Expect(pipe.Close()).To(Succeed()) }()
-	lines := bufio.NewScanner(pipe)
-	var found []string
-	for len(found) < n && lines.Scan() {
-		found = append(found, lines.Text())
-	}
-	Expect(found).To(HaveLen(n))
 	return found
 }
 

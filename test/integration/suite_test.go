@@ -58,7 +58,7 @@ var _ = SynchronizedAfterSuite(func() {
 		return
 	}
 	archive, err := failures.Collect(ctx, gather.Target{
-		Kubeconfig: shared.ControlPlane.Kubeconfig(), Kubectl: shared.ControlPlane.Programs().Kubectl, DataStorageURL: shared.DataStorage.URL,
+		Kubeconfig: shared.ControlPlane.Kubeconfig(), DataStorageURL: shared.DataStorage.URL,
 	}, GinkgoWriter)
 	if archive != "" {
 		AddReportEntry("collected for a diagnosis", archive)

@@ -7,20 +7,18 @@
 package gather
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
+
+	"kubernaut.ai/internal/mustgather"
 )
 
 const (
@@ -28,9 +26,8 @@ const (
 	destVariable = "MUST_GATHER_DEST"
 	// maxIDs bounds the requested timelines, maxNamespaces the namespaces.
 	maxIDs, maxNamespaces = 30, 6
-	// collectTimeout bounds the collection, archiveTimeout an interrupted one.
+	// collectTimeout bounds the collection: what there is by then is archived.
 	collectTimeout = 3 * time.Minute
-	archiveTimeout = 30 * time.Second
 	// latest is the file with the path of the newest archive.
 	latest = "latest"
 )
@@ -54,8 +51,6 @@ type Failure struct {
 type Target struct {
 	// Kubeconfig of the cluster.
 	Kubeconfig string
-	// Kubectl is the program; if empty, the one on the path.
-	Kubectl string
 	// Namespace of the platform, if it runs in the cluster.
 	Namespace string
 	// DataStorageURL, if it is not a Service of the cluster.
@@ -135,12 +130,13 @@ func (r *Run) Collect(ctx context.Context, t Target, out io.Writer) (archive str
 	if err != nil {
 		return "", err
 	}
-	flags := append([]string{"--dest", r.dest, "--kubeconfig", t.Kubeconfig}, about(failures)...)
+	options := about(failures)
+	options.Dest, options.Kubeconfig, options.DataStorageURL, options.ExtraLogs, options.Out = r.dest, t.Kubeconfig, t.DataStorageURL, logs, out
 	if t.Namespace != "" {
-		flags = append(flags, "--namespace", t.Namespace)
+		options.Namespaces = append(options.Namespaces, t.Namespace)
 	}
-	if archive, err = script(ctx, flags, t.environment(logs), out); err != nil {
-		return "", err
+	if archive, err = mustgather.Run(ctx, options); err != nil {
+		return "", fmt.Errorf("collect: %w", err)
 	}
 	if archive, err = filepath.Abs(archive); err != nil {
 		return "", fmt.Errorf("name the archive: %w", err)
@@ -152,34 +148,6 @@ func (r *Run) Collect(ctx context.Context, t Target, out io.Writer) (archive str
 		return "", fmt.Errorf("remove recorded failures: %w", err)
 	}
 	return archive, nil
-}
-
-// script runs must-gather and returns the last line of its output.
-func script(ctx context.Context, args, environment []string, out io.Writer) (string, error) {
-	path := filepath.Join(repository(), "hack", "must-gather.sh")
-	cmd := exec.CommandContext(ctx, "bash", append([]string{path}, args...)...)
-	cmd.Env = append(os.Environ(), environment...)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(&output, out), out
-	// An interrupted script archives what it has collected.
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = archiveTimeout
-	if err := cmd.Run(); err != nil && output.Len() == 0 {
-		return "", fmt.Errorf("collect with %s: %w", path, err)
-	}
-	lines := strings.Split(strings.TrimSpace(output.String()), "\n")
-	return lines[len(lines)-1], nil
-}
-
-func (t Target) environment(logs string) []string {
-	environment := []string{"EXTRA_LOGS=" + logs}
-	if t.Kubectl != "" {
-		environment = append(environment, "KUBECTL="+t.Kubectl)
-	}
-	if t.DataStorageURL != "" {
-		environment = append(environment, "MUST_GATHER_DATASTORAGE_URL="+t.DataStorageURL)
-	}
-	return environment
 }
 
 func (r *Run) recorded() ([]Failure, error) {
@@ -222,25 +190,21 @@ func (r *Run) writeLogs(failures []Failure) (string, error) {
 	return logs, nil
 }
 
-// about returns the flags for the failed specs' correlation ids and namespaces.
-func about(failures []Failure) []string {
-	ids := make([]string, 0, maxIDs)
-	namespaces := make([]string, 0, len(failures))
+// about names the failed specs' correlation ids and namespaces.
+func about(failures []Failure) mustgather.Options {
+	var o mustgather.Options
 	for i := range failures {
-		ids = append(ids, failures[i].CorrelationIDs...)
-		namespaces = append(namespaces, failures[i].Namespace)
+		for _, id := range failures[i].CorrelationIDs {
+			if mustgather.CheckCorrelationID(id) == nil { // specs may try unusable ones
+				o.CorrelationIDs = append(o.CorrelationIDs, id)
+			}
+		}
+		o.Namespaces = append(o.Namespaces, failures[i].Namespace)
 	}
-	ids = distinct(ids)
-	ids = ids[:min(maxIDs, len(ids))]
-	flags := make([]string, 0, 2*(len(ids)+len(namespaces)+1)) //nolint:mnd // a flag and its value
-	for _, id := range ids {
-		flags = append(flags, "--correlation-id", id)
-	}
-	namespaces = distinct(namespaces)
-	for _, namespace := range namespaces[:min(maxNamespaces, len(namespaces))] {
-		flags = append(flags, "--namespace", namespace)
-	}
-	return flags
+	o.CorrelationIDs, o.Namespaces = distinct(o.CorrelationIDs), distinct(o.Namespaces)
+	o.CorrelationIDs = o.CorrelationIDs[:min(maxIDs, len(o.CorrelationIDs))]
+	o.Namespaces = o.Namespaces[:min(maxNamespaces, len(o.Namespaces))]
+	return o
 }
 
 func distinct(values []string) []string {

@@ -12,22 +12,15 @@ import (
 	"kubernaut.ai/test/testenv/gather"
 )
 
-// unreachable is a kubectl whose cluster is unreachable.
-const unreachable = "#!/bin/sh\necho 'The connection to the server was refused' >&2\nexit 1\n"
-
 func setup(t *testing.T) (dest string, target gather.Target) {
 	t.Helper()
 	dest = filepath.Join(t.TempDir(), "archives")
 	t.Setenv("MUST_GATHER_DEST", dest)
-	kubectl := filepath.Join(t.TempDir(), "kubectl")
-	if err := os.WriteFile(kubectl, []byte(unreachable), 0o700); err != nil {
-		t.Fatal(err)
-	}
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := os.WriteFile(kubeconfig, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return dest, gather.Target{Kubeconfig: kubeconfig, Kubectl: kubectl}
+	return dest, gather.Target{Kubeconfig: kubeconfig}
 }
 
 func TestARunWithoutFailuresLeavesNothing(t *testing.T) {

@@ -1,0 +1,197 @@
+package mustgather
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"kubernaut.ai/internal/mustgather/redact"
+)
+
+const (
+	// tool and version are the first lines of the archive's version file.
+	tool, version = "kubernaut/must-gather", "0.2.0"
+	// ours selects the objects of the deployment.
+	ours = "app.kubernetes.io/part-of=kubernaut"
+	// maxNamespaces bounds the namespaces that are found by their pods.
+	maxNamespaces = 50
+)
+
+// run is one collection.
+type run struct {
+	Options
+
+	files *archive
+	began time.Time
+
+	config  *rest.Config // nil without a cluster
+	client  kubernetes.Interface
+	dynamic dynamic.Interface
+
+	storage *storage // nil if DataStorage does not answer
+
+	mu       sync.Mutex
+	failures []failure
+	pods     []corev1.Pod
+	events   []corev1.Event
+	requests []request
+	service  *corev1.Service // DataStorage's
+	states   map[string]string
+}
+
+// Run collects, and returns the path of the archive. When ctx ends, it archives
+// what it has. An error means that there is no archive.
+func Run(ctx context.Context, o Options) (archivePath string, err error) {
+	if err := o.complete(); err != nil {
+		return "", err
+	}
+	redactor, err := redact.New()
+	if err != nil {
+		return "", fmt.Errorf("prepare redaction: %w", err)
+	}
+	redactor.Sensitive = o.ShowSensitive
+	files, err := newArchive(o.Dest, redactor)
+	if err != nil {
+		return "", err
+	}
+	r := &run{Options: o, files: files, began: time.Now(), states: map[string]string{}}
+	r.Namespaces = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
+	started := r.began.UTC().Format(time.RFC3339)
+	if err := errors.Join(files.write("version", tool+"\n"+version+"\n"), files.write("timestamp", "start "+started+"\n")); err != nil {
+		return "", err
+	}
+	r.say("collecting into %s", files.dir)
+	r.collect(ctx)
+	if ctx.Err() != nil {
+		r.say("interrupted")
+		r.missed("all that was under way or to come",
+			fmt.Sprintf("interrupted after %s: %v", time.Since(r.began).Round(time.Second), context.Cause(ctx)), "kubernaut must-gather")
+	}
+	return r.finish(started)
+}
+
+// collect runs all steps. A later phase uses what the earlier ones found.
+func (r *run) collect(ctx context.Context) {
+	connected := r.connect(ctx)
+	if connected && len(r.Namespaces) == 0 {
+		r.step(ctx, "namespaces", findNamespaces)
+	}
+	everything := r.begin(ctx)
+	if r.ExtraLogs != "" {
+		everything.do("logs of other processes", collectExtra)
+	}
+	if connected {
+		r.say("namespaces: %s", strings.Join(r.Namespaces, " "))
+		found := r.begin(ctx)
+		if r.DataStorageURL == "" {
+			found.do("DataStorage's Service", findService)
+		}
+		for _, namespace := range r.Namespaces {
+			found.do("list of pods in "+namespace, func(ctx context.Context, s *step) error { return s.findPods(ctx, namespace) })
+		}
+		found.wait()
+		r.say("%d pods: logs, probes and metrics; events and objects", len(r.pods))
+		r.podSteps(everything)
+		r.clusterSteps(everything)
+		for _, namespace := range r.Namespaces {
+			r.namespaceSteps(everything, namespace)
+		}
+	}
+	everything.do("connection to DataStorage", connectStorage)
+	everything.wait()
+	if r.storage != nil {
+		defer r.storage.close()
+	}
+	timelines := r.timelines()
+	r.say("timelines: %d", len(timelines))
+	last := r.begin(ctx)
+	last.do("table of audit stores", summarizeStores)
+	last.do("state of DataStorage", summarizeStorage)
+	for _, t := range timelines {
+		last.do("timeline of "+t.id, t.make)
+	}
+	last.wait()
+}
+
+// connect checks that the API server answers, so that the steps need not all time out.
+func (r *run) connect(ctx context.Context) bool {
+	const command = "kubectl get --raw /version"
+	err := func() error {
+		config, err := r.Options.config()
+		if err != nil {
+			return err
+		}
+		if r.client, err = kubernetes.NewForConfig(config); err != nil {
+			return fmt.Errorf("find the cluster: %w", err)
+		}
+		if r.dynamic, err = dynamic.NewForConfig(config); err != nil {
+			return fmt.Errorf("find the cluster: %w", err)
+		}
+		r.config = config
+		ctx, cancel := context.WithTimeout(ctx, r.TimeLimit)
+		defer cancel()
+		err = r.client.CoreV1().RESTClient().Get().AbsPath("/version").Do(ctx).Error()
+		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+			return nil // somebody answers
+		}
+		return err //nolint:wrapcheck // named with its command
+	}()
+	if err == nil {
+		return true
+	}
+	if ctx.Err() == nil {
+		r.fail("the cluster", by(err, command))
+		r.say("the cluster does not respond")
+	}
+	r.config = nil
+	return false
+}
+
+// findNamespaces adds the namespaces of our pods to the usual one.
+func findNamespaces(ctx context.Context, s *step) error {
+	s.Namespaces = []string{Home}
+	list, err := s.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{LabelSelector: ours})
+	if err != nil {
+		return by(err, "kubectl get pods -A --selector %s", ours)
+	}
+	for i := range list.Items {
+		s.Namespaces = append(s.Namespaces, list.Items[i].Namespace)
+	}
+	slices.Sort(s.Namespaces)
+	s.Namespaces = slices.Compact(s.Namespaces)
+	if extra := len(s.Namespaces) - maxNamespaces; extra > 0 {
+		s.Namespaces = s.Namespaces[:maxNamespaces]
+		return by(fmt.Errorf("%d more namespaces have pods of Kubernaut", extra), "kubernaut must-gather --namespace NS")
+	}
+	return nil
+}
+
+// finish writes the summary and the archive.
+func (r *run) finish(started string) (string, error) {
+	_ = r.files.save("summary.txt", r.summary(started)) // the next write tells
+	r.say("not collected: %d (see not-collected.txt)", len(r.failures))
+	err := errors.Join(
+		r.files.save("not-collected.txt", r.notCollected()),
+		r.files.write("timestamp", "start "+started+"\nend "+time.Now().UTC().Format(time.RFC3339)+"\n"),
+	)
+	if err != nil {
+		return "", err
+	}
+	path, err := r.files.pack()
+	if err != nil {
+		return "", err
+	}
+	_, _ = fmt.Fprintln(r.Out, path) // a terminal may have gone away
+	return path, nil
+}

@@ -1,0 +1,268 @@
+package mustgather
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"kubernaut.ai/api/datastorage"
+	"kubernaut.ai/pkg/audittrail"
+)
+
+const (
+	serviceName = "datastorage"
+	// account is the service account whose token may read trails.
+	account = "must-gather"
+	// audience is that of tokens for DataStorage: of no use anywhere else.
+	audience = "kubernaut-datastorage"
+	// tokenSeconds is the lifetime of the token.
+	tokenSeconds int64 = 600
+	// tlsSecret has the certificate authority of DataStorage's certificate in caKey.
+	tlsSecret, caKey = "datastorage-tls", "ca.crt"
+)
+
+// storage is a connection to DataStorage.
+type storage struct {
+	reader *audittrail.Reader
+	url    string
+	close  func()
+	// noToken says why requests have no token.
+	noToken error
+}
+
+// findService finds DataStorage's Service.
+func findService(ctx context.Context, s *step) error {
+	for _, namespace := range s.Namespaces {
+		service, err := s.client.CoreV1().Services(namespace).Get(ctx, serviceName, metav1.GetOptions{})
+		if err == nil {
+			s.service = service
+			return nil
+		}
+		if !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+			return by(err, "kubectl get service datastorage -n %s", namespace)
+		}
+	}
+	s.missed("audit events", fmt.Sprintf("there is no Service %q in %s: --namespace or --datastorage-url may name another place", serviceName, strings.Join(s.Namespaces, " ")),
+		"kubectl get service datastorage -A")
+	return nil
+}
+
+// connectStorage finds out whether DataStorage answers, and keeps the connection if it does.
+func connectStorage(ctx context.Context, s *step) error {
+	const what = "audit events"
+	var at *storage
+	var err error
+	switch {
+	case s.DataStorageURL != "":
+		at, err = s.namedStorage()
+	case s.service != nil:
+		at, err = s.forwardedStorage(ctx)
+	case s.config == nil:
+		s.missed(what, "there is no cluster, and no URL of DataStorage: set --datastorage-url", "kubernaut must-gather --datastorage-url URL")
+		return nil
+	default:
+		return nil // findService has said why
+	}
+	if err != nil {
+		s.run.fail(what, err)
+		return nil
+	}
+	limit := 1
+	for _, err := range at.reader.Query(ctx, datastorage.ListEventsParams{Limit: &limit}) {
+		if err != nil {
+			at.close()
+			if at.noToken != nil {
+				err = fmt.Errorf("%w (asked without a token: %w)", err, at.noToken)
+			}
+			s.run.fail(what, by(fmt.Errorf("DataStorage: %w", err), "GET %s/api/v1/audit/events?limit=1", at.url))
+			return nil
+		}
+		break
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.storage = at
+	return nil
+}
+
+// namedStorage is the one that an option names.
+func (s *step) namedStorage() (*storage, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.DataStorageCAFile != "" {
+		text, err := os.ReadFile(s.DataStorageCAFile)
+		if err != nil {
+			return nil, by(err, "cat %s", s.DataStorageCAFile)
+		}
+		if config.RootCAs, err = authorities(text); err != nil {
+			return nil, by(err, "cat %s", s.DataStorageCAFile)
+		}
+	}
+	token := ""
+	if s.DataStorageTokenFile != "" {
+		text, err := os.ReadFile(s.DataStorageTokenFile)
+		if err != nil {
+			return nil, by(fmt.Errorf("token for DataStorage: %w", err), "cat %s", s.DataStorageTokenFile)
+		}
+		token = string(bytes.TrimSpace(text))
+	}
+	return newStorage(strings.TrimSuffix(s.DataStorageURL, "/"), config, token, func() {})
+}
+
+// forwardedStorage goes to a pod of the Service by a port-forward: the API server's proxy would remove the token from
+// the requests.
+func (s *step) forwardedStorage(ctx context.Context) (*storage, error) {
+	namespace := s.service.Namespace
+	command := fmt.Sprintf("kubectl port-forward -n %s service/%s :api", namespace, serviceName)
+	pod, port, err := s.backend(ctx)
+	if err != nil {
+		return nil, by(err, "%s", command)
+	}
+	// The connection outlives the step; close ends it.
+	address, stop, err := s.forward(ctx, namespace, pod, port)
+	if err != nil {
+		return nil, by(err, "%s", command)
+	}
+	at, err := func() (*storage, error) {
+		config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serviceName + "." + namespace + ".svc"}
+		scheme := "http"
+		if s.speaksTLS(ctx, address) {
+			scheme = "https"
+			if config.RootCAs, err = s.clusterAuthorities(ctx, namespace); err != nil {
+				return nil, err
+			}
+		}
+		token, noToken := s.token(ctx, namespace)
+		at, err := newStorage(scheme+"://"+address, config, token, stop)
+		if err == nil {
+			at.noToken = noToken
+		}
+		return at, err
+	}()
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	return at, nil
+}
+
+// backend finds a ready pod behind the Service, and its port.
+func (s *step) backend(ctx context.Context) (pod string, port int32, err error) {
+	selector := labels.SelectorFromSet(s.service.Spec.Selector)
+	list, err := s.client.CoreV1().Pods(s.service.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+	if err != nil {
+		return "", 0, err //nolint:wrapcheck // named with its command
+	}
+	at := slices.IndexFunc(list.Items, func(p corev1.Pod) bool {
+		return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
+	})
+	if at < 0 || len(s.service.Spec.Selector) == 0 || len(s.service.Spec.Ports) == 0 {
+		return "", 0, fmt.Errorf("no pod of the Service %s in %s is ready", serviceName, s.service.Namespace)
+	}
+	target := s.service.Spec.Ports[0].TargetPort
+	if target.Type == intstr.Int {
+		return list.Items[at].Name, cmp.Or(target.IntVal, s.service.Spec.Ports[0].Port), nil
+	}
+	for i := range list.Items[at].Spec.Containers {
+		for _, port := range list.Items[at].Spec.Containers[i].Ports {
+			if port.Name == target.StrVal {
+				return list.Items[at].Name, port.ContainerPort, nil
+			}
+		}
+	}
+	return "", 0, fmt.Errorf("pod %s has no port %s", list.Items[at].Name, target.StrVal)
+}
+
+// speaksTLS finds out without the token, which must not travel in the clear where TLS is spoken.
+func (s *step) speaksTLS(ctx context.Context, address string) bool {
+	if protocol := s.service.Spec.Ports[0].AppProtocol; protocol != nil && *protocol == "https" {
+		return true
+	}
+	// Whatever the certificate: nothing is sent on this connection.
+	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // as the comment says
+	connection, err := dialer.DialContext(ctx, "tcp", address)
+	if connection != nil {
+		_ = connection.Close() // it was for the handshake
+	}
+	_, plain := errors.AsType[tls.RecordHeaderError](err)
+	return !plain
+}
+
+// clusterAuthorities are what the option names, else those of the deployment's own certificates. Without either, nil:
+// those of the machine.
+func (s *step) clusterAuthorities(ctx context.Context, namespace string) (*x509.CertPool, error) {
+	if s.DataStorageCAFile != "" {
+		text, err := os.ReadFile(s.DataStorageCAFile)
+		if err != nil {
+			return nil, by(err, "cat %s", s.DataStorageCAFile)
+		}
+		return authorities(text)
+	}
+	secret, err := s.client.CoreV1().Secrets(namespace).Get(ctx, tlsSecret, metav1.GetOptions{})
+	if err != nil {
+		s.files.note(fmt.Sprintf("no certificate authority of DataStorage: %v", err))
+		return nil, nil //nolint:nilnil // the machine's
+	}
+	if len(secret.Data[caKey]) == 0 {
+		return nil, nil //nolint:nilnil // likewise
+	}
+	return authorities(secret.Data[caKey])
+}
+
+func authorities(text []byte) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, errors.New("certificate authorities of DataStorage: no certificate in PEM form")
+	}
+	return pool, nil
+}
+
+// token requests one that DataStorage accepts, and nobody else.
+func (s *step) token(ctx context.Context, namespace string) (string, error) {
+	seconds := tokenSeconds
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{audience}, ExpirationSeconds: &seconds}}
+	token, err := s.client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, account, request, metav1.CreateOptions{})
+	if err != nil {
+		return "", by(fmt.Errorf("token for DataStorage: %w", err), "kubectl create token %s -n %s --audience %s", account, namespace, audience)
+	}
+	return token.Status.Token, nil
+}
+
+func newStorage(url string, config *tls.Config, token string, stop func()) (*storage, error) {
+	transport := &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{}).DialContext}
+	client := &http.Client{
+		Transport: transport,
+		// A redirect could take the token elsewhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	options := audittrail.Options{DataStorageURL: url, HTTP: client}
+	if token != "" {
+		options.Authorize = func(_ context.Context, r *http.Request) error {
+			r.Header.Set("Authorization", "Bearer "+token)
+			return nil
+		}
+	}
+	reader, err := audittrail.NewReader(options)
+	if err != nil {
+		return nil, fmt.Errorf("read audit events: %w", err)
+	}
+	return &storage{reader: reader, url: url, close: func() {
+		transport.CloseIdleConnections()
+		stop()
+	}}, nil
+}

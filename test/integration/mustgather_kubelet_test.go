@@ -1,0 +1,184 @@
+//go:build integration
+
+package integration_test
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/apimachinery/pkg/util/httpstream/spdy"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/rest"
+
+	"kubernaut.ai/internal/httpserver/tlsfiles"
+)
+
+// storageNamespace makes a namespace with DataStorage's Service and service account, and a ready pod
+// behind it whose node forwards to a process at an address.
+func storageNamespace(ctx context.Context, address func(namespace string) string) string {
+	GinkgoHelper()
+	namespace, err := env.NewNamespace(ctx, nil, nil)
+	Expect(err).NotTo(HaveOccurred())
+	selected := map[string]string{"app.kubernetes.io/name": "datastorage"}
+	Expect(env.Create(ctx, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "datastorage"},
+		Spec: corev1.ServiceSpec{Selector: selected, Ports: []corev1.ServicePort{{
+			Name: "api", Port: 8080, TargetPort: intstr.FromString("api"),
+		}}},
+	})).To(Succeed())
+	Expect(env.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "must-gather"}})).To(Succeed())
+	u, err := url.Parse(address(namespace))
+	Expect(err).NotTo(HaveOccurred())
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "datastorage-0", Labels: selected},
+		Spec: corev1.PodSpec{
+			NodeName: kubelet(ctx, u.Host), AutomountServiceAccountToken: new(false),
+			Containers: []corev1.Container{{
+				Name: "datastorage", Image: "localhost/datastorage", Ports: []corev1.ContainerPort{{Name: "api", ContainerPort: 8080}},
+			}},
+		},
+	}
+	Expect(env.Create(ctx, pod)).To(Succeed())
+	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
+	Expect(env.Status().Update(ctx, pod)).To(Succeed())
+	return namespace
+}
+
+// kubelet makes a node whose kubelet forwards every port of its pods to one address.
+func kubelet(ctx context.Context, to string) string {
+	GinkgoHelper()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/portForward/") {
+			http.NotFound(w, r)
+			return
+		}
+		if _, err := httpstream.Handshake(r, w, []string{"portforward.k8s.io"}); err != nil {
+			return // the handshake has answered
+		}
+		streams := make(chan httpstream.Stream)
+		conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, _ <-chan struct{}) error {
+			streams <- s
+			return nil
+		})
+		if conn == nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		for {
+			select {
+			case <-conn.CloseChan():
+				return
+			case s := <-streams:
+				if s.Headers().Get(corev1.StreamType) == corev1.StreamTypeData {
+					go carry(s, to)
+				}
+			}
+		}
+	}))
+	DeferCleanup(server.Close)
+	port, err := strconv.ParseInt(server.URL[strings.LastIndex(server.URL, ":")+1:], 10, 32)
+	Expect(err).NotTo(HaveOccurred())
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: aName()}}
+	Expect(env.Create(ctx, node)).To(Succeed())
+	DeferCleanup(func(ctx SpecContext) { Expect(env.Delete(ctx, node)).To(Succeed()) })
+	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: netip.AddrFrom4([4]byte{10, 200, 0, 1}).String()}}
+	node.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(port)
+	Expect(env.Status().Update(ctx, node)).To(Succeed())
+	return node.Name
+}
+
+// carry copies both ways until one side ends.
+func carry(stream httpstream.Stream, to string) {
+	conn, err := net.Dial("tcp", to)
+	if err != nil {
+		_ = stream.Reset()
+		return
+	}
+	var once sync.Once
+	end := func() {
+		_ = conn.Close()
+		_ = stream.Close()
+	}
+	go func() {
+		_, _ = io.Copy(conn, stream)
+		once.Do(end)
+	}()
+	_, _ = io.Copy(stream, conn)
+	once.Do(end)
+}
+
+// certifyStorage makes a certificate of DataStorage, and the Secret in which the deployment has its authority.
+func certifyStorage(ctx context.Context, namespace string) tlsfiles.Flags {
+	GinkgoHelper()
+	files := newCertificate("datastorage." + namespace + ".svc")
+	text, err := os.ReadFile(files.Cert)
+	Expect(err).NotTo(HaveOccurred())
+	block, _ := pem.Decode(text)
+	_, err = x509.ParseCertificate(block.Bytes)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(env.Create(ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "datastorage-tls"}, Data: map[string][]byte{"ca.crt": text},
+	})).To(Succeed())
+	return files
+}
+
+// mayRead lets the service account must-gather of a namespace read audit events there.
+func mayRead(ctx context.Context, namespace string) {
+	GinkgoHelper()
+	meta := metav1.ObjectMeta{Namespace: namespace, Name: "must-gather"}
+	Expect(env.Create(ctx, &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{
+		APIGroups: []string{auditGroup}, Resources: []string{"events"}, Verbs: []string{"get", "list", "watch"},
+	}}})).To(Succeed())
+	Expect(env.Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: meta,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: meta.Name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: meta.Name}},
+	})).To(Succeed())
+	account{&corev1.ServiceAccount{ObjectMeta: meta}}.awaitPermissionIn(ctx, namespace, auditGroup, "events", "list", true)
+}
+
+// apiServerThat is the suite's API server, but for paths that begin with path: there, instead is called.
+func apiServerThat(path string, instead func(*http.Request)) *rest.Config {
+	GinkgoHelper()
+	target, err := url.Parse(env.Config.Host)
+	Expect(err).NotTo(HaveOccurred())
+	transport, err := rest.TransportFor(env.Config)
+	Expect(err).NotTo(HaveOccurred())
+	proxy := &httputil.ReverseProxy{
+		Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			if !errors.Is(err, context.Canceled) {
+				GinkgoWriter.Println("proxy:", err)
+			}
+			w.WriteHeader(http.StatusBadGateway)
+		},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, path) {
+			instead(r)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	DeferCleanup(server.Close)
+	return &rest.Config{Host: server.URL}
+}
