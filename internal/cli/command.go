@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"kubernaut.ai/internal/buildinfo"
+	"kubernaut.ai/internal/printable"
 )
 
 // The exit codes of every program of the platform.
@@ -67,6 +68,7 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stderr io.
 	root.SetArgs(args)
 	root.SetFlagErrorFunc(flagError)
 	strict(root, args)
+	readableHelp(root)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return ExitOK
@@ -74,7 +76,8 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stderr io.
 	if reported, ok := errors.AsType[*ReportedError](err); ok {
 		return reported.Code
 	}
-	_, _ = fmt.Fprintf(stderr, "%s: %v\n", root.Name(), err)
+	// The message may quote what was read from others.
+	_, _ = fmt.Fprintf(stderr, "%s: %s\n", root.Name(), printable.Text(err.Error()))
 	if _, ok := errors.AsType[*UsageError](err); ok {
 		return ExitUsage
 	}

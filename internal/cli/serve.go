@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
@@ -16,9 +19,10 @@ import (
 func Serve(prefix, short string, addFlags func(*pflag.FlagSet), newApp func(log *zap.Logger) (lifecycle.App, error)) *cobra.Command {
 	var logs LogFlags
 	c := &cobra.Command{
-		Use:   "serve",
-		Short: short,
-		Args:  NoArgs,
+		Use:     "serve",
+		Short:   short,
+		Example: fmt.Sprintf("  %[1]s serve --config /etc/kubernaut/%[1]s.yaml\n  %[2]s_LOG_LEVEL=debug %[1]s serve", strings.ToLower(prefix), prefix),
+		Args:    NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := logs.New(c.ErrOrStderr())
 			if err != nil {
