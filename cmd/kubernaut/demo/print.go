@@ -8,6 +8,7 @@ import (
 
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/pkg/audittrail"
 )
 
@@ -18,11 +19,23 @@ func linef(out io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintln(out)
 }
 
+// safe is args whose texts control no terminal: senders chose many of them.
+func safe(args []any) []any {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = printable.Line(text)
+		}
+	}
+	return args
+}
+
 func printRequest(out io.Writer, r *v1alpha1.RemediationRequest, sp *v1alpha1.SignalProcessing) {
 	s := sp.Status
-	linef(out, "\nRemediation request %s/%s", r.Namespace, r.Name)
+	linef(out, "\nRemediation request %s/%s", printable.Line(r.Namespace), printable.Line(r.Name))
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) { linef(table, "  %s\t%s", name, fmt.Sprintf(format, args...)) }
+	row := func(name, format string, args ...any) {
+		linef(table, "  %s\t%s", name, fmt.Sprintf(format, safe(args)...))
+	}
 	row("phase", "%s", r.Status.Phase)
 	row("signal", "%s on %s %s/%s", r.Spec.SignalName, r.Spec.TargetResource.Kind, r.Spec.TargetResource.Namespace, r.Spec.TargetResource.Name)
 	if s.Context != nil {
@@ -71,12 +84,12 @@ func orNone(s string) string {
 // recorders that may not write such events, or that could not be checked.
 func printTrail(out io.Writer, correlationID string, events []datastorage.StoredEvent) {
 	story, apart := audittrail.Story(events)
-	linef(out, "\nAudit trail of %s, %d events, oldest first (UTC)", correlationID, len(story))
+	linef(out, "\nAudit trail of %s, %d events, oldest first (UTC)", printable.Line(correlationID), len(story))
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	linef(table, "  TIME\tEVENT\tOUTCOME\tWHAT")
 	for i := range story {
 		e := &story[i]
-		linef(table, "  %s\t%s\t%s\t%s", e.EventTimestamp.UTC().Format(timeOfDay), e.EventType, e.EventOutcome, summary(e))
+		linef(table, "  %s\t%s\t%s\t%s", e.EventTimestamp.UTC().Format(timeOfDay), printable.Line(e.EventType), e.EventOutcome, printable.Line(summary(e)))
 	}
 	_ = table.Flush()
 	if len(apart) == 0 {
@@ -95,7 +108,7 @@ func printTrail(out io.Writer, correlationID string, events []datastorage.Stored
 		if e.RecordedBy != nil {
 			by = *e.RecordedBy
 		}
-		linef(table, "  %s\t%s\t%s\t%s", e.EventTimestamp.UTC().Format(timeOfDay), e.EventType, orNone(by), permission)
+		linef(table, "  %s\t%s\t%s\t%s", e.EventTimestamp.UTC().Format(timeOfDay), printable.Line(e.EventType), printable.Line(orNone(by)), permission)
 	}
 	_ = table.Flush()
 }

@@ -81,3 +81,15 @@ Remediation request shop/rr-1
 		t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
 	}
 }
+
+func TestTextsOfSendersControlNoTerminal(t *testing.T) {
+	rr := &v1alpha1.RemediationRequest{}
+	rr.Namespace, rr.Name = "shop", "rr-1"
+	rr.Spec.SignalName, rr.Spec.TargetResource.Name = "a\x1b[2Jb", "c\td\u202e"
+	var out strings.Builder
+	printRequest(&out, rr, &v1alpha1.SignalProcessing{})
+	printTrail(&out, "rr-1\r", []datastorage.StoredEvent{{EventType: "a\x1b]0;x\x07.b.c", EventAction: "act\x1b[1m"}})
+	if got := out.String(); strings.ContainsAny(got, "\x1b\x07\r\t\u202e") || !strings.Contains(got, "signal  ab on  /c\\td\\u202e") {
+		t.Errorf("%q", got)
+	}
+}

@@ -6,12 +6,12 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/cli"
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/services/gateway/internal/target"
 	"kubernaut.ai/services/gateway/internal/target/trial"
 )
@@ -101,7 +101,7 @@ func printTargets(out io.Writer, results []trial.Result) int {
 		if len(notes) > 0 {
 			failed++
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", printable(r.Name), r.Rule, printable(describe(r.Resolution.Target)), printable(strings.Join(notes, "; ")))
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", printable.Line(r.Name), r.Rule, printable.Line(describe(r.Resolution.Target)), printable.Line(strings.Join(notes, "; ")))
 	}
 	_ = table.Flush()
 	return failed
@@ -120,14 +120,4 @@ func describe(t v1alpha1.TargetResource) string {
 		return t.Kind + " " + name + " (" + t.APIVersion + ")"
 	}
 	return t.Kind + " " + name
-}
-
-// printable strips what would control a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, text)
 }

@@ -40,7 +40,7 @@ func TestTargetsOfAWebhookBodyArePrinted(t *testing.T) {
 	code, out, errs := testTargets(t, "--rules", rules, "--alerts", alerts)
 	want := `ALERT         RULE        TARGET                            NOTE
 QueueTooLong  file/queue  Deployment shop/orders (apps/v1)
-Evil�[2J      pod         Pod a/p (v1)
+Evil          pod         Pod a/p (v1)
 `
 	if code != cli.ExitOK || trimmed(out) != want {
 		t.Errorf("exit code %d, %s\n%s\nwant\n%s", code, errs, out, want)

@@ -65,10 +65,10 @@ type provided struct {
 func (a *alert) spec(m *message, text []byte, firing, received time.Time) v1alpha1.RemediationRequestSpec {
 	return v1alpha1.RemediationRequestSpec{
 		Signal: v1alpha1.Signal{
-			SignalName:   signal.Clean(a.Labels["alertname"], signal.MaxName),
+			SignalName:   signal.Shown(a.Labels["alertname"], signal.MaxName),
 			SignalType:   v1alpha1.SignalTypeAlert,
 			SignalSource: m.source(),
-			Severity:     signal.Clean(a.Labels["severity"], signal.MaxSeverity),
+			Severity:     signal.Shown(a.Labels["severity"], signal.MaxSeverity),
 			FiringTime:   signal.MicroTime(firing),
 			ReceivedTime: signal.MicroTime(received),
 			Labels:       signal.Bounded(a.Labels),
@@ -84,7 +84,7 @@ func (a *alert) spec(m *message, text []byte, firing, received time.Time) v1alph
 func (m *message) source() string {
 	for _, name := range []string{m.ExternalURL, m.Receiver} {
 		if name != "" {
-			return signal.Clean(name, signal.MaxName)
+			return signal.Shown(name, signal.MaxName)
 		}
 	}
 	return Source

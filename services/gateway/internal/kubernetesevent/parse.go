@@ -178,20 +178,20 @@ func (e *event) observe(text []byte, receivedAt time.Time) signal.Observation {
 		firing = receivedAt
 	}
 	target := v1alpha1.TargetResource{
-		APIVersion: signal.Clean(object.APIVersion, signal.MaxName),
-		Kind:       signal.Clean(object.Kind, signal.MaxSeverity),
-		Name:       signal.Clean(object.Name, signal.MaxName),
-		Namespace:  signal.Clean(object.Namespace, signal.MaxSeverity),
+		APIVersion: signal.Shown(object.APIVersion, signal.MaxName),
+		Kind:       signal.Shown(object.Kind, signal.MaxSeverity),
+		Name:       signal.Shown(object.Name, signal.MaxName),
+		Namespace:  signal.Shown(object.Namespace, signal.MaxSeverity),
 	}
 	labels := e.labels(&target)
 	return signal.Observation{
 		Labels: labels, Target: &target, StartsAt: start, StartsAtNote: note,
 		Spec: v1alpha1.RemediationRequestSpec{
 			Signal: v1alpha1.Signal{
-				SignalName:   signal.Clean(e.Reason, signal.MaxName),
+				SignalName:   signal.Shown(e.Reason, signal.MaxName),
 				SignalType:   v1alpha1.SignalTypeKubernetesEvent,
-				SignalSource: signal.Clean(e.component(), signal.MaxName),
-				Severity:     signal.Clean(strings.ToLower(e.Type), signal.MaxSeverity),
+				SignalSource: signal.Shown(e.component(), signal.MaxName),
+				Severity:     signal.Shown(strings.ToLower(e.Type), signal.MaxSeverity),
 				FiringTime:   signal.MicroTime(firing),
 				ReceivedTime: signal.MicroTime(receivedAt),
 				Labels:       signal.Bounded(labels),

@@ -11,6 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/pkg/audit/wire"
 )
 
@@ -40,6 +41,12 @@ func Clean(text string, limit int) string {
 	text = strings.ToValidUTF8(text, string(utf8.RuneError))
 	text = strings.ReplaceAll(text, "\x00", string(utf8.RuneError))
 	return wire.Truncate(text, limit)
+}
+
+// Shown is Clean for what tables and terminals show: names of signals, severities,
+// targets. Whatever is not visible in it is escaped.
+func Shown(text string, limit int) string {
+	return wire.Truncate(printable.Line(Clean(text, limit)), limit)
 }
 
 // Bounded copies labels or annotations within the bounds. Which pairs remain

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/services/gateway/internal/target/rules"
 )
 
@@ -139,7 +140,7 @@ func (r *Resolver) decide(ctx context.Context, s Signal, found *Resolution) erro
 	found.Rule, found.Failures = decision.Rule, decision.Failures
 	r.report(decision)
 	if !decision.Known {
-		found.Target = v1alpha1.TargetResource{Kind: KindUnknown, Name: s.Name, Namespace: decision.Namespace}
+		found.Target = v1alpha1.TargetResource{Kind: KindUnknown, Name: s.Name, Namespace: printable.Line(decision.Namespace)}
 		return nil
 	}
 	found.Target, err = r.complete(ctx, decision.Object, s.Foreign)
@@ -164,7 +165,8 @@ func (r *Resolver) report(d rules.Decision) {
 // has none.
 func (r *Resolver) complete(ctx context.Context, o rules.Object, foreign bool) (v1alpha1.TargetResource, error) {
 	kind, _ := o.SplitKind()
-	t := v1alpha1.TargetResource{Kind: kind, Namespace: o.Namespace, Name: o.Name}
+	// A name that is not visible is that of no object.
+	t := v1alpha1.TargetResource{Kind: printable.Line(kind), Namespace: printable.Line(o.Namespace), Name: printable.Line(o.Name)}
 	if foreign {
 		if known, ok := rules.BuiltInKind(o.Kind); ok {
 			t.APIVersion = known.GroupVersion().String()

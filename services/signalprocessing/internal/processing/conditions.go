@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/pkg/audit/wire"
 )
 
@@ -21,7 +22,7 @@ func (r *Processor) condition(status *v1alpha1.SignalProcessingStatus, name stri
 		ObservedGeneration: status.ObservedGeneration,
 		LastTransitionTime: metav1.NewTime(r.Clock.Now()),
 		Reason:             reason,
-		Message:            wire.TruncateCharacters(message, maxMessage),
+		Message:            shown(message),
 	})
 }
 
@@ -47,4 +48,9 @@ func (r *Processor) decision(status *v1alpha1.SignalProcessingStatus, name, reas
 // reasonOf returns the condition reason of an error code: Forbidden for forbidden.
 func reasonOf(code string) string {
 	return strings.ToUpper(code[:1]) + code[1:]
+}
+
+// shown is a message as tables show it: in one line, bounded, and without what is not visible. It may quote others.
+func shown(message string) string {
+	return wire.TruncateCharacters(printable.Line(message), maxMessage)
 }

@@ -10,7 +10,6 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/signalprocessing/internal/auditevents"
 	"kubernaut.ai/services/signalprocessing/internal/classify"
 	"kubernaut.ai/services/signalprocessing/internal/enrich"
@@ -42,7 +41,7 @@ func (p *plan) with(e *audit.Event, err error) error {
 func (p *plan) to(step auditevents.Step, next v1alpha1.ProcessingPhase, message string) (*plan, error) {
 	p.status.Phase = next
 	p.status.Attempt = 0
-	p.status.Message = wire.TruncateCharacters(message, maxMessage)
+	p.status.Message = shown(message)
 	if err := p.with(step.Transition(next)); err != nil {
 		return nil, err
 	}
@@ -128,7 +127,7 @@ func (r *Processor) failed(step auditevents.Step, cause error) (*plan, error) {
 	final := step.Attempt+1 >= r.options.MaxAttempts
 	p := &plan{status: *step.Resource.Status.DeepCopy()}
 	p.status.Attempt = step.Attempt + 1
-	p.status.Message = wire.TruncateCharacters(fmt.Sprintf("attempt %d of %d: %v", step.Attempt+1, r.options.MaxAttempts, cause), maxMessage)
+	p.status.Message = shown(fmt.Sprintf("attempt %d of %d: %v", step.Attempt+1, r.options.MaxAttempts, cause))
 	r.condition(&p.status, v1alpha1.ConditionEnrichmentComplete, metav1.ConditionFalse, reasonOf(code), p.status.Message)
 	if err := p.with(step.Failed(auditevents.Failure{Code: code, Message: stable, Final: final})); err != nil {
 		return nil, err
@@ -215,7 +214,7 @@ func (r *Processor) categorize(ctx context.Context, step auditevents.Step) (*pla
 // end completes the status of the last step and adds the event that ends processing.
 func (r *Processor) end(p *plan, step auditevents.Step, phase v1alpha1.ProcessingPhase, message string) error {
 	now := metav1.NewMicroTime(r.Clock.Now())
-	p.status.Phase, p.status.CompletedAt, p.status.Message = phase, &now, wire.TruncateCharacters(message, maxMessage)
+	p.status.Phase, p.status.CompletedAt, p.status.Message = phase, &now, shown(message)
 	ready := metav1.ConditionTrue
 	if phase == v1alpha1.ProcessingFailed {
 		ready = metav1.ConditionFalse

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/signalprocessing/internal/auditevents"
 	"kubernaut.ai/services/signalprocessing/internal/classify"
 )
@@ -39,7 +38,7 @@ func (r *Processor) reclassify(ctx context.Context, step auditevents.Step, news 
 	p.status.Severities = slices.Concat(p.status.Severities, news)
 	if p.raises() {
 		p.status.Severity, p.status.Priority, p.status.Policy = &severity, &priority, &evaluations[len(evaluations)-1].Categorization.Policy
-		p.status.Message = wire.TruncateCharacters(p.raised(), maxMessage)
+		p.status.Message = shown(p.raised())
 	}
 	return p, p.with(step.Reclassified(p.severity, p.priority, evaluations, r.Clock.Since(start)))
 }

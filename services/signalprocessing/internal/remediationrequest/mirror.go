@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/pkg/audit/wire"
 )
 
@@ -100,14 +101,14 @@ type mirrored struct {
 }
 
 func (m mirrored) phase(phase v1alpha1.RemediationPhase, message string) {
-	m.status.Phase, m.status.Message = phase, wire.TruncateCharacters(message, maxMessage)
+	m.status.Phase, m.status.Message = phase, shown(message)
 }
 
 // condition sets a condition; its transition time changes only with its status.
 func (m mirrored) condition(name string, value metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(&m.status.Conditions, metav1.Condition{
 		Type: name, Status: value, ObservedGeneration: m.generation, LastTransitionTime: m.now,
-		Reason: reason, Message: wire.TruncateCharacters(message, maxMessage),
+		Reason: reason, Message: shown(message),
 	})
 }
 
@@ -139,4 +140,9 @@ func sameForUs(a, b *v1alpha1.RemediationRequestStatus) bool {
 	}
 	return a.Phase == b.Phase && a.SignalProcessingRef == b.SignalProcessingRef &&
 		a.Severity == b.Severity && a.Environment == b.Environment && a.Priority == b.Priority
+}
+
+// shown is a message as tables show it: in one line, bounded, and without what is not visible. It may quote others.
+func shown(message string) string {
+	return wire.TruncateCharacters(printable.Line(message), maxMessage)
 }
