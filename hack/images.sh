@@ -47,3 +47,25 @@ for service in "${services[@]}"; do
 	[ -z "${REGISTRY:-}" ] || docker tag "$tag" "$REGISTRY/$service:${VERSION:?set VERSION, as in v1.2.3, with REGISTRY}"
 	echo "$tag"
 done | tee "$work/tags"
+
+# The image for `oc adm must-gather --image`. Nothing is installed: the packages are only unpacked.
+mustgather=$work/must-gather
+mkdir -p "$mustgather/deb" "$mustgather/root/usr/bin" "$mustgather/root/bin" "$mustgather/root/must-gather" "$mustgather/root/etc/ssl/certs"
+if ! command -v apt-get >/dev/null || [ "$(dpkg --print-architecture)" != "$arch" ]; then
+	echo "images: kubernaut/must-gather is left out: it needs the Debian packages bash-static and busybox-static of $arch" >&2
+	exit 0
+fi
+(cd "$mustgather/deb" && { ls bash-static_*.deb busybox-static_*.deb >/dev/null 2>&1 || apt-get download bash-static busybox-static >/dev/null; } &&
+	for package in *.deb; do dpkg-deb -x "$package" unpacked; done)
+cp "$mustgather/deb/unpacked/bin/bash-static" "$mustgather/root/bin/bash"
+cp "$mustgather/deb/unpacked/bin/busybox" "$mustgather/root/bin/busybox"
+for applet in $("$mustgather/root/bin/busybox" --list); do
+	case $applet in bash | busybox) ;; *) ln -sf busybox "$mustgather/root/bin/$applet" ;; esac
+done
+GOOS=linux GOARCH=$arch go build -trimpath -ldflags "-s -w -X $buildinfo.version=$version -X $buildinfo.revision=$revision" -o "$mustgather/root/usr/bin/gather" ./cmd/kubernaut
+cp "$trusted" "$mustgather/root/etc/ssl/certs/ca-certificates.crt"
+cp deploy/images/must-gather.Dockerfile "$mustgather/Dockerfile"
+echo deb >"$mustgather/.dockerignore"
+docker build -q -t kubernaut/must-gather:dev "$mustgather" >/dev/null
+[ -z "${REGISTRY:-}" ] || docker tag kubernaut/must-gather:dev "$REGISTRY/must-gather:$VERSION"
+echo "kubernaut/must-gather:dev"

@@ -79,14 +79,16 @@ func resourceName(gvr schema.GroupVersionResource) string {
 // folder is that of a resource's API group.
 func folder(gvr schema.GroupVersionResource) string { return cmp.Or(gvr.Group, "core") }
 
-// each lists objects page by page. The error names the command.
+// each lists objects page by page, and goes on when do fails on one. The error names the command.
 func (s *step) each(ctx context.Context, gvr schema.GroupVersionResource, namespace, selector string, do func(object *unstructured.Unstructured) error) error {
-	const page = 500
+	const page, maxErrors = 500, 10
 	options := metav1.ListOptions{LabelSelector: selector, Limit: page}
+	command := "kubectl get " + resourceName(gvr) + where(namespace, selector)
+	var errs []error
 	for {
 		list, err := s.dynamic.Resource(gvr).Namespace(namespace).List(ctx, options)
 		if err != nil {
-			return by(missingResource(err, gvr), "kubectl get %s%s", resourceName(gvr), where(namespace, selector))
+			return errors.Join(append(errs, by(missingResource(err, gvr), "%s", command))...)
 		}
 		for i := range list.Items {
 			object := &list.Items[i]
@@ -94,12 +96,12 @@ func (s *step) each(ctx context.Context, gvr schema.GroupVersionResource, namesp
 				object.SetAPIVersion(gvr.GroupVersion().String())
 				object.SetKind(strings.TrimSuffix(list.GetKind(), "List"))
 			}
-			if err := do(object); err != nil {
-				return err
+			if err := do(object); err != nil && len(errs) < maxErrors {
+				errs = append(errs, by(err, "%s %s", command, object.GetName()))
 			}
 		}
 		if options.Continue = list.GetContinue(); options.Continue == "" {
-			return nil
+			return errors.Join(errs...)
 		}
 	}
 }

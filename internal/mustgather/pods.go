@@ -157,16 +157,28 @@ func (s *step) state(ctx context.Context, pod *corev1.Pod, port int32) error {
 // proxied asks a pod through the API server. The body of a pod's answer comes with the error of its code; what the API
 // server itself says is part of the error.
 func (s *step) proxied(ctx context.Context, path string) (body string, err error) {
-	raw, err := s.client.CoreV1().RESTClient().Get().AbsPath(path).Do(ctx).Raw()
-	body = string(raw)
-	switch {
-	case err == nil:
-	case strings.HasPrefix(body, "error trying to reach service"):
-		body, err = "", fmt.Errorf("%w: %s", err, strings.TrimSpace(body))
-	case strings.Contains(body, `"kind":"Status"`):
-		body = ""
+	command := "kubectl get --raw " + path
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.client.CoreV1().RESTClient().Get().AbsPath(path).URL().String(), http.NoBody)
+	if err != nil {
+		return "", by(err, "%s", command)
 	}
-	return body, by(err, "kubectl get --raw %s", path)
+	response, err := s.http.Do(request)
+	if err != nil {
+		return "", by(err, "%s", command)
+	}
+	text, err := io.ReadAll(io.LimitReader(response.Body, logBytes))
+	_ = response.Body.Close() // read to its end
+	body = string(text)
+	switch {
+	case err != nil:
+	case response.StatusCode == http.StatusOK:
+		return body, nil
+	case strings.HasPrefix(body, "error trying to reach service"), strings.Contains(body, `"kind":"Status"`):
+		body, err = "", fmt.Errorf("%s: %s", response.Status, strings.TrimSpace(body))
+	default:
+		err = errors.New(response.Status)
+	}
+	return body, by(err, "%s", command)
 }
 
 // ask saves the response of a probe, also of one that fails.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ type run struct {
 	config  *rest.Config // nil without a cluster
 	client  kubernetes.Interface
 	dynamic dynamic.Interface
+	http    *http.Client // for pods, through the API server
 
 	storage *storage // nil if DataStorage does not answer
 
@@ -136,6 +138,9 @@ func (r *run) connect(ctx context.Context) bool {
 			return fmt.Errorf("find the cluster: %w", err)
 		}
 		if r.dynamic, err = dynamic.NewForConfig(config); err != nil {
+			return fmt.Errorf("find the cluster: %w", err)
+		}
+		if r.http, err = rest.HTTPClientFor(config); err != nil {
 			return fmt.Errorf("find the cluster: %w", err)
 		}
 		r.config = config

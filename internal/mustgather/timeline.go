@@ -278,6 +278,12 @@ func (s *step) describe(e *datastorage.StoredEvent) string {
 			flatten(&out, "", data)
 		}
 	}
+	switch {
+	case e.Foreign:
+		fmt.Fprintf(&out, " (not a part of the trail: %s may not write this type)", deref(e.RecordedBy))
+	case e.RecorderUnchecked:
+		fmt.Fprintf(&out, " (the permission of %s could not be checked)", deref(e.RecordedBy))
+	}
 	fmt.Fprintf(&out, " (event %s, received %s)", e.EventId, e.ReceivedAt.UTC().Format(time.RFC3339Nano))
 	return out.String()
 }

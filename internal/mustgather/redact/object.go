@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"kubernaut.ai/internal/printable"
 )
 
 const (
@@ -36,8 +38,8 @@ var (
 var payloads = []string{"originalPayload", "providerData", "annotations"}
 
 // Object removes secrets from an object of the API server, in place. It knows
-// pods and their templates, ConfigMaps, Secrets and Kubernaut's own resources
-// by their fields; every other text passes Text.
+// pods and their templates, ConfigMaps, Secrets and Kubernaut's own resources by
+// their fields; every other text passes Text. What is not printable is escaped.
 func (r *Redactor) Object(object map[string]any) {
 	apiVersion, _ := object["apiVersion"].(string)
 	kind, _ := object["kind"].(string)
@@ -61,6 +63,9 @@ func (r *Redactor) Object(object map[string]any) {
 	}
 	r.fields(object, "")
 }
+
+// clean is Text for the values of objects, which a YAML file can hold only if they are printable.
+func (r *Redactor) clean(text string) string { return r.Text(printable.Text(text)) }
 
 // hidePayloads removes what senders sent along from our resources' specification.
 func hidePayloads(object map[string]any) {
@@ -94,7 +99,7 @@ func (r *Redactor) fields(object map[string]any, parent string) {
 			r.items(value, name)
 		}
 		// The names of labels, annotations and keys come from others, too.
-		if safe := r.line(name); safe != name {
+		if safe := r.line(printable.Line(name)); safe != name {
 			delete(object, name)
 			object[safe] = redacted
 		}
@@ -111,7 +116,7 @@ func (r *Redactor) field(name, parent, text string) string {
 	case parent == "annotations":
 		return r.annotation(name, text)
 	}
-	return r.Text(text)
+	return r.clean(text)
 }
 
 // namesSecret reports whether a field of the API holds a reference to a secret rather than one.
@@ -124,7 +129,7 @@ func (r *Redactor) annotation(name, text string) string {
 	case len(text) > maxAnnotation && !knownDomains.MatchString(name):
 		return r.hash(text)
 	}
-	return r.Text(text)
+	return r.clean(text)
 }
 
 func (r *Redactor) items(list []any, name string) {
@@ -132,7 +137,7 @@ func (r *Redactor) items(list []any, name string) {
 	for i, item := range list {
 		switch item := item.(type) {
 		case string:
-			list[i] = r.Text(item)
+			list[i] = r.clean(item)
 			if name == "args" || name == "command" {
 				if strings.HasPrefix(flag, "-") && !strings.Contains(flag, "=") && isSecretName(flag) && !strings.HasPrefix(item, "-") {
 					list[i] = redacted
@@ -159,7 +164,7 @@ func (r *Redactor) variable(variable map[string]any) {
 	case isSecretVariable(name) && !harmlessSwitch(text):
 		variable["value"] = redacted
 	case knownVariables.MatchString(name):
-		variable["value"] = r.Text(text)
+		variable["value"] = r.clean(text)
 	default:
 		variable["value"] = r.hash(text)
 	}
@@ -187,14 +192,14 @@ func (r *Redactor) data(value any, name string) any {
 		if value != "" && (isSecretName(name) || !r.Sensitive && slices.Contains(payloads, name)) {
 			return redacted
 		}
-		return r.Text(value)
+		return r.clean(value)
 	case map[string]any:
 		if !r.Sensitive && slices.Contains(payloads, name) && len(value) > 0 {
 			return redacted
 		}
 		safe := make(map[string]any, len(value))
 		for field, inner := range value {
-			safe[r.line(field)] = r.data(inner, field)
+			safe[r.line(printable.Line(field))] = r.data(inner, field)
 		}
 		return safe
 	case []any:
