@@ -16,6 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"kubernaut.ai/pkg/audit/control"
 )
 
 const (
@@ -25,8 +27,6 @@ const (
 	quietLines int64 = 200
 
 	managementPort = "management"
-	// controlPort is where a pod's store is controlled, on its loopback interface.
-	controlPort = 9093
 )
 
 var podResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
@@ -141,7 +141,7 @@ func (s *step) readLog(ctx context.Context, pod *corev1.Pod, options corev1.PodL
 // state asks a pod's management port, through the API server.
 func (s *step) state(ctx context.Context, pod *corev1.Pod, port int32) error {
 	base := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:%d/proxy/", pod.Namespace, pod.Name, port)
-	var ready, healthy, metrics, control error
+	var ready, healthy, metrics, stored error
 	var all errgroup.Group
 	all.Go(func() error { ready = s.ask(ctx, base+"readyz", podFolder(pod)+"/management/readyz.json"); return nil })
 	all.Go(func() error {
@@ -149,9 +149,9 @@ func (s *step) state(ctx context.Context, pod *corev1.Pod, port int32) error {
 		return nil
 	})
 	all.Go(func() error { metrics = s.metrics(ctx, pod, base+"metrics"); return nil })
-	all.Go(func() error { control = s.control(ctx, pod); return nil })
+	all.Go(func() error { stored = s.control(ctx, pod); return nil })
 	_ = all.Wait() // no errors
-	return errors.Join(ready, healthy, metrics, control)
+	return errors.Join(ready, healthy, metrics, stored)
 }
 
 // proxied asks a pod through the API server. The body of a pod's answer comes with the error of its code; what the API
@@ -206,20 +206,20 @@ func (s *step) metrics(ctx context.Context, pod *corev1.Pod, path string) error 
 
 // control reads what the control listener of a pod's audit store says, if it has one.
 func (s *step) control(ctx context.Context, pod *corev1.Pod) error {
-	address, stop, err := s.forward(ctx, pod.Namespace, pod.Name, controlPort)
+	address, stop, err := s.forward(ctx, pod.Namespace, pod.Name, control.DefaultPort)
 	if err != nil {
 		s.files.note(fmt.Sprintf("no control listener of %s in %s: %v", pod.Name, pod.Namespace, err))
 		return nil
 	}
 	defer stop()
 	var errs []error
-	for _, path := range []string{"audit/state", "audit/rejections"} {
-		body, err := get(ctx, "http://"+address+"/"+path)
+	for _, path := range []string{control.StatePath, control.RejectionsPath} {
+		body, err := get(ctx, "http://"+address+path)
 		if err != nil {
 			s.files.note(fmt.Sprintf("no control listener of %s in %s: %v", pod.Name, pod.Namespace, err))
 			break
 		}
-		errs = append(errs, s.files.save(podFolder(pod)+"/control/"+strings.ReplaceAll(path, "/", "-")+".json", body))
+		errs = append(errs, s.files.save(podFolder(pod)+"/control/"+strings.TrimPrefix(path, "/audit/")+".json", body))
 	}
 	return errors.Join(errs...)
 }

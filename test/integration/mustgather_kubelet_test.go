@@ -30,7 +30,29 @@ import (
 	"k8s.io/client-go/rest"
 
 	"kubernaut.ai/internal/httpserver/tlsfiles"
+	"kubernaut.ai/internal/mustgather"
+	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/audittest"
+	"kubernaut.ai/pkg/audit/control"
 )
+
+var _ = Describe("must-gather", func() {
+	It("reads what a pod's audit store holds from its control listener", func(ctx SpecContext) {
+		store, err := audit.New(audittest.NewMemorySink())
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func(ctx SpecContext) { Expect(store.Close(ctx)).To(Succeed()) })
+		listener := httptest.NewServer(control.Handler(control.Options{Store: store}))
+		DeferCleanup(listener.Close)
+		namespace, err := env.NewNamespace(ctx, nil, nil)
+		Expect(err).NotTo(HaveOccurred())
+		startPod(ctx, namespace, listener.URL, map[string]string{"app.kubernetes.io/part-of": "kubernaut"}, corev1.ContainerPort{Name: "management", ContainerPort: 9090})
+
+		g := gatherFrom(ctx, func(o *mustgather.Options) { o.Kubeconfig, o.Namespaces = env.Kubeconfig, []string{namespace} })
+		pod := "namespaces/" + namespace + "/pods/pod-0/control/"
+		Expect(g.file(pod + "state.json")).To(ContainSubstring(`"pending_events":0`))
+		Expect(g.file(pod + "rejections.json")).To(ContainSubstring(`"rejected":[]`))
+	}, SpecTimeout(specTimeout))
+})
 
 // storageNamespace makes a namespace with DataStorage's Service and service account, and a ready pod
 // behind it whose node forwards to a process at an address.
@@ -46,21 +68,25 @@ func storageNamespace(ctx context.Context, address func(namespace string) string
 		}}},
 	})).To(Succeed())
 	Expect(env.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "must-gather"}})).To(Succeed())
-	u, err := url.Parse(address(namespace))
+	startPod(ctx, namespace, address(namespace), selected, corev1.ContainerPort{Name: "api", ContainerPort: 8080})
+	return namespace
+}
+
+// startPod makes a ready pod whose node forwards its ports to the process at a URL.
+func startPod(ctx context.Context, namespace, address string, labels map[string]string, port corev1.ContainerPort) {
+	GinkgoHelper()
+	u, err := url.Parse(address)
 	Expect(err).NotTo(HaveOccurred())
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "datastorage-0", Labels: selected},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "pod-0", Labels: labels},
 		Spec: corev1.PodSpec{
 			NodeName: kubelet(ctx, u.Host), AutomountServiceAccountToken: new(false),
-			Containers: []corev1.Container{{
-				Name: "datastorage", Image: "localhost/datastorage", Ports: []corev1.ContainerPort{{Name: "api", ContainerPort: 8080}},
-			}},
+			Containers: []corev1.Container{{Name: "service", Image: "localhost/service", Ports: []corev1.ContainerPort{port}}},
 		},
 	}
 	Expect(env.Create(ctx, pod)).To(Succeed())
 	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
 	Expect(env.Status().Update(ctx, pod)).To(Succeed())
-	return namespace
 }
 
 // kubelet makes a node whose kubelet forwards every port of its pods to one address.
