@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
-
-	"kubernaut.ai/pkg/audit/wire"
 )
 
 // Code says why an event is refused; it is part of the API.
@@ -40,7 +38,7 @@ func Conflict(index int, id uuid.UUID) Refusal {
 
 // Forbidden refuses an event whose type its caller may not write.
 func Forbidden(index int, id uuid.UUID, detail string) Refusal {
-	return Refusal{Index: index, ID: id, Code: CodeForbidden, Detail: detail, Fields: map[string]string{wire.FieldType.Name: detail}}
+	return Refusal{Index: index, ID: id, Code: CodeForbidden, Detail: detail}
 }
 
 // maxNamedFields bounds the fields that the detail of a refusal names.
