@@ -100,12 +100,18 @@ func tokenFile(ctx context.Context, account string) string {
 // all namespaces.
 func may(ctx context.Context, account, namespace, verb, group, resource string) bool {
 	GinkgoHelper()
+	return mayName(ctx, account, namespace, verb, group, resource, "")
+}
+
+// mayName is may for one resource of this name.
+func mayName(ctx context.Context, account, namespace, verb, group, resource, name string) bool {
+	GinkgoHelper()
 	resource, subresource, _ := strings.Cut(resource, "/")
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User:   "system:serviceaccount:" + deployNamespace + ":" + account,
 		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + deployNamespace, "system:authenticated"},
 		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Namespace: namespace, Verb: verb, Group: group, Resource: resource, Subresource: subresource,
+			Namespace: namespace, Verb: verb, Group: group, Resource: resource, Subresource: subresource, Name: name,
 		},
 	}}
 	Expect(env.Create(ctx, review)).To(Succeed())
@@ -137,6 +143,8 @@ func deployRights(ctx context.Context, d deployment) (sender string) {
 	Eventually(ctx, func(ctx context.Context) bool {
 		return may(ctx, sender, "", "create", "gateway.kubernaut.ai", "signals") &&
 			may(ctx, "must-gather", deployNamespace, "list", "audit.kubernaut.ai", "events") &&
+			mayName(ctx, "gateway", deployNamespace, "create", "audit.kubernaut.ai", "events", "gateway") &&
+			mayName(ctx, "signalprocessing", deployNamespace, "create", "audit.kubernaut.ai", "events", "signalprocessing") &&
 			may(ctx, "signalprocessing", "", "list", "policy", "poddisruptionbudgets") &&
 			may(ctx, "gateway", deployNamespace, "create", "coordination.k8s.io", "leases") &&
 			may(ctx, "gateway", "", "list", "", "nodes")

@@ -114,6 +114,11 @@ var _ = Describe("deployment: permissions", func() {
 				Expect(may(ctx, account, deployNamespace, right.verb, right.group, right.resource)).To(BeFalse(), "%s %+v", account, right)
 			}
 		}
+		for account, others := range map[string][]string{"gateway": {"", "signalprocessing"}, "signalprocessing": {"", "gateway"}, "datastorage": {"gateway"}} {
+			for _, name := range others {
+				Expect(mayName(ctx, account, deployNamespace, "create", "audit.kubernaut.ai", "events", name)).To(BeFalse(), "%s %s", account, name)
+			}
+		}
 		for _, account := range []string{"gateway", "signalprocessing"} {
 			Expect(may(ctx, account, deployNamespace, "list", "audit.kubernaut.ai", "events")).To(BeFalse(), "%s writes, and reads no trail", account)
 		}

@@ -5,12 +5,15 @@ package integration_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -97,6 +100,21 @@ var _ = Describe("recorders", func() {
 		}
 		decoded[datastorage.Problem](sendAll(ctx, store, token, many...), http.StatusBadRequest)
 	}, SpecTimeout(specTimeout))
+
+	It("field C12: have Roles with their own types in every overlay", func() {
+		for _, overlay := range []string{"kind", "local", "production"} {
+			granted := map[string][]string{}
+			for _, u := range build(overlay) {
+				if u.GetKind() != "Role" || !strings.HasPrefix(u.GetName(), "audit-writer-") {
+					continue
+				}
+				var role rbacv1.Role
+				Expect(runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &role)).To(Succeed())
+				granted[strings.TrimPrefix(role.Name, "audit-writer-")] = role.Rules[0].ResourceNames
+			}
+			Expect(granted).To(Equal(map[string][]string{"gateway": {"gateway"}, "signalprocessing": {"signalprocessing"}}), overlay)
+		}
+	})
 
 	It("field C12: are asked to send again while nobody can tell what they may write", func(ctx SpecContext) {
 		var away away
