@@ -18,6 +18,9 @@ import (
 // retryAfter is what clients are told to wait while nobody can be checked.
 const retryAfter = time.Second
 
+// labelResult is the label of results.
+const labelResult = "result"
+
 // The results of auth_requests_total.
 const (
 	resultAllowed         = "allowed"
@@ -52,7 +55,7 @@ func WithClock(c clock.PassiveClock) GateOption {
 func NewGate(g Guard, log *zap.Logger, options ...GateOption) *Gate {
 	made := &Gate{guard: g, log: log, refused: newRefusals(clock.RealClock{}, log), requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "auth_requests_total", Help: "Requests by what became of their check.",
-	}, []string{"result"})}
+	}, []string{labelResult})}
 	for _, result := range []string{resultAllowed, resultUnauthenticated, resultForbidden, resultUnavailable} {
 		made.requests.WithLabelValues(result)
 	}

@@ -39,8 +39,9 @@ func logged(t *testing.T) (g *guarded, logs *observer.ObservedLogs, ask func(tok
 }
 
 func lines(logs *observer.ObservedLogs) []string {
-	var all []string
-	for _, e := range logs.TakeAll() {
+	entries := logs.TakeAll()
+	all := make([]string, 0, len(entries))
+	for _, e := range entries {
 		f := e.ContextMap()
 		all = append(all, fmt.Sprintf("%s %v %v %v %v %v", e.Message, f["status"], f["caller"], f["action"], f["address"], f["repeated"]))
 	}

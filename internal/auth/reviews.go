@@ -72,7 +72,7 @@ func newReviews(kind string, o *KubernetesOptions, inFlight *semaphore.Weighted,
 func newReviewSeconds() *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "auth_review_seconds", Help: "Time of a question to the API server, in seconds, by kind and result.", Buckets: prometheus.DefBuckets,
-	}, []string{"review", "result"})
+	}, []string{"review", labelResult})
 }
 
 // get returns the verdict under a key, by asking if none is remembered. An

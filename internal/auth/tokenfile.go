@@ -85,7 +85,7 @@ func NewTokenFile(o TokenFileOptions) (*TokenFile, error) {
 		up:      prometheus.NewDesc("auth_token_file_up", "Whether the token file is usable.", nil, nil),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "auth_token_file_reloads_total", Help: "How often a changed token file was read, by result.",
-		}, []string{"result"}),
+		}, []string{labelResult}),
 	}
 	for _, result := range []string{resultSuccess, resultFailure} {
 		t.reloads.WithLabelValues(result)

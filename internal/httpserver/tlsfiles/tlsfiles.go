@@ -59,17 +59,6 @@ func newServer(name string, files Flags, c clock.PassiveClock, log *zap.Logger) 
 	return s, nil
 }
 
-// warnOfExpiry logs once that the certificate has expired. Called with mu, or
-// before s is shared.
-func (s *Server) warnOfExpiry() {
-	if s.expired || s.clock.Now().Before(s.expiry) {
-		return
-	}
-	s.expired = true
-	s.log.Warn("the TLS certificate has expired", zap.Time("not_after", s.expiry),
-		zap.String("remedy", "renew the files of --tls-cert and --tls-key; they are read again within seconds"))
-}
-
 // Config is the configuration for net/http; nil, which means plain HTTP, for a
 // nil server.
 func (s *Server) Config() *tls.Config {
@@ -101,6 +90,17 @@ func (s *Server) Collect(to chan<- prometheus.Metric) {
 	clientCA, failing := s.clientCA, s.failing
 	s.mu.Unlock()
 	s.metrics.collect(to, failing, map[string]time.Time{"server": expiry, "client-ca": clientCA})
+}
+
+// warnOfExpiry logs once that the certificate has expired. Called with mu, or
+// before s is shared.
+func (s *Server) warnOfExpiry() {
+	if s.expired || s.clock.Now().Before(s.expiry) {
+		return
+	}
+	s.expired = true
+	s.log.Warn("the TLS certificate has expired", zap.Time("not_after", s.expiry),
+		zap.String("remedy", "renew the files of --tls-cert and --tls-key; they are read again within seconds"))
 }
 
 // get returns the current configuration, reloaded if the files have changed.
