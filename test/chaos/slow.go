@@ -151,9 +151,13 @@ func awaitAnswer(ctx context.Context, connection net.Conn) error {
 
 // stallReading asks for pages that it does not read.
 func stallReading(ctx context.Context, target string) error {
+	return stallReadingAs(ctx, stalls, target)
+}
+
+func stallReadingAs(ctx context.Context, caller, target string) error {
 	const patience = 20 * time.Second // longer than the server's
 	for ctx.Err() == nil {
-		connection, err := begin(ctx, http.MethodGet, target, stalls, 0, nil)
+		connection, err := begin(ctx, http.MethodGet, target, caller, 0, nil)
 		if err == nil {
 			select {
 			case <-time.After(patience):

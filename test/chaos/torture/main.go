@@ -52,6 +52,7 @@ var scenarios = []scenario{
 	{"gateway", "gateway", chaos.Gateway, 20, 200},
 	{"signalprocessing", "signalprocessing", chaos.SignalProcessing, 20, 200},
 	{"slow", "datastorage", chaos.Slow, 200, 1000},
+	{"memory", "datastorage", chaos.Memory, 15, 60}, // seconds
 }
 
 func main() {
