@@ -3,6 +3,8 @@
 package integration_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -50,6 +52,48 @@ var _ = Describe("DataStorage query", func() {
 		alone(ctx, fields{"event_timestamp": now.Add(2 * time.Minute)}, "since", now.Add(time.Minute).Format(time.RFC3339Nano))
 	})
 
+	It("filters by the caller that recorded an event", func(ctx SpecContext) {
+		own := ownStore(ctx, func(o *datastorageapp.Options) { o.Auth = twoCallers() })
+		for _, caller := range []string{behaves, stalls} {
+			storeJSON(ctx, own.URL, storeEvents, anEvent(id, fields{"actor_id": "alice"}), "Authorization", "Bearer "+caller)
+		}
+		answer := storeCall(ctx, own.URL, http.MethodGet, storeEvents+"?actor_id=alice&recorded_by="+stalls, behaved(), nil)
+		page := decoded[datastorage.EventPage](answer, http.StatusOK)
+		Expect(page.Data).To(HaveLen(1))
+		Expect(*page.Data[0].RecordedBy).To(Equal(stalls))
+	}, SpecTimeout(specTimeout))
+
+	It("refuses searches that cannot find anything, instead of finding nothing", func(ctx SpecContext) {
+		storeSome(ctx, base, anEvent(id, fields{"event_data": fields{"target": fields{"name": "w1"}, "targets": []any{fields{"name": "w1"}}}}))
+		for key, hint := range map[string]string{
+			"$.target": "$.target.name", "target": "$.target.name", "$.targets": "$.target.name",
+		} {
+			answer := storeFind(ctx, base, "correlation_id", id, "detail_key", key, "detail_value", "w1")
+			Expect(decoded[datastorage.Problem](answer, http.StatusBadRequest).Detail).To(ContainSubstring(hint), key)
+		}
+		answer := storeFind(ctx, base, "correlation_id", id, "detail_key", "target.kind", "detail_value", "w1")
+		Expect(decoded[datastorage.EventPage](answer, http.StatusOK).Data).To(BeEmpty())
+		answer = storeFind(ctx, base, "correlation_id", id, "since", "1m", "until", "5m")
+		Expect(decoded[datastorage.Problem](answer, http.StatusBadRequest).Detail).To(ContainSubstring("later than since"))
+		unescaped := time.Now().Add(-time.Hour).In(time.FixedZone("", 3600)).Format(time.RFC3339)
+		answer = storeCall(ctx, base, http.MethodGet, storeEvents+"?correlation_id="+id+"&since="+unescaped, nil, nil)
+		Expect(decoded[datastorage.EventPage](answer, http.StatusOK).Data).To(HaveLen(1))
+	}, SpecTimeout(specTimeout))
+
+	It("compresses pages, and answers 406 to clients that take no JSON", func(ctx SpecContext) {
+		storeSome(ctx, base, anEvent(id, nil))
+		path := storeEvents + "?correlation_id=" + id
+		answer := storeCall(ctx, base, http.MethodGet, path, http.Header{"Accept-Encoding": {"gzip"}}, nil)
+		Expect(answer.header.Get("Content-Encoding")).To(Equal("gzip"))
+		reader, err := gzip.NewReader(bytes.NewReader(answer.body))
+		Expect(err).NotTo(HaveOccurred())
+		var page datastorage.EventPage
+		Expect(json.NewDecoder(reader).Decode(&page)).To(Succeed())
+		Expect(page.Data).To(HaveLen(1))
+		answer = storeCall(ctx, base, http.MethodGet, path, http.Header{"Accept": {"text/csv"}}, nil)
+		Expect(decoded[datastorage.Problem](answer, http.StatusNotAcceptable).Detail).To(ContainSubstring("application/json"))
+	}, SpecTimeout(specTimeout))
+
 	DescribeTable("filters by", alone,
 		Entry("type", fields{"event_type": "a.b.c"}, "event_type", "a.b.c"),
 		Entry("the beginning of the type", fields{"event_type": "a.b.c"}, "event_type", "a.*"),
@@ -59,6 +103,10 @@ var _ = Describe("DataStorage query", func() {
 		Entry("outcome", fields{"event_outcome": "pending"}, "event_outcome", "pending"),
 		Entry("severity", fields{"severity": "high"}, "severity", "high"),
 		Entry("actor", fields{"actor_id": "alice"}, "actor_id", "alice"),
+		Entry("actor type", fields{"actor_type": "service"}, "actor_type", "service"),
+		Entry("producer", fields{"producer_id": "gateway-0"}, "producer_id", "gateway-0"),
+		Entry("error code", fields{"error_code": "timeout"}, "error_code", "timeout"),
+		Entry("parent", fields{"parent_event_id": "01890a5d-ac96-774b-bcce-b302099a8057"}, "parent_event_id", "01890a5d-ac96-774b-bcce-b302099a8057"),
 		Entry("resource type", fields{"resource_type": "Pod"}, "resource_type", "Pod"),
 		Entry("resource id", fields{"resource_id": "checkout"}, "resource_id", "checkout"),
 		Entry("namespace", fields{"namespace": "shop"}, "namespace", "shop"),
@@ -70,6 +118,7 @@ var _ = Describe("DataStorage query", func() {
 		Entry("days back", fields{"event_timestamp": time.Now().Add(-49 * time.Hour)}, "since", "3d", "until", "2d"),
 		Entry("a field of the data", fields{"event_data": fields{"kind": "Pod"}}, "detail_key", "kind", "detail_value", "Pod"),
 		Entry("a field with a dot", fields{"event_data": fields{"a.b": "c"}}, "detail_key", "a.b", "detail_value", "c"),
+		Entry("a nested field with dots", fields{"event_data": fields{"target": fields{"name": "w1"}}}, "detail_key", "target.name", "detail_value", "w1"),
 		Entry("a number of the data", fields{"event_data": fields{"n": 1.5}}, "detail_key", "n", "detail_value", "1.5"),
 		Entry("a boolean of the data", fields{"event_data": fields{"ok": true}}, "detail_key", "$.ok", "detail_value", "true"),
 		Entry("an empty text of the data", fields{"event_data": fields{"k": ""}}, "detail_key", "k", "detail_value", ""),

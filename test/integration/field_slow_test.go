@@ -152,6 +152,31 @@ var _ = Describe("slow clients", func() {
 		Expect(metricsOf(ctx, management)).To(ContainSubstring(`kubernaut_memory_used_bytes{use="bodies"} 0`))
 	}, SpecTimeout(specTimeout))
 
+	It("field C18: bounds that do not fit into the memory together are refused, and metrics show those that do", func(ctx SpecContext) {
+		for flag, change := range map[string]func(*datastorageapp.Options){
+			"--writers":         func(o *datastorageapp.Options) { o.Writers = 8 },
+			"--max-body-memory": func(o *datastorageapp.Options) { o.MaxBodyBytes = 256 << 20 },
+			"--max-page-memory": func(o *datastorageapp.Options) { o.MaxPageBytes = 256 << 20 },
+			"--memory-limit":    func(o *datastorageapp.Options) { o.MaxBodyMemory = 800 << 20 },
+		} {
+			o := datastorageapp.Options{DatabaseURL: "postgres://datastorage@127.0.0.1:5432/audit", MemoryLimit: 920 << 20}
+			change(&o)
+			_, err := datastorageapp.New(o)
+			Expect(err).To(MatchError(ContainSubstring(flag)))
+		}
+		_, err := gateway.New(gateway.Options{DataStorageURL: env.DataStorage.URL, RESTConfig: env.Config, MemoryLimit: 300 << 20})
+		Expect(err).To(MatchError(SatisfyAll(ContainSubstring("--memory-limit 314572800"), ContainSubstring("--max-body-memory"), ContainSubstring("GOMEMLIMIT"))))
+
+		own := ownStore(ctx, func(o *datastorageapp.Options) { o.MemoryLimit = 920 << 20 })
+		Expect(metricsOf(ctx, own.ManagementURL)).To(SatisfyAll(
+			ContainSubstring("kubernaut_memory_limit_bytes 9.6468992e+08"),
+			MatchRegexp(`kubernaut_memory_bound_bytes\{use="bodies"\} 3.3\d+e\+08`),
+			MatchRegexp(`kubernaut_memory_bound_bytes\{use="pages"\} 1.4\d+e\+08`),
+			MatchRegexp(`kubernaut_memory_bound_bytes\{use="transactions"\} 2.8\d+e\+08`),
+			ContainSubstring(`kubernaut_memory_used_bytes{use="transactions"} 0`),
+		))
+	}, SpecTimeout(specTimeout))
+
 	It("field C4: a reader that does not read loses its connection, and others get their pages", func(ctx SpecContext) {
 		own := ownStore(ctx, func(o *datastorageapp.Options) { o.Auth = twoCallers() })
 		id := env.CorrelationID()
