@@ -65,7 +65,7 @@ func (s *store) close(ctx context.Context) error {
 func tokenLines(callers []string) string {
 	var lines strings.Builder
 	for _, name := range callers {
-		fmt.Fprintf(&lines, "%s %x *\n", name, sha256.Sum256([]byte(name)))
+		fmt.Fprintf(&lines, "%s %x rights=read,write types=* namespaces=*\n", name, sha256.Sum256([]byte(name)))
 	}
 	return lines.String()
 }

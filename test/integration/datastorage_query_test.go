@@ -66,7 +66,7 @@ var _ = Describe("DataStorage query", func() {
 	It("refuses searches that cannot find anything, instead of finding nothing", func(ctx SpecContext) {
 		storeSome(ctx, base, anEvent(id, fields{"event_data": fields{"target": fields{"name": "w1"}, "targets": []any{fields{"name": "w1"}}}}))
 		for key, hint := range map[string]string{
-			"$.target": "$.target.name", "target": "$.target.name", "$.targets": "$.target.name",
+			"$.target": "$.target.name", "target": "$.target.name", "$.targets": "$.targets[*]",
 		} {
 			answer := storeFind(ctx, base, "correlation_id", id, "detail_key", key, "detail_value", "w1")
 			Expect(decoded[datastorage.Problem](answer, http.StatusBadRequest).Detail).To(ContainSubstring(hint), key)

@@ -29,10 +29,11 @@ import (
 const behaves, stalls = "behaves", "stalls"
 
 // twoCallers is authentication for both. The token of each is its name.
-func twoCallers(namespaces ...string) auth.Flags {
+func twoCallers() auth.Flags {
 	GinkgoHelper()
 	file := filepath.Join(GinkgoT().TempDir(), "tokens")
-	lines := tokenLine(behaves, behaves, namespaces...) + tokenLine(stalls, stalls, namespaces...)
+	all := []string{"rights=read,write", "types=*", "namespaces=*"}
+	lines := tokenLine(behaves, behaves, all...) + tokenLine(stalls, stalls, all...)
 	Expect(os.WriteFile(file, []byte(lines), 0o600)).To(Succeed())
 	return auth.Flags{Mode: auth.ModeTokenFile, File: file}
 }
@@ -138,7 +139,7 @@ var _ = Describe("slow clients", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("field C3: uploads to the Gateway that stall are cut off, and hold nothing that another sender needs", func(ctx SpecContext) {
-		at, management := replica(ctx, func(o *gateway.Options) { o.Auth = twoCallers("*") })
+		at, management := replica(ctx, func(o *gateway.Options) { o.Auth = twoCallers() })
 		var idle []net.Conn
 		for range idleUploads {
 			idle = append(idle, request(ctx, at, http.MethodPost, alertmanager.Path, idleLength, `{"alerts":[`))
@@ -164,8 +165,8 @@ var _ = Describe("slow clients", func() {
 			_, err := datastorageapp.New(o)
 			Expect(err).To(MatchError(ContainSubstring(flag)))
 		}
-		_, err := gateway.New(gateway.Options{DataStorageURL: env.DataStorage.URL, RESTConfig: env.Config, MemoryLimit: 300 << 20})
-		Expect(err).To(MatchError(SatisfyAll(ContainSubstring("--memory-limit 314572800"), ContainSubstring("--max-body-memory"), ContainSubstring("GOMEMLIMIT"))))
+		_, err := gateway.New(gateway.Options{DataStorageURL: env.DataStorage.URL, RESTConfig: env.Config, MemoryLimit: 460 << 20, MaxOpen: 100_000})
+		Expect(err).To(MatchError(SatisfyAll(ContainSubstring("--memory-limit 482344960"), ContainSubstring("--max-open"), ContainSubstring("GOMEMLIMIT"))))
 
 		own := ownStore(ctx, func(o *datastorageapp.Options) { o.MemoryLimit = 920 << 20 })
 		Expect(metricsOf(ctx, own.ManagementURL)).To(SatisfyAll(
