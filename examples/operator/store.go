@@ -60,9 +60,9 @@ func newStore(sink audit.Sink, o *storeOptions, registerer prometheus.Registerer
 	return store, nil
 }
 
-// closeStore flushes and closes the store. Pending events are not a failure if
-// all of them are in the spool, where the next process finds them. Rejected and
-// lost events are.
+// closeStore flushes and closes the store. Pending and rejected events are not a
+// failure if all of them are in the spool, where the next process finds them.
+// Lost events are.
 func closeStore(store *audit.Store, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
