@@ -235,9 +235,11 @@ var _ = Describe("flush of all pods: a pod that proves nothing", Label("flush"),
 
 	It("is named with its pending events until they are stored", func(ctx SpecContext) {
 		cable, storageURL := wireTo(ctx, env.DataStorage.URL)
-		url, managementURL := replica(ctx, func(o *gateway.Options) { o.DataStorageURL = storageURL })
+		held, _ := soleGateway(ctx, func(o *gateway.Options) { o.DataStorageURL, o.ControlListen = storageURL, "127.0.0.1:0" })
+		url, managementURL := held.APIURL(), held.ManagementURL()
 		workload, err := env.NewWorkload(ctx, podflush.StatefulSet, env.ManagementURLs[0], managementURL)
 		Expect(err).NotTo(HaveOccurred())
+		Expect(workload.Control(ctx, workload.PodName(1), held.ControlURL())).To(Succeed())
 		DeferCleanup(cable.restore) // before the Gateway is stopped
 		cable.cut()
 		answer := post(ctx, url, alertBody("firing", podAlert()))

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -40,6 +41,9 @@ type Env struct {
 	template string
 	shared   *DataStorage
 	log      *zap.Logger
+
+	nodeMu sync.Mutex
+	node   *kubelet // guarded by nodeMu; nil until there is a pod
 }
 
 // Join gives a process its Env. The services log to log. The caller closes the Env.
@@ -74,7 +78,10 @@ func Join(ctx context.Context, encoded []byte, log *zap.Logger) (*Env, error) {
 }
 
 // Close stops the services of the process.
-func (e *Env) Close() error { return e.Stop() }
+func (e *Env) Close() error {
+	e.closeKubelet()
+	return e.Stop()
+}
 
 // AuditTrail flushes all services of the process's pipeline for a correlation
 // id, which it tracks, and then queries its events once, oldest first.

@@ -12,10 +12,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/pkg/audit/control"
 )
 
-// managementPort is the name of a pod's management port.
-const managementPort = "management"
+const (
+	// managementPort is the name of a pod's management port.
+	managementPort = "management"
+	// controlPort is the number of a pod's control port.
+	controlPort = control.DefaultPort
+)
 
 // podNetwork contains the fictitious addresses of pods. A pod has the port that its
 // process listens on, on the loopback interface. So every process of a suite can make
@@ -50,10 +56,16 @@ func randomPodIP() string {
 // AddPod makes a ready pod for the service at a management URL, and updates the
 // workload's status as its controller would.
 func (w *Workload) AddPod(ctx context.Context, name, managementURL string) error {
+	node, err := w.env.theKubelet(ctx)
+	if err != nil {
+		return err
+	}
 	pod, err := w.pod(name, managementURL)
 	if err != nil {
 		return err
 	}
+	// With a node, a deleted pod remains until its kubelet has ended it.
+	pod.Spec.NodeName = node.node
 	if err := w.env.Create(ctx, pod, client.FieldOwner("testenv")); err != nil {
 		return fmt.Errorf("make pod %s: %w", name, err)
 	}
@@ -136,9 +148,8 @@ func (w *Workload) pod(name, managementURL string) (*corev1.Pod, error) {
 	pod := w.podNamed(name)
 	pod.Labels = w.labels()
 	pod.Spec = podSpec()
-	// With a node, a deleted pod remains until its kubelet has ended it.
-	pod.Spec.NodeName = "node"
 	pod.Spec.AutomountServiceAccountToken = new(false)
+	pod.Spec.ServiceAccountName = w.ServiceAccount
 	pod.Spec.Containers[0].Ports = []corev1.ContainerPort{{Name: managementPort, ContainerPort: int32(port)}}
 	return pod, nil
 }

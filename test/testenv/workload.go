@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,12 +27,25 @@ const (
 type Workload struct {
 	podflush.Workload
 
+	// ServiceAccount of the pods that are added from now on; empty means the default.
+	ServiceAccount string
+
 	env *Env
 }
 
 // NewWorkload makes a workload in the process's namespace, with a ready pod
 // for each management URL; see PodName. It is not removed.
 func (e *Env) NewWorkload(ctx context.Context, kind podflush.Kind, managementURLs ...string) (*Workload, error) {
+	return e.newWorkload(ctx, kind, nil, managementURLs)
+}
+
+// NewStatefulSet makes a StatefulSet as NewWorkload does, whose replicas each have a
+// volume of each of these names; see AddVolume.
+func (e *Env) NewStatefulSet(ctx context.Context, volumes []string, managementURLs ...string) (*Workload, error) {
+	return e.newWorkload(ctx, podflush.StatefulSet, volumes, managementURLs)
+}
+
+func (e *Env) newWorkload(ctx context.Context, kind podflush.Kind, volumes, managementURLs []string) (*Workload, error) {
 	w := &Workload{
 		Workload: podflush.Workload{Kind: kind, Namespace: e.Namespace, Name: "workload-" + random()},
 		env:      e,
@@ -45,6 +59,11 @@ func (e *Env) NewWorkload(ctx context.Context, kind podflush.Kind, managementURL
 		o.Spec = appsv1.DeploymentSpec{Replicas: replicas, Selector: selector, Template: template}
 	case *appsv1.StatefulSet:
 		o.Spec = appsv1.StatefulSetSpec{Replicas: replicas, Selector: selector, Template: template, ServiceName: w.Name}
+		for _, name := range volumes {
+			o.Spec.VolumeClaimTemplates = append(o.Spec.VolumeClaimTemplates, corev1.PersistentVolumeClaim{
+				ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: claimSpec(),
+			})
+		}
 	}
 	if err := e.Create(ctx, object, client.FieldOwner("testenv")); err != nil {
 		return nil, fmt.Errorf("make %s: %w", w, err)
@@ -132,4 +151,37 @@ func (w *Workload) labels() map[string]string {
 // podSpec names an image that is never pulled.
 func podSpec() corev1.PodSpec {
 	return corev1.PodSpec{Containers: []corev1.Container{{Name: containerName, Image: "localhost/" + containerName}}}
+}
+
+func claimSpec() corev1.PersistentVolumeClaimSpec {
+	return corev1.PersistentVolumeClaimSpec{
+		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+		Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
+	}
+}
+
+// AddVolume makes the claim of a replica, as the controller would, and returns its
+// name. It stays when the replica is gone.
+func (w *Workload) AddVolume(ctx context.Context, volume string, ordinal int) (string, error) {
+	claim := &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: fmt.Sprintf("%s-%s", volume, w.PodName(ordinal)), Labels: w.labels()},
+		Spec:       claimSpec(),
+	}
+	if err := w.env.Create(ctx, claim, client.FieldOwner("testenv")); err != nil {
+		return "", fmt.Errorf("make claim %s: %w", claim.Name, err)
+	}
+	return claim.Name, nil
+}
+
+// RemoveVolume removes a claim, as kubectl and the controller that protects claims do.
+func (w *Workload) RemoveVolume(ctx context.Context, name string) error {
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name}}
+	unprotected := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))
+	if err := w.env.Patch(ctx, claim, unprotected); err != nil {
+		return fmt.Errorf("remove claim %s: %w", name, err)
+	}
+	if err := w.env.Delete(ctx, claim); err != nil {
+		return fmt.Errorf("remove claim %s: %w", name, err)
+	}
+	return nil
 }
