@@ -78,7 +78,7 @@ var _ = Describe("deployment: conventions", func() {
 	It("grants a flusher what a flush of all pods requires", func() {
 		for _, role := range typed[rbacv1.Role](build("production"), "Role") {
 			if role.Name == "flusher" {
-				Expect(role.Rules).To(ConsistOf(append(mayWatch, mayProxy)))
+				Expect(role.Rules).To(ConsistOf(append(slices.Clone(mayWatch), maySeeVolumes, mayProxy, mayForward)))
 				return
 			}
 		}

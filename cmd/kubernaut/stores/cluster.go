@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -114,20 +115,31 @@ func (c *cluster) find(ctx context.Context, text string) ([]workload, error) {
 		return nil, cli.Usagef("%s: %w", text, err)
 	}
 	if kind == podflush.Deployment {
-		d, err := c.clients.AppsV1().Deployments(c.namespace).Get(ctx, name, metav1.GetOptions{})
+		list, err := c.clients.AppsV1().Deployments(c.namespace).List(ctx, only(name))
 		if err != nil {
-			return nil, err //nolint:wrapcheck // names the deployment
+			return nil, err //nolint:wrapcheck // says what is not permitted
 		}
-		w := workload{name: "deployment/" + d.Name}
-		w.pods, err = c.podsOf(ctx, w.name, d.Spec.Selector)
+		if len(list.Items) == 0 {
+			return nil, fmt.Errorf("namespace %s has no Deployment %s", c.namespace, name)
+		}
+		w := workload{name: "deployment/" + name}
+		w.pods, err = c.podsOf(ctx, w.name, list.Items[0].Spec.Selector)
 		return []workload{w}, err
 	}
-	set, err := c.clients.AppsV1().StatefulSets(c.namespace).Get(ctx, name, metav1.GetOptions{})
+	list, err := c.clients.AppsV1().StatefulSets(c.namespace).List(ctx, only(name))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the stateful set
+		return nil, err //nolint:wrapcheck // says what is not permitted
 	}
-	w, err := c.describe(ctx, set)
+	if len(list.Items) == 0 {
+		return nil, fmt.Errorf("namespace %s has no StatefulSet %s", c.namespace, name)
+	}
+	w, err := c.describe(ctx, &list.Items[0])
 	return []workload{w}, err
+}
+
+// only selects an object by its name: whoever may flush the pods may list workloads.
+func only(name string) metav1.ListOptions {
+	return metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()}
 }
 
 func (c *cluster) findAll(ctx context.Context) ([]workload, error) {
