@@ -65,8 +65,6 @@ func userWith(ctx context.Context, rules ...rbacv1.PolicyRule) *rest.Config {
 
 // tap observes a flusher's requests to the API server.
 type tap struct {
-	http.RoundTripper
-
 	watching chan struct{} // closed once the workload and its pods are watched
 
 	mu          sync.Mutex
@@ -77,13 +75,20 @@ type tap struct {
 
 var flushPath = regexp.MustCompile(`/pods/([^/:]+):\d+/proxy/audit/flush$`)
 
-func (t *tap) RoundTrip(r *http.Request) (*http.Response, error) {
+// tapped is one of a client's transports: a port-forward has its own.
+type tapped struct {
+	http.RoundTripper
+
+	tap *tap
+}
+
+func (t *tapped) RoundTrip(r *http.Request) (*http.Response, error) {
 	if pod := flushPath.FindStringSubmatch(r.URL.Path); pod != nil {
-		t.ask(pod[1])
+		t.tap.ask(pod[1])
 	}
 	response, err := t.RoundTripper.RoundTrip(r)
 	if err == nil && r.URL.Query().Has("watch") {
-		t.watch()
+		t.tap.watch()
 	}
 	return response, err
 }
@@ -117,10 +122,7 @@ func flusherOf(w *testenv.Workload, change func(*podflush.Options)) (*podflush.F
 	GinkgoHelper()
 	t := &tap{watching: make(chan struct{})}
 	config := rest.CopyConfig(env.Config)
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		t.RoundTripper = next
-		return t
-	})
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &tapped{next, t} })
 	options := podflush.Options{Config: config, Workloads: []podflush.Workload{w.Workload}}
 	if change != nil {
 		change(&options)
