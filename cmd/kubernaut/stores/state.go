@@ -79,7 +79,7 @@ func printStates(out io.Writer, form string, holdings []holding) error {
 			_, _ = fmt.Fprintf(w, "%s\t%s\t?\t?\t?\t?\t?\t?\t?\t%s\n", h.Workload, h.Pod, printable(h.Error))
 		default:
 			_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%s\n", h.Workload, h.Pod, s.PendingEvents, s.PersistedEvents,
-				age(s), s.StalledBatches, s.RejectedEvents, s.LostEvents, spoolText(s), sinkText(s))
+				age(s), s.StalledEvents, s.RejectedEvents, s.LostEvents, spoolText(s), sinkText(s))
 		}
 	}
 	if err := w.Flush(); err != nil {

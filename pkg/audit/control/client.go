@@ -67,6 +67,8 @@ func (c *Client) Name(ctx context.Context, failure *audit.FlushError, correlatio
 	failure.Rejected, failure.RejectedUnnamed = known.Rejected[:named], failure.RejectedUnnamed-named
 	named = min(len(known.Lost), failure.LostUnnamed)
 	failure.Lost, failure.LostUnnamed = known.Lost[:named], failure.LostUnnamed-named
+	named = min(len(known.Stalled), failure.StalledUnnamed)
+	failure.Stalled, failure.StalledUnnamed = known.Stalled[:named], failure.StalledUnnamed-named
 	failure.PendingEvents = known.Pending[:min(len(known.Pending), failure.Pending)]
 	return nil
 }
