@@ -70,7 +70,7 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 		Clock:     o.Clock,
 		Ready:     func(r *http.Request) error { return s.current(r.Context()) },
 		BodyBytes: o.MaxBodyBytes, BodyEvents: o.MaxBatchEvents, BodyMemory: bodies, PageMemory: pages,
-		Queries: memory.NewBudget(int64(o.MaxConnections - o.Writers)),
+		Queries: memory.NewBudget(int64(a.shares.Query)), QueryWait: o.QueryWait, QueryRefused: pools.QueryRefused,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)

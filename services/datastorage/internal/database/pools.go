@@ -65,6 +65,9 @@ type Pools struct {
 	busy atomic.Uint64
 }
 
+// QueryRefused counts a query that found no connection.
+func (p *Pools) QueryRefused() { p.busy.Add(1) }
+
 // Busy returns how many queries found no connection, all in all.
 func (p *Pools) Busy() uint64 { return p.busy.Load() }
 

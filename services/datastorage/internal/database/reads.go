@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,13 +22,13 @@ type Reads struct {
 	pool          *pgxpool.Pool
 	wait, timeout time.Duration
 	failed        func(error)
-	busy          *atomic.Uint64
+	refused       func()
 }
 
 // Reads returns the access of queries: each waits for a connection no longer than
 // wait, and may take as long as timeout.
 func (p *Pools) Reads(wait, timeout time.Duration) *Reads {
-	return &Reads{pool: p.Query, wait: wait, timeout: timeout, failed: p.Watch.Failed, busy: &p.busy}
+	return &Reads{pool: p.Query, wait: wait, timeout: timeout, failed: p.Watch.Failed, refused: p.QueryRefused}
 }
 
 // Do calls use with a transaction that only reads. All its statements run on one
@@ -68,7 +67,7 @@ func (r *Reads) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	case err == nil:
 		return conn, nil
 	case waiting.Err() != nil && ctx.Err() == nil && stat.AcquiredConns() >= stat.MaxConns():
-		r.busy.Add(1)
+		r.refused()
 		return nil, ErrBusy
 	case waiting.Err() != nil && ctx.Err() == nil:
 		return nil, errSlowConnect

@@ -15,6 +15,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/memory"
 	"kubernaut.ai/services/datastorage/internal/event"
 )
 
@@ -46,6 +47,7 @@ func TestEachRouteNamesItsAction(t *testing.T) {
 		Auth: auth.NewGate(forbidding{asked: &asked}, zap.NewNop()), Log: zap.NewNop(), BodyBytes: 1 << 20, Observer: unobserved{},
 		Decoder: event.NewDecoder(event.DefaultLimits(), clock.RealClock{}, rand.Reader),
 		Clock:   clocktesting.NewFakePassiveClock(time.Now()), Ready: func(*http.Request) error { return nil },
+		BodyMemory: memory.NewBudget(PeakBodyBytes(1<<20, 1)), BodyEvents: 1,
 	})
 	if err != nil {
 		t.Fatal(err)

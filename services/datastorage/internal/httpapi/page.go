@@ -17,6 +17,7 @@ import (
 	api "kubernaut.ai/api/datastorage"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/memory"
+	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
 
@@ -209,10 +210,17 @@ const hurry = 250 * time.Millisecond
 func (a *API) queued(ctx context.Context, caller string, run func() error) error {
 	place := a.config.Queries.Open(caller, nil)
 	defer place.Close()
-	if err := place.Take(ctx, 1); err != nil {
+	place.Hurry(a.config.QueryWait)
+	err := place.Take(ctx, 1)
+	switch {
+	case err == nil:
+		return run()
+	case errors.Is(err, memory.ErrBusy):
+		a.config.QueryRefused()
+		return &query.UnavailableError{Err: database.ErrBusy}
+	default:
 		return err //nolint:wrapcheck // explained by the caller
 	}
-	return run()
 }
 
 func (a *API) pageProblem(err error) error {

@@ -54,6 +54,10 @@ type Config struct {
 	// Queries are the connections to the database that queries may use, so that
 	// callers share them as they share memory.
 	Queries *memory.Budget
+	// QueryWait bounds the wait for one of them; QueryRefused is called for each
+	// query that waited in vain.
+	QueryWait    time.Duration
+	QueryRefused func()
 }
 
 // Observer is told what the API does; it must be safe for concurrent use.
