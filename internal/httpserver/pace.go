@@ -126,7 +126,7 @@ func (p *pacedBody) Read(buffer []byte) (int, error) {
 		// that goes away: that has no deadline.
 		_ = p.transfer.in.set(time.Time{}) // a connection that is gone is noticed all the same
 	}
-	return n, err //nolint:wrapcheck // io.EOF is part of the contract
+	return n, err
 }
 
 // pacedWriter is a response.
@@ -146,7 +146,7 @@ func (p *pacedWriter) Write(data []byte) (written int, err error) {
 		n, err := p.transfer.out.paced(func() (int, error) { return p.ResponseWriter.Write(piece) })
 		written += n
 		if err != nil {
-			return written, err //nolint:wrapcheck // an io.Writer
+			return written, err
 		}
 		data = data[len(piece):]
 	}

@@ -85,7 +85,7 @@ func TestRequestsThatGrowTogetherFinish(t *testing.T) {
 						refused++
 						return
 					}
-					time.Sleep(time.Millisecond) // virtual: the bytes arrive
+					<-time.After(time.Millisecond) // virtual: the bytes arrive
 				}
 				mu.Lock()
 				defer mu.Unlock()

@@ -55,7 +55,8 @@ type Plan struct {
 // into the limit.
 func (p *Plan) Check() error {
 	sum := Rest(p.Limit)
-	parts := []string{fmt.Sprintf("%d MiB for the program", sum>>20)}
+	parts := make([]string, 0, 1+len(p.Uses))
+	parts = append(parts, fmt.Sprintf("%d MiB for the program", sum>>20))
 	for _, u := range p.Uses {
 		sum += u.Bytes
 		parts = append(parts, fmt.Sprintf("%d MiB for %s (%s)", u.Bytes>>20, u.Name, u.Flags))
@@ -67,12 +68,15 @@ func (p *Plan) Check() error {
 		p.Limit, p.Limit>>20, strings.Join(parts, ", "))
 }
 
+// labelUse is the label with the name of a use.
+const labelUse = "use"
+
 var (
 	limitDesc   = prometheus.NewDesc("kubernaut_memory_limit_bytes", "Memory into which the bounds of the process have to fit.", nil, nil)
-	boundDesc   = prometheus.NewDesc("kubernaut_memory_bound_bytes", "Bound on the memory of a use.", []string{"use"}, nil)
-	usedDesc    = prometheus.NewDesc("kubernaut_memory_used_bytes", "Memory that is charged to a use.", []string{"use"}, nil)
-	waitsDesc   = prometheus.NewDesc("kubernaut_memory_waits_total", "How often a request waited for memory of a use.", []string{"use"}, nil)
-	refusedDesc = prometheus.NewDesc("kubernaut_memory_refused_total", "Requests that were refused with 503 because they got no memory of a use.", []string{"use"}, nil)
+	boundDesc   = prometheus.NewDesc("kubernaut_memory_bound_bytes", "Bound on the memory of a use.", []string{labelUse}, nil)
+	usedDesc    = prometheus.NewDesc("kubernaut_memory_used_bytes", "Memory that is charged to a use.", []string{labelUse}, nil)
+	waitsDesc   = prometheus.NewDesc("kubernaut_memory_waits_total", "How often a request waited for memory of a use.", []string{labelUse}, nil)
+	refusedDesc = prometheus.NewDesc("kubernaut_memory_refused_total", "Requests that were refused with 503 because they got no memory of a use.", []string{labelUse}, nil)
 )
 
 // Describe implements prometheus.Collector.

@@ -1,5 +1,7 @@
 package memory
 
+import "slices"
+
 // preempt asks for so much memory back, for an account that is the senior of its
 // caller: first from callers that would use more than its own even afterwards,
 // and then from the other accounts of its own caller. The youngest account of a
@@ -48,8 +50,8 @@ func (a *Account) victim(missing int64) *Account {
 // youngest returns the youngest account that holds memory and can return it,
 // other than except.
 func (c *caller) youngest(except *Account) *Account {
-	for i := len(c.accounts) - 1; i >= 0; i-- {
-		if a := c.accounts[i]; a != except && a.abort != nil && !a.preempted && a.used > 0 {
+	for _, a := range slices.Backward(c.accounts) {
+		if a != except && a.abort != nil && !a.preempted && a.used > 0 {
 			return a
 		}
 	}

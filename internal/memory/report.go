@@ -5,7 +5,7 @@ import "go.uber.org/zap"
 // Report tells log, once, when the budget begins to refuse requests, and when it
 // has memory again. Call it before the first account is opened.
 func (b *Budget) Report(use, flag string, log *zap.Logger) {
-	log = log.With(zap.String("use", use), zap.Int64("bytes", b.size))
+	log = log.With(zap.String(labelUse, use), zap.Int64("bytes", b.size))
 	b.report = func(exhausted bool) {
 		if exhausted {
 			log.Warn("memory is in use: requests are refused with 503 until others have finished; "+

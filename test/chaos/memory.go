@@ -155,8 +155,12 @@ func uploads() ([]upload, error) {
 		return nil, fmt.Errorf("compress: %w", err)
 	}
 	return []upload{
-		{large, "identity"}, {many, "identity"}, {wrong, "identity"}, {blank, "identity"},
-		{zipped.Bytes(), "gzip"}, {encoder.EncodeAll(many, nil), "zstd"},
+		{large, "identity"},
+		{many, "identity"},
+		{wrong, "identity"},
+		{blank, "identity"},
+		{zipped.Bytes(), "gzip"},
+		{encoder.EncodeAll(many, nil), "zstd"},
 	}, nil
 }
 

@@ -171,7 +171,6 @@ var errTooLarge = errors.New("the body is larger than the limit")
 type bounded struct {
 	from io.Reader
 	left int64
-	err  error // of the connection
 }
 
 // Read implements io.Reader.
@@ -186,7 +185,7 @@ func (r *bounded) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = &connectionError{err}
 	}
-	return n, err //nolint:wrapcheck // io.EOF is part of the contract
+	return n, err
 }
 
 // connectionError means that the body did not arrive completely.
