@@ -44,7 +44,8 @@ func TestEachRouteNamesItsAction(t *testing.T) {
 	t.Parallel()
 	var asked auth.Action
 	handler, err := New(Config{
-		Auth: auth.NewGate(forbidding{asked: &asked}, zap.NewNop()), Log: zap.NewNop(), BodyBytes: 1 << 20, Observer: unobserved{},
+		Auth: auth.NewGate(forbidding{asked: &asked}, zap.NewNop()), Log: zap.NewNop(), Observer: unobserved{},
+		BodyBytes: 1 << 20, BodyEvents: 1, BodyMemory: memory.NewBudget(PeakBodyBytes(1<<20, 1)),
 		Decoder: event.NewDecoder(event.DefaultLimits(), clock.RealClock{}, rand.Reader),
 		Clock:   clocktesting.NewFakePassiveClock(time.Now()), Ready: func(*http.Request) error { return nil },
 		BodyMemory: memory.NewBudget(PeakBodyBytes(1<<20, 1)), BodyEvents: 1,
