@@ -48,7 +48,6 @@ func TestEachRouteNamesItsAction(t *testing.T) {
 		BodyBytes: 1 << 20, BodyEvents: 1, BodyMemory: memory.NewBudget(PeakBodyBytes(1<<20, 1)),
 		Decoder: event.NewDecoder(event.DefaultLimits(), clock.RealClock{}, rand.Reader),
 		Clock:   clocktesting.NewFakePassiveClock(time.Now()), Ready: func(*http.Request) error { return nil },
-		BodyMemory: memory.NewBudget(PeakBodyBytes(1<<20, 1)), BodyEvents: 1,
 	})
 	if err != nil {
 		t.Fatal(err)
