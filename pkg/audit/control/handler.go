@@ -68,10 +68,10 @@ func (h *handler) answer(serve func(*http.Request) (any, error)) http.Handler {
 		if err == nil {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Cache-Control", "no-store")
-			_ = json.NewEncoder(w).Encode(answer) //nolint:errchkjson // fails only if the client is gone
+			_ = json.NewEncoder(w).Encode(answer) // fails only if the client is gone
 			return
 		}
-		var p *Problem
+		var p *ProblemError
 		if !errors.As(err, &p) {
 			p = newProblem(http.StatusInternalServerError, "%v", err)
 		}
@@ -216,7 +216,7 @@ func (h *handler) acknowledge(r *http.Request) (any, error) {
 
 // Acknowledge settles the events that DataStorage's record of an acknowledgement
 // names: flushes and stops no longer report them. It may be repeated. The error
-// is a *Problem.
+// is a *ProblemError.
 func Acknowledge(ctx context.Context, o Options, id uuid.UUID) (Acknowledged, error) {
 	record, err := o.Records.Acknowledgement(ctx, id)
 	switch {

@@ -111,11 +111,11 @@ func TestStateAndRejections(t *testing.T) {
 func TestQuarantineInPagesAndWithContents(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	var ids []uuid.UUID
+	ids := make([]uuid.UUID, 0, 5)
 	for i := range 5 {
 		ids = append(ids, b.reject(t, fmt.Sprint("rr-", i), i == 0))
 	}
-	var listed []uuid.UUID
+	listed := make([]uuid.UUID, 0, 5)
 	after := ""
 	for range 3 {
 		page := get[control.Quarantine](t, b, control.QuarantinePath+"?limit=2"+after)

@@ -68,7 +68,7 @@ func inspect(dir string, visit func(audit.SpooledEvent) error) (Report, error) {
 	defer release()
 	s, err := Open(dir, WithFiles(newReadOnlyFiles()))
 	if err != nil {
-		return Report{}, errors.Unwrap(err) //nolint:wrapcheck // the caller names the directory
+		return Report{}, errors.Unwrap(err) // the caller names the directory
 	}
 	defer s.reads.drop()
 	report := Report{InUse: inUse, Segments: s.describeSegments()}

@@ -131,12 +131,6 @@ type shownFile struct {
 	content []byte // guarded by mu, as is the field before
 }
 
-func (f *shownFile) length() int64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return int64(len(f.content))
-}
-
 func (f *shownFile) ReadAt(p []byte, offset int64) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -183,6 +177,21 @@ func (f *shownFile) Truncate(size int64) error {
 	return nil
 }
 
+func (f *shownFile) Sync() error { return nil }
+
+func (f *shownFile) Close() error {
+	if f.onDisk == nil {
+		return nil
+	}
+	return f.onDisk.Close() //nolint:wrapcheck // names the operation and the path
+}
+
+func (f *shownFile) length() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return int64(len(f.content))
+}
+
 // load moves the file to memory. Called with the lock.
 func (f *shownFile) load() error {
 	info, err := f.onDisk.Stat()
@@ -196,15 +205,6 @@ func (f *shownFile) load() error {
 	f.written = true
 	f.changed(f)
 	return nil
-}
-
-func (f *shownFile) Sync() error { return nil }
-
-func (f *shownFile) Close() error {
-	if f.onDisk == nil {
-		return nil
-	}
-	return f.onDisk.Close() //nolint:wrapcheck // names the operation and the path
 }
 
 // lockShared keeps others from opening a spool while it is looked at. inUse says

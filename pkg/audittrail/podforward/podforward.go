@@ -11,11 +11,11 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 // Forward is a local port that leads to a pod. Close it.
@@ -45,7 +45,7 @@ func open(ctx context.Context, config *rest.Config, namespace, pod string, port 
 	f := &Forward{stop: make(chan struct{}), ended: make(chan error, 1)}
 	ready := make(chan struct{})
 	var stderr strings.Builder // read once the forwarder has ended
-	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, f.stop, ready, io.Discard, &stderr)
+	forwarder, err := portforward.NewOnAddressesForStreaming(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, f.stop, ready, io.Discard, &stderr)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the caller names the pod
 	}
@@ -59,7 +59,7 @@ func open(ctx context.Context, config *rest.Config, namespace, pod string, port 
 		return nil, fmt.Errorf("%w%s", err, stderr.String())
 	case <-ctx.Done():
 		f.Close()
-		return nil, context.Cause(ctx)
+		return nil, context.Cause(ctx) //nolint:wrapcheck // the caller names the pod
 	}
 	ports, err := forwarder.GetPorts()
 	if err != nil {
@@ -92,12 +92,12 @@ func dialerTo(config *rest.Config, namespace, pod string) (httpstream.Dialer, er
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the caller names the pod
 	}
-	old := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, target)
-	websockets, err := portforward.NewSPDYOverWebsocketDialer(target, config)
+	old := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, target)
+	websockets, err := portforward.NewSPDYOverWebsocketDialerForStreaming(target, config)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the caller names the pod
 	}
-	return portforward.NewFallbackDialer(websockets, old, func(err error) bool {
+	return portforward.NewFallbackDialerForStreaming(websockets, old, func(err error) bool {
 		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 	}), nil
 }
