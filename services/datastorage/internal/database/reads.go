@@ -63,10 +63,10 @@ func (r *Reads) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	waiting, cancel := context.WithTimeout(ctx, r.wait)
 	defer cancel()
 	conn, err := r.pool.Acquire(waiting)
-	switch stat := r.pool.Stat(); {
+	switch {
 	case err == nil:
 		return conn, nil
-	case waiting.Err() != nil && ctx.Err() == nil && stat.AcquiredConns() >= stat.MaxConns():
+	case waiting.Err() != nil && ctx.Err() == nil && r.pool.Stat().ConstructingConns() == 0:
 		r.refused()
 		return nil, ErrBusy
 	case waiting.Err() != nil && ctx.Err() == nil:
