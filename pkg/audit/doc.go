@@ -83,7 +83,7 @@
 //	stalled_events{reason}          gauge      pending events that the sink does not take for now: forbidden, too_large
 //	batch_limit_bytes               gauge      size of a batch that the way to the sink is known to take, 0 if no limit is known
 //	spool_bytes                     gauge      size of the spool on disk
-//	spool_max_bytes                 gauge      its bound; only with a spool, as is the next one
+//	spool_max_bytes                 gauge      its bound
 //	spool_up                        gauge      0 while the spool, or its quarantine, is full or fails, else 1
 //	unacknowledged_events           gauge      rejected and lost events that nobody acknowledged
 //	unacknowledged_lost_events      gauge      lost events that nobody acknowledged

@@ -78,18 +78,17 @@ func newMetrics(s *Store) (*metrics, error) {
 	})
 	all = append(all, &stalledCollector{store: s})
 	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "audit_spool_bytes", Help: "Size of the spool on disk."}, s.spoolBytes))
+	maxBytes := 0.0
 	if s.spool != nil {
-		maxBytes := s.spool.State().MaxBytes
-		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "audit_spool_max_bytes", Help: "Bound of the spool on disk.",
-		}, func() float64 { return float64(maxBytes) }))
-		gauge("spool_up", "0 while the spool, or its quarantine, is full or fails, else 1.", func() float64 {
-			if s.disk.err() != nil {
-				return 0
-			}
-			return 1
-		})
+		maxBytes = float64(s.spool.State().MaxBytes)
 	}
+	gauge("spool_max_bytes", "Bound of the spool on disk.", func() float64 { return maxBytes })
+	gauge("spool_up", "0 while the spool, or its quarantine, is full or fails, else 1.", func() float64 {
+		if s.disk.err() != nil {
+			return 0
+		}
+		return 1
+	})
 
 	m.refusedBy = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "audit_refused_total", Help: "Events that Record did not accept, or left in doubt, by reason.",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -413,4 +414,32 @@ func metricsOf(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
 		}
 	}
 	return values
+}
+
+// A proxy may close the connection instead of saying that a batch is too large.
+func TestF9_ABatchWhoseConnectionIsClosedAgainAndAgainIsHalved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		into := audittest.NewMemorySink()
+		sink := &sinkFunc{write: func(ctx context.Context, batch []audit.Event) (audit.Ack, error) {
+			if len(batch) > 10 {
+				return audit.Ack{}, &audit.SinkError{Err: fmt.Errorf("write: %w", syscall.ECONNRESET)}
+			}
+			return into.Write(ctx, batch)
+		}}
+		s, err := audit.New(sink)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 400 {
+			record(t, s, audittest.NewEvent("test.stalled.event", "a"))
+		}
+		if _, err := flushWithin(t, s, time.Hour); err != nil {
+			t.Errorf("flush: %v", err)
+		}
+		storedEvents(t, into, 400)
+		if err := s.Close(t.Context()); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
 }

@@ -143,9 +143,6 @@ var _ = Describe("deployment: alerts", func() {
 	It("fire before the configured limits are reached", func() {
 		d := build("production")
 		expressions := alerts(d)
-		for _, name := range []string{"gateway", "signalprocessing"} {
-			Expect(number(`\* (\d+)$`, expressions["KubernautAuditSpoolFilling"])).To(BeEquivalentTo(d.start(name).spool.MaxBytes), name)
-		}
 		Expect(number(`\* (\d+)$`, expressions["KubernautDataStorageQueueFilling"])).To(Equal(d.start("datastorage").database.QueueEvents))
 	})
 })
