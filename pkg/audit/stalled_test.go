@@ -193,7 +193,8 @@ func TestF9_AStalledEventStaysPendingAndOthersGoOn(t *testing.T) {
 // restart: a flush does not wait for a timer.
 func TestF4_AFlushTriesStalledEventsAtOnce(t *testing.T) {
 	t.Parallel()
-	store, sink, _ := audittest.NewStore(t)
+	hooks := audittest.NewHooks()
+	store, sink, _ := audittest.NewStore(t, audit.WithHook(hooks.Reached))
 	sink.Reject(forbid("secret"))
 	for n := range 2000 {
 		e := audittest.NewEvent("secret.stalled.event", fmt.Sprint(n%3))
@@ -202,13 +203,24 @@ func TestF4_AFlushTriesStalledEventsAtOnce(t *testing.T) {
 		}
 		record(t, store, e)
 	}
-	over, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if _, err := store.FlushFor(over, "none"); err != nil {
-		t.Errorf("flush: %v", err)
+	first := startFlush(t, store)
+	for {
+		stalled := hooks.Next(audit.HookStalled)
+		if hooks.Events(audit.HookStalled) == 1000 {
+			break
+		}
+		if err := stalled(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
+	first.stillRuns(t)
 	sink.Reject(nil)
-	flush(t, store)
+	if _, err := flushWithin(t, store, 10*time.Second); err != nil {
+		t.Fatalf("flush: %.300v", err)
+	}
+	if _, err := first.wait(); err != nil {
+		t.Errorf("first flush: %v", err)
+	}
 	storedEvents(t, sink, 2000)
 }
 
@@ -289,6 +301,13 @@ func TestF8_StalledEventsSurviveTheProcess(t *testing.T) {
 		e := flushFails(t, first.Store)
 		if e.Pending != 1 || e.Spooled != 1 {
 			t.Errorf("flush: %v", e)
+		}
+		for n := range 3 { // what is terminal is recorded with the next events
+			first.numbered(t, "b", n, n+1)
+			if _, err := first.FlushFor(t.Context(), "b"); err != nil {
+				t.Errorf("flush: %v", err)
+			}
+			synctest.Wait()
 		}
 		first.kill(t, disk)
 		sink.Reject(nil)

@@ -50,8 +50,12 @@ var _ = Describe("a store without a permission", func() {
 		Expect(err).NotTo(HaveOccurred())
 
 		By("keeping those that it may not write")
-		for hooks.Events(audit.HookStalled) < 3 {
-			Expect(hooks.Next(audit.HookStalled)(ctx)).To(Succeed())
+		for {
+			stalled := hooks.Next(audit.HookStalled)
+			if hooks.Events(audit.HookStalled) == 3 {
+				break
+			}
+			Expect(stalled(ctx)).To(Succeed())
 		}
 		ended, cancel := context.WithCancel(ctx)
 		cancel()
