@@ -78,24 +78,9 @@ func newMetrics(s *Store) (*metrics, error) {
 	})
 	all = append(all, &stalledCollector{store: s})
 	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "audit_spool_bytes", Help: "Size of the spool on disk."}, s.spoolBytes))
-	maxBytes := 0.0
-	if s.spool != nil {
-		maxBytes = float64(s.spool.State().MaxBytes)
-	}
-	gauge("spool_max_bytes", "Bound of the spool on disk.", func() float64 { return maxBytes })
-	gauge("spool_up", "0 while the spool, or its quarantine, is full or fails, else 1.", func() float64 {
-		if s.disk.err() != nil {
-			return 0
-		}
-		return 1
-	})
-
-	m.refusedBy = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "audit_refused_total", Help: "Events that Record did not accept, or left in doubt, by reason.",
-	}, []string{"reason"})
-	for _, reason := range refusedReasons {
-		m.refusedBy.WithLabelValues(reason)
-	}
+	gauge("spool_max_bytes", "Bound of the spool on disk.", s.spoolMaxBytes())
+	gauge("spool_up", "0 while the spool, or its quarantine, is full or fails, else 1.", s.spoolUp)
+	m.refusedBy = newRefusedCounter()
 	all = append(all, m.refusedBy)
 
 	flushes := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -176,6 +161,23 @@ func (s *Store) spoolBytes() float64 {
 		return 0
 	}
 	return float64(s.spool.State().Bytes)
+}
+
+// spoolMaxBytes returns the bound of the spool, which does not change.
+func (s *Store) spoolMaxBytes() func() float64 {
+	maxBytes := 0.0
+	if s.spool != nil {
+		maxBytes = float64(s.spool.State().MaxBytes)
+	}
+	return func() float64 { return maxBytes }
+}
+
+// spoolUp is 1 while the spool works. Called with the lock.
+func (s *Store) spoolUp() float64 {
+	if s.disk.err() != nil {
+		return 0
+	}
+	return 1
 }
 
 // oldestPendingAge is in seconds. Called with the lock.

@@ -19,6 +19,16 @@ const (
 
 var refusedReasons = []string{refusedInvalid, refusedFull, refusedClosed, refusedCanceled, refusedInDoubt, refusedOther}
 
+func newRefusedCounter() *prometheus.CounterVec {
+	counter := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "audit_refused_total", Help: "Events that Record did not accept, or left in doubt, by reason.",
+	}, []string{"reason"})
+	for _, reason := range refusedReasons {
+		counter.WithLabelValues(reason)
+	}
+	return counter
+}
+
 // refused counts an event that Record did not accept. One that was accepted and
 // then rejected by the sink is counted there.
 func (m *metrics) refused(err error) {

@@ -166,7 +166,8 @@ func (s *Store) retryStalled(ctx context.Context, d *delivery) {
 		if len(probes) == 0 {
 			break
 		}
-		var work, rest [][]*item
+		var rest [][]*item
+		work := make([][]*item, 0, len(probes))
 		for _, it := range probes {
 			work = append(work, []*item{it})
 		}

@@ -52,7 +52,7 @@ func (s *Sink) resultOf(batch []audit.Event, response *http.Response) (audit.Ack
 			readErr = notDataStorage(contentType)
 		}
 		return audit.Ack{}, &audit.SinkError{
-			Status: response.StatusCode, RetryAfter: retryAfter(response.Header), Detail: wire.ProblemText(body), Err: s.named(tooLarge{readErr}),
+			Status: response.StatusCode, RetryAfter: retryAfter(response.Header), Detail: wire.ProblemText(body), Err: s.named(tooLargeError{readErr}),
 		}
 	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity:
 		if isProblem(contentType) {
@@ -137,17 +137,17 @@ func notDataStorage(contentType string) error {
 	return fmt.Errorf("not a response of DataStorage: content type %.100q, want %s", contentType, wire.ProblemMediaType)
 }
 
-// tooLarge adds audit.ErrTooLarge to the chain of an error, which may be nil.
-type tooLarge struct{ err error }
+// tooLargeError adds audit.ErrTooLarge to the chain of an error, which may be nil.
+type tooLargeError struct{ err error }
 
-func (e tooLarge) Error() string {
+func (e tooLargeError) Error() string {
 	if e.err == nil {
 		return audit.ErrTooLarge.Error()
 	}
 	return e.err.Error()
 }
 
-func (e tooLarge) Unwrap() []error { return []error{audit.ErrTooLarge, e.err} }
+func (e tooLargeError) Unwrap() []error { return []error{audit.ErrTooLarge, e.err} }
 
 func isProblem(contentType string) bool {
 	mediaType, _, err := mime.ParseMediaType(contentType)

@@ -9,7 +9,7 @@ import (
 func TestAnEventSetAsideStaysPendingAndHoldsItsPlaceOnDisk(t *testing.T) {
 	t.Parallel()
 	q := queue.New[string](10, 100)
-	var items []*queue.Item[string]
+	items := make([]*queue.Item[string], 0, 3)
 	for i, text := range []string{"a", "b", "c"} {
 		items = append(items, q.Push(&text, text, 10, uint64(i+1), 0))
 	}

@@ -136,7 +136,7 @@ func (w *Window[E]) Due(q *queue.Queue[E], closing, sinkDown bool) bool {
 // one is tried.
 func (w *Window[E]) HasRoom(sinkDown bool) bool {
 	moving := w.inFlight - w.stalled
-	return moving < w.limits.InFlight && !(sinkDown && moving > 0)
+	return moving < w.limits.InFlight && (!sinkDown || moving == 0)
 }
 
 // Enter takes the place of a batch for events that are not waiting here. Land
