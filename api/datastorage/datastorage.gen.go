@@ -80,6 +80,22 @@ func (e ListEventsParamsOrder) Valid() bool {
 	}
 }
 
+// Acknowledgement defines model for Acknowledgement.
+type Acknowledgement struct {
+	AcknowledgedAt time.Time `json:"acknowledged_at"`
+
+	// AcknowledgedBy The user's name
+	AcknowledgedBy string      `json:"acknowledged_by"`
+	EventIds       []uuid.UUID `json:"event_ids"`
+
+	// Id Also the id of the event that records it.
+	Id     uuid.UUID `json:"id"`
+	Reason string    `json:"reason"`
+
+	// Recorder The authenticated caller that sent the events.
+	Recorder string `json:"recorder"`
+}
+
 // AuditEvent defines model for AuditEvent.
 type AuditEvent struct {
 	// ActorId Set from the authenticated caller where it is missing.
@@ -466,6 +482,14 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// GetAcknowledgement Read an acknowledgement of the caller's own events
+	//
+	// People acknowledge events that cannot be stored through the API server (`audit.kubernaut.ai/v1`). Only the recorder of those events can read
+	// the record here, to check it before it lets go of them; to every other caller it does not exist.
+	//
+	// Corresponds with GET /api/v1/audit/acknowledgements/{acknowledgement_id} (the `GetAcknowledgement` operationId).
+	GetAcknowledgement(ctx context.Context, acknowledgementId uuid.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListEvents Find events
 	//
 	// Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
@@ -557,6 +581,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /openapi.json (the `GetOpenAPI` operationId).
 	GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// GetAcknowledgement Read an acknowledgement of the caller's own events
+//
+// People acknowledge events that cannot be stored through the API server (`audit.kubernaut.ai/v1`). Only the recorder of those events can read
+// the record here, to check it before it lets go of them; to every other caller it does not exist.
+//
+// Corresponds with GET /api/v1/audit/acknowledgements/{acknowledgement_id} (the `GetAcknowledgement` operationId).
+func (c *Client) GetAcknowledgement(ctx context.Context, acknowledgementId uuid.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAcknowledgementRequest(c.Server, acknowledgementId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListEvents Find events
@@ -729,6 +771,40 @@ func (c *Client) GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) 
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewGetAcknowledgementRequest constructs an http.Request for the GetAcknowledgement method
+func NewGetAcknowledgementRequest(server string, acknowledgementId uuid.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "acknowledgement_id", acknowledgementId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/acknowledgements/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewListEventsRequest constructs an http.Request for the ListEvents method
@@ -1310,6 +1386,16 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// GetAcknowledgementWithResponse Read an acknowledgement of the caller's own events
+	//
+	// People acknowledge events that cannot be stored through the API server (`audit.kubernaut.ai/v1`). Only the recorder of those events can read
+	// the record here, to check it before it lets go of them; to every other caller it does not exist.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/acknowledgements/{acknowledgement_id} (the `GetAcknowledgement` operationId).
+	GetAcknowledgementWithResponse(ctx context.Context, acknowledgementId uuid.UUID, reqEditors ...RequestEditorFn) (*GetAcknowledgementResponse, error)
+
 	// ListEventsWithResponse Find events
 	//
 	// Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
@@ -1407,6 +1493,125 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /openapi.json (the `GetOpenAPI` operationId).
 	GetOpenAPIWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenAPIResponse, error)
+}
+
+// GetAcknowledgementResponse200Headers the declared response headers of an HTTP 200 response for GetAcknowledgement
+type GetAcknowledgementResponse200Headers struct {
+	XRequestID *string
+}
+
+// GetAcknowledgementResponse400Headers the declared response headers of an HTTP 400 response for GetAcknowledgement
+type GetAcknowledgementResponse400Headers struct {
+	XRequestID *string
+}
+
+// GetAcknowledgementResponse401Headers the declared response headers of an HTTP 401 response for GetAcknowledgement
+type GetAcknowledgementResponse401Headers struct {
+	XRequestID *string
+}
+
+// GetAcknowledgementResponse403Headers the declared response headers of an HTTP 403 response for GetAcknowledgement
+type GetAcknowledgementResponse403Headers struct {
+	XRequestID *string
+}
+
+// GetAcknowledgementResponse404Headers the declared response headers of an HTTP 404 response for GetAcknowledgement
+type GetAcknowledgementResponse404Headers struct {
+	XRequestID *string
+}
+
+// GetAcknowledgementResponse503Headers the declared response headers of an HTTP 503 response for GetAcknowledgement
+type GetAcknowledgementResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type GetAcknowledgementResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Acknowledgement
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *RetryLater
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetAcknowledgementResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetAcknowledgementResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetAcknowledgementResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetAcknowledgementResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetAcknowledgementResponse404Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetAcknowledgementResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAcknowledgementResponse) GetJSON200() *Acknowledgement {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetAcknowledgementResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetAcknowledgementResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetAcknowledgementResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetAcknowledgementResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetAcknowledgementResponse) GetApplicationproblemJSON503() *RetryLater {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAcknowledgementResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAcknowledgementResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAcknowledgementResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAcknowledgementResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 // ListEventsResponse200Headers the declared response headers of an HTTP 200 response for ListEvents
@@ -2068,6 +2273,22 @@ func (r GetOpenAPIResponse) ContentType() string {
 	return ""
 }
 
+// GetAcknowledgementWithResponse Read an acknowledgement of the caller's own events
+//
+// People acknowledge events that cannot be stored through the API server (`audit.kubernaut.ai/v1`). Only the recorder of those events can read
+// the record here, to check it before it lets go of them; to every other caller it does not exist.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/acknowledgements/{acknowledgement_id} (the `GetAcknowledgement` operationId).
+func (c *ClientWithResponses) GetAcknowledgementWithResponse(ctx context.Context, acknowledgementId uuid.UUID, reqEditors ...RequestEditorFn) (*GetAcknowledgementResponse, error) {
+	rsp, err := c.GetAcknowledgement(ctx, acknowledgementId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAcknowledgementResponse(rsp)
+}
+
 // ListEventsWithResponse Find events
 //
 // Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
@@ -2212,6 +2433,137 @@ func (c *ClientWithResponses) GetOpenAPIWithResponse(ctx context.Context, reqEdi
 		return nil, err
 	}
 	return ParseGetOpenAPIResponse(rsp)
+}
+
+// ParseGetAcknowledgementResponse parses an HTTP response from a GetAcknowledgementWithResponse call
+func ParseGetAcknowledgementResponse(rsp *http.Response) (*GetAcknowledgementResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAcknowledgementResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Acknowledgement
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest RetryLater
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetAcknowledgementResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetAcknowledgementResponse400Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetAcknowledgementResponse401Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetAcknowledgementResponse403Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetAcknowledgementResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetAcknowledgementResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
 }
 
 // ParseListEventsResponse parses an HTTP response from a ListEventsWithResponse call

@@ -18,11 +18,12 @@ type Addresses struct {
 	Management string // --management-listen
 	Control    string // --control-listen
 	Profiles   string // --pprof-listen
+	Aggregated string // --aggregated-listen
 }
 
 // Ports are the open ports of a service; nil for those that stay closed.
 type Ports struct {
-	API, Management, Control, Profiles net.Listener
+	API, Management, Control, Profiles, Aggregated net.Listener
 }
 
 // Open opens the ports of a service. The error names the flag of the one that
@@ -37,6 +38,7 @@ func Open(ctx context.Context, a Addresses) (*Ports, error) {
 		{"management-listen", a.Management, &p.Management},
 		{"control-listen", a.Control, &p.Control},
 		{"pprof-listen", a.Profiles, &p.Profiles},
+		{"aggregated-listen", a.Aggregated, &p.Aggregated},
 	} {
 		if port.address == "" {
 			continue
@@ -59,7 +61,7 @@ func (p *Ports) Part() lifecycle.Part {
 // Close closes the ports that no server has closed yet.
 func (p *Ports) Close() error {
 	var errs []error
-	for _, l := range []net.Listener{p.API, p.Management, p.Control, p.Profiles} {
+	for _, l := range []net.Listener{p.API, p.Management, p.Control, p.Profiles, p.Aggregated} {
 		if l == nil {
 			continue
 		}

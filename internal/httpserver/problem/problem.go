@@ -76,6 +76,11 @@ func (p *Error) Write(w http.ResponseWriter) error {
 // ErrorHandler responds to every error of an echo server with problem details. Internal errors (5xx) are logged with
 // their cause, unless the log has it already.
 func ErrorHandler(log *zap.Logger) echo.HTTPErrorHandler {
+	return Handler(log, func(p *Error, w http.ResponseWriter) error { return p.Write(w) })
+}
+
+// Handler is ErrorHandler for a server that writes problems in another form.
+func Handler(log *zap.Logger, write func(p *Error, w http.ResponseWriter) error) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
 		if c.Response().Committed {
 			return
@@ -92,7 +97,7 @@ func ErrorHandler(log *zap.Logger) echo.HTTPErrorHandler {
 			c.Response().WriteHeader(p.Status)
 			return
 		}
-		if err := shown.Write(c.Response()); err != nil {
+		if err := write(&shown, c.Response()); err != nil {
 			log.Debug("client went away before its answer", zap.Error(err))
 		}
 	}
@@ -116,3 +121,6 @@ func from(err error) *Error {
 	internal.Cause = err
 	return internal
 }
+
+// Status returns the status that an error of a handler is answered with.
+func Status(err error) int { return from(err).Status }

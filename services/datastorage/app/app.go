@@ -28,10 +28,11 @@ type App struct {
 	shares   database.Shares
 	auth     *auth.Gate
 	tls      *tlsfiles.Server // nil for plain HTTP
+	people   *people          // nil without --aggregated-listen
 
 	// Written by Run before it closes ready.
-	apiURL, managementURL string
-	ready                 chan struct{}
+	apiURL, managementURL, aggregatedURL string
+	ready                                chan struct{}
 }
 
 // New checks the options; an unusable one is a *cli.UsageError that names the
@@ -48,16 +49,21 @@ func New(o Options) (*App, error) {
 	if a.shares, err = database.Split(o.MaxConnections, o.Writers); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
+	cluster := func() (*rest.Config, error) {
+		return kube.Config(o.RESTConfig, o.Kubeconfig, buildinfo.UserAgent(program))
+	}
 	if a.auth, err = o.Auth.NewGate(auth.Server{
-		Flag: "listen", Address: o.Listen, Audience: Audience, Clock: o.Clock, Log: o.Log,
-		Config: func() (*rest.Config, error) {
-			return kube.Config(o.RESTConfig, o.Kubeconfig, buildinfo.UserAgent(program))
-		},
+		Flag: "listen", Address: o.Listen, Audience: Audience, Clock: o.Clock, Log: o.Log, Config: cluster,
 	}); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	if a.tls, err = o.TLS.NewServer("api", o.Clock, o.Log); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
+	}
+	if o.AggregatedListen != "" {
+		if a.people, err = newPeople(&o, cluster); err != nil {
+			return nil, err
+		}
 	}
 	return a, nil
 }
@@ -70,6 +76,10 @@ func (a *App) APIURL() string { return a.apiURL }
 
 // ManagementURL is the address of probes, metrics and flush; call it after Ready.
 func (a *App) ManagementURL() string { return a.managementURL }
+
+// AggregatedURL is the address to which the API server forwards the requests of
+// people, empty without one; call it after Ready.
+func (a *App) AggregatedURL() string { return a.aggregatedURL }
 
 // Run serves until ctx ends. Then it finishes the requests under way within the
 // grace period and returns nil. The error says what could not be started, what
@@ -100,6 +110,7 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	g.Add(ctx, lifecycle.Part{Name: "database watch", Run: lifecycle.Simple(pools.Watch.Run)})
 	ports, err := httpserver.Open(ctx, httpserver.Addresses{
 		API: a.options.Listen, Management: a.options.ManagementListen, Profiles: a.options.PprofListen,
+		Aggregated: a.options.AggregatedListen,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // names the flag
@@ -116,10 +127,16 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	g.Add(ctx, lifecycle.Part{Name: "writer", Share: writerShare, Run: s.writer.Run})
 	api := &httpserver.Server{Name: "API", Listener: ports.API, Handler: s.apiHandler, TLS: a.tls.Config(), Log: a.log}
 	g.Add(ctx, api.Part(0))
+	if a.people != nil {
+		for _, part := range a.people.parts(ports.Aggregated, s.peopleHandler) {
+			g.Add(ctx, part)
+		}
+		a.aggregatedURL = "https://" + ports.Aggregated.Addr().String()
+	}
 	a.apiURL = httpserver.URL(ports.API, a.tls.Config())
 	a.managementURL = httpserver.URL(ports.Management, nil)
 	close(a.ready)
-	a.log.Info("ready", zap.String("api", a.apiURL), zap.String("management", a.managementURL))
+	a.log.Info("ready", zap.String("api", a.apiURL), zap.String("management", a.managementURL), zap.String("aggregated", a.aggregatedURL))
 	return nil
 }
 

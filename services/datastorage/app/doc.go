@@ -13,4 +13,9 @@
 //	audit.kubernaut.ai     events                create, to store events
 //	audit.kubernaut.ai     events                get, to read one event
 //	audit.kubernaut.ai     events                list, to find events
+//	audit.kubernaut.ai     acknowledgements      get, to read those of their own events
+//
+// With --aggregated-listen it needs the permissions of --auth kubernetes, and
+// Role extension-apiserver-authentication-reader of namespace kube-system. People
+// need cluster-wide permissions in audit.kubernaut.ai, see package aggregated.
 package app

@@ -33,9 +33,14 @@ type Options struct {
 	Auth             auth.Flags
 	// TLS of the API; plain HTTP if it is empty.
 	TLS tlsfiles.Flags
+	// AggregatedListen is where the API server forwards the requests of people to,
+	// with the certificate of TLS; closed if it is empty. It knows its callers by
+	// the API server, whatever Auth says.
+	AggregatedListen string
 
-	// Kubeconfig is the path of a kubeconfig file for --auth kubernetes; empty
-	// means that DataStorage runs in a pod. RESTConfig takes precedence.
+	// Kubeconfig is the path of a kubeconfig file for --auth kubernetes and
+	// --aggregated-listen; empty means that DataStorage runs in a pod. RESTConfig
+	// takes precedence.
 	Kubeconfig string
 	RESTConfig *rest.Config
 
@@ -106,7 +111,9 @@ func (o *Options) flags() *cli.Flags {
 	o.Auth.Declare(&f, Audience)
 	o.Auth.DeclareNamespace(&f)
 	o.TLS.Declare(&f)
-	f.String(&o.Kubeconfig, "kubeconfig", "", "for --auth kubernetes: kubeconfig file; none: the pod's service account")
+	f.String(&o.AggregatedListen, "aggregated-listen", "",
+		"host:port to which the API server forwards the requests of people; needs --tls-cert; none: people cannot call", cli.Check(httpserver.CheckAddress))
+	f.String(&o.Kubeconfig, "kubeconfig", "", "for --auth kubernetes and --aggregated-listen: kubeconfig file; none: the pod's service account")
 	f.Int(&o.MaxBodyBytes, "max-body-bytes", 16<<20, "bound on a request body, before and after decompression", cli.AtMost(most))
 	f.Int(&o.MaxBatchEvents, "max-batch-events", 10_000, "bound on events in one request", cli.AtMost(most))
 	f.Int(&o.MaxEventDataBytes, "max-event-data-bytes", 1<<20, "bound on one event_data", cli.AtMost(most))
@@ -150,8 +157,11 @@ func (o *Options) complete() error {
 	if o.IdleConnections > o.MaxConnections {
 		return cli.Usagef("--database-idle-connections %d: want 1 to --database-max-connections (%d)", o.IdleConnections, o.MaxConnections)
 	}
-	if o.Kubeconfig != "" && o.Auth.Mode != auth.ModeKubernetes {
+	if o.Kubeconfig != "" && o.Auth.Mode != auth.ModeKubernetes && o.AggregatedListen == "" {
 		return cli.Usagef("--kubeconfig is given but --auth is %s: use --auth kubernetes", o.Auth.Mode)
+	}
+	if o.AggregatedListen != "" && o.TLS.Cert == "" {
+		return cli.Usagef("--aggregated-listen needs --tls-cert and --tls-key: the API server calls over TLS only")
 	}
 	if _, err := database.Split(o.MaxConnections, o.Writers); err != nil {
 		return err //nolint:wrapcheck // names the flag

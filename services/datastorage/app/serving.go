@@ -12,6 +12,8 @@ import (
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/internal/memory"
 	"kubernaut.ai/pkg/audit/flushhttp"
+	"kubernaut.ai/services/datastorage/internal/acknowledgement"
+	"kubernaut.ai/services/datastorage/internal/aggregated"
 	"kubernaut.ai/services/datastorage/internal/consistency"
 	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
@@ -33,6 +35,7 @@ type serving struct {
 	writer            *ingest.Writer
 	apiHandler        http.Handler
 	managementHandler http.Handler
+	peopleHandler     http.Handler // nil without --aggregated-listen
 }
 
 func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, error) {
@@ -59,21 +62,33 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 	}
 	decoder := event.NewDecoder(limits, o.Clock, rand.Reader)
 	finder := query.New(pools.Reads(o.QueryWait, o.QueryTimeout), o.Clock, consistency.NewGate(o.Clock, o.StandbyWait), o.MaxPageBytes)
-	s.apiHandler, err = httpapi.New(httpapi.Config{
-		Decoder:   decoder,
-		Writer:    s.writer,
-		Finder:    finder,
-		Producers: producer.NewOwners(decoder, finder, s.writer, o.Clock),
-		Auth:      a.auth,
-		Observer:  observed,
-		Log:       a.log,
-		Clock:     o.Clock,
-		Ready:     func(r *http.Request) error { return s.current(r.Context()) },
-		BodyBytes: o.MaxBodyBytes, BodyEvents: o.MaxBatchEvents, BodyMemory: bodies, PageMemory: pages,
+	acknowledgements := acknowledgement.NewStore(decoder, s.writer, finder, o.Clock, rand.Reader)
+	machines := httpapi.Config{
+		Decoder:          decoder,
+		Writer:           s.writer,
+		Finder:           finder,
+		Acknowledgements: acknowledgements,
+		Producers:        producer.NewOwners(decoder, finder, s.writer, o.Clock),
+		Auth:             a.auth,
+		Observer:         observed,
+		Log:              a.log,
+		Clock:            o.Clock,
+		Ready:            func(r *http.Request) error { return s.current(r.Context()) },
+		BodyBytes:        o.MaxBodyBytes, BodyEvents: o.MaxBatchEvents, BodyMemory: bodies, PageMemory: pages,
 		Queries: memory.NewBudget(int64(a.shares.Query)), QueryWait: o.QueryWait, QueryRefused: pools.QueryRefused,
-	})
+	}
+	s.apiHandler, err = httpapi.New(machines)
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
+	}
+	if a.people != nil {
+		s.peopleHandler, err = aggregated.New(aggregated.Config{
+			Finder: finder, Acknowledgements: acknowledgements, Auth: a.people.gate, Observer: observed, Log: a.log, Clock: o.Clock,
+			Pages: httpapi.NewPages(machines),
+		})
+		if err != nil {
+			return nil, err //nolint:wrapcheck // names the part
+		}
 	}
 	s.managementHandler = (&httpserver.Management{
 		Ready:   []httpserver.Check{{Name: "database", Func: s.current}, httpserver.NotStopping(g)},
@@ -102,6 +117,11 @@ func (a *App) newMetrics(pools *database.Pools) (*metrics.Metrics, error) {
 	}
 	if err := observed.Register(buildinfo.Collector()); err != nil {
 		return nil, fmt.Errorf("build: %w", err)
+	}
+	if a.people != nil {
+		if err := a.people.register(observed); err != nil {
+			return nil, fmt.Errorf("people: %w", err)
+		}
 	}
 	if a.tls == nil {
 		return observed, nil

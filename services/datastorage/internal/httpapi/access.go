@@ -14,10 +14,14 @@ const (
 	reader = "audit-reader"
 )
 
+// group of the resources that permissions are about.
+const group = "audit.kubernaut.ai"
+
 // actions are what the operations of the document need the permission for.
 var actions = map[string]auth.Action{
-	"getEvent":   onEvents("get", reader),
-	"listEvents": onEvents("list", reader),
+	"getEvent":           onEvents("get", reader),
+	"listEvents":         onEvents("list", reader),
+	"getAcknowledgement": {Group: group, Resource: "acknowledgements", Verb: "get", Role: writer},
 }
 
 // byType are operations that any known caller may use: what it may write depends
@@ -28,7 +32,7 @@ var byType = map[string]bool{"createEvent": true, "createEventsBatch": true}
 var open = map[string]bool{"getOpenAPI": true}
 
 func onEvents(verb, role string) auth.Action {
-	return auth.Action{Group: "audit.kubernaut.ai", Resource: "events", Verb: verb, Role: role}
+	return auth.Action{Group: group, Resource: "events", Verb: verb, Role: role}
 }
 
 // middlewares are what stands before each operation. One that is neither open

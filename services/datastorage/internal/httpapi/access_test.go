@@ -61,7 +61,8 @@ func TestEachRouteNamesItsAction(t *testing.T) {
 		"POST " + events:            "create",
 		"POST " + events + "/batch": "create",
 		"GET " + events:             "list",
-		"GET " + events + "/01890000-0000-7000-8000-000000000000": "get",
+		"GET " + events + "/01890000-0000-7000-8000-000000000000":                 "get",
+		"GET /api/v1/audit/acknowledgements/01890000-0000-7000-8000-000000000000": "get acknowledgements",
 		"GET /openapi.json": "",
 		"GET /health":       "",
 		"GET /health/live":  "",
@@ -78,8 +79,11 @@ func TestEachRouteNamesItsAction(t *testing.T) {
 		if verb != "" {
 			want, status = auth.Action{Group: "audit.kubernaut.ai", Resource: "events", Verb: verb, Role: "audit-reader"}, http.StatusForbidden
 		}
-		if verb == "create" {
+		switch {
+		case verb == "create":
 			want.Name, want.Role = "shop", "audit-writer-*"
+		case strings.HasPrefix(verb, "get "):
+			want.Verb, want.Resource, want.Role = "get", strings.TrimPrefix(verb, "get "), "audit-writer-*"
 		}
 		if asked != want || answer.Code != status {
 			t.Errorf("%s: asked for %+v and answered %d, want %+v and %d", route, asked, answer.Code, want, status)

@@ -21,6 +21,7 @@ import (
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/internal/memory"
 	"kubernaut.ai/pkg/audit/wire"
+	"kubernaut.ai/services/datastorage/internal/acknowledgement"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/httpapi/routes"
 	"kubernaut.ai/services/datastorage/internal/ingest"
@@ -36,7 +37,9 @@ type Config struct {
 	Decoder *event.Decoder
 	Writer  *ingest.Writer
 	Finder  *query.Finder
-	Auth    *auth.Gate
+	// Acknowledgements that people made.
+	Acknowledgements *acknowledgement.Store
+	Auth             *auth.Gate
 	// Producers tells whose producers events under audit. speak about.
 	Producers *producer.Owners
 	Observer  Observer

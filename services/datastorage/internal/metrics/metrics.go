@@ -88,6 +88,14 @@ func (m *Metrics) RegisterShared(c prometheus.Collector) error {
 	return nil
 }
 
+// RegisterAs is Register with a prefix before the names of the metrics.
+func (m *Metrics) RegisterAs(prefix string, c prometheus.Collector) error {
+	if err := prometheus.WrapRegistererWithPrefix(prefix, m.registry).Register(c); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return nil
+}
+
 // Gatherer returns everything that is counted.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 

@@ -14,6 +14,9 @@ import (
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// GetAcknowledgement Read an acknowledgement of the caller's own events
+	// (GET /api/v1/audit/acknowledgements/{acknowledgement_id})
+	GetAcknowledgement(ctx echo.Context, acknowledgementId uuid.UUID) error
 	// ListEvents Find events
 	// (GET /api/v1/audit/events)
 	ListEvents(ctx echo.Context, params ListEventsParams) error
@@ -34,6 +37,22 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// GetAcknowledgement converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAcknowledgement(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "acknowledgement_id" -------------
+	var acknowledgementId uuid.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "acknowledgement_id", ctx.Param("acknowledgement_id"), &acknowledgementId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter acknowledgement_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAcknowledgement(ctx, acknowledgementId)
+	return err
 }
 
 // ListEvents converts echo context to params.
@@ -371,6 +390,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/audit/events", wrapper.CreateEvent, options.OperationMiddlewares["createEvent"]...)
 	router.POST(options.BaseURL+"/api/v1/audit/events/batch", wrapper.CreateEventsBatch, options.OperationMiddlewares["createEventsBatch"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/events/:event_id", wrapper.GetEvent, options.OperationMiddlewares["getEvent"]...)
+	router.GET(options.BaseURL+"/api/v1/audit/acknowledgements/:acknowledgement_id", wrapper.GetAcknowledgement, options.OperationMiddlewares["getAcknowledgement"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.GetOpenAPI, options.OperationMiddlewares["getOpenAPI"]...)
 
 }

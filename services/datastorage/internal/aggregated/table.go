@@ -1,0 +1,53 @@
+package aggregated
+
+import (
+	"encoding/json"
+	"mime"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"kubernaut.ai/services/datastorage/internal/httpapi"
+	"kubernaut.ai/services/datastorage/internal/query"
+)
+
+// wantsTable reports whether the client prefers a table, as kubectl get does
+// without an output format.
+func wantsTable(c echo.Context) bool {
+	first, _, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAccept), ",")
+	media, parameters, err := mime.ParseMediaType(first)
+	return err == nil && media == echo.MIMEApplicationJSON &&
+		parameters["as"] == "Table" && parameters["g"] == metav1.GroupName && parameters["v"] == "v1"
+}
+
+// eventTable shows events as kubectl prints them.
+var eventTable = form{before: tableHead(), item: tableRow, metadata: listMeta}
+
+func tableHead() string {
+	columns, err := json.Marshal([]metav1.TableColumnDefinition{
+		{Name: "Name", Type: "string", Format: "name"},
+		{Name: "Time", Type: "string"},
+		{Name: "Type", Type: "string"},
+		{Name: "Outcome", Type: "string"},
+		{Name: "Correlation", Type: "string"},
+		{Name: "Actor", Type: "string", Priority: 1},
+		{Name: "Recorded by", Type: "string", Priority: 1},
+	})
+	if err != nil {
+		panic(err) // texts and numbers can be encoded
+	}
+	return `{"apiVersion":"` + metav1.SchemeGroupVersion.String() + `","kind":"Table","columnDefinitions":` + string(columns) + `,"rows":[`
+}
+
+func tableRow(_ *httpapi.Page, e *query.Stored) any {
+	return metav1.TableRow{
+		Cells: []any{e.ID.String(), e.Timestamp.Format(time.RFC3339), e.Type, string(e.Outcome), e.CorrelationID, e.ActorID, e.RecordedBy},
+		Object: runtime.RawExtension{Object: &metav1.PartialObjectMetadata{
+			TypeMeta:   metav1.TypeMeta{APIVersion: metav1.SchemeGroupVersion.String(), Kind: "PartialObjectMetadata"},
+			ObjectMeta: objectMeta(e.ID.String(), e.ReceivedAt),
+		}},
+	}
+}
