@@ -34,6 +34,8 @@ type Options struct {
 	// the pods' status says. It is called concurrently, and its context ends
 	// when the control plane stops.
 	DialPods DialFunc
+	// Users of the API server that authenticate with a token (--token-auth-file).
+	Users []User
 	// Programs to run; empty means those that Find returns.
 	Programs Programs
 	// Progress receives a line about each step that takes long.
@@ -42,6 +44,13 @@ type Options struct {
 
 // DialFunc makes a connection, as net.Dialer's DialContext does.
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// User of an API server, without any rights but what RBAC grants.
+type User struct {
+	Name, UID string
+	Groups    []string
+	Token     string
+}
 
 // ControlPlane is a running API server. Its methods are safe for concurrent use.
 type ControlPlane struct {
@@ -89,6 +98,9 @@ func (c *ControlPlane) ConfigFor(user string, groups ...string) *rest.Config {
 // Kubeconfig is the path of a file with full access that its owner alone can read.
 func (c *ControlPlane) Kubeconfig() string { return c.run.Join(kubeconfigFile) }
 
+// Authorities sign certificates that the API server believes.
+func (c *ControlPlane) Authorities() Authorities { return OpenAuthorities(c.run.Path()) }
+
 // Programs returns what runs.
 func (c *ControlPlane) Programs() Programs { return c.programs }
 
@@ -133,7 +145,7 @@ func (c *ControlPlane) start(ctx context.Context, opts *Options) (err error) {
 	if err := c.startEtcd(ctx); err != nil {
 		return err
 	}
-	if err := c.startAPIServer(ctx); err != nil {
+	if err := c.startAPIServer(ctx, opts.Users); err != nil {
 		return err
 	}
 	if err := writeKubeconfig(c.Kubeconfig(), c.config); err != nil {
@@ -156,8 +168,8 @@ func (c *ControlPlane) startEtcd(ctx context.Context) error {
 	return nil
 }
 
-func (c *ControlPlane) startAPIServer(ctx context.Context) error {
-	secrets, err := makeSecrets(c.data, c.run)
+func (c *ControlPlane) startAPIServer(ctx context.Context, users []User) error {
+	secrets, err := makeSecrets(c.data, c.run, users)
 	if err != nil {
 		return err
 	}

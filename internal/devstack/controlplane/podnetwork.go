@@ -64,8 +64,8 @@ func (n *podNetwork) stop() error {
 }
 
 // writeEgress writes the API server's EgressSelectorConfiguration: what is
-// meant for the cluster (pods, and webhooks and extension servers, of which
-// there are none) takes the proxy, everything else the direct way.
+// meant for the cluster (pods, webhooks and extension servers) takes the proxy,
+// everything else the direct way.
 func writeEgress(path, socket string) error {
 	content, err := yaml.Marshal(map[string]any{
 		"apiVersion": "apiserver.k8s.io/v1beta1",

@@ -1,14 +1,17 @@
 package controlplane
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
+	"strings"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -32,21 +35,41 @@ type secrets struct {
 
 // makeSecrets makes a certificate and a token for this run alone, and the key
 // that service account tokens are signed with where the data have none yet.
-func makeSecrets(data, run *supervise.Dir) (secrets, error) {
+func makeSecrets(data, run *supervise.Dir, users []User) (secrets, error) {
 	certificate, key, err := certutil.GenerateSelfSignedCertKey("localhost", []net.IP{net.ParseIP(loopback)}, nil)
 	if err != nil {
 		return secrets{}, fmt.Errorf("make certificate: %w", err)
 	}
 	token := rand.Text()
+	tokens, err := tokenLines(append([]User{{Name: admin, UID: admin, Groups: []string{"system:masters"}, Token: token}}, users...))
+	if err != nil {
+		return secrets{}, err
+	}
 	if err := errors.Join(
 		os.WriteFile(run.Join(certFile), certificate, 0o600),
 		os.WriteFile(run.Join(keyFile), key, 0o600),
-		os.WriteFile(run.Join(tokenFile), []byte(token+","+admin+","+admin+",system:masters\n"), 0o600),
+		os.WriteFile(run.Join(tokenFile), tokens, 0o600),
 		keepServiceAccountKey(data.Join(serviceAccountFile)),
 	); err != nil {
 		return secrets{}, fmt.Errorf("store secrets of the API server: %w", err)
 	}
+	if _, err := makeAuthorities(run.Path()); err != nil {
+		return secrets{}, err
+	}
 	return secrets{certificate: certificate, token: token}, nil
+}
+
+// tokenLines is the content of a --token-auth-file.
+func tokenLines(users []User) ([]byte, error) {
+	var text bytes.Buffer
+	lines := csv.NewWriter(&text)
+	for _, u := range users {
+		if err := lines.Write([]string{u.Token, u.Name, u.UID, strings.Join(u.Groups, ",")}); err != nil {
+			return nil, fmt.Errorf("write token of %s: %w", u.Name, err)
+		}
+	}
+	lines.Flush()
+	return text.Bytes(), lines.Error() //nolint:wrapcheck // a buffer
 }
 
 func keepServiceAccountKey(path string) error {

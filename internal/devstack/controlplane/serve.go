@@ -37,6 +37,7 @@ func (c *ControlPlane) etcdArgs() []string {
 }
 
 func (c *ControlPlane) apiServerArgs(port int) []string {
+	authorities := c.Authorities()
 	args := []string{
 		"--etcd-servers=" + c.etcdSocket(),
 		"--bind-address=127.0.0.1",
@@ -45,7 +46,17 @@ func (c *ControlPlane) apiServerArgs(port int) []string {
 		"--tls-cert-file=" + c.run.Join(certFile),
 		"--tls-private-key-file=" + c.run.Join(keyFile),
 		"--token-auth-file=" + c.run.Join(tokenFile),
+		"--client-ca-file=" + authorities.certificate(clientAuthority),
 		"--authorization-mode=RBAC",
+		// for APIs that others serve: how the API server shows them who calls
+		"--requestheader-client-ca-file=" + authorities.certificate(frontProxyAuthority),
+		"--requestheader-allowed-names=" + frontProxyClient,
+		"--requestheader-username-headers=X-Remote-User",
+		"--requestheader-uid-headers=X-Remote-Uid",
+		"--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+		"--proxy-client-cert-file=" + authorities.certificate(frontProxyClient),
+		"--proxy-client-key-file=" + authorities.key(frontProxyClient),
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + c.data.Join(serviceAccountFile),
 		"--service-account-signing-key-file=" + c.data.Join(serviceAccountFile),
