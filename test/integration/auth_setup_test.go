@@ -96,19 +96,19 @@ func (a account) tokenFile(ctx context.Context, audiences ...string) string {
 // may grants the account a permission and returns the binding.
 func (a account) may(ctx context.Context, group, resource string, verbs ...string) *rbacv1.RoleBinding {
 	GinkgoHelper()
-	return a.mayName(ctx, group, resource, nil, verbs...)
+	return a.mayIn(ctx, env.Namespace, group, resource, nil, verbs...)
 }
 
 // mayWrite lets the account write events whose types begin with these first parts.
 func (a account) mayWrite(ctx context.Context, prefixes ...string) *rbacv1.RoleBinding {
 	GinkgoHelper()
-	return a.mayName(ctx, auditGroup, "events", prefixes, "create")
+	return a.mayIn(ctx, env.Namespace, auditGroup, "events", prefixes, "create")
 }
 
-// mayName is may for resources of these names, for all if there is none.
-func (a account) mayName(ctx context.Context, group, resource string, names []string, verbs ...string) *rbacv1.RoleBinding {
+// mayIn is may in a namespace, for resources of these names, for all if there is none.
+func (a account) mayIn(ctx context.Context, namespace, group, resource string, names []string, verbs ...string) *rbacv1.RoleBinding {
 	GinkgoHelper()
-	named := metav1.ObjectMeta{Namespace: env.Namespace, Name: a.Name}
+	named := metav1.ObjectMeta{Namespace: namespace, Name: a.Name}
 	Expect(env.Create(ctx, &rbacv1.Role{ObjectMeta: named, Rules: []rbacv1.PolicyRule{
 		{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs, ResourceNames: names},
 	}})).To(Succeed())
@@ -124,7 +124,7 @@ func (a account) mayName(ctx context.Context, group, resource string, names []st
 	}
 	for _, verb := range verbs {
 		a.awaitPermissionOn(ctx, authorizationv1.ResourceAttributes{
-			Namespace: env.Namespace, Group: group, Resource: resource, Verb: verb, Name: name,
+			Namespace: namespace, Group: group, Resource: resource, Verb: verb, Name: name,
 		}, true)
 	}
 	return binding

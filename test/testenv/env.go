@@ -37,6 +37,8 @@ type Env struct {
 	Kubeconfig string
 	// PostgreSQL is the shared server, for suites that need their own database.
 	PostgreSQL *postgres.Server
+	// People is how people call the shared DataStorage.
+	People People
 
 	template string
 	shared   *DataStorage
@@ -68,7 +70,7 @@ func Join(ctx context.Context, encoded []byte, log *zap.Logger) (*Env, error) {
 		return nil, fmt.Errorf("connect to the API server: %w", err)
 	}
 	e := &Env{
-		WithWatch: c, Config: config, Kubeconfig: a.Kubeconfig, PostgreSQL: postgres.Join(a.PostgreSQL),
+		WithWatch: c, Config: config, Kubeconfig: a.Kubeconfig, PostgreSQL: postgres.Join(a.PostgreSQL), People: a.People.people(),
 		template: a.Template, shared: &DataStorage{URL: a.DataStorage, ManagementURL: a.DataStorageManagement}, log: log,
 	}
 	if e.Pipeline, err = e.NewPipeline(ctx, PipelineOptions{}); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,8 +29,16 @@ const (
 // pods without announcing them.
 var podNetwork = netip.MustParsePrefix("10.128.0.0/9")
 
-// dialPod connects the API server to the process behind a pod.
+// dialPod connects the API server to the process behind a pod, or to a port of this
+// machine that a Service of type ExternalName names.
 func dialPod(ctx context.Context, network, address string) (net.Conn, error) {
+	if port, found := strings.CutPrefix(address, externalName+":"); found {
+		conn, err := new(net.Dialer).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+		if err != nil {
+			return nil, fmt.Errorf("connect to service: %w", err)
+		}
+		return conn, nil
+	}
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("connect to pod: %w", err)

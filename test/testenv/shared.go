@@ -12,6 +12,7 @@ import (
 	"kubernaut.ai/internal/devstack/controlplane"
 	"kubernaut.ai/internal/devstack/postgres"
 	"kubernaut.ai/internal/devstack/progress"
+	"kubernaut.ai/internal/lifecycle"
 	datastorage "kubernaut.ai/services/datastorage/app"
 )
 
@@ -32,17 +33,21 @@ type Shared struct {
 	PostgreSQL   *postgres.Server
 	ControlPlane *controlplane.ControlPlane
 	DataStorage  *DataStorage
+	// People is how people call DataStorage.
+	People People
 
 	template string
+	people   *lifecycle.Running
 }
 
 // addresses is the part of a Shared that the other processes need.
 type addresses struct {
-	PostgreSQL            string `json:"postgresql"`
-	Template              string `json:"template"`
-	Kubeconfig            string `json:"kubeconfig"`
-	DataStorage           string `json:"datastorage"`
-	DataStorageManagement string `json:"datastorage_management"`
+	PostgreSQL            string          `json:"postgresql"`
+	Template              string          `json:"template"`
+	Kubeconfig            string          `json:"kubeconfig"`
+	DataStorage           string          `json:"datastorage"`
+	DataStorageManagement string          `json:"datastorage_management"`
+	People                peopleAddresses `json:"people"`
 }
 
 // Start provides PostgreSQL and a control plane (see internal/devstack), and starts
@@ -62,7 +67,7 @@ func Start(ctx context.Context, o Options) (*Shared, error) {
 func (s *Shared) Encode() ([]byte, error) {
 	encoded, err := json.Marshal(addresses{
 		PostgreSQL: s.PostgreSQL.URL(), Template: s.template, Kubeconfig: s.ControlPlane.Kubeconfig(),
-		DataStorage: s.DataStorage.URL, DataStorageManagement: s.DataStorage.ManagementURL,
+		DataStorage: s.DataStorage.URL, DataStorageManagement: s.DataStorage.ManagementURL, People: s.People.addresses(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode addresses: %w", err)
@@ -78,6 +83,9 @@ func (s *Shared) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	var errs []error
+	if s.people != nil {
+		errs = append(errs, s.people.Stop())
+	}
 	if s.DataStorage != nil {
 		errs = append(errs, s.DataStorage.Stop(ctx))
 	}
@@ -97,7 +105,10 @@ func (s *Shared) start(ctx context.Context, o *Options) (err error) {
 	if s.PostgreSQL, err = postgres.Start(ctx, postgres.Options{Progress: o.Progress}); err != nil {
 		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
-	if s.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{Progress: o.Progress, DialPods: dialPod}); err != nil {
+	s.People.Grace = newGrace()
+	if s.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{
+		Progress: o.Progress, DialPods: dialPod, Users: []controlplane.User{s.People.Grace},
+	}); err != nil {
 		return fmt.Errorf("start control plane: %w", err)
 	}
 	// A template must have no connections: DataStorage uses a copy, like every suite
@@ -111,6 +122,8 @@ func (s *Shared) start(ctx context.Context, o *Options) (err error) {
 	if _, err := datastorage.Migrate(ctx, url, time.Now()); err != nil {
 		return fmt.Errorf("make schema: %w", err)
 	}
-	s.DataStorage, err = startDataStorage(ctx, s.PostgreSQL, template, o.Log, nil)
-	return err
+	if s.DataStorage, err = startDataStorage(ctx, s.PostgreSQL, template, o.Log, nil); err != nil {
+		return err
+	}
+	return s.startPeople(ctx, o.Log)
 }
