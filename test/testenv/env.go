@@ -48,14 +48,17 @@ type Env struct {
 	node   *kubelet // guarded by nodeMu; nil until there is a pod
 }
 
+// silenceLibraries discards the logs of Kubernetes' libraries, which would mix with the
+// reports of other processes. It does so once: what runs already reads the setting.
+var silenceLibraries = sync.OnceFunc(func() { kube.LogTo(zap.NewNop()) })
+
 // Join gives a process its Env. The services log to log. The caller closes the Env.
 func Join(ctx context.Context, encoded []byte, log *zap.Logger) (*Env, error) {
 	var a addresses
 	if err := json.Unmarshal(encoded, &a); err != nil {
 		return nil, fmt.Errorf("read the shared parts' addresses: %w", err)
 	}
-	// The logs of libraries would mix with the reports of other processes.
-	kube.LogTo(zap.NewNop())
+	silenceLibraries()
 
 	config, err := kube.Config(nil, a.Kubeconfig, "kubernaut-testenv")
 	if err != nil {

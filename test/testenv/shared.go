@@ -56,6 +56,7 @@ func Start(ctx context.Context, o Options) (*Shared, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
+	silenceLibraries()
 	s := &Shared{}
 	if err := s.start(ctx, &o); err != nil {
 		return nil, errors.Join(err, s.Stop(ctx))
