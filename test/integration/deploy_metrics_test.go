@@ -17,7 +17,10 @@ import (
 
 // foreignMetrics are those of kube-state-metrics, which is part of the Prometheus
 // operator's stack.
-var foreignMetrics = []string{"kube_deployment_status_replicas_ready", "kube_deployment_spec_replicas", "kube_statefulset_replicas"}
+var foreignMetrics = []string{
+	"kube_deployment_status_replicas_ready", "kube_deployment_spec_replicas", "kube_statefulset_replicas",
+	"aggregator_unavailable_apiservice", // of the API server
+}
 
 // optionalMetrics are exported with TLS, or with a token file, which these
 // services do not have. The specs of rows C15 and C17 expect them.

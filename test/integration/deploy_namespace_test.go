@@ -127,10 +127,12 @@ func expectReferencesToResolve(d deployment, namespace string) {
 			full := d.service(names[0]).Name + "." + namespace
 			Expect(names).To(HaveExactElements(names[0], full, full+".svc", full+".svc.cluster.local"))
 		case "APIService":
-			service, _, err := unstructured.NestedStringMap(u.Object, "spec", "service")
+			name, _, err := unstructured.NestedString(u.Object, "spec", "service", "name")
 			Expect(err).NotTo(HaveOccurred())
-			d.service(service["name"])
-			Expect(service["namespace"]).To(Equal(namespace))
+			d.service(name)
+			of, _, err := unstructured.NestedString(u.Object, "spec", "service", "namespace")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(of).To(Equal(namespace))
 		case "ConfigMap", "Deployment", "StatefulSet":
 			content, err := json.Marshal(u)
 			Expect(err).NotTo(HaveOccurred())

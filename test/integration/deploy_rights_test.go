@@ -77,7 +77,7 @@ var _ = Describe("deployment: permissions", func() {
 		Expect(d.refused.all()).To(BeEmpty())
 
 		By("comparing metrics")
-		expectMetrics(build("production"), exported(ctx, append(d.ManagementURLs, d.DataStorage.ManagementURL)...))
+		expectMetrics(build("production"), exported(ctx, append(d.ManagementURLs, d.DataStorage.ManagementURL, env.People.ManagementURL)...))
 
 		By("checking permissions that are used rarely")
 		for _, right := range []struct{ account, namespace, verb, group, resource string }{

@@ -48,7 +48,7 @@ var _ = Describe("deployment: conventions", func() {
 	eachOverlay("every object says what it belongs to", func(d deployment) {
 		for _, u := range d {
 			Expect(u.GetLabels()).To(HaveKeyWithValue("app.kubernetes.io/part-of", "kubernaut"), "%s %s", u.GetKind(), u.GetName())
-			if !slices.Contains([]string{"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}, u.GetKind()) {
+			if !slices.Contains([]string{"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "APIService"}, u.GetKind()) {
 				Expect(u.GetNamespace()).To(Equal(deployNamespace), "%s %s", u.GetKind(), u.GetName())
 			}
 		}

@@ -53,6 +53,8 @@ type People struct {
 	// URL of that DataStorage's API, with TLS and --auth kubernetes. Its callers need
 	// their permissions in Namespace.
 	URL, Namespace string
+	// ManagementURL of probes, metrics and flush.
+	ManagementURL string
 	// AggregatedURL is where the API server forwards requests to.
 	AggregatedURL string
 }
@@ -62,17 +64,18 @@ type peopleAddresses struct {
 	Grace         controlplane.User `json:"grace"`
 	Authorities   string            `json:"authorities"`
 	URL           string            `json:"url"`
+	ManagementURL string            `json:"management_url"`
 	AggregatedURL string            `json:"aggregated_url"`
 }
 
 func (p *People) addresses() peopleAddresses {
-	return peopleAddresses{Grace: p.Grace, Authorities: p.Authorities.Dir(), URL: p.URL, AggregatedURL: p.AggregatedURL}
+	return peopleAddresses{Grace: p.Grace, Authorities: p.Authorities.Dir(), URL: p.URL, ManagementURL: p.ManagementURL, AggregatedURL: p.AggregatedURL}
 }
 
 func (a peopleAddresses) people() People {
 	return People{
 		Grace: a.Grace, Authorities: controlplane.OpenAuthorities(a.Authorities), URL: a.URL, Namespace: peopleNamespace,
-		AggregatedURL: a.AggregatedURL,
+		ManagementURL: a.ManagementURL, AggregatedURL: a.AggregatedURL,
 	}
 }
 
@@ -153,7 +156,7 @@ func (s *Shared) startPeople(ctx context.Context, log *zap.Logger) error {
 	if s.people, err = lifecycle.Start(ctx, "DataStorage for people", a); err != nil {
 		return err
 	}
-	s.People.URL, s.People.AggregatedURL = a.APIURL(), a.AggregatedURL()
+	s.People.URL, s.People.ManagementURL, s.People.AggregatedURL = a.APIURL(), a.ManagementURL(), a.AggregatedURL()
 	return s.register(ctx)
 }
 
