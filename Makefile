@@ -216,6 +216,10 @@ generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API ty
 	cd services/datastorage/internal/httpapi/routes && ../../../../../$(BIN)/oapi-codegen -config codegen.yaml ../../../../../api/datastorage/openapi.yaml
 	sed -i -e '1,/^\/\/$$/d' -e '/^\/\/ Code generated/G' $(OPENAPI_CODE)
 
+.PHONY: security-table
+security-table: ## the table of docs/security.md, from test/rights
+	go test ./docs -run TestTheTableOfRights -write
+
 .PHONY: tidy
 tidy: ## go mod tidy in every module, and a complete go.work.sum; no go work sync, which would raise what the library requires
 	for m in $(MODULES) $(ADAPTERS) bench tools $(KIND_NODE) $(EXAMPLES); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done

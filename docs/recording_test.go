@@ -20,7 +20,7 @@ import (
 	datastorage "kubernaut.ai/services/datastorage/app"
 )
 
-var write = flag.Bool("write", false, "write the files that docs/recording.md shows")
+var write = flag.Bool("write", false, "write the files that docs/recording.md shows, and the table of docs/security.md")
 
 const page = "recording.md"
 
