@@ -190,7 +190,9 @@ func expectMemoryForGo(what string, c *corev1.Container) {
 func expectPolicyToMatch(d deployment, p *networkingv1.NetworkPolicy) {
 	GinkgoHelper()
 	chosen := d.selected(selector(&p.Spec.PodSelector))
-	Expect(chosen).NotTo(BeEmpty(), "network policy %s", p.Name)
+	if p.Name != "spool-adopter" { // of a Job that people run, see docs/troubleshooting.md
+		Expect(chosen).NotTo(BeEmpty(), "network policy %s", p.Name)
+	}
 	expectPeer := func(peers []networkingv1.NetworkPolicyPeer) {
 		for _, peer := range peers {
 			if peer.NamespaceSelector == nil && peer.PodSelector != nil {
