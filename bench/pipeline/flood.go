@@ -139,7 +139,7 @@ func writeTokens(path string, senders ...string) error {
 	var lines strings.Builder
 	for _, sender := range senders {
 		hash := sha256.Sum256([]byte(sender))
-		fmt.Fprintln(&lines, sender, hex.EncodeToString(hash[:]), "*")
+		fmt.Fprintln(&lines, sender, hex.EncodeToString(hash[:]), "namespaces=*")
 	}
 	if err := os.WriteFile(path, []byte(lines.String()), 0o600); err != nil {
 		return fmt.Errorf("write the senders' tokens: %w", err)
