@@ -24,7 +24,7 @@ func lockWaits(ctx SpecContext, conn *pgx.Conn, table string) int {
 
 var _ = Describe("Connections to the database", func() {
 	It("field C5: slow queries take none from ingest, flush and probes, and a query without one is answered 503", func(ctx SpecContext) {
-		const slow, forQueries = 18, 3
+		const slow, forQueries = 18, 2 // one of three stays free for another caller
 		own := ownStore(ctx, func(o *datastorageapp.Options) { o.QueryWait = 300 * time.Millisecond })
 		id := env.CorrelationID()
 		storeSome(ctx, own.URL, someEvents(id, 2)...)
@@ -50,7 +50,7 @@ var _ = Describe("Connections to the database", func() {
 		Expect(lockWaits(ctx, connect(ctx, own.DatabaseURL()), "audit_events_untimed")).To(Equal(forQueries))
 
 		Expect(string(storeCall(ctx, own.ManagementURL, http.MethodGet, "/metrics", nil, nil).body)).
-			To(ContainSubstring("\ndatastorage_queries_without_connection_total 15\n"))
+			To(ContainSubstring("\ndatastorage_queries_without_connection_total 16\n"))
 
 		By("writing, flushing and probing meanwhile")
 		storeSome(ctx, own.URL, someEvents(id, 3)...)
