@@ -16,13 +16,13 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"kubernaut.ai/api/datastorage"
+	"kubernaut.ai/internal/devstack/controlplane"
 )
 
 var _ = Describe("people with kubectl", func() {
 	run := func(ctx context.Context, arguments ...string) string {
 		GinkgoHelper()
-		program, err := kubectl()
-		Expect(err).NotTo(HaveOccurred())
+		program := peopleKubectl(ctx)
 		command := exec.CommandContext(ctx, program, append([]string{
 			"--kubeconfig", env.Kubeconfig, "--cache-dir", GinkgoT().TempDir(),
 		}, arguments...)...)
@@ -58,3 +58,16 @@ var _ = Describe("people with kubectl", func() {
 		Expect(run(ctx, "explain", "acknowledgements.audit.kubernaut.ai.spec")).To(ContainSubstring("eventIDs"))
 	}, SpecTimeout(specTimeout))
 })
+
+// peopleKubectl is the program of the control plane, or of the machine.
+func peopleKubectl(ctx context.Context) string {
+	GinkgoHelper()
+	programs, err := controlplane.Find(ctx, nil)
+	Expect(err).NotTo(HaveOccurred())
+	if programs.Kubectl != "" {
+		return programs.Kubectl
+	}
+	found, err := exec.LookPath("kubectl")
+	Expect(err).NotTo(HaveOccurred())
+	return found
+}
