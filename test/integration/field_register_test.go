@@ -15,7 +15,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -119,7 +118,8 @@ var _ = Describe("signals from the field: the register of requests", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("field S18: one sender with thousands of problems leaves room for others, and they go when they end", func(ctx SpecContext) {
-		const problems, body, floods = 2_000, 100, 4
+		// Bounds below the defaults reach the same states with fewer objects; make bench-pipeline floods with the defaults.
+		const problems, body, floods, perSender, perNamespace = 400, 20, 4, 60, 20
 		namespaces := make([]string, 5)
 		for i := range namespaces {
 			var err error
@@ -135,6 +135,7 @@ var _ = Describe("signals from the field: the register of requests", func() {
 		Expect(os.WriteFile(file, []byte(lines.String()), 0o600)).To(Succeed())
 		url, managementURL := replica(ctx, func(o *gateway.Options) {
 			o.WatchNamespaces = nil
+			o.MaxOpenPerSender, o.MaxOpenPerNamespace = perSender, perNamespace
 			o.Auth.Mode, o.Auth.File = "token-file", file
 			o.RequestTimeout = time.Minute // the machine may be busy with other specs
 		})
@@ -154,22 +155,30 @@ var _ = Describe("signals from the field: the register of requests", func() {
 			return map[string]string{"alertname": fmt.Sprintf("Generated-%d", n), "namespace": namespaces[n%floods], "severity": "warning"}
 		}
 
-		var sent, overflowed atomic.Int64
-		exceeded := make(chan struct{})
+		var next, overflowed atomic.Int64
+		exceeded, answered := make(chan struct{}), make(chan struct{})
 		var once sync.Once
 		var group sync.WaitGroup
-		for flood := range floods {
+		ended := func() bool {
+			select {
+			case <-answered:
+				return true
+			default:
+				return false
+			}
+		}
+		for range floods {
 			group.Go(func() {
 				defer GinkgoRecover()
-				for n := flood * body; n < problems; n += floods * body {
+				for next.Load() < problems || !ended() { // the flood goes on while the other sender waits
+					first := int(next.Add(body)) - body
 					alerts := make([]map[string]string, body)
 					for i := range alerts {
-						alerts[i] = problem(n + i)
+						alerts[i] = problem(first + i)
 					}
 					answer := send(noisy, alerts...)
 					Expect(answer.Code).To(Equal(http.StatusMultiStatus))
 					Expect(answer.Summary["created"] + answer.Summary["overflow"]).To(Equal(body))
-					sent.Add(body)
 					if overflowed.Add(int64(answer.Summary["overflow"])) > 0 {
 						once.Do(func() { close(exceeded) })
 					}
@@ -178,16 +187,17 @@ var _ = Describe("signals from the field: the register of requests", func() {
 		}
 		Eventually(ctx, exceeded).Should(BeClosed())
 		other := send(quiet, map[string]string{"alertname": "Real", "namespace": namespaces[floods], "severity": "warning"})
-		Expect(sent.Load()).To(BeNumerically("<", problems), "the flood goes on")
+		close(answered)
 		Expect(other.Code).To(Equal(http.StatusCreated))
 		group.Wait()
+		sent := int(next.Load())
 
 		By("counting objects")
 		objects, overflow := 0, map[string]*v1alpha1.RemediationRequest{}
 		for _, namespace := range namespaces {
 			var requests v1alpha1.RemediationRequestList
 			Expect(env.List(ctx, &requests, client.InNamespace(namespace))).To(Succeed())
-			Expect(len(requests.Items)).To(BeNumerically("<=", 201))
+			Expect(len(requests.Items)).To(BeNumerically("<=", perNamespace+1))
 			var processed v1alpha1.SignalProcessingList
 			Expect(env.List(ctx, &processed, client.InNamespace(namespace))).To(Succeed())
 			objects += len(requests.Items) + len(processed.Items)
@@ -197,17 +207,14 @@ var _ = Describe("signals from the field: the register of requests", func() {
 				}
 			}
 		}
-		var leases coordinationv1.LeaseList
-		Expect(env.List(ctx, &leases, client.InNamespace(env.Namespace))).To(Succeed())
-		objects += len(leases.Items)
-		Expect(objects).To(BeNumerically("<=", 6000))
-		Expect(overflowed.Load()).To(BeNumerically(">=", problems-500))
+		Expect(objects).To(BeNumerically("<=", 2*(perSender+floods+1)), "a request and its processing each")
+		Expect(overflowed.Load()).To(BeNumerically(">=", sent-perSender))
 		Expect(overflow).To(HaveLen(floods))
 
 		By("sending one problem of the overflow again, one that has a request, and a critical one")
-		Expect(send(noisy, problem(problems-1)).Status).To(Equal("overflow"))
+		Expect(send(noisy, problem(sent-1)).Status).To(Equal("overflow"))
 		Expect(send(quiet, map[string]string{"alertname": "Real", "namespace": namespaces[floods], "severity": "warning"}).Status).To(Equal("duplicate"))
-		critical := problem(problems)
+		critical := problem(sent)
 		critical["severity"] = "critical"
 		Expect(send(noisy, critical).Code).To(Equal(http.StatusCreated))
 
@@ -220,7 +227,7 @@ var _ = Describe("signals from the field: the register of requests", func() {
 		}
 
 		By("sending all of them as resolved")
-		for n := 0; n < problems; n += body {
+		for n := 0; n < sent; n += body {
 			alerts := make([]map[string]string, body)
 			for i := range alerts {
 				alerts[i] = problem(n + i)
@@ -240,5 +247,5 @@ var _ = Describe("signals from the field: the register of requests", func() {
 				return len(left) == 0
 			}, client.InNamespace(namespace))).To(Succeed())
 		}
-	}, SpecTimeout(specTimeout+4*time.Minute))
+	}, SpecTimeout(specTimeout))
 })

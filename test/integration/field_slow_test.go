@@ -190,10 +190,10 @@ var _ = Describe("slow clients", func() {
 		}
 		path := storeEvents + "?limit=1000&correlation_id=" + id
 		var idle []net.Conn
-		for range 40 {
+		for range 16 {
 			idle = append(idle, request(ctx, own.URL, http.MethodGet, path, 0, ""))
 		}
-		for range 5 {
+		for range 2 {
 			began := time.Now()
 			answer := storeCall(ctx, own.URL, http.MethodGet, path, behaved(), nil)
 			Expect(answer.code).To(Equal(http.StatusOK))
