@@ -68,7 +68,7 @@ func sections(t *testing.T, page string) map[string]string {
 		t.Fatal(err)
 	}
 	found := map[string]string{}
-	at := heading.FindAllStringSubmatchIndex(string(text), -1)
+	at := heading.FindAllSubmatchIndex(text, -1)
 	for i, m := range at {
 		end := len(text)
 		if i+1 < len(at) {

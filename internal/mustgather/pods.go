@@ -38,7 +38,7 @@ func (s *step) findPods(ctx context.Context, namespace string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.run.pods = append(s.run.pods, list.Items...)
+	s.pods = append(s.pods, list.Items...)
 	return nil
 }
 

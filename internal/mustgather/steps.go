@@ -88,7 +88,7 @@ func by(err error, command string, args ...any) error {
 
 // fail notes everything that an error joins.
 func (r *run) fail(what string, err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost one only
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, one := range joined.Unwrap() {
 			r.fail(what, one)
 		}

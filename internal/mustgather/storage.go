@@ -80,7 +80,7 @@ func connectStorage(ctx context.Context, s *step) error {
 		return nil // findService has said why
 	}
 	if err != nil {
-		s.run.fail(what, err)
+		s.fail(what, err)
 		return nil
 	}
 	limit := 1
@@ -90,7 +90,7 @@ func connectStorage(ctx context.Context, s *step) error {
 			if at.noToken != nil {
 				err = fmt.Errorf("%w (asked without a token: %w)", err, at.noToken)
 			}
-			s.run.fail(what, by(fmt.Errorf("DataStorage: %w", err), "GET %s/api/v1/audit/events?limit=1", at.url))
+			s.fail(what, by(fmt.Errorf("DataStorage: %w", err), "GET %s/api/v1/audit/events?limit=1", at.url))
 			return nil
 		}
 		break

@@ -203,7 +203,7 @@ func (t *timeline) make(ctx context.Context, s *step) error {
 		return saveErr
 	}
 	if err != nil {
-		s.run.fail("audit events of "+t.id, err)
+		s.fail("audit events of "+t.id, err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -64,9 +65,7 @@ func RunTests(ctx context.Context, b Bundle) (TestResults, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, module := range tests {
-		modules[name] = module
-	}
+	maps.Copy(modules, tests)
 	ctx, cancel := context.WithTimeout(ctx, testsTimeout)
 	defer cancel()
 	compiler := ast.NewCompiler().WithCapabilities(capabilities()).WithEnablePrintStatements(true)

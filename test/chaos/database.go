@@ -61,7 +61,7 @@ func underLoad(ctx context.Context, databaseURL string, disturb func(context.Con
 	}
 	service, err := lifecycle.Start(ctx, "DataStorage", a)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the service
+		return nil, err
 	}
 	load := &batches{url: a.APIURL() + "/api/v1/audit/events/batch", accepted: map[string]bool{}, ticks: make(chan struct{}, 1)}
 	err = load.during(ctx, a.APIURL(), func(ctx context.Context) error { return disturb(ctx, load.ticks) })

@@ -67,7 +67,7 @@ func newReplicas(ctx context.Context) (replicas, error) {
 		}
 		all = append(all, replica{standby, name})
 	}
-	return all, first.Set(ctx, "synchronous_standby_names", "ANY 1 (*)") //nolint:wrapcheck // says what failed
+	return all, first.Set(ctx, "synchronous_standby_names", "ANY 1 (*)")
 }
 
 func (r replicas) all() []*postgres.Server {
@@ -91,26 +91,26 @@ func (r replicas) stop(ctx context.Context) error {
 func (r replicas) failover(ctx context.Context) error {
 	killed, standbys := r[0], r[1:]
 	if err := killed.Kill(ctx); err != nil {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
 	received := map[string]uint64{}
 	for _, one := range standbys {
 		lsn, err := one.Received(ctx)
 		if err != nil {
-			return err //nolint:wrapcheck // says what failed
+			return err
 		}
 		received[one.name] = lsn
 	}
 	slices.SortFunc(standbys, func(a, b replica) int { return -cmp.Compare(received[a.name], received[b.name]) })
 	next, other := standbys[0], standbys[1]
 	if err := next.Promote(ctx); err != nil {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
 	if err := other.Follow(ctx, next.Server, other.name); err != nil {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
 	if err := killed.Rejoin(ctx, next.Server, killed.name); err != nil {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
 	r[0], r[1], r[2] = next, other, killed
 	return nil

@@ -102,7 +102,7 @@ type forwarder struct {
 // newForwarder starts one; the spec's end closes it.
 func newForwarder(ctx context.Context, to *postgres.Server) *forwarder {
 	GinkgoHelper()
-	folder, err := os.MkdirTemp("", "fwd") //nolint:usetesting // a socket's path must be short
+	folder, err := os.MkdirTemp("", "fwd")
 	Expect(err).NotTo(HaveOccurred())
 	var listen net.ListenConfig
 	f := &forwarder{folder: folder, target: to.SocketDir(), swallowed: make(chan struct{})}

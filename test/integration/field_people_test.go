@@ -260,8 +260,12 @@ var _ = Describe("people", func() {
 		Expect(err).NotTo(HaveOccurred())
 		event := encode(anEvent(env.CorrelationID(), nil))
 		for _, call := range []struct{ method, path string }{
-			{http.MethodPost, "/events"}, {http.MethodPost, "/events/batch"}, {http.MethodPut, "/events/" + uuid.NewString()},
-			{http.MethodDelete, "/events/" + uuid.NewString()}, {http.MethodPost, "/trails"}, {http.MethodDelete, "/acknowledgements/" + uuid.NewString()},
+			{http.MethodPost, "/events"},
+			{http.MethodPost, "/events/batch"},
+			{http.MethodPut, "/events/" + uuid.NewString()},
+			{http.MethodDelete, "/events/" + uuid.NewString()},
+			{http.MethodPost, "/trails"},
+			{http.MethodDelete, "/acknowledgements/" + uuid.NewString()},
 		} {
 			r, err := http.NewRequestWithContext(ctx, call.method, env.Config.Host+aggregatedRoot+call.path, strings.NewReader(string(event)))
 			Expect(err).NotTo(HaveOccurred())

@@ -50,7 +50,7 @@ func recordingThrough(proxy *middlebox.Proxy, options ...audit.Option) (*audit.S
 func filled(correlationID string, size int) *audit.Event {
 	random := make([]byte, size)
 	for i := range random {
-		random[i] = byte(rand.Uint32()) //nolint:gosec // the lowest byte
+		random[i] = byte(rand.Uint32())
 	}
 	e := audittest.NewEvent("gateway.signal.received", correlationID)
 	e.Data = fmt.Appendf(nil, `{"fill":%q}`, hex.EncodeToString(random))

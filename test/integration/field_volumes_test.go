@@ -96,5 +96,4 @@ var _ = Describe("a replica that is scaled away with unsent events on its volume
 		Expect(code).To(Equal(cli.ExitUsage))
 		Expect(complaint).To(ContainSubstring("no such directory"))
 	}, SpecTimeout(specTimeout))
-
 })

@@ -132,6 +132,23 @@ func (p *Proxy) Start(ctx context.Context, rules Rules) error {
 	return p.awaitConnections(ctx)
 }
 
+// Kill ends the process, if there is one, with SIGKILL.
+func (p *Proxy) Kill(ctx context.Context) error {
+	if p.process == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := p.process.Stop(ctx); err != nil {
+		return fmt.Errorf("kill proxy: %w", err)
+	}
+	p.process = nil
+	return nil
+}
+
+// Close ends the proxy and removes its files.
+func (p *Proxy) Close(ctx context.Context) error { return errors.Join(p.Kill(ctx), p.dir.Close()) }
+
 // awaitConnections waits until the proxy accepts connections: it does not say when.
 func (p *Proxy) awaitConnections(ctx context.Context) error {
 	const pause = 5 * time.Millisecond
@@ -151,23 +168,6 @@ func (p *Proxy) awaitConnections(ctx context.Context) error {
 		}
 	}
 }
-
-// Kill ends the process, if there is one, with SIGKILL.
-func (p *Proxy) Kill(ctx context.Context) error {
-	if p.process == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	if err := p.process.Stop(ctx); err != nil {
-		return fmt.Errorf("kill proxy: %w", err)
-	}
-	p.process = nil
-	return nil
-}
-
-// Close ends the proxy and removes its files.
-func (p *Proxy) Close(ctx context.Context) error { return errors.Join(p.Kill(ctx), p.dir.Close()) }
 
 func lines(rules []string) string {
 	var text strings.Builder

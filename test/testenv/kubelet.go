@@ -59,6 +59,26 @@ func (e *Env) closeKubelet() {
 	}
 }
 
+// ServeHTTP serves /portForward/NAMESPACE/POD.
+func (k *kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	pod, found := strings.CutPrefix(r.URL.Path, "/portForward/")
+	if !found {
+		http.NotFound(w, r)
+		return
+	}
+	if _, err := httpstream.Handshake(r, w, []string{portForwardProtocol}); err != nil {
+		return // it has answered
+	}
+	f := &forwarding{kubelet: k, pod: pod, failures: map[string]httpstream.Stream{}}
+	conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, f.accept)
+	if conn == nil {
+		return // it has answered
+	}
+	<-conn.CloseChan()
+	_ = conn.Close()
+	f.streams.Wait()
+}
+
 // register tells the API server where the kubelet listens.
 func (k *kubelet) register(ctx context.Context, e *Env) error {
 	address, ok := k.server.Listener.Addr().(*net.TCPAddr)
@@ -99,26 +119,6 @@ func (k *kubelet) address(pod, port string) (string, error) {
 	return address, nil
 }
 
-// ServeHTTP serves /portForward/NAMESPACE/POD.
-func (k *kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	pod, found := strings.CutPrefix(r.URL.Path, "/portForward/")
-	if !found {
-		http.NotFound(w, r)
-		return
-	}
-	if _, err := httpstream.Handshake(r, w, []string{portForwardProtocol}); err != nil {
-		return // it has answered
-	}
-	f := &forwarding{kubelet: k, pod: pod, failures: map[string]httpstream.Stream{}}
-	conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, f.accept)
-	if conn == nil {
-		return // it has answered
-	}
-	<-conn.CloseChan()
-	_ = conn.Close()
-	f.streams.Wait()
-}
-
 // forwarding is one connection of a client, which has two streams for each connection
 // that it forwards.
 type forwarding struct {
@@ -132,10 +132,10 @@ type forwarding struct {
 }
 
 func (f *forwarding) accept(stream httpstream.Stream, replied <-chan struct{}) error {
-	request := stream.Headers().Get("requestID")
+	request := stream.Headers().Get("Requestid")
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch kind := stream.Headers().Get("streamType"); kind {
+	switch kind := stream.Headers().Get("Streamtype"); kind {
 	case "error":
 		f.failures[request] = stream
 		return nil
@@ -161,7 +161,7 @@ func (f *forwarding) carry(stream, failures httpstream.Stream) {
 		_ = failures.Close()
 		_ = stream.Reset()
 	}()
-	port := stream.Headers().Get("port")
+	port := stream.Headers().Get("Port")
 	address, err := f.address(f.pod, port)
 	if err == nil {
 		err = pipe(stream, address)

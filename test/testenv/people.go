@@ -68,10 +68,6 @@ type peopleAddresses struct {
 	AggregatedURL string            `json:"aggregated_url"`
 }
 
-func (p *People) addresses() peopleAddresses {
-	return peopleAddresses{Grace: p.Grace, Authorities: p.Authorities.Dir(), URL: p.URL, ManagementURL: p.ManagementURL, AggregatedURL: p.AggregatedURL}
-}
-
 func (a peopleAddresses) people() People {
 	return People{
 		Grace: a.Grace, Authorities: controlplane.OpenAuthorities(a.Authorities), URL: a.URL, Namespace: peopleNamespace,
@@ -127,6 +123,10 @@ func (p *People) WithCertificate(server *rest.Config, user string, groups ...str
 	config := rest.AnonymousClientConfig(server)
 	config.CertData, config.KeyData = made.Cert, made.Key
 	return config, nil
+}
+
+func (p *People) addresses() peopleAddresses {
+	return peopleAddresses{Grace: p.Grace, Authorities: p.Authorities.Dir(), URL: p.URL, ManagementURL: p.ManagementURL, AggregatedURL: p.AggregatedURL}
 }
 
 // WithToken is a configuration of a client of the API server that shows a token.

@@ -136,18 +136,6 @@ func count(pods []corev1.Pod) (existing, ready int32) {
 	return existing, ready
 }
 
-func (w *Workload) empty() client.Object {
-	meta := metav1.ObjectMeta{Namespace: w.Namespace, Name: w.Name}
-	if w.Kind == podflush.Deployment {
-		return &appsv1.Deployment{ObjectMeta: meta}
-	}
-	return &appsv1.StatefulSet{ObjectMeta: meta}
-}
-
-func (w *Workload) labels() map[string]string {
-	return map[string]string{workloadLabel: w.Name, partLabel: "kubernaut"}
-}
-
 // podSpec names an image that is never pulled.
 func podSpec() corev1.PodSpec {
 	return corev1.PodSpec{Containers: []corev1.Container{{Name: containerName, Image: "localhost/" + containerName}}}
@@ -184,4 +172,16 @@ func (w *Workload) RemoveVolume(ctx context.Context, name string) error {
 		return fmt.Errorf("remove claim %s: %w", name, err)
 	}
 	return nil
+}
+
+func (w *Workload) empty() client.Object {
+	meta := metav1.ObjectMeta{Namespace: w.Namespace, Name: w.Name}
+	if w.Kind == podflush.Deployment {
+		return &appsv1.Deployment{ObjectMeta: meta}
+	}
+	return &appsv1.StatefulSet{ObjectMeta: meta}
+}
+
+func (w *Workload) labels() map[string]string {
+	return map[string]string{workloadLabel: w.Name, partLabel: "kubernaut"}
 }

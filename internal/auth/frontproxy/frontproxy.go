@@ -125,41 +125,6 @@ func (p *Proxy) Run(ctx context.Context) error {
 	return nil
 }
 
-func (p *Proxy) take(object any) {
-	m, ok := object.(*corev1.ConfigMap)
-	if !ok {
-		return
-	}
-	found, err := read(m)
-	if err != nil {
-		p.fault(err)
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if known := p.current.Load(); known != nil && !p.reported && maps.Equal(known.data, m.Data) {
-		return // listed again
-	}
-	p.current.Store(found)
-	p.reported = false
-	p.log.Info("front proxy of the API server is known: people can call through the API server", zap.String("resource_version", m.ResourceVersion))
-}
-
-// fault logs the first of a series of faults.
-func (p *Proxy) fault(err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.reported {
-		return
-	}
-	p.reported = true
-	message := "front proxy of the API server is not known: people cannot call through the API server"
-	if p.current.Load() != nil {
-		message = "front proxy of the API server cannot be read again: what was known last stays in force"
-	}
-	p.log.Warn(message, zap.String("config_map", namespace+"/"+configMap), zap.Error(err), zap.String("remedy", remedy))
-}
-
 // TLS returns the configuration of a server with the certificate of base. Clients
 // must show a certificate of the front proxy's authority.
 func (p *Proxy) TLS(base *tls.Config) *tls.Config {
@@ -206,4 +171,39 @@ func (p *Proxy) Authenticate(r *http.Request) (auth.Caller, error) {
 // namespace, so permissions must be cluster-wide, as the API server demands too.
 func (p *Proxy) Authorize(ctx context.Context, caller auth.Caller, action auth.Action, _ auth.Scope) error {
 	return p.permitted.Authorize(ctx, caller, action, auth.Everywhere()) //nolint:wrapcheck // an interface of package auth
+}
+
+func (p *Proxy) take(object any) {
+	m, ok := object.(*corev1.ConfigMap)
+	if !ok {
+		return
+	}
+	found, err := read(m)
+	if err != nil {
+		p.fault(err)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known := p.current.Load(); known != nil && !p.reported && maps.Equal(known.data, m.Data) {
+		return // listed again
+	}
+	p.current.Store(found)
+	p.reported = false
+	p.log.Info("front proxy of the API server is known: people can call through the API server", zap.String("resource_version", m.ResourceVersion))
+}
+
+// fault logs the first of a series of faults.
+func (p *Proxy) fault(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reported {
+		return
+	}
+	p.reported = true
+	message := "front proxy of the API server is not known: people cannot call through the API server"
+	if p.current.Load() != nil {
+		message = "front proxy of the API server cannot be read again: what was known last stays in force"
+	}
+	p.log.Warn(message, zap.String("config_map", namespace+"/"+configMap), zap.Error(err), zap.String("remedy", remedy))
 }

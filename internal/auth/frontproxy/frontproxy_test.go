@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -78,9 +79,7 @@ func config(data map[string]string) *corev1.ConfigMap {
 		keyNames: `["front-proxy-client"]`, keyUser: `["X-Remote-User"]`, keyUID: `["X-Remote-Uid"]`,
 		keyGroups: `["X-Remote-Group"]`, keyExtra: `["X-Remote-Extra-"]`,
 	}}
-	for key, value := range data {
-		m.Data[key] = value
-	}
+	maps.Copy(m.Data, data)
 	return m
 }
 
@@ -116,7 +115,7 @@ func serve(t *testing.T, p *Proxy) *httptest.Server {
 
 // call returns the status and body of a request that names a user, or the error of the handshake.
 func call(ctx context.Context, server *httptest.Server, certificates ...tls.Certificate) (status int, body string, err error) {
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: certificates}} //nolint:gosec // the server is not the subject
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: certificates}}
 	defer transport.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, http.NoBody)
 	if err != nil {
@@ -195,7 +194,7 @@ func TestWhatWasKnownLastStaysInForce(t *testing.T) {
 	front := newAuthority(t, "front")
 	p.fault(errors.New("forbidden"))
 	p.fault(errors.New("forbidden"))
-	if lines := logs.TakeAll(); len(lines) != 1 || lines[0].Level != zap.WarnLevel || !strings.Contains(lines[0].ContextMap()["remedy"].(string), "extension-apiserver-authentication-reader") { //nolint:forcetypeassert // fails the test
+	if lines := logs.TakeAll(); len(lines) != 1 || lines[0].Level != zap.WarnLevel || !strings.Contains(lines[0].ContextMap()["remedy"].(string), "extension-apiserver-authentication-reader") {
 		t.Errorf("logged %v, want one warning with a remedy", lines)
 	}
 	p.take(config(map[string]string{keyAuthority: front.pem}))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -78,10 +79,8 @@ func share(certificates []*x509.Certificate, bundle string) bool {
 		return false // no bundle
 	}
 	for _, one := range certificates {
-		for _, other := range others {
-			if one.Equal(other) {
-				return true
-			}
+		if slices.ContainsFunc(others, one.Equal) {
+			return true
 		}
 	}
 	return false

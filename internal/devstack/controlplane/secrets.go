@@ -69,7 +69,7 @@ func tokenLines(users []User) ([]byte, error) {
 		}
 	}
 	lines.Flush()
-	return text.Bytes(), lines.Error() //nolint:wrapcheck // a buffer
+	return text.Bytes(), lines.Error()
 }
 
 func keepServiceAccountKey(path string) error {

@@ -68,31 +68,6 @@ func (p *Pooler) URL(database string) string {
 	return AtSockets(p.server, database, p.SocketDir())
 }
 
-func (p *Pooler) configure(connections int) error {
-	settings := []string{
-		"[databases]",
-		fmt.Sprintf("* = host=%s port=5432 user=%s password=%s", p.server.SocketDir(), defaultUser, p.server.password()),
-		"[pgbouncer]",
-		"listen_addr =",
-		"listen_port = 5432",
-		"unix_socket_dir = " + p.SocketDir(),
-		"auth_type = any",
-		"pool_mode = transaction",
-		fmt.Sprintf("default_pool_size = %d", connections),
-		"max_client_conn = 500",
-		"server_login_retry = 1",
-		"",
-	}
-	file := p.dir.Join("pgbouncer.ini")
-	if err := errors.Join(
-		os.Mkdir(p.SocketDir(), 0o755), p.user.own(p.SocketDir()),
-		os.WriteFile(file, []byte(strings.Join(settings, "\n")), 0o600), p.user.own(file),
-	); err != nil {
-		return fmt.Errorf("configure PgBouncer: %w", err)
-	}
-	return nil
-}
-
 // Start starts it, also after Kill.
 func (p *Pooler) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, poolerPatience)
@@ -133,4 +108,29 @@ func (p *Pooler) Stop(ctx context.Context) error {
 		err = p.proc.Stop(ctx)
 	}
 	return errors.Join(err, p.dir.Close())
+}
+
+func (p *Pooler) configure(connections int) error {
+	settings := []string{
+		"[databases]",
+		fmt.Sprintf("* = host=%s port=5432 user=%s password=%s", p.server.SocketDir(), defaultUser, p.server.password()),
+		"[pgbouncer]",
+		"listen_addr =",
+		"listen_port = 5432",
+		"unix_socket_dir = " + p.SocketDir(),
+		"auth_type = any",
+		"pool_mode = transaction",
+		fmt.Sprintf("default_pool_size = %d", connections),
+		"max_client_conn = 500",
+		"server_login_retry = 1",
+		"",
+	}
+	file := p.dir.Join("pgbouncer.ini")
+	if err := errors.Join(
+		os.Mkdir(p.SocketDir(), 0o755), p.user.own(p.SocketDir()),
+		os.WriteFile(file, []byte(strings.Join(settings, "\n")), 0o600), p.user.own(file),
+	); err != nil {
+		return fmt.Errorf("configure PgBouncer: %w", err)
+	}
+	return nil
 }

@@ -33,14 +33,6 @@ func New() (*Redactor, error) {
 	return r, nil
 }
 
-// hash stands for a value that may be secret.
-func (r *Redactor) hash(value string) string {
-	const shown = 4 // bytes
-	mac := hmac.New(sha256.New, r.key[:])
-	_, _ = mac.Write([]byte(value)) // never fails
-	return "[hashed " + hex.EncodeToString(mac.Sum(nil)[:shown]) + "]"
-}
-
 var (
 	keyBegins = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File-`)
 	keyEnds   = regexp.MustCompile(`-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----|Private-MAC: [0-9a-f]+`)
@@ -104,6 +96,14 @@ func (r *Redactor) Text(text string) string {
 	}
 	release()
 	return out.String()
+}
+
+// hash stands for a value that may be secret.
+func (r *Redactor) hash(value string) string {
+	const shown = 4 // bytes
+	mac := hmac.New(sha256.New, r.key[:])
+	_, _ = mac.Write([]byte(value)) // never fails
+	return "[hashed " + hex.EncodeToString(mac.Sum(nil)[:shown]) + "]"
 }
 
 // beginsOfKeys are the places in a line where private keys begin.

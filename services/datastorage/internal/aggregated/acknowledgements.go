@@ -152,7 +152,7 @@ func (a *api) acknowledged(c echo.Context) error {
 		case errors.Is(err, acknowledgement.ErrNotFound):
 			return problem.New(http.StatusNotFound, "there is no acknowledgement %s", id)
 		case err != nil:
-			return httpapi.Problem(err) //nolint:wrapcheck // a problem
+			return httpapi.Problem(err)
 		}
 		return c.JSON(http.StatusOK, newAcknowledgement(&record))
 	}, c)

@@ -59,7 +59,7 @@ func (a *api) list(c echo.Context) error {
 		if err != nil {
 			return err //nolint:wrapcheck // a problem
 		}
-		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error { //nolint:wrapcheck // a problem
+		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
 			form := eventList
 			if wantsTable(c) {
 				form = eventTable
@@ -78,7 +78,7 @@ func (a *api) get(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error { //nolint:wrapcheck // a problem
+		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
 			stored, err := a.config.Finder.Get(ctx, id)
 			switch {
 			case errors.Is(err, query.ErrNotFound):
@@ -110,7 +110,7 @@ func (a *api) trail(c echo.Context) error {
 		}
 		limit := query.MaxLimit
 		params := query.Params{CorrelationID: id, Order: string(query.Ascending), Limit: &limit, Cursor: c.QueryParam("continue")}
-		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error { //nolint:wrapcheck // a problem
+		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
 			form := trailOf
 			if wantsTable(c) {
 				form = eventTable
@@ -177,7 +177,7 @@ func (a *api) write(ctx context.Context, to *httpapi.Page, f form, params query.
 			return err //nolint:wrapcheck // explained by the page
 		}
 		separator = ","
-		return to.JSON(ctx, f.item(to, s), cost) //nolint:wrapcheck // explained by the page
+		return to.JSON(ctx, f.item(to, s), cost)
 	})
 	if err == nil && check != nil {
 		err = check(page)

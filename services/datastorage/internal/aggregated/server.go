@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -193,7 +194,7 @@ func writeStatus(p *problem.Error, w http.ResponseWriter) error {
 	status.Details = &details
 	w.Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 	if details.RetryAfterSeconds > 0 {
-		w.Header().Set(echo.HeaderRetryAfter, fmt.Sprint(details.RetryAfterSeconds))
+		w.Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(details.RetryAfterSeconds)))
 	}
 	w.WriteHeader(p.Status)
 	if err := json.NewEncoder(w).Encode(&status); err != nil {

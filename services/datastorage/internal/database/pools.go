@@ -47,6 +47,7 @@ func (s Shares) total() int { return s.Ingest + s.Probe + s.Query }
 // Options of Open.
 type Options struct {
 	Shares
+
 	// Idle bounds the connections of all pools together that stay open unused.
 	Idle  int
 	Log   *zap.Logger
@@ -101,6 +102,20 @@ func Open(ctx context.Context, config *pgxpool.Config, o Options) (*Pools, error
 	return p, nil
 }
 
+// reset closes the connections of pools: idle ones at once, others when they are given back.
+func reset(pools ...*pgxpool.Pool) {
+	for _, one := range pools {
+		one.Reset()
+	}
+}
+
+// Close returns when every connection was given back.
+func (p *Pools) Close() {
+	for _, one := range p.all() {
+		one.Close()
+	}
+}
+
 func (p *Pools) configure(config *pgxpool.Config, size, idle int) *pgxpool.Config {
 	c := config.Copy()
 	c.MaxConns = int32(min(size, MaxConnections)) //nolint:gosec // bounded
@@ -131,20 +146,6 @@ func (p *Pools) idle() int {
 		idle += int(one.Stat().IdleConns())
 	}
 	return idle
-}
-
-// reset closes the connections of pools: idle ones at once, others when they are given back.
-func reset(pools ...*pgxpool.Pool) {
-	for _, one := range pools {
-		one.Reset()
-	}
-}
-
-// Close returns when every connection was given back.
-func (p *Pools) Close() {
-	for _, one := range p.all() {
-		one.Close()
-	}
 }
 
 // check compares the server's limit. A pooler has limits of its own.

@@ -146,17 +146,6 @@ func (l look) reason() string {
 	return "default_transaction_read_only is on"
 }
 
-func (w *Watch) look(ctx context.Context) (look, error) {
-	// Without the right to see more, a base backup looks like a standby.
-	const query = `SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_setting('synchronous_standby_names') <> '',
-		(SELECT count(*) FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup')`
-	var l look
-	if err := w.pools.Probe.QueryRow(ctx, query).Scan(&l.standby, &l.readOnly, &l.synchronous, &l.standbys); err != nil {
-		return look{}, fmt.Errorf("look at the database: %w", err)
-	}
-	return l, nil
-}
-
 // Failed tells the watch of an error of a statement or an attempt to connect. One
 // that says that the database is away counts at once.
 func (w *Watch) Failed(err error) {
@@ -172,6 +161,17 @@ func (w *Watch) Failed(err error) {
 	case w.kick <- struct{}{}:
 	default:
 	}
+}
+
+func (w *Watch) look(ctx context.Context) (look, error) {
+	// Without the right to see more, a base backup looks like a standby.
+	const query = `SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_setting('synchronous_standby_names') <> '',
+		(SELECT count(*) FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup')`
+	var l look
+	if err := w.pools.Probe.QueryRow(ctx, query).Scan(&l.standby, &l.readOnly, &l.synchronous, &l.standbys); err != nil {
+		return look{}, fmt.Errorf("look at the database: %w", err)
+	}
+	return l, nil
 }
 
 // away notes that the database cannot be used, and logs the beginning of it.

@@ -150,7 +150,7 @@ func (q *Finder) Find(ctx context.Context, p Params, emit Emit) (*Page, error) {
 	case errors.As(err, &bad):
 		return nil, bad
 	case errors.Is(err, consistency.ErrBehind):
-		return nil, err //nolint:wrapcheck // says all there is
+		return nil, err
 	case errors.As(err, &emitted):
 		return nil, emitted.cause
 	case err != nil:
@@ -286,7 +286,7 @@ func (q *Finder) FirstRecorder(ctx context.Context, producerID string) (recorder
 	// A trail may be large: it takes connections of queries, not of ingest.
 	const first = `SELECT coalesce(recorded_by, '') FROM audit_events WHERE producer_id = $1 ORDER BY received_at, event_id LIMIT 1`
 	err = q.reads.Do(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		return tx.QueryRow(ctx, first, producerID).Scan(&recorder) //nolint:wrapcheck // wrapped below
+		return tx.QueryRow(ctx, first, producerID).Scan(&recorder)
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):

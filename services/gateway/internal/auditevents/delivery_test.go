@@ -140,7 +140,8 @@ func TestAFailureIsExplainedTheSameWayEachTime(t *testing.T) {
 		},
 		"quota": {
 			[]error{status("exceeded quota: few, used: 1"), status("exceeded quota: few, used: 2")},
-			admission.Denial{Kind: "quota", Name: "few"}, "Invalid", "denied by quota few",
+			admission.Denial{Kind: "quota", Name: "few"},
+			"Invalid", "denied by quota few",
 		},
 		"schema": {
 			[]error{status("x", "spec.b", "spec.a"), status("y", "spec.a", "spec.b", "spec.a")},

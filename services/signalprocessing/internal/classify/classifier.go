@@ -58,15 +58,6 @@ func New(policies Policies, o Options) (*Classifier, error) {
 	return &Classifier{policies: policies, deadline: o.Deadline}, nil
 }
 
-// start begins a call that is about one input.
-func (c *Classifier) start(in *Input) (*evaluation, error) {
-	text, doc, err := in.document()
-	if err != nil {
-		return nil, err
-	}
-	return &evaluation{set: c.policies(), deadline: c.deadline, text: text, doc: doc}, nil
-}
-
 // Classification is the result of the severity and environment policies.
 type Classification struct {
 	Evidence
@@ -149,4 +140,13 @@ func (c *Classifier) Categorize(ctx context.Context, in Input) (Categorization, 
 		out.Priority = v1alpha1.PriorityDecision{Value: v1alpha1.Priority(priority.Value), Decision: priority.decision()}
 	}
 	return out, nil
+}
+
+// start begins a call that is about one input.
+func (c *Classifier) start(in *Input) (*evaluation, error) {
+	text, doc, err := in.document()
+	if err != nil {
+		return nil, err
+	}
+	return &evaluation{set: c.policies(), deadline: c.deadline, text: text, doc: doc}, nil
 }
