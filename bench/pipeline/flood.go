@@ -252,7 +252,7 @@ func (f *flood) post(ctx context.Context, sender, status, namespace string, name
 	now := time.Now()
 	alerts := make([]alert, len(names))
 	for i, name := range names {
-		alerts[i] = alert{status, map[string]string{"alertname": name, "namespace": namespace, "severity": "warning"}, now, now}
+		alerts[i] = alert{status, map[string]string{"alertname": name, "namespace": namespace, "severity": severity}, now, now}
 	}
 	body, err := json.Marshal(map[string]any{"version": "4", "receiver": "kubernaut", "status": status, "alerts": alerts})
 	if err != nil {
@@ -316,7 +316,7 @@ func (f *flood) storedObjects(ctx context.Context) (float64, error) {
 	select {
 	case <-time.After(storageCountDelay):
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return 0, fmt.Errorf("wait for the API server's count: %w", ctx.Err())
 	}
 	metrics, err := f.kubernetes.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {

@@ -80,6 +80,7 @@ const (
 	web      = "web"
 	webPod   = "web-0"
 	appLabel = "app"
+	severity = "warning"
 )
 
 // stop stops them. It does not end with ctx.
@@ -115,7 +116,7 @@ func signalOf(namespace string) v1alpha1.Signal {
 		SignalName:        "KubePodCrashLooping",
 		SignalType:        v1alpha1.SignalTypeAlert,
 		SignalSource:      "bench",
-		Severity:          "warning",
+		Severity:          severity,
 		TargetResource:    v1alpha1.TargetResource{APIVersion: "v1", Kind: "Pod", Name: webPod, Namespace: namespace},
 		FiringTime:        now,
 		ReceivedTime:      now,

@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -17,10 +18,13 @@ const (
 	leastGroup = 3
 )
 
+// addTemplateFunc tells Cobra, which keeps functions of templates for the process, about ours.
+var addTemplateFunc = sync.OnceFunc(func() { cobra.AddTemplateFunc("flagGroups", flagGroups) })
+
 // readableHelp makes the help of a command and of those below it wrap at the terminal's width, with the flags in
 // groups.
 func readableHelp(root *cobra.Command) {
-	cobra.AddTemplateFunc("flagGroups", flagGroups)
+	addTemplateFunc()
 	template := root.UsageTemplate()
 	template = strings.Replace(template, "Flags:\n{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}", "{{flagGroups .LocalFlags}}", 1)
 	template = strings.Replace(template, "Global Flags:\n{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}", "Global {{flagGroups .InheritedFlags}}", 1)

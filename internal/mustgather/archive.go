@@ -91,12 +91,6 @@ func (a *archive) write(name, text string) error {
 	return nil
 }
 
-// has reports whether a file was collected.
-func (a *archive) has(name string) bool {
-	_, err := os.Stat(filepath.Join(a.dir, filepath.FromSlash(name)))
-	return err == nil
-}
-
 // read returns a file that was collected, else "".
 func (a *archive) read(name string) string {
 	text, _ := os.ReadFile(filepath.Join(a.dir, filepath.FromSlash(name))) // what is missing is named elsewhere

@@ -9,7 +9,9 @@ import (
 	"strconv"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -31,8 +33,8 @@ func (r *run) clusterSteps(all *steps) {
 	all.do("API server's health", collectHealth)
 	all.do("nodes", collectNodes)
 	for name, gvr := range map[string]schema.GroupVersionResource{
-		"cluster roles":         {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"},
-		"cluster role bindings": {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"},
+		"cluster roles":         {Group: rbacv1.GroupName, Version: "v1", Resource: "clusterroles"},
+		"cluster role bindings": {Group: rbacv1.GroupName, Version: "v1", Resource: "clusterrolebindings"},
 	} {
 		all.do(name, func(ctx context.Context, s *step) error { return s.clusterObjects(ctx, gvr, ours) })
 	}
@@ -51,10 +53,10 @@ var namespaced = []schema.GroupVersionResource{
 	{Version: "v1", Resource: "persistentvolumeclaims"},
 	{Version: "v1", Resource: "resourcequotas"},
 	{Version: "v1", Resource: "limitranges"},
-	{Group: "apps", Version: "v1", Resource: "deployments"},
-	{Group: "apps", Version: "v1", Resource: "statefulsets"},
-	{Group: "apps", Version: "v1", Resource: "replicasets"},
-	{Group: "apps", Version: "v1", Resource: "daemonsets"},
+	{Group: appsv1.GroupName, Version: "v1", Resource: "deployments"},
+	{Group: appsv1.GroupName, Version: "v1", Resource: "statefulsets"},
+	{Group: appsv1.GroupName, Version: "v1", Resource: "replicasets"},
+	{Group: appsv1.GroupName, Version: "v1", Resource: "daemonsets"},
 	{Group: "batch", Version: "v1", Resource: "jobs"},
 	{Group: "batch", Version: "v1", Resource: "cronjobs"},
 	{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"},
@@ -62,8 +64,8 @@ var namespaced = []schema.GroupVersionResource{
 	{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
 	{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"},
 	{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"},
-	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},
-	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
+	{Group: rbacv1.GroupName, Version: "v1", Resource: "roles"},
+	{Group: rbacv1.GroupName, Version: "v1", Resource: "rolebindings"},
 }
 
 // namespaceSteps collect what belongs to one namespace.
@@ -235,7 +237,7 @@ func collectOurResources(ctx context.Context, s *step) error {
 			found = append(found, schema.GroupVersionResource{Group: group, Version: "v1alpha1", Resource: resource})
 		}
 	}
-	errs := []error{err}
+	errs := []error{err} //nolint:prealloc // a few
 	for _, gvr := range found {
 		// The table takes little where there are too many objects to read in time.
 		errs = append(errs, s.table(ctx, gvr, "", "kubernaut.ai/"+gvr.Resource+".txt"), s.ourObjects(ctx, gvr))

@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 // forward makes a port of a pod reachable at an address of the loopback
@@ -51,6 +51,6 @@ func (r *run) forward(ctx context.Context, namespace, pod string, port int32) (a
 	}
 	return fmt.Sprintf("127.0.0.1:%d", ports[0].Local), func() {
 		close(ended)
-		<-failed
+		<-failed //nolint:errcheck // it was ended on purpose
 	}, nil
 }

@@ -111,7 +111,7 @@ func CheckCorrelationID(id string) error {
 // CheckURL checks the URL of DataStorage.
 func CheckURL(text string) error {
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
+	if err != nil || u.Host == "" || u.Scheme != schemeHTTP && u.Scheme != schemeHTTPS || u.User != nil {
 		return errors.New("want http://host[:port] or https://host[:port]")
 	}
 	return nil

@@ -73,10 +73,10 @@ func Run(ctx context.Context, o Options) (archivePath string, err error) {
 	if err := errors.Join(files.write("version", tool+"\n"+version+"\n"), files.write("timestamp", "start "+started+"\n")); err != nil {
 		return "", err
 	}
-	r.say("collecting into %s", files.dir)
+	r.sayf("collecting into %s", files.dir)
 	r.collect(ctx)
 	if ctx.Err() != nil {
-		r.say("interrupted")
+		r.sayf("interrupted")
 		r.missed("all that was under way or to come",
 			fmt.Sprintf("interrupted after %s: %v", time.Since(r.began).Round(time.Second), context.Cause(ctx)), "kubernaut must-gather")
 	}
@@ -94,7 +94,7 @@ func (r *run) collect(ctx context.Context) {
 		everything.do("logs of other processes", collectExtra)
 	}
 	if connected {
-		r.say("namespaces: %s", strings.Join(r.Namespaces, " "))
+		r.sayf("namespaces: %s", strings.Join(r.Namespaces, " "))
 		found := r.begin(ctx)
 		if r.DataStorageURL == "" {
 			found.do("DataStorage's Service", findService)
@@ -103,7 +103,7 @@ func (r *run) collect(ctx context.Context) {
 			found.do("list of pods in "+namespace, func(ctx context.Context, s *step) error { return s.findPods(ctx, namespace) })
 		}
 		found.wait()
-		r.say("%d pods: logs, probes and metrics; events and objects", len(r.pods))
+		r.sayf("%d pods: logs, probes and metrics; events and objects", len(r.pods))
 		r.podSteps(everything)
 		r.clusterSteps(everything)
 		for _, namespace := range r.Namespaces {
@@ -116,7 +116,7 @@ func (r *run) collect(ctx context.Context) {
 		defer r.storage.close()
 	}
 	timelines := r.timelines()
-	r.say("timelines: %d", len(timelines))
+	r.sayf("timelines: %d", len(timelines))
 	last := r.begin(ctx)
 	last.do("table of audit stores", summarizeStores)
 	last.do("state of DataStorage", summarizeStorage)
@@ -157,7 +157,7 @@ func (r *run) connect(ctx context.Context) bool {
 	}
 	if ctx.Err() == nil {
 		r.fail("the cluster", by(err, command))
-		r.say("the cluster does not respond")
+		r.sayf("the cluster does not respond")
 	}
 	r.config = nil
 	return false
@@ -185,7 +185,7 @@ func findNamespaces(ctx context.Context, s *step) error {
 // finish writes the summary and the archive.
 func (r *run) finish(started string) (string, error) {
 	_ = r.files.save("summary.txt", r.summary(started)) // the next write tells
-	r.say("not collected: %d (see not-collected.txt)", len(r.failures))
+	r.sayf("not collected: %d (see not-collected.txt)", len(r.failures))
 	err := errors.Join(
 		r.files.save("not-collected.txt", r.notCollected()),
 		r.files.write("timestamp", "start "+started+"\nend "+time.Now().UTC().Format(time.RFC3339)+"\n"),

@@ -52,20 +52,16 @@ func (s *steps) do(name string, collect func(ctx context.Context, s *step) error
 
 func (s *steps) wait() { _ = s.group.Wait() } // steps have no errors
 
-// step runs a step at once, and reports whether it succeeded.
-func (r *run) step(ctx context.Context, name string, collect func(ctx context.Context, s *step) error) bool {
+// step runs a step at once.
+func (r *run) step(ctx context.Context, name string, collect func(ctx context.Context, s *step) error) {
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, r.TimeLimit)
 	defer cancel()
 	err := collect(limited, &step{run: r, name: name})
 	r.files.note(fmt.Sprintf("%s: %s", name, time.Since(began).Round(time.Millisecond)))
-	if err == nil {
-		return true
-	}
-	if ctx.Err() == nil { // else the interrupt is named once, for all
+	if err != nil && ctx.Err() == nil { // else the interrupt is named once, for all
 		r.fail(name, err)
 	}
-	return false
 }
 
 // commandError is a failure with the command that shows it to a person.
@@ -135,8 +131,8 @@ func (r *run) notCollected() string {
 	return text.String()
 }
 
-// say prints progress and logs it.
-func (r *run) say(format string, args ...any) {
+// sayf prints progress and logs it.
+func (r *run) sayf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	_, _ = fmt.Fprintf(r.Out, "%3.0fs  %s\n", time.Since(r.began).Seconds(), printable.Line(text)) // a terminal may have gone away
 	r.files.note(text)

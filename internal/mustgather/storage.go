@@ -34,7 +34,9 @@ const (
 	// tokenSeconds is the lifetime of the token.
 	tokenSeconds int64 = 600
 	// tlsSecret has the certificate authority of DataStorage's certificate in caKey.
-	tlsSecret, caKey = "datastorage-tls", "ca.crt"
+	tlsSecret, caKey = "datastorage-tls", "ca.crt" //nolint:gosec // the name of a Secret
+
+	schemeHTTP, schemeHTTPS = "http", "https"
 )
 
 // storage is a connection to DataStorage.
@@ -140,9 +142,9 @@ func (s *step) forwardedStorage(ctx context.Context) (*storage, error) {
 	}
 	at, err := func() (*storage, error) {
 		config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serviceName + "." + namespace + ".svc"}
-		scheme := "http"
+		scheme := schemeHTTP
 		if s.speaksTLS(ctx, address) {
-			scheme = "https"
+			scheme = schemeHTTPS
 			if config.RootCAs, err = s.clusterAuthorities(ctx, namespace); err != nil {
 				return nil, err
 			}

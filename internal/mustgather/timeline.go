@@ -305,7 +305,7 @@ func flatten(out *strings.Builder, path string, value any) {
 		}
 		out.WriteString(" " + path + "=" + value)
 	default:
-		text, _ := json.Marshal(value) // a number, a boolean or null
+		text, _ := json.Marshal(value) //nolint:errchkjson // a number, a boolean or null
 		out.WriteString(" " + path + "=" + string(text))
 	}
 }

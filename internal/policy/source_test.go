@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,8 +26,9 @@ type watched struct {
 	*policy.Source
 
 	dir      string
-	changes  []policy.Change
-	refuse   error // what Report answers
+	mu       sync.Mutex
+	changes  []policy.Change // guarded by mu
+	refuse   error           // guarded by mu: what Report answers
 	log      *observer.ObservedLogs
 	registry *prometheus.Registry
 }
@@ -40,6 +43,8 @@ func watch(t *testing.T, text string) *watched {
 	w.Source, err = policy.NewSource(t.Context(), policy.SourceOptions{
 		Dir: w.dir, Service: "test", Clock: clock.RealClock{}, Log: zap.New(core), Registerer: w.registry,
 		Report: func(_ context.Context, c policy.Change) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			if w.refuse == nil {
 				w.changes = append(w.changes, c)
 			}
@@ -64,6 +69,20 @@ func watch(t *testing.T, text string) *watched {
 	return w
 }
 
+// reported are the changes that were reported.
+func (w *watched) reported() []policy.Change {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.changes)
+}
+
+// answer sets what Report answers.
+func (w *watched) answer(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refuse = err
+}
+
 func (w *watched) write(t *testing.T, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
@@ -73,7 +92,7 @@ func (w *watched) write(t *testing.T, name, text string) {
 
 // next waits until the source has looked.
 func (w *watched) next() {
-	time.Sleep(policy.ReloadEvery)
+	<-time.After(policy.ReloadEvery) // of the bubble's clock
 	synctest.Wait()
 }
 
@@ -89,13 +108,13 @@ func (w *watched) expectRejected(t *testing.T, gauge float64, rejected int) {
 		}
 	}
 	n := 0
-	for _, c := range w.changes {
+	for _, c := range w.reported() {
 		if c.Err != nil {
 			n++
 		}
 	}
 	if n != rejected {
-		t.Errorf("%d rejections reported, want %d: %+v", n, rejected, w.changes)
+		t.Errorf("%d rejections reported, want %d: %+v", n, rejected, w.reported())
 	}
 }
 
@@ -107,19 +126,19 @@ func TestAChangedDirectoryIsPutInForceWhole(t *testing.T) {
 		w := watch(t, valid)
 		first := w.Current()
 		w.next()
-		if w.Current() != first || len(w.changes) != 1 {
-			t.Fatalf("an unchanged directory was loaded again: %+v", w.changes)
+		if w.Current() != first || len(w.reported()) != 1 {
+			t.Fatalf("an unchanged directory was loaded again: %+v", w.reported())
 		}
 		w.write(t, "policy.rego", changed)
 		w.next()
 		second := w.Current()
-		if second == first || len(w.changes) != 2 || w.changes[1].Policy != second.Policy() || w.changes[1].InForce != first.Policy() {
-			t.Fatalf("changes %+v", w.changes)
+		if second == first || len(w.reported()) != 2 || w.reported()[1].Policy != second.Policy() || w.reported()[1].InForce != first.Policy() {
+			t.Fatalf("changes %+v", w.reported())
 		}
 		w.write(t, "policy_test.rego", validTest)
 		w.next()
-		if len(w.changes) != 3 || w.Current().Policy() != second.Policy() {
-			t.Errorf("a new test is a bundle to check with the same policies: %+v", w.changes)
+		if len(w.reported()) != 3 || w.Current().Policy() != second.Policy() {
+			t.Errorf("a new test is a bundle to check with the same policies: %+v", w.reported())
 		}
 		w.expectRejected(t, 0, 0)
 	})
@@ -134,8 +153,8 @@ func TestAnUnusableDirectoryIsRejectedOnceAndTheLastGoodOneStays(t *testing.T) {
 		w.next()
 		w.next()
 		w.expectRejected(t, 1, 1)
-		if w.Current() != good || w.changes[1].Policy.SHA256 == good.Policy().SHA256 || w.changes[1].Policy.Origin != w.dir {
-			t.Errorf("changes %+v", w.changes)
+		if w.Current() != good || w.reported()[1].Policy.SHA256 == good.Policy().SHA256 || w.reported()[1].Policy.Origin != w.dir {
+			t.Errorf("changes %+v", w.reported())
 		}
 		if n := w.log.FilterLevelExact(zap.ErrorLevel).Len(); n != 1 {
 			t.Errorf("%d errors logged, want 1", n)
@@ -165,13 +184,13 @@ func TestPoliciesThatCannotBeRecordedWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(t, valid)
 		good := w.Current()
-		w.refuse = errors.New("the store is full")
+		w.answer(errors.New("the store is full"))
 		w.write(t, "policy.rego", changed)
 		w.next()
 		if w.Current() != good {
 			t.Fatal("policies are in force that nobody recorded")
 		}
-		w.refuse = nil
+		w.answer(nil)
 		w.next()
 		if w.Current() == good {
 			t.Error("the policies still wait")

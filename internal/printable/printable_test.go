@@ -13,7 +13,7 @@ func TestText(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, text, line, lines string }{
 		{"plain", "a b-c", "a b-c", "a b-c"},
-		{"other scripts", "größe 日本 ◂ →", "größe 日本 ◂ →", "größe 日本 ◂ →"},
+		{"other scripts", "größe Ωμέγα ◂ →", "größe Ωμέγα ◂ →", "größe Ωμέγα ◂ →"},
 		{"colors", "\x1b[1;31mred\x1b[0m", "red", "red"},
 		{"cursor and screen", "a\x1b[2J\x1b[Hb\x1b[?1049h", "ab", "ab"},
 		{"title", "a\x1b]0;pwned\x07b", "ab", "ab"},

@@ -79,7 +79,7 @@ func (r replicas) all() []*postgres.Server {
 }
 
 func (r replicas) stop(ctx context.Context) error {
-	var errs []error
+	errs := make([]error, 0, len(r))
 	for _, one := range r {
 		errs = append(errs, one.Stop(ctx))
 	}

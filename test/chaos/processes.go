@@ -55,18 +55,19 @@ type processes struct {
 	*Options
 
 	name string
+	// args are those of each process, before its own.
 	args []string
 	// dir is the supervised directory that the processes belong to; it contains the spool.
 	dir *supervise.Dir
 }
 
 // newProcesses makes the directory of a program's processes. The caller closes it.
-func newProcesses(ctx context.Context, o *Options, name string, args ...string) (*processes, error) {
+func newProcesses(ctx context.Context, o *Options, name string) (*processes, error) {
 	dir, err := supervise.Temporary(ctx, "kill")
 	if err != nil {
 		return nil, fmt.Errorf("make directory for %s: %w", name, err)
 	}
-	return &processes{Options: o, name: name, args: args, dir: dir}, nil
+	return &processes{Options: o, name: name, dir: dir}, nil
 }
 
 // spool is the directory that the processes share.

@@ -117,7 +117,7 @@ var _ = Describe("A failover of PostgreSQL", func() {
 		store := storeOn(ctx, postgres.AnyOf(trailDatabase, first, second), nil)
 		Expect(store.logs.FilterMessage("database replicates asynchronously").Len()).To(BeZero())
 		id := env.CorrelationID()
-		var acknowledged []fields
+		var acknowledged []fields //nolint:prealloc // a few
 		for range 20 {
 			events := someEvents(id, 5)
 			storeSome(ctx, store.APIURL(), events...)

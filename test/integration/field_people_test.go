@@ -193,9 +193,10 @@ var _ = Describe("people", func() {
 			Expect(stored.ActorId).To(HaveValue(Equal(who.name)))
 			var data struct {
 				User struct {
-					Name, UID string
-					Groups    []string
-				}
+					Name   string   `json:"name"`
+					UID    string   `json:"uid"`
+					Groups []string `json:"groups"`
+				} `json:"user"`
 			}
 			Expect(json.Unmarshal(stored.EventData, &data)).To(Succeed())
 			Expect(data.User.Name).To(Equal(who.name))

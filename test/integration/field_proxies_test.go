@@ -18,7 +18,6 @@ import (
 	"kubernaut.ai/pkg/audit/audittest"
 	"kubernaut.ai/pkg/audit/httpsink"
 	"kubernaut.ai/test/middlebox"
-	"kubernaut.ai/test/testenv"
 )
 
 // bodyLimit is what the proxy of these specs takes, in bytes; batches of a store are larger.
@@ -131,7 +130,7 @@ var _ = Describe("field C1", func() {
 		Expect(proxy.Start(ctx, middlebox.Rules{})).To(Succeed())
 		_, err = store.Flush(ctx)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(testenv.Trail(audited(ctx, id))).To(HaveLen(3))
+		Expect(audited(ctx, id)).To(HaveLen(3))
 		Expect(audited(ctx, other)).To(HaveLen(1))
 		Expect(gaugeOf(registry, "audit_stalled_events", audit.StalledTooLarge)).To(BeZero())
 	}, SpecTimeout(specTimeout))

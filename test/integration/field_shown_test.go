@@ -67,7 +67,7 @@ var _ = Describe("what others wrote", func() {
 		Expect(len(planted)).To(BeNumerically(">=", 30))
 		id := env.CorrelationID()
 		plantEverywhere(ctx, id, planted)
-		var lines []string
+		lines := make([]string, 0, 3*len(planted))
 		for _, c := range planted {
 			lines = append(lines, time.Now().UTC().Format(time.RFC3339Nano)+" "+id+" says", c.Text, "that was it")
 		}
@@ -104,8 +104,8 @@ func controls(text, allowed string) string {
 func plantEverywhere(ctx context.Context, id string, planted []redacttest.Canary) {
 	GinkgoHelper()
 	data, annotations := map[string]string{}, map[string]string{}
-	var variables []corev1.EnvVar
-	var args []string
+	variables := make([]corev1.EnvVar, 0, len(planted))
+	args := make([]string, 0, 2*len(planted))
 	for _, c := range planted {
 		key := strings.ToLower(strings.Map(func(r rune) rune {
 			if unicode.IsLetter(r) || unicode.IsDigit(r) {

@@ -75,7 +75,7 @@ const idleUploads, idleLength = 160, 16 << 20
 var _ = Describe("slow clients", func() {
 	It("field C3: uploads to DataStorage that stall end with 408, and hold nothing that another caller needs", func(ctx SpecContext) {
 		own := ownStore(ctx, func(o *datastorageapp.Options) { o.Auth = twoCallers() })
-		var idle []net.Conn
+		idle := make([]net.Conn, 0, idleUploads)
 		for range idleUploads {
 			idle = append(idle, request(ctx, own.URL, http.MethodPost, storeBatch, idleLength, `[{"version":`))
 		}
@@ -140,7 +140,7 @@ var _ = Describe("slow clients", func() {
 
 	It("field C3: uploads to the Gateway that stall are cut off, and hold nothing that another sender needs", func(ctx SpecContext) {
 		at, management := replica(ctx, func(o *gateway.Options) { o.Auth = twoCallers() })
-		var idle []net.Conn
+		idle := make([]net.Conn, 0, idleUploads)
 		for range idleUploads {
 			idle = append(idle, request(ctx, at, http.MethodPost, alertmanager.Path, idleLength, `{"alerts":[`))
 		}
@@ -189,8 +189,9 @@ var _ = Describe("slow clients", func() {
 			Expect(storeCall(ctx, own.URL, http.MethodPost, storeBatch, behaved(), encode(events)).code).To(Equal(http.StatusCreated))
 		}
 		path := storeEvents + "?limit=1000&correlation_id=" + id
-		var idle []net.Conn
-		for range 16 {
+		const readers = 16
+		idle := make([]net.Conn, 0, readers)
+		for range readers {
 			idle = append(idle, request(ctx, own.URL, http.MethodGet, path, 0, ""))
 		}
 		for range 2 {

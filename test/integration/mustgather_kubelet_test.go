@@ -24,10 +24,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
-	"k8s.io/apimachinery/pkg/util/httpstream/spdy"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/rest"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
 
 	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/mustgather"
@@ -134,7 +134,7 @@ func kubelet(ctx context.Context, to string) string {
 
 // carry copies both ways until one side ends.
 func carry(stream httpstream.Stream, to string) {
-	conn, err := net.Dial("tcp", to)
+	conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", to)
 	if err != nil {
 		_ = stream.Reset()
 		return

@@ -92,8 +92,10 @@ var _ = Describe("policies of the user", func() {
 		}
 		Expect(json.Unmarshal(trail.Of(classificationDecision)[0].EventData, &data)).To(Succeed())
 		var input struct {
-			Now    string
-			Signal struct{ Severity string }
+			Now    string `json:"now"`
+			Signal struct {
+				Severity string `json:"severity"`
+			} `json:"signal"`
 		}
 		Expect(json.Unmarshal(data.Input, &input)).To(Succeed())
 		Expect(input.Signal.Severity).To(Equal("warning"))

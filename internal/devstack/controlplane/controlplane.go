@@ -47,9 +47,10 @@ type DialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 
 // User of an API server, without any rights but what RBAC grants.
 type User struct {
-	Name, UID string
-	Groups    []string
-	Token     string
+	Name   string   `json:"name"`
+	UID    string   `json:"uid"`
+	Groups []string `json:"groups"`
+	Token  string   `json:"token"`
 }
 
 // ControlPlane is a running API server. Its methods are safe for concurrent use.

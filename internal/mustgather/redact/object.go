@@ -35,7 +35,7 @@ var (
 )
 
 // payloads are fields of our resources with data of senders.
-var payloads = []string{"originalPayload", "providerData", "annotations"}
+var payloads = []string{"originalPayload", "providerData", "annotations"} //nolint:goconst // names of fields
 
 // Object removes secrets from an object of the API server, in place. It knows
 // pods and their templates, ConfigMaps, Secrets and Kubernaut's own resources by

@@ -44,7 +44,7 @@ var (
 
 // Text replaces what looks like a secret in a text of any number of lines. Texts
 // of many megabytes take linear time.
-func (r *Redactor) Text(text string) string {
+func (r *Redactor) Text(text string) string { //nolint:gocognit // one pass with one state
 	var out strings.Builder
 	out.Grow(len(text))
 	// A private key may have a line each for its parts: lines are held back until its end shows that they belong to it.

@@ -8,11 +8,11 @@ import (
 	"kubernaut.ai/internal/mustgather/redact/redacttest"
 )
 
-func newRedactor(t testing.TB) *redact.Redactor {
-	t.Helper()
+func newRedactor(tb testing.TB) *redact.Redactor {
+	tb.Helper()
 	r, err := redact.New()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }

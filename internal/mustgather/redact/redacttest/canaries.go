@@ -15,13 +15,13 @@ type Canary struct {
 }
 
 // Canaries returns one secret of each kind. Their values are made from seed.
-func Canaries(seed string) []Canary {
+func Canaries(seed string) []Canary { //nolint:funlen // a list
 	next := 0
 	random := func(alphabet string, n int) string {
 		next++
 		var out strings.Builder
 		for block := byte(0); out.Len() < n; block++ {
-			digest := sha256.Sum256(append([]byte(seed), byte(next), block))
+			digest := sha256.Sum256(append([]byte(seed), byte(next&0xff), block))
 			for _, b := range digest {
 				out.WriteByte(alphabet[int(b)%len(alphabet)])
 			}

@@ -47,7 +47,7 @@ func resources() metav1.APIResourceList {
 	return metav1.APIResourceList{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "APIResourceList"}, GroupVersion: apiVersion,
 		APIResources: []metav1.APIResource{
-			{Name: acknowledgements, SingularName: "acknowledgement", Kind: kindAcknowledgement, Verbs: metav1.Verbs{"create", "get"}},
+			{Name: acknowledgements, SingularName: "acknowledgement", Kind: kindAcknowledgement, Verbs: metav1.Verbs{"create", "get"}}, //nolint:goconst // verbs
 			{Name: events, SingularName: "event", Kind: "Event", Verbs: metav1.Verbs{"get", "list"}},
 			{Name: trails, SingularName: "trail", Kind: "Trail", Verbs: metav1.Verbs{"get"}},
 		},

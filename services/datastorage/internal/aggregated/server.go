@@ -98,8 +98,9 @@ func (a *api) operations() []operation {
 
 // Calls returns all operations on resources, in the order of their paths.
 func Calls() []Call {
-	var calls []Call
-	for _, o := range new(api).operations() {
+	operations := new(api).operations()
+	calls := make([]Call, 0, len(operations))
+	for _, o := range operations {
 		calls = append(calls, o.Call)
 	}
 	slices.SortFunc(calls, func(a, b Call) int { return strings.Compare(a.Path+a.Method, b.Path+b.Method) })

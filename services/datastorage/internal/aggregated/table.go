@@ -28,7 +28,7 @@ var eventTable = form{before: tableHead(), item: tableRow, metadata: listMeta}
 
 func tableHead() string {
 	columns, err := json.Marshal([]metav1.TableColumnDefinition{
-		{Name: "Name", Type: "string", Format: "name"},
+		{Name: "Name", Type: "string", Format: "name"}, //nolint:goconst // a type of OpenAPI
 		{Name: "Time", Type: "string"},
 		{Name: "Type", Type: "string"},
 		{Name: "Outcome", Type: "string"},

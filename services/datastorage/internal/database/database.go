@@ -118,15 +118,15 @@ func cause(err error) error {
 	if connect, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		err = connect.Unwrap()
 	}
-	return &oneLine{err}
+	return &oneLineError{err}
 }
 
 // errNoPrimary: each host that answers is a standby, or read-only otherwise.
 var errNoPrimary = errors.New("no server that takes writes")
 
-// oneLine is an error whose text has no line breaks.
-type oneLine struct{ error }
+// oneLineError is an error whose text has no line breaks.
+type oneLineError struct{ error }
 
-func (e *oneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+func (e *oneLineError) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
 
-func (e *oneLine) Unwrap() error { return e.error }
+func (e *oneLineError) Unwrap() error { return e.error }

@@ -59,7 +59,7 @@ func Connect(ctx context.Context, config *pgxpool.Config) (*pgx.Conn, error) {
 	for {
 		c := config.ConnConfig.Copy()
 		if err := config.BeforeConnect(ctx, c); err != nil {
-			return nil, err
+			return nil, err //nolint:wrapcheck // of this package
 		}
 		conn, err := pgx.ConnectConfig(ctx, c)
 		if err != nil {
@@ -70,7 +70,7 @@ func Connect(ctx context.Context, config *pgxpool.Config) (*pgx.Conn, error) {
 		}
 		_ = conn.Close(ctx) // there is an error already
 		if !errors.Is(err, errPooler) {
-			return nil, err
+			return nil, err //nolint:wrapcheck // of this package
 		}
 	}
 }

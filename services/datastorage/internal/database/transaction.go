@@ -54,12 +54,12 @@ func limits(statement time.Duration) string {
 		max(statement.Milliseconds(), 1), lockTimeout.Milliseconds(), idleTimeout.Milliseconds())
 }
 
-// CommitWarning is a commit that succeeded with a warning. PostgreSQL warns when
+// CommitWarningError is a commit that succeeded with a warning. PostgreSQL warns when
 // it stopped waiting for a synchronous standby: the transaction is on the
 // primary's disk and would not survive a failover.
-type CommitWarning struct{ Message string }
+type CommitWarningError struct{ Message string }
 
-func (e *CommitWarning) Error() string { return "commit: the server warns: " + e.Message }
+func (e *CommitWarningError) Error() string { return "commit: the server warns: " + e.Message }
 
 // warningKey of a connection's custom data holds the last warning.
 const warningKey = "kubernaut.ai/warning"
@@ -79,7 +79,7 @@ var errNothingAnswered = errors.New("the server did not answer what was asked wi
 
 // Commit ends the transaction on conn, runs a query in the same round trip and
 // returns its first row as text. Anything but a plain success of the commit is an
-// error: a rollback, and a success with a warning, which is a *CommitWarning.
+// error: a rollback, and a success with a warning, which is a *CommitWarningError.
 func Commit(ctx context.Context, conn *pgx.Conn, query string) ([]string, error) {
 	c := conn.PgConn()
 	delete(c.CustomData(), warningKey)
@@ -87,7 +87,7 @@ func Commit(ctx context.Context, conn *pgx.Conn, query string) ([]string, error)
 	warning, warned := c.CustomData()[warningKey].(string)
 	switch {
 	case warned:
-		return nil, &CommitWarning{Message: warning}
+		return nil, &CommitWarningError{Message: warning}
 	case err != nil:
 		return nil, fmt.Errorf("commit: %w", err)
 	case len(results) == 0 || results[0].CommandTag.String() != "COMMIT":
