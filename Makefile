@@ -64,8 +64,8 @@ build: ## the binaries, in bin/
 ##@ Test it
 
 .PHONY: test
-test: test-unit test-integration ## unit and integration tests; prints the rows of docs/signals.md without a spec
-	$(if $(FOCUS),,go run ./test/fieldrows -report $(REPORTS)/integration.xml docs/signals.md)
+test: test-unit test-integration ## unit and integration tests; prints the rows of docs/signals.md and docs/faults.md without a spec
+	$(if $(FOCUS),,go run ./test/fieldrows -report $(REPORTS)/integration.xml docs/signals.md docs/faults.md)
 
 # The race detector needs a C compiler.
 .PHONY: compiler
