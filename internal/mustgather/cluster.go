@@ -264,8 +264,14 @@ func storedVersion(definition *unstructured.Unstructured) schema.GroupVersionRes
 }
 
 func (s *step) ourObjects(ctx context.Context, gvr schema.GroupVersionResource) error {
-	return s.each(ctx, gvr, "", "", func(object *unstructured.Unstructured) error {
+	elsewhere := 0
+	err := s.each(ctx, gvr, "", "", func(object *unstructured.Unstructured) error {
 		s.remember(object)
+		if !slices.Contains(s.Namespaces, object.GetNamespace()) {
+			if elsewhere++; elsewhere > s.MaxObjects {
+				return nil
+			}
+		}
 		text, err := s.text(object)
 		if err != nil {
 			return err
@@ -273,6 +279,11 @@ func (s *step) ourObjects(ctx context.Context, gvr schema.GroupVersionResource) 
 		file := "namespaces/" + safeName(object.GetNamespace()) + "/kubernaut.ai/" + gvr.Resource + "/" + safeName(object.GetName()) + ".yaml"
 		return s.files.save(file, string(text))
 	})
+	if beyond := elsewhere - s.MaxObjects; beyond > 0 {
+		s.missed(fmt.Sprintf("%d of the %s", beyond, gvr.Resource), "there are more than the bound; the table lists them",
+			"kubectl get "+gvr.Resource+" -A -o yaml")
+	}
+	return err
 }
 
 // collectVolumes collects those that our claims use.

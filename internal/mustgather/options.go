@@ -21,6 +21,8 @@ const (
 
 	defaultSince     = time.Hour
 	defaultTimeLimit = 20 * time.Second
+	// defaultMaxObjects is about what is read, checked for secrets and written within the time limit of a step.
+	defaultMaxObjects = 2_000
 	maxCorrelationID = 255 // bytes
 )
 
@@ -41,6 +43,9 @@ type Options struct {
 	Config *rest.Config
 	// TimeLimit is that of each step; 20 seconds by default.
 	TimeLimit time.Duration
+	// MaxObjects bounds the objects of each of our kinds that are collected outside of Namespaces; 2,000 by default.
+	// The tables list the others.
+	MaxObjects int
 	// ShowSensitive includes the payloads of signals and the data of sensitive events.
 	ShowSensitive bool
 
@@ -62,6 +67,9 @@ func (o *Options) complete() error {
 	if o.TimeLimit == 0 {
 		o.TimeLimit = defaultTimeLimit
 	}
+	if o.MaxObjects == 0 {
+		o.MaxObjects = defaultMaxObjects
+	}
 	if o.Dest == "" {
 		o.Dest = "."
 	}
@@ -70,6 +78,9 @@ func (o *Options) complete() error {
 	}
 	if o.Since < 0 || o.TimeLimit < 0 {
 		return errors.New("durations must be more than 0")
+	}
+	if o.MaxObjects < 0 {
+		return fmt.Errorf("objects of a kind %d: must be more than 0", o.MaxObjects)
 	}
 	for _, namespace := range o.Namespaces {
 		if err := CheckNamespace(namespace); err != nil {

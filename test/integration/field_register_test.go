@@ -227,13 +227,11 @@ var _ = Describe("signals from the field: the register of requests", func() {
 		}
 
 		By("sending all of them as resolved")
-		for n := 0; n < sent; n += body {
-			alerts := make([]map[string]string, body)
-			for i := range alerts {
-				alerts[i] = problem(n + i)
-			}
-			Expect(resolve(noisy, alerts...).Code).To(Equal(http.StatusMultiStatus))
+		all := make([]map[string]string, sent) // in one body: each waits for a write of the overflow requests' status
+		for n := range all {
+			all[n] = problem(n)
 		}
+		Expect(resolve(noisy, all...).Code).To(Equal(http.StatusMultiStatus))
 		Expect(resolve(noisy, critical).Code).To(Equal(http.StatusOK))
 		Expect(resolve(quiet, map[string]string{"alertname": "Real", "namespace": namespaces[floods], "severity": "warning"}).Code).To(Equal(http.StatusOK))
 		for _, namespace := range namespaces {

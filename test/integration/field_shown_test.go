@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -91,12 +92,16 @@ var _ = Describe("what others wrote", func() {
 
 // controls returns what a text has that is not visible, apart from what is allowed.
 func controls(text, allowed string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsGraphic(r) && r != unicode.ReplacementChar || strings.ContainsRune(allowed, r) {
+	found := strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) || strings.ContainsRune(allowed, r) {
 			return -1
 		}
 		return r
 	}, text)
+	if !utf8.ValidString(text) {
+		found += "invalid UTF-8"
+	}
+	return found
 }
 
 // plantEverywhere puts every secret into a ConfigMap, variables, arguments, annotations, a custom resource, Kubernetes
