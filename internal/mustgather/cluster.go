@@ -267,7 +267,7 @@ func (s *step) ourObjects(ctx context.Context, gvr schema.GroupVersionResource) 
 	elsewhere := 0
 	err := s.each(ctx, gvr, "", "", func(object *unstructured.Unstructured) error {
 		s.remember(object)
-		if !slices.Contains(s.Namespaces, object.GetNamespace()) {
+		if !slices.Contains(s.Namespaces, object.GetNamespace()) && !slices.Contains(s.CorrelationIDs, object.GetName()) {
 			if elsewhere++; elsewhere > s.MaxObjects {
 				return nil
 			}

@@ -43,8 +43,8 @@ type Options struct {
 	Config *rest.Config
 	// TimeLimit is that of each step; 20 seconds by default.
 	TimeLimit time.Duration
-	// MaxObjects bounds the objects of each of our kinds that are collected outside of Namespaces; 2,000 by default.
-	// The tables list the others.
+	// MaxObjects bounds the objects of each of our kinds that are collected outside of Namespaces, besides those that
+	// CorrelationIDs name; 2,000 by default. The tables list the others.
 	MaxObjects int
 	// ShowSensitive includes the payloads of signals and the data of sensitive events.
 	ShowSensitive bool
