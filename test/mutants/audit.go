@@ -76,7 +76,7 @@ func waiting() []mutant {
 			swap("Store.flush", "err := s.await(ctx, t)", `err := s.await(ctx, t)
 				s.mu.Lock()
 				if err == nil && s.pending() > 0 {
-					t = s.join(correlationID)
+					t = s.join(ctx, correlationID)
 				}
 				s.mu.Unlock()
 				if err == nil {
