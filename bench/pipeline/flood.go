@@ -36,7 +36,7 @@ const (
 	maxFloodSeconds   = 60
 	maxOtherSeconds   = 1
 	floodBody         = 100
-	floodConnections  = 4
+	floodConnections  = 12
 	floodNamespaces   = 4
 	noisySender       = "noisy"
 	quietSender       = "quiet"

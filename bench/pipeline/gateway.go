@@ -26,7 +26,7 @@ const (
 	fewSenders  = 12
 	manySenders = 64
 	// noQuota is a bound that no trial reaches.
-	noQuota = 1_000_000
+	noQuota = 10_000
 	// idlePatience bounds the wait until a Gateway has nothing pending.
 	idlePatience = 30 * time.Second
 	idlePoll     = 10 * time.Millisecond
