@@ -72,17 +72,7 @@ type ForbiddenError struct {
 }
 
 // Error names the first event and counts the others.
-func (e *ForbiddenError) Error() string {
-	if len(e.Items) == 0 {
-		return ErrForbidden.Error()
-	}
-	first := e.Items[0]
-	text := fmt.Sprintf("event %d of the batch is %v: %s", first.Index, ErrForbidden, first.Reason)
-	if more := len(e.Items) - 1; more > 0 {
-		text += fmt.Sprintf(" (and %d more)", more)
-	}
-	return text
-}
+func (e *ForbiddenError) Error() string { return namingFirst(ErrForbidden, e.Items) }
 
 // Unwrap makes errors.Is(err, ErrForbidden) hold.
 func (e *ForbiddenError) Unwrap() error { return ErrForbidden }
@@ -104,13 +94,16 @@ type Refusal struct {
 }
 
 // Error names the first offender and counts the others.
-func (e *RefusedError) Error() string {
-	if len(e.Items) == 0 {
-		return ErrRefused.Error()
+func (e *RefusedError) Error() string { return namingFirst(ErrRefused, e.Items) }
+
+// namingFirst says what became of the first of some events, and counts the others.
+func namingFirst(what error, items []Refusal) string {
+	if len(items) == 0 {
+		return what.Error()
 	}
-	first := e.Items[0]
-	text := fmt.Sprintf("event %d of the batch is %v: %s", first.Index, ErrRefused, first.Reason)
-	if more := len(e.Items) - 1; more > 0 {
+	first := items[0]
+	text := fmt.Sprintf("event %d of the batch is %v: %s", first.Index, what, first.Reason)
+	if more := len(items) - 1; more > 0 {
 		text += fmt.Sprintf(" (and %d more)", more)
 	}
 	return text

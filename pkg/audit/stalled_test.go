@@ -249,13 +249,19 @@ func TestF9_ARoundTriesOneEventOfAKind(t *testing.T) {
 				t.Errorf("a round sent %d events", n)
 			}
 		}
-		sink.Reject(nil)
-		flushSoon(t, s)
-		storedEvents(t, sink, 3000)
-		if err := s.Close(t.Context()); err != nil {
-			t.Errorf("close: %v", err)
-		}
+		expectAllStored(t, s, sink, 3000)
 	})
+}
+
+// expectAllStored lets the sink take everything, and closes the store.
+func expectAllStored(t *testing.T, s *audit.Store, sink *audittest.MemorySink, events int) {
+	t.Helper()
+	sink.Reject(nil)
+	flushSoon(t, s)
+	storedEvents(t, sink, events)
+	if err := s.Close(t.Context()); err != nil {
+		t.Errorf("close: %v", err)
+	}
 }
 
 // With more stalled events than half of the memory takes, others still go on.
@@ -278,12 +284,7 @@ func TestF6_StalledEventsTakeHalfOfTheMemory(t *testing.T) {
 				t.Fatalf("flush of a good one: %v", err)
 			}
 		}
-		sink.Reject(nil)
-		flushSoon(t, s)
-		storedEvents(t, sink, 130)
-		if err := s.Close(t.Context()); err != nil {
-			t.Errorf("close: %v", err)
-		}
+		expectAllStored(t, s, sink, 130)
 	})
 }
 
