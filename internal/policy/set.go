@@ -71,6 +71,15 @@ func Compile(ctx context.Context, b Bundle) (*Set, error) {
 	return s, nil
 }
 
+// BuiltInSet returns the embedded policies, ready for use.
+func BuiltInSet(ctx context.Context) (*Set, error) {
+	b, err := BuiltIn()
+	if err != nil {
+		return nil, err
+	}
+	return Compile(ctx, b)
+}
+
 // Policy identifies the bundle.
 func (s *Set) Policy() v1alpha1.Policy { return s.policy }
 

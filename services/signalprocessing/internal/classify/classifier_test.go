@@ -33,11 +33,11 @@ func newClassifier(t *testing.T, source string, o classify.Options) (*classify.C
 
 func builtIn(t *testing.T) *classify.Classifier {
 	t.Helper()
-	bundle, err := policy.BuiltIn()
+	set, err := policy.BuiltInSet(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := classify.New(compiled(t, bundle), classify.Options{})
+	c, err := classify.New(func() *policy.Set { return set }, classify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

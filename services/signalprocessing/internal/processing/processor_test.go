@@ -511,11 +511,7 @@ func TestAStartAheadOfTheClockLeavesAValidDuration(t *testing.T) {
 
 func builtIn(t *testing.T) classify.Policies {
 	t.Helper()
-	bundle, err := policy.BuiltIn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := policy.Compile(t.Context(), bundle)
+	set, err := policy.BuiltInSet(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
