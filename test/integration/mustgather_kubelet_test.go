@@ -7,17 +7,12 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
-	"net/netip"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
-	"sync"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -26,8 +21,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/rest"
-	"k8s.io/streaming/pkg/httpstream"
-	"k8s.io/streaming/pkg/httpstream/spdy"
 
 	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/mustgather"
@@ -45,7 +38,7 @@ var _ = Describe("must-gather", func() {
 		DeferCleanup(listener.Close)
 		namespace, err := env.NewNamespace(ctx, nil, nil)
 		Expect(err).NotTo(HaveOccurred())
-		startPod(ctx, namespace, listener.URL, map[string]string{"app.kubernetes.io/part-of": "kubernaut"}, corev1.ContainerPort{Name: "management", ContainerPort: 9090})
+		startPod(ctx, namespace, listener.URL, map[string]string{"app.kubernetes.io/part-of": "kubernaut"}, corev1.ContainerPort{Name: "management", ContainerPort: 9090}, control.DefaultPort)
 
 		g := gatherFrom(ctx, func(o *mustgather.Options) { o.Kubeconfig, o.Namespaces = env.Kubeconfig, []string{namespace} })
 		pod := "namespaces/" + namespace + "/pods/pod-0/control/"
@@ -68,88 +61,26 @@ func storageNamespace(ctx context.Context, address func(namespace string) string
 		}}},
 	})).To(Succeed())
 	Expect(env.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "must-gather"}})).To(Succeed())
-	startPod(ctx, namespace, address(namespace), selected, corev1.ContainerPort{Name: "api", ContainerPort: 8080})
+	startPod(ctx, namespace, address(namespace), selected, corev1.ContainerPort{Name: "api", ContainerPort: 8080}, 8080)
 	return namespace
 }
 
-// startPod makes a ready pod whose node forwards its ports to the process at a URL.
-func startPod(ctx context.Context, namespace, address string, labels map[string]string, port corev1.ContainerPort) {
+// startPod makes a ready pod with a container port, whose node forwards a port to the process at a URL.
+func startPod(ctx context.Context, namespace, address string, labels map[string]string, port corev1.ContainerPort, forwarded int) {
 	GinkgoHelper()
-	u, err := url.Parse(address)
+	const name = "pod-0"
+	node, err := env.ForwardPort(ctx, namespace, name, forwarded, address)
 	Expect(err).NotTo(HaveOccurred())
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "pod-0", Labels: labels},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels},
 		Spec: corev1.PodSpec{
-			NodeName: kubelet(ctx, u.Host), AutomountServiceAccountToken: new(false),
+			NodeName: node, AutomountServiceAccountToken: new(false),
 			Containers: []corev1.Container{{Name: "service", Image: "localhost/service", Ports: []corev1.ContainerPort{port}}},
 		},
 	}
 	Expect(env.Create(ctx, pod)).To(Succeed())
 	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
 	Expect(env.Status().Update(ctx, pod)).To(Succeed())
-}
-
-// kubelet makes a node whose kubelet forwards every port of its pods to one address.
-func kubelet(ctx context.Context, to string) string {
-	GinkgoHelper()
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, "/portForward/") {
-			http.NotFound(w, r)
-			return
-		}
-		if _, err := httpstream.Handshake(r, w, []string{"portforward.k8s.io"}); err != nil {
-			return // the handshake has answered
-		}
-		streams := make(chan httpstream.Stream)
-		conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, _ <-chan struct{}) error {
-			streams <- s
-			return nil
-		})
-		if conn == nil {
-			return
-		}
-		defer func() { _ = conn.Close() }()
-		for {
-			select {
-			case <-conn.CloseChan():
-				return
-			case s := <-streams:
-				if s.Headers().Get(corev1.StreamType) == corev1.StreamTypeData {
-					go carry(s, to)
-				}
-			}
-		}
-	}))
-	DeferCleanup(server.Close)
-	port, err := strconv.ParseInt(server.URL[strings.LastIndex(server.URL, ":")+1:], 10, 32)
-	Expect(err).NotTo(HaveOccurred())
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: aName()}}
-	Expect(env.Create(ctx, node)).To(Succeed())
-	DeferCleanup(func(ctx SpecContext) { Expect(env.Delete(ctx, node)).To(Succeed()) })
-	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: netip.AddrFrom4([4]byte{10, 200, 0, 1}).String()}}
-	node.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(port)
-	Expect(env.Status().Update(ctx, node)).To(Succeed())
-	return node.Name
-}
-
-// carry copies both ways until one side ends.
-func carry(stream httpstream.Stream, to string) {
-	conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", to)
-	if err != nil {
-		_ = stream.Reset()
-		return
-	}
-	var once sync.Once
-	end := func() {
-		_ = conn.Close()
-		_ = stream.Close()
-	}
-	go func() {
-		_, _ = io.Copy(conn, stream)
-		once.Do(end)
-	}()
-	_, _ = io.Copy(stream, conn)
-	once.Do(end)
 }
 
 // certifyStorage makes a certificate of DataStorage, and the Secret in which the deployment has its authority.

@@ -190,12 +190,19 @@ func pipe(stream httpstream.Stream, address string) error {
 	return nil
 }
 
+// ForwardPort makes port-forwards to a port of a pod lead to the process behind a URL. It
+// returns the name of the node that the pod has to be on.
+func (e *Env) ForwardPort(ctx context.Context, namespace, pod string, port int, to string) (node string, err error) {
+	k, err := e.theKubelet(ctx)
+	if err != nil {
+		return "", err
+	}
+	return k.node, k.listen(namespace, pod, port, to)
+}
+
 // Control makes the control port of a pod lead to a service's control listener, for
 // port-forwards.
 func (w *Workload) Control(ctx context.Context, pod, controlURL string) error {
-	node, err := w.env.theKubelet(ctx)
-	if err != nil {
-		return err
-	}
-	return node.listen(w.Namespace, pod, controlPort, controlURL)
+	_, err := w.env.ForwardPort(ctx, w.Namespace, pod, controlPort, controlURL)
+	return err
 }
