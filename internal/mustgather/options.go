@@ -23,7 +23,7 @@ const (
 	defaultTimeLimit = 20 * time.Second
 	// defaultMaxObjects is about what is read, checked for secrets and written within the time limit of a step.
 	defaultMaxObjects = 2_000
-	maxCorrelationID = 255 // bytes
+	maxCorrelationID  = 255 // bytes
 )
 
 // Options of Run. The zero value collects from the cluster of the environment
