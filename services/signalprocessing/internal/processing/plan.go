@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -228,21 +229,19 @@ func (r *Processor) end(p *plan, step auditevents.Step, phase v1alpha1.Processin
 	return p.with(step.Processed(&p.status, took))
 }
 
-// stateTime is when a resource came into the state that it is in: the latest time in
-// its status, or that of its creation, in the whole seconds that conditions have.
+// stateTime is when a resource came into the phase that it is in, in the whole seconds
+// that conditions have: when the step before was completed. It does not depend on what
+// later steps have left in the status.
 func stateTime(sp *v1alpha1.SignalProcessing) time.Time {
-	latest := sp.CreationTimestamp.Time
-	for _, at := range []*metav1.MicroTime{sp.Status.StartedAt, sp.Status.CompletedAt} {
-		if at != nil && at.After(latest) {
-			latest = at.Time
-		}
+	before := map[v1alpha1.ProcessingPhase]string{
+		v1alpha1.ProcessingClassifying:  v1alpha1.ConditionEnrichmentComplete,
+		v1alpha1.ProcessingCategorizing: v1alpha1.ConditionClassificationComplete,
+		v1alpha1.ProcessingCompleted:    v1alpha1.ConditionReady,
 	}
-	for i := range sp.Status.Conditions {
-		if at := sp.Status.Conditions[i].LastTransitionTime.Time; at.After(latest) {
-			latest = at
-		}
+	if c := meta.FindStatusCondition(sp.Status.Conditions, before[sp.Status.Phase]); c != nil {
+		return c.LastTransitionTime.Truncate(time.Second)
 	}
-	return latest.Truncate(time.Second)
+	return sp.CreationTimestamp.Time
 }
 
 func evidence(e classify.Evidence) auditevents.Evidence {

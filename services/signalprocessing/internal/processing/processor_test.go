@@ -318,6 +318,28 @@ func TestRepeatedStepsLeaveEachEventOnce(t *testing.T) {
 }
 
 // The caller may have read a version that another replica has changed since.
+// A decision is made at the time of the phase that it leaves, whatever later steps have left in the status.
+func TestARepeatedDecisionIsMadeAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.enrich = func() (*v1alpha1.EnrichedContext, error) { return &v1alpha1.EnrichedContext{}, nil }
+	sp := b.run()
+	recorded := len(b.audit.byID)
+	sp.Status.Phase, sp.Status.CompletedAt = v1alpha1.ProcessingClassifying, nil
+	for i := range sp.Status.Conditions {
+		if c := &sp.Status.Conditions[i]; c.Type == v1alpha1.ConditionReady || c.Type == v1alpha1.ConditionCategorizationComplete {
+			c.LastTransitionTime = metav1.NewTime(c.LastTransitionTime.Add(time.Hour))
+		}
+	}
+	if err := b.client.Status().Update(t.Context(), sp); err != nil {
+		t.Fatal(err)
+	}
+	b.run()
+	if len(b.audit.byID) != recorded {
+		t.Errorf("%d events, %d after a repetition", recorded, len(b.audit.byID))
+	}
+}
+
 func TestStaleReadRepeatsNoStep(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
