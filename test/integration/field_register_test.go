@@ -227,11 +227,17 @@ var _ = Describe("signals from the field: the register of requests", func() {
 		}
 
 		By("sending all of them as resolved")
-		all := make([]map[string]string, sent) // in one body: each waits for a write of the overflow requests' status
-		for n := range all {
-			all[n] = problem(n)
+		for first := 0; first < sent; first += body { // at once: each waits for a write of an overflow request's status
+			group.Go(func() {
+				defer GinkgoRecover()
+				alerts := make([]map[string]string, body)
+				for i := range alerts {
+					alerts[i] = problem(first + i)
+				}
+				Expect(resolve(noisy, alerts...).Code).To(Equal(http.StatusMultiStatus))
+			})
 		}
-		Expect(resolve(noisy, all...).Code).To(Equal(http.StatusMultiStatus))
+		group.Wait()
 		Expect(resolve(noisy, critical).Code).To(Equal(http.StatusOK))
 		Expect(resolve(quiet, map[string]string{"alertname": "Real", "namespace": namespaces[floods], "severity": "warning"}).Code).To(Equal(http.StatusOK))
 		for _, namespace := range namespaces {
