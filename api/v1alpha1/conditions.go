@@ -29,3 +29,37 @@ const (
 	// ReasonStale: no instance of the signal was repeated for too long.
 	ReasonStale = "Stale"
 )
+
+// The reasons that WorkflowExecution gives in conditions of a RemediationRequest.
+const (
+	// ReasonNoWorkflow: no valid workflow applies, or the policy selects none.
+	ReasonNoWorkflow = "NoWorkflow"
+	// ReasonPolicyError: the policy's answer does not fit the catalog.
+	ReasonPolicyError = "PolicyError"
+	// ReasonProposalOnly: there is a proposal, and nobody may execute it here.
+	ReasonProposalOnly = "ProposalOnly"
+	// ReasonProposalRejected: a person rejected the proposal.
+	ReasonProposalRejected = "ProposalRejected"
+	// ReasonProposalExpired: nobody decided in time.
+	ReasonProposalExpired = "ProposalExpired"
+	// ReasonProposalInvalidated: the proposal no longer fits the target.
+	ReasonProposalInvalidated = "ProposalInvalidated"
+	// ReasonGuardRail: a guard rail keeps the workflow from being executed now.
+	ReasonGuardRail = "GuardRail"
+	// ReasonExecutionFailed: the execution failed.
+	ReasonExecutionFailed = "ExecutionFailed"
+	// ReasonIneffective: the execution did not help.
+	ReasonIneffective = "Ineffective"
+	// ReasonInconclusive: nobody knows whether the execution helped, or whether it took place.
+	ReasonInconclusive = "Inconclusive"
+	// ReasonEffective: the request is completed, because the execution helped.
+	ReasonEffective = "Effective"
+	// ReasonResolved: the request is completed, because nothing fires any more.
+	ReasonResolved = "Resolved"
+	// ReasonClosed: the request is completed, because a person closed it.
+	ReasonClosed = "Closed"
+	// ReasonRetried: the request left manual review because a person wants another attempt.
+	ReasonRetried = "Retried"
+	// ReasonEscalated: the request left manual review because its severity rose.
+	ReasonEscalated = "Escalated"
+)

@@ -18,6 +18,11 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&RemediationRequest{}, &RemediationRequestList{},
 		&SignalProcessing{}, &SignalProcessingList{},
+		&RemediationWorkflow{}, &RemediationWorkflowList{},
+		&WorkflowExecution{}, &WorkflowExecutionList{},
+		&RemediationApproval{}, &RemediationApprovalList{},
+		&RemediationCommand{}, &RemediationCommandList{},
+		&PauseSwitch{}, &PauseSwitchList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -1,6 +1,9 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
 
 // RemediationPhase is where a request stands.
 // +kubebuilder:validation:Enum=Pending;Processing;Classified;AwaitingApproval;Approved;Executing;Verifying;ManualReview;Completed;Skipped
@@ -178,6 +181,15 @@ type RemediationRequestStatus struct {
 	// Priority is the assigned priority, mirrored from the SignalProcessing.
 	// +optional
 	Priority Priority `json:"priority,omitempty"`
+
+	// ExecutionRef names the latest WorkflowExecution of this request, in the same namespace.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	ExecutionRef string `json:"executionRef,omitempty"`
+
+	// LastCommand is the UID of the latest RemediationCommand that was carried out.
+	// +optional
+	LastCommand types.UID `json:"lastCommand,omitempty"`
 
 	// CompletedAt is when the request reached a terminal phase; the cool-down counts from here.
 	// +optional

@@ -50,6 +50,11 @@ func TestSchemeKnowsKubernetesTypesAndOurs(t *testing.T) {
 	for _, kind := range []schema.GroupVersionKind{
 		v1alpha1.GroupVersion.WithKind("RemediationRequest"), v1alpha1.GroupVersion.WithKind("RemediationRequestList"),
 		v1alpha1.GroupVersion.WithKind("SignalProcessing"), v1alpha1.GroupVersion.WithKind("SignalProcessingList"),
+		v1alpha1.GroupVersion.WithKind("RemediationWorkflow"), v1alpha1.GroupVersion.WithKind("RemediationWorkflowList"),
+		v1alpha1.GroupVersion.WithKind("WorkflowExecution"), v1alpha1.GroupVersion.WithKind("WorkflowExecutionList"),
+		v1alpha1.GroupVersion.WithKind("RemediationApproval"), v1alpha1.GroupVersion.WithKind("RemediationApprovalList"),
+		v1alpha1.GroupVersion.WithKind("RemediationCommand"), v1alpha1.GroupVersion.WithKind("RemediationCommandList"),
+		v1alpha1.GroupVersion.WithKind("PauseSwitch"), v1alpha1.GroupVersion.WithKind("PauseSwitchList"),
 		corev1.SchemeGroupVersion.WithKind("Namespace"), coordinationv1.SchemeGroupVersion.WithKind("Lease"),
 	} {
 		if !types.Recognizes(kind) {
