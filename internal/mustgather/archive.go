@@ -34,6 +34,8 @@ type archive struct {
 
 	mu  sync.Mutex
 	log *os.File // must-gather.log
+
+	made sync.Map // the directories that exist
 }
 
 // newArchive makes a new directory below dest.
@@ -82,8 +84,11 @@ func (a *archive) save(name, text string) error {
 
 func (a *archive) write(name, text string) error {
 	path := filepath.Join(a.dir, filepath.FromSlash(name))
-	if err := os.MkdirAll(filepath.Dir(path), privateDir); err != nil {
-		return fmt.Errorf("save %s: %w", name, err)
+	if _, made := a.made.Load(filepath.Dir(path)); !made {
+		if err := os.MkdirAll(filepath.Dir(path), privateDir); err != nil {
+			return fmt.Errorf("save %s: %w", name, err)
+		}
+		a.made.Store(filepath.Dir(path), true)
 	}
 	if err := os.WriteFile(path, []byte(text), privateFile); err != nil {
 		return fmt.Errorf("save %s: %w", name, err)
@@ -130,7 +135,10 @@ func (a *archive) pack() (path string, err error) {
 		return "", fmt.Errorf("write the archive: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	compressed := gzip.NewWriter(file)
+	compressed, err := gzip.NewWriterLevel(file, gzip.BestSpeed) // the reader waits; texts shrink well at any level
+	if err != nil {
+		return "", fmt.Errorf("write the archive: %w", err)
+	}
 	packed := tar.NewWriter(compressed)
 	err = a.walk(func(name string, info fs.FileInfo) error { return a.add(packed, name, info) })
 	if err = errors.Join(err, packed.Close(), compressed.Close()); err != nil {

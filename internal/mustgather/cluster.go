@@ -9,15 +9,16 @@ import (
 	"strconv"
 	"strings"
 
+	"go.yaml.in/yaml/v2"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
-	"sigs.k8s.io/yaml"
 )
 
 // group is that of our custom resources.
@@ -78,6 +79,7 @@ func (r *run) namespaceSteps(all *steps, namespace string) {
 	in("secrets' names", collectSecretNames)
 	in("usage", collectUsage)
 	in("leases", collectLeases)
+	in("signal leases", collectSignalLeases)
 	all.do("namespace "+namespace, func(ctx context.Context, s *step) error { return collectNamespace(ctx, s, namespace) })
 	for _, gvr := range namespaced {
 		in(resourceName(gvr), func(ctx context.Context, s *step, namespace string) error { return s.list(ctx, gvr, namespace, "") })
@@ -187,8 +189,9 @@ func collectVersions(_ context.Context, s *step) error {
 	}
 	if server, err := client.ServerVersion(); err != nil {
 		errs = append(errs, by(err, "kubectl version"))
-	} else if text, err := yaml.Marshal(map[string]any{"serverVersion": server}); err == nil {
-		errs = append(errs, s.files.save("cluster-scoped-resources/version.yaml", string(text)))
+	} else if fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(server); err == nil {
+		text, err := yaml.Marshal(map[string]any{"serverVersion": fields})
+		errs = append(errs, err, s.files.save("cluster-scoped-resources/version.yaml", string(text)))
 	}
 	lists, err := client.ServerPreferredResources()
 	errs = append(errs, by(err, "kubectl api-resources -o wide"))
@@ -237,12 +240,12 @@ func collectOurResources(ctx context.Context, s *step) error {
 			found = append(found, schema.GroupVersionResource{Group: group, Version: "v1alpha1", Resource: resource})
 		}
 	}
-	errs := []error{err} //nolint:prealloc // a few
-	for _, gvr := range found {
+	errs := make([]error, len(found))
+	s.concurrently(len(found), func(i int) {
 		// The table takes little where there are too many objects to read in time.
-		errs = append(errs, s.table(ctx, gvr, "", "kubernaut.ai/"+gvr.Resource+".txt"), s.ourObjects(ctx, gvr))
-	}
-	return errors.Join(errs...)
+		errs[i] = errors.Join(s.table(ctx, found[i], "", "kubernaut.ai/"+found[i].Resource+".txt"), s.ourObjects(ctx, found[i]))
+	})
+	return errors.Join(slices.Insert(errs, 0, err)...)
 }
 
 // storedVersion is a version of a custom resource that is served, preferably the stored one.
@@ -290,6 +293,7 @@ func (s *step) ourObjects(ctx context.Context, gvr schema.GroupVersionResource) 
 func collectVolumes(ctx context.Context, s *step) error {
 	volumes := schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumes"}
 	var errs []error
+	var names []string
 	for _, namespace := range s.Namespaces {
 		claims, err := s.client.CoreV1().PersistentVolumeClaims(namespace).List(ctx, metav1.ListOptions{})
 		if err != nil {
@@ -297,19 +301,21 @@ func collectVolumes(ctx context.Context, s *step) error {
 			continue
 		}
 		for i := range claims.Items {
-			name := claims.Items[i].Spec.VolumeName
-			if name == "" {
-				continue
+			if name := claims.Items[i].Spec.VolumeName; name != "" {
+				names = append(names, name)
 			}
-			volume, err := s.dynamic.Resource(volumes).Get(ctx, name, metav1.GetOptions{})
-			if err != nil {
-				errs = append(errs, by(err, "kubectl get persistentvolumes %s", name))
-				continue
-			}
-			errs = append(errs, s.clusterObject(volumes, volume))
 		}
 	}
-	return errors.Join(errs...)
+	failed := make([]error, len(names))
+	s.concurrently(len(names), func(i int) {
+		volume, err := s.dynamic.Resource(volumes).Get(ctx, names[i], metav1.GetOptions{})
+		if err != nil {
+			failed[i] = by(err, "kubectl get persistentvolumes %s", names[i])
+			return
+		}
+		failed[i] = s.clusterObject(volumes, volume)
+	})
+	return errors.Join(append(errs, failed...)...)
 }
 
 func collectNamespace(ctx context.Context, s *step, namespace string) error {
@@ -347,14 +353,17 @@ func collectSecretNames(ctx context.Context, s *step, namespace string) error {
 	return s.files.save("namespaces/"+namespace+"/core/secrets.yaml", text.String())
 }
 
-// collectLeases writes the Leases, but only a table of those that stand for signals.
+var leaseResource = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
+
+// collectLeases writes the Leases, but those that stand for signals.
 func collectLeases(ctx context.Context, s *step, namespace string) error {
-	leases := schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
-	if err := s.list(ctx, leases, namespace, strings.Replace(signalLeases, "=", "!=", 1)); err != nil {
-		return err
-	}
+	return s.list(ctx, leaseResource, namespace, strings.Replace(signalLeases, "=", "!=", 1))
+}
+
+// collectSignalLeases writes a table of the Leases that stand for signals.
+func collectSignalLeases(ctx context.Context, s *step, namespace string) error {
 	rows := [][]string{{"RENEWED", "REQUEST-IN", "REQUEST", "LEASE"}}
-	err := s.each(ctx, leases, namespace, signalLeases, func(object *unstructured.Unstructured) error {
+	err := s.each(ctx, leaseResource, namespace, signalLeases, func(object *unstructured.Unstructured) error {
 		field := func(path ...string) string {
 			text, _, _ := unstructured.NestedString(object.Object, path...)
 			return cmp.Or(text, "-")
@@ -398,7 +407,7 @@ func collectEvents(ctx context.Context, s *step, namespace string) error {
 	if err := s.list(ctx, schema.GroupVersionResource{Version: "v1", Resource: "events"}, namespace, ""); err != nil {
 		return err
 	}
-	list, err := s.client.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{})
+	list, err := s.lists.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return by(err, "kubectl get events -n %s", namespace)
 	}
@@ -415,7 +424,7 @@ func collectEvents(ctx context.Context, s *step, namespace string) error {
 
 // findEvents reads the events for timelines.
 func findEvents(ctx context.Context, s *step) error {
-	list, err := s.client.CoreV1().Events("").List(ctx, metav1.ListOptions{})
+	list, err := s.lists.CoreV1().Events("").List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return by(err, "kubectl get events -A")
 	}

@@ -31,11 +31,7 @@ func parseMetrics(text string) (map[string]*dto.MetricFamily, error) {
 }
 
 // stateOf lists the metrics of a prefix with what they mean; a histogram's mean in the place of its buckets.
-func stateOf(text, prefix string) (string, error) {
-	families, err := parseMetrics(text)
-	if err != nil {
-		return "", err
-	}
+func stateOf(families map[string]*dto.MetricFamily, prefix string) string {
 	var out strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(families)) {
 		if !strings.HasPrefix(name, prefix) || strings.HasSuffix(name, "_created") {
@@ -55,7 +51,7 @@ func stateOf(text, prefix string) (string, error) {
 			fmt.Fprintf(&out, "%14s  %s  (%s)\n", number(single(metric)), series, family.GetHelp())
 		}
 	}
-	return out.String(), nil
+	return out.String()
 }
 
 func labelText(metric *dto.Metric) string {
@@ -102,10 +98,9 @@ func summarizeStores(_ context.Context, s *step) error {
 			continue
 		}
 		row := []string{pod.Namespace, pod.Name}
-		text, answered := s.states[pod.Namespace+"/"+pod.Name]
-		families, err := parseMetrics(text)
+		families, answered := s.states[pod.Namespace+"/"+pod.Name]
 		switch {
-		case !answered || err != nil:
+		case !answered:
 			row = append(row, "no-answer")
 		case !hasAudit(families):
 			row = append(row, "no-audit-store")

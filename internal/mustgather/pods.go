@@ -32,7 +32,7 @@ const (
 var podResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 
 func (s *step) findPods(ctx context.Context, namespace string) error {
-	list, err := s.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+	list, err := s.lists.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return by(err, "kubectl get pods -n %s", namespace)
 	}
@@ -141,7 +141,7 @@ func (s *step) readLog(ctx context.Context, pod *corev1.Pod, options corev1.PodL
 // state asks a pod's management port, through the API server.
 func (s *step) state(ctx context.Context, pod *corev1.Pod, port int32) error {
 	base := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:%d/proxy/", pod.Namespace, pod.Name, port)
-	var ready, healthy, metrics, stored error
+	var ready, healthy, metrics error
 	var all errgroup.Group
 	all.Go(func() error { ready = s.ask(ctx, base+"readyz", podFolder(pod)+"/management/readyz.json"); return nil })
 	all.Go(func() error {
@@ -149,9 +149,8 @@ func (s *step) state(ctx context.Context, pod *corev1.Pod, port int32) error {
 		return nil
 	})
 	all.Go(func() error { metrics = s.metrics(ctx, pod, base+"metrics"); return nil })
-	all.Go(func() error { stored = s.control(ctx, pod); return nil })
 	_ = all.Wait() // no errors
-	return errors.Join(ready, healthy, metrics, stored)
+	return errors.Join(ready, healthy, metrics)
 }
 
 // proxied asks a pod through the API server. The body of a pod's answer comes with the error of its code; what the API
@@ -187,21 +186,33 @@ func (s *step) ask(ctx context.Context, path, file string) error {
 	return errors.Join(err, s.files.save(file, body))
 }
 
+// metrics reads the metrics of a pod, and what the control listener says unless they show that there is no audit store.
 func (s *step) metrics(ctx context.Context, pod *corev1.Pod, path string) error {
 	text, err := s.proxied(ctx, path)
 	if err != nil {
+		s.readControl(pod)
 		return err
 	}
 	folder := podFolder(pod)
-	s.mu.Lock()
-	s.states[pod.Namespace+"/"+pod.Name] = text
-	s.mu.Unlock()
 	errs := []error{s.files.save(folder+"/management/metrics.txt", text)}
+	families, err := parseMetrics(text)
+	if err != nil {
+		return errors.Join(append(errs, by(err, "kubectl get --raw %s", path))...)
+	}
+	s.mu.Lock()
+	s.states[pod.Namespace+"/"+pod.Name] = families
+	s.mu.Unlock()
 	for prefix, file := range map[string]string{"audit_": "audit-state.txt", "datastorage_": "datastorage-state.txt"} {
-		state, err := stateOf(text, prefix)
-		errs = append(errs, by(err, "kubectl get --raw %s", path), s.files.save(folder+"/"+file, state))
+		errs = append(errs, s.files.save(folder+"/"+file, stateOf(families, prefix)))
+	}
+	if hasAudit(families) {
+		s.readControl(pod)
 	}
 	return errors.Join(errs...)
+}
+
+func (s *step) readControl(pod *corev1.Pod) {
+	s.tunnels.do("control listener of "+pod.Name+" in "+pod.Namespace, func(ctx context.Context, s *step) error { return s.control(ctx, pod) })
 }
 
 // control reads what the control listener of a pod's audit store says, if it has one.
@@ -212,9 +223,11 @@ func (s *step) control(ctx context.Context, pod *corev1.Pod) error {
 		return nil
 	}
 	defer stop()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
 	var errs []error
 	for _, path := range []string{control.StatePath, control.RejectionsPath} {
-		body, err := get(ctx, "http://"+address+path)
+		body, err := get(ctx, transport, "http://"+address+path)
 		if err != nil {
 			s.files.note(fmt.Sprintf("no control listener of %s in %s: %v", pod.Name, pod.Namespace, err))
 			break
@@ -225,13 +238,12 @@ func (s *step) control(ctx context.Context, pod *corev1.Pod) error {
 }
 
 // get reads a small document.
-func get(ctx context.Context, url string) (string, error) {
+func get(ctx context.Context, transport *http.Transport, url string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return "", fmt.Errorf("request %s: %w", url, err)
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
+	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
 		return "", err //nolint:wrapcheck // names method and URL
 	}

@@ -10,9 +10,11 @@ import (
 	"sync"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -38,18 +40,20 @@ type run struct {
 
 	config  *rest.Config // nil without a cluster
 	client  kubernetes.Interface
+	lists   kubernetes.Interface // likewise, for long lists: it takes less to read them
 	dynamic dynamic.Interface
 	http    *http.Client // for pods, through the API server
 
 	storage *storage // nil if DataStorage does not answer
+	tunnels *steps   // what goes through port-forwards, which take long and hold little
 
 	mu       sync.Mutex
 	failures []failure
 	pods     []corev1.Pod
 	events   []corev1.Event
 	requests []request
-	service  *corev1.Service // DataStorage's
-	states   map[string]string
+	service  *corev1.Service                         // DataStorage's
+	states   map[string]map[string]*dto.MetricFamily // the metrics of pods, by namespace/name
 }
 
 // Run collects, and returns the path of the archive. When ctx ends, it archives
@@ -67,7 +71,7 @@ func Run(ctx context.Context, o Options) (archivePath string, err error) {
 	if err != nil {
 		return "", err
 	}
-	r := &run{Options: o, files: files, began: time.Now(), states: map[string]string{}}
+	r := &run{Options: o, files: files, began: time.Now(), states: map[string]map[string]*dto.MetricFamily{}}
 	r.Namespaces = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	started := r.began.UTC().Format(time.RFC3339)
 	if err := errors.Join(files.write("version", tool+"\n"+version+"\n"), files.write("timestamp", "start "+started+"\n")); err != nil {
@@ -90,6 +94,7 @@ func (r *run) collect(ctx context.Context) {
 		r.step(ctx, "namespaces", findNamespaces)
 	}
 	everything := r.begin(ctx)
+	r.tunnels = r.begin(ctx)
 	if r.ExtraLogs != "" {
 		everything.do("logs of other processes", collectExtra)
 	}
@@ -104,14 +109,18 @@ func (r *run) collect(ctx context.Context) {
 		}
 		found.wait()
 		r.sayf("%d pods: logs, probes and metrics; events and objects", len(r.pods))
+		r.tunnels.do("connection to DataStorage", connectStorage)
 		r.podSteps(everything)
 		r.clusterSteps(everything)
 		for _, namespace := range r.Namespaces {
 			r.namespaceSteps(everything, namespace)
 		}
 	}
-	everything.do("connection to DataStorage", connectStorage)
+	if !connected {
+		r.tunnels.do("connection to DataStorage", connectStorage)
+	}
 	everything.wait()
+	r.tunnels.wait() // steps add to them
 	if r.storage != nil {
 		defer r.storage.close()
 	}
@@ -135,6 +144,11 @@ func (r *run) connect(ctx context.Context) bool {
 			return err
 		}
 		if r.client, err = kubernetes.NewForConfig(config); err != nil {
+			return fmt.Errorf("find the cluster: %w", err)
+		}
+		binary := rest.CopyConfig(config)
+		binary.ContentType = runtime.ContentTypeProtobuf
+		if r.lists, err = kubernetes.NewForConfig(binary); err != nil {
 			return fmt.Errorf("find the cluster: %w", err)
 		}
 		if r.dynamic, err = dynamic.NewForConfig(config); err != nil {

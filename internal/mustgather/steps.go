@@ -16,6 +16,9 @@ import (
 // concurrentSteps bounds the steps that run at a time, and with them memory: each holds a list or a log.
 const concurrentSteps = 8
 
+// concurrentParts bounds those of one step.
+const concurrentParts = 4
+
 // failure is something that could not be collected.
 type failure struct{ what, why, how string }
 
@@ -51,6 +54,16 @@ func (s *steps) do(name string, collect func(ctx context.Context, s *step) error
 }
 
 func (s *steps) wait() { _ = s.group.Wait() } // steps have no errors
+
+// concurrently calls do with 0 to n-1, a few at a time: parts of a step that wait for the API server one by one.
+func (s *step) concurrently(n int, do func(i int)) {
+	var group errgroup.Group
+	group.SetLimit(concurrentParts)
+	for i := range n {
+		group.Go(func() error { do(i); return nil })
+	}
+	_ = group.Wait() // no errors
+}
 
 // step runs a step at once.
 func (r *run) step(ctx context.Context, name string, collect func(ctx context.Context, s *step) error) {

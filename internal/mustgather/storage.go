@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -135,8 +136,13 @@ func (s *step) forwardedStorage(ctx context.Context) (*storage, error) {
 	if err != nil {
 		return nil, by(err, "%s", command)
 	}
+	var token string
+	var noToken error
+	var tokens errgroup.Group
+	tokens.Go(func() error { token, noToken = s.token(ctx, namespace); return nil })
 	// The connection outlives the step; close ends it.
 	address, stop, err := s.forward(ctx, namespace, pod, port)
+	_ = tokens.Wait() // no errors
 	if err != nil {
 		return nil, by(err, "%s", command)
 	}
@@ -149,7 +155,6 @@ func (s *step) forwardedStorage(ctx context.Context) (*storage, error) {
 				return nil, err
 			}
 		}
-		token, noToken := s.token(ctx, namespace)
 		at, err := newStorage(scheme+"://"+address, config, token, stop)
 		if err == nil {
 			at.noToken = noToken

@@ -85,10 +85,13 @@ var gitleaksRules = sync.OnceValues(func() (*ruleSet, error) {
 
 // scrub replaces the secrets that rules find in a line.
 func (s *ruleSet) scrub(line string) string {
-	var found []int
+	var found, pairs []int
 	lower := asciiLower(line)
-	s.words.Walk([]byte(lower), func(_, _, word int64) bool {
+	s.words.Walk([]byte(lower), func(end, length, word int64) bool {
 		for _, number := range s.of[word] {
+			if number == pairNumber {
+				pairs = append(pairs, int(end-length+1))
+			}
 			if !slices.Contains(found, number) {
 				found = append(found, number)
 			}
@@ -99,7 +102,8 @@ func (s *ruleSet) scrub(line string) string {
 	for _, number := range found {
 		switch {
 		case number == pairNumber:
-			line = scrubPairs(line, lower)
+			slices.Sort(pairs)
+			line = scrubPairs(line, lower, pairs)
 		case number <= len(ownRules):
 			line = ownRules[number-1].scrub(line)
 		default:

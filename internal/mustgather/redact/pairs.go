@@ -2,6 +2,7 @@ package redact
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -36,17 +37,49 @@ var (
 )
 
 // isSecretName reports whether a field of this name holds a secret.
-func isSecretName(name string) bool { return secretName.MatchString(name) }
+func isSecretName(name string) bool {
+	lower := asciiLower(name)
+	return slices.ContainsFunc(pairHints, func(hint string) bool { return strings.Contains(lower, hint) }) && secretName.MatchString(name)
+}
 
-// scrubPairs replaces the values of name=value, name: value, "name":"value" and --name value. lower is s in lower case.
-func scrubPairs(s, lower string) string {
+// The regular expression of a pair is slow: it is tried only around the hints.
+const (
+	// beforeHint and afterHint are what one of secretWords can have before and from the beginning of its hint.
+	beforeHint, afterHint = len("subscription-"), len("connection-string")
+	// besides are the bytes between a name and its separator.
+	besides = "\"'\\ \t"
+)
+
+// findPair finds the first pair that begins at from or later, and has one of the hints that begin at hints, in order.
+func findPair(lower string, from int, hints []int) []int {
+	next, _ := slices.BinarySearch(hints, from)
+	for _, hint := range hints[next:] {
+		begin, end := max(from, hint-beforeHint), min(len(lower), hint+afterHint)
+		for end < len(lower) && strings.IndexByte(besides, lower[end]) >= 0 {
+			end++
+		}
+		end = min(len(lower), end+2) //nolint:mnd // a separator may have two bytes
+		if !strings.ContainsAny(lower[hint:end], "=: \t") {
+			continue
+		}
+		if match := pair.FindStringIndex(lower[begin:end]); match != nil {
+			return []int{begin + match[0], begin + match[1]}
+		}
+	}
+	return nil
+}
+
+// scrubPairs replaces the values of name=value, name: value, "name":"value" and --name value. lower is s in lower case;
+// hints are the places of pairHints in it, in order.
+func scrubPairs(s, lower string, hints []int) string {
 	var out strings.Builder
 	for {
-		match := pair.FindStringIndex(lower[len(lower)-len(s):])
+		done := len(lower) - len(s)
+		match := findPair(lower, done, hints)
 		if match == nil {
 			return out.String() + s
 		}
-		name := s[:match[1]]
+		name := s[:match[1]-done]
 		separator := name[len(name)-1]
 		if separator != '=' && separator != ':' { // a flag and its value, or prose
 			name = name[:len(name)-1]
