@@ -3,7 +3,8 @@
 # time.
 # usage: hack/kind.sh up       creates the cluster (a node image is picked or built, see kind-node/README.md)
 #        hack/kind.sh load     brings the images of hack/images.sh, and PostgreSQL's, to its node
-#        hack/kind.sh deploy   applies deploy/kustomize (cluster, workflows, overlays/kind) and waits until everything is ready
+#        hack/kind.sh deploy   applies deploy/kustomize (cluster, workflows, overlays/kind with TLS and the API for people, with
+#                              certificates of hack/certificates in out/kind/tls) and waits until everything is ready
 #        hack/kind.sh down     deletes it
 # Environment: CLUSTER (kubernaut), NAMESPACE (kubernaut-system: where the platform goes), KIND_IMAGE (a node image to use)
 set -euo pipefail
@@ -91,6 +92,10 @@ overlay() {
 		- ../../deploy/kustomize/namespace
 		resources:
 		- ../../deploy/kustomize/overlays/kind
+		components:
+		- ../../deploy/kustomize/components/tls
+		- ../../deploy/kustomize/components/people
+		- tls
 		images:
 	Y
 	while read -r tag; do printf -- '- {name: %s, newTag: %s}\n' "${tag%:*}" "${tag##*:}"; done <out/images/tags
@@ -98,6 +103,8 @@ overlay() {
 
 deploy() {
 	local began=$SECONDS workload part
+	# The host calls node ports of its loopback interface.
+	GOFLAGS=-buildvcs=false go run ./hack/certificates -namespace "$namespace" -ip 127.0.0.1 -dir "$out/tls"
 	overlay >"$out/kustomization.yaml"
 	: >"$out/apply.log"
 	for part in deploy/kustomize/cluster deploy/kustomize/workflows "$out"; do
@@ -113,6 +120,7 @@ deploy() {
 			exit 1
 		}
 	done
+	"$kubectl" wait --for=condition=Available --timeout 60s apiservice v1.audit.kubernaut.ai >/dev/null
 	say "everything is ready in namespace $namespace: $((SECONDS - began)) s"
 }
 

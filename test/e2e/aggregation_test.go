@@ -120,6 +120,7 @@ func restore(ctx context.Context, registrations dynamic.ResourceInterface, repla
 	again.SetAnnotations(replaced.GetAnnotations())
 	_, err := registrations.Create(ctx, again, metav1.CreateOptions{})
 	Expect(err).NotTo(HaveOccurred())
+	awaitRegistration(ctx, registrations, "True")
 }
 
 // discoveryTime is how long a client needs that knows nothing yet. A group that is

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"time"
 
@@ -150,7 +149,7 @@ func trailOptions(ctx context.Context) audittrail.Options {
 	GinkgoHelper()
 	pods := podsOf(ctx, cluster.DataStorage.Name)
 	Expect(pods).NotTo(BeEmpty())
-	return audittrail.Options{DataStorageURL: forward(ctx, pods[0])[0], HTTP: &http.Client{}, Authorize: env.Tokens.Reader.Authorize}
+	return audittrail.Options{DataStorageURL: forward(ctx, pods[0])[0], HTTP: env.Reusing(), Authorize: env.Tokens.Reader.Authorize}
 }
 
 // kill kills the process of a pod with SIGKILL, and deletes the pod.

@@ -60,9 +60,10 @@ func TestARolloutIsCompleteWhenTheControllerReportsIt(t *testing.T) {
 
 func TestAddressesComeFromTheEnvironment(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(FromEnvironment().GatewayURL).To(Equal("http://127.0.0.1:30081"))
+	g.Expect(FromEnvironment().GatewayURL).To(Equal("https://127.0.0.1:30081"))
 	t.Setenv("E2E_KUBECONFIG", "/k")
 	t.Setenv("E2E_GATEWAY_URL", "http://g")
 	t.Setenv("E2E_DATASTORAGE_URL", "http://d")
-	g.Expect(FromEnvironment()).To(Equal(Addresses{Kubeconfig: "/k", GatewayURL: "http://g", DataStorageURL: "http://d"}))
+	t.Setenv("E2E_CA_FILE", "/ca.crt")
+	g.Expect(FromEnvironment()).To(Equal(Addresses{Kubeconfig: "/k", GatewayURL: "http://g", DataStorageURL: "http://d", CAFile: "/ca.crt"}))
 }

@@ -2,11 +2,14 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -51,6 +54,8 @@ type Env struct {
 	Flusher *podflush.Flusher
 	// Namespace is the process's own.
 	Namespace string
+
+	trusted *x509.CertPool // authorities of the platform's certificates
 
 	suite  string // the suite's own namespace
 	trails *audittrail.Reader
@@ -99,14 +104,28 @@ func connect(a Addresses) (*Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
-	return &Env{WithWatch: c, Addresses: a, Config: config, Kubernetes: set, HTTP: newHTTP(), Flusher: flusher}, nil
+	authorities, err := os.ReadFile(a.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("authority of the platform's certificates: %w", err)
+	}
+	trusted := x509.NewCertPool()
+	if !trusted.AppendCertsFromPEM(authorities) {
+		return nil, fmt.Errorf("authority of the platform's certificates: no certificate in %s", a.CAFile)
+	}
+	e := &Env{WithWatch: c, Addresses: a, Config: config, Kubernetes: set, Flusher: flusher, trusted: trusted}
+	e.HTTP = &http.Client{Timeout: callTimeout, Transport: e.transport(true)}
+	return e, nil
 }
 
-func newHTTP() *http.Client {
-	return &http.Client{Timeout: callTimeout, Transport: &http.Transport{
-		DisableKeepAlives: true,
+// Reusing is like HTTP, but without a time limit, and reuses connections.
+func (e *Env) Reusing() *http.Client { return &http.Client{Transport: e.transport(false)} }
+
+func (e *Env) transport(once bool) *http.Transport {
+	return &http.Transport{
+		DisableKeepAlives: once,
 		DialContext:       (&net.Dialer{Timeout: dialTimeout}).DialContext,
-	}}
+		TLSClientConfig:   &tls.Config{RootCAs: e.trusted, MinVersion: tls.VersionTLS12},
+	}
 }
 
 // Close removes the process's namespace.

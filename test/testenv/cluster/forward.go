@@ -51,5 +51,5 @@ func (e *Env) Forward(ctx context.Context, namespace, pod string) (url string, c
 		closeIt()
 		return "", nil, fmt.Errorf("forward to pod %s: %w", pod, err)
 	}
-	return fmt.Sprintf("http://127.0.0.1:%d", ports[0].Local), closeIt, nil
+	return fmt.Sprintf("https://127.0.0.1:%d", ports[0].Local), closeIt, nil
 }

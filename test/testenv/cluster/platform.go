@@ -36,15 +36,19 @@ type Addresses struct {
 	Kubeconfig     string `json:"kubeconfig"`
 	GatewayURL     string `json:"gateway_url"`
 	DataStorageURL string `json:"datastorage_url"`
+	// CAFile has the authority of the certificates behind these URLs.
+	CAFile string `json:"ca_file"`
 }
 
-// FromEnvironment reads E2E_KUBECONFIG, E2E_GATEWAY_URL and
-// E2E_DATASTORAGE_URL. The defaults are those of this repository's Kind
+// FromEnvironment reads E2E_KUBECONFIG, E2E_GATEWAY_URL, E2E_DATASTORAGE_URL and
+// E2E_CA_FILE. The defaults are those of this repository's Kind
 // cluster, relative to a suite's directory.
 func FromEnvironment() Addresses {
+	kind := filepath.Join("..", "..", "out", "kind")
 	return Addresses{
-		Kubeconfig:     cmp.Or(os.Getenv("E2E_KUBECONFIG"), filepath.Join("..", "..", "out", "kind", "kubeconfig")),
-		GatewayURL:     cmp.Or(os.Getenv("E2E_GATEWAY_URL"), "http://127.0.0.1:30081"),
-		DataStorageURL: cmp.Or(os.Getenv("E2E_DATASTORAGE_URL"), "http://127.0.0.1:30080"),
+		Kubeconfig:     cmp.Or(os.Getenv("E2E_KUBECONFIG"), filepath.Join(kind, "kubeconfig")),
+		GatewayURL:     cmp.Or(os.Getenv("E2E_GATEWAY_URL"), "https://127.0.0.1:30081"),
+		DataStorageURL: cmp.Or(os.Getenv("E2E_DATASTORAGE_URL"), "https://127.0.0.1:30080"),
+		CAFile:         cmp.Or(os.Getenv("E2E_CA_FILE"), filepath.Join(kind, "tls", "ca.crt")),
 	}
 }

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/test/testenv"
@@ -190,12 +191,19 @@ func (s *Shared) awaitPermissions(ctx context.Context) error {
 }
 
 func (s *Shared) awaitPermission(ctx context.Context, account string, attributes *authorizationv1.ResourceAttributes) error {
+	return s.env.awaitPermission(ctx, "system:serviceaccount:"+s.Namespace+":"+account, attributes)
+}
+
+// AwaitPermission returns when the API server lets a user read a resource that has no namespace.
+func (e *Env) AwaitPermission(ctx context.Context, user string, resource schema.GroupResource) error {
+	return e.awaitPermission(ctx, user, &authorizationv1.ResourceAttributes{Group: resource.Group, Resource: resource.Resource, Verb: "get"})
+}
+
+func (e *Env) awaitPermission(ctx context.Context, user string, attributes *authorizationv1.ResourceAttributes) error {
 	for {
-		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User: "system:serviceaccount:" + s.Namespace + ":" + account, ResourceAttributes: attributes,
-		}}
-		if err := s.env.Create(ctx, review); err != nil {
-			return fmt.Errorf("wait for the service accounts' permissions: %w", err)
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: attributes}}
+		if err := e.Create(ctx, review); err != nil {
+			return fmt.Errorf("wait for the permissions of %s: %w", user, err)
 		}
 		if review.Status.Allowed {
 			return nil
