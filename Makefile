@@ -67,6 +67,9 @@ build: ## the binaries, in bin/
 test: test-unit test-integration ## unit and integration tests; prints the rows of docs/signals.md and docs/faults.md without a spec
 	$(if $(FOCUS),,go run ./test/fieldrows -report $(REPORTS)/integration.xml docs/signals.md docs/faults.md)
 
+# Packages with tests that the race detector would only slow down (files with the tag !race).
+WITHOUT_RACE := ./services/gateway/internal/dedup ./services/gateway/internal/webhook
+
 # The race detector needs a C compiler.
 .PHONY: compiler
 compiler:
@@ -75,6 +78,7 @@ compiler:
 .PHONY: test-unit
 test-unit: compiler ## all unit tests with the race detector; needs no server
 	go test -race $(ALL_PACKAGES)
+	go test $(WITHOUT_RACE)
 	@go test -race -v -run TestFieldAlerts ./services/gateway/internal/target/trial | grep '^field alerts'
 	for m in $(ADAPTERS); do (cd $$m && GOWORK=off go test -race ./...) || exit 1; done
 	cd bench && GOWORK=off go test ./audit ./ratio

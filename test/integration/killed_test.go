@@ -29,7 +29,7 @@ func program(role string) int { return cli.Main(programs[role]()) }
 
 const (
 	// killSpecs is the number of specs for each service, kills the kills in each of them.
-	killSpecs = 4
+	killSpecs = 2
 	kills     = 5
 )
 

@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	testTimeout = "60s"
+	// testTimeout is what a mutant gets whose tests hang, and many times what the tests take.
+	testTimeout = "20s"
 	// tail is how much of a command's output an error quotes, in bytes.
 	tail = 2000
 )

@@ -1,3 +1,5 @@
+//go:build !race
+
 package webhook_test
 
 import (
@@ -43,7 +45,8 @@ func worstBodies() map[string]string {
 	}
 }
 
-// It looks at the memory of the whole process, so it is not parallel.
+// It looks at the memory of the whole process, so it is not parallel, and the race detector, which has memory of its
+// own, does not watch.
 func TestTheWorstBodiesFrom64ConnectionsStayWithinTheMemory(t *testing.T) {
 	for name, text := range worstBodies() {
 		t.Run(name, func(t *testing.T) {
