@@ -28,6 +28,8 @@ import (
 
 const (
 	serviceName = "datastorage"
+	// apiPortName is that of the Service's port for clients.
+	apiPortName = "api"
 	// account is the service account whose token may read trails.
 	account = "must-gather"
 	// audience is that of tokens for DataStorage: of no use anywhere else.
@@ -178,12 +180,13 @@ func (s *step) backend(ctx context.Context) (pod string, port int32, err error) 
 	at := slices.IndexFunc(list.Items, func(p corev1.Pod) bool {
 		return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
 	})
-	if at < 0 || len(s.service.Spec.Selector) == 0 || len(s.service.Spec.Ports) == 0 {
+	api := apiPort(s.service)
+	if at < 0 || len(s.service.Spec.Selector) == 0 || api == nil {
 		return "", 0, fmt.Errorf("no pod of the Service %s in %s is ready", serviceName, s.service.Namespace)
 	}
-	target := s.service.Spec.Ports[0].TargetPort
+	target := api.TargetPort
 	if target.Type == intstr.Int {
-		return list.Items[at].Name, cmp.Or(target.IntVal, s.service.Spec.Ports[0].Port), nil
+		return list.Items[at].Name, cmp.Or(target.IntVal, api.Port), nil
 	}
 	for i := range list.Items[at].Spec.Containers {
 		for _, port := range list.Items[at].Spec.Containers[i].Ports {
@@ -195,9 +198,21 @@ func (s *step) backend(ctx context.Context) (pod string, port int32, err error) 
 	return "", 0, fmt.Errorf("pod %s has no port %s", list.Items[at].Name, target.StrVal)
 }
 
+// apiPort is the port of a Service for clients: "api", else the first. Another one may be for the API server alone.
+func apiPort(service *corev1.Service) *corev1.ServicePort {
+	ports := service.Spec.Ports
+	if at := slices.IndexFunc(ports, func(p corev1.ServicePort) bool { return p.Name == apiPortName }); at >= 0 {
+		return &ports[at]
+	}
+	if len(ports) == 0 {
+		return nil
+	}
+	return &ports[0]
+}
+
 // speaksTLS finds out without the token, which must not travel in the clear where TLS is spoken.
 func (s *step) speaksTLS(ctx context.Context, address string) bool {
-	if protocol := s.service.Spec.Ports[0].AppProtocol; protocol != nil && *protocol == "https" {
+	if protocol := apiPort(s.service).AppProtocol; protocol != nil && *protocol == "https" {
 		return true
 	}
 	// Whatever the certificate: nothing is sent on this connection.
