@@ -45,7 +45,7 @@ archive; 2 invalid flags.`,
 		RunE: func(c *cobra.Command, _ []string) error { return mustGather(c, o) },
 	}
 	set := c.Flags()
-	set.StringArrayVar(&o.Namespaces, "namespace", nil, "namespace to collect; can be repeated (default "+mustgather.Home+
+	set.StringArrayVarP(&o.Namespaces, "namespace", "n", nil, "namespace to collect; can be repeated (default "+mustgather.Home+
 		", and namespaces with pods labeled app.kubernetes.io/part-of=kubernaut)")
 	set.StringArrayVar(&o.CorrelationIDs, "correlation-id", nil, "request that gets a timeline; can be repeated. The newest failed and the oldest stuck requests always have one")
 	set.BoolVar(&o.ShowSensitive, "show-sensitive", false, "include the payloads of signals and the data of sensitive audit events")

@@ -54,6 +54,7 @@ func TestMustGatherRejectsUnusableFlagsInOneLine(t *testing.T) {
 		"takes no arguments, got [\"extra\"]": {"extra"},
 		"unknown flag: --snce (did you mean --since?)":                        {"--snce", "1h"},
 		"--namespace Kube_System: not a valid namespace name":                 {"--namespace", "Kube_System"},
+		"--namespace b_d: not a valid namespace name":                         {"-n", "b_d"},
 		"--correlation-id: a correlation id is one line of at most 255 bytes": {"--correlation-id", "a\nb"},
 		"--kubeconfig: open /nowhere: no such file or directory":              {"--kubeconfig", "/nowhere"},
 		"want http://host[:port] or https://host[:port]":                      {"--datastorage-url", "localhost:8080"},
