@@ -50,7 +50,8 @@ done | tee "$work/tags"
 
 # The image for `oc adm must-gather --image`. Nothing is installed: the packages are only unpacked.
 mustgather=$work/must-gather
-mkdir -p "$mustgather/deb" "$mustgather/root/usr/bin" "$mustgather/root/bin" "$mustgather/root/must-gather" "$mustgather/root/etc/ssl/certs"
+mkdir -p "$mustgather/deb" "$mustgather/root/usr/bin" "$mustgather/root/bin" "$mustgather/root/must-gather" "$mustgather/root/etc/ssl/certs" "$mustgather/root/tmp"
+chmod 1777 "$mustgather/root/tmp"
 if ! command -v apt-get >/dev/null || [ "$(dpkg --print-architecture)" != "$arch" ]; then
 	echo "images: kubernaut/must-gather is left out: it needs the Debian packages bash-static and busybox-static of $arch" >&2
 	exit 0
@@ -60,8 +61,18 @@ fi
 cp "$mustgather/deb/unpacked/bin/bash-static" "$mustgather/root/bin/bash"
 cp "$mustgather/deb/unpacked/bin/busybox" "$mustgather/root/bin/busybox"
 for applet in $("$mustgather/root/bin/busybox" --list); do
-	case $applet in bash | busybox) ;; *) ln -sf busybox "$mustgather/root/bin/$applet" ;; esac
+	case $applet in bash | busybox | setsid) ;; *) ln -sf busybox "$mustgather/root/bin/$applet" ;; esac
 done
+# oc starts the command with "setsid -w", which busybox does not know. Its setsid waits if it need not fork: in a process
+# that leads no group.
+rm -f "$mustgather/root/bin/setsid"
+cat >"$mustgather/root/bin/setsid" <<-'S'
+	#!/bin/bash
+	[ "$1" != -w ] || shift
+	/bin/busybox setsid "$@"
+	exit $?
+S
+chmod +x "$mustgather/root/bin/setsid"
 GOOS=linux GOARCH=$arch go build -trimpath -ldflags "-s -w -X $buildinfo.version=$version -X $buildinfo.revision=$revision" -o "$mustgather/root/usr/bin/gather" ./cmd/kubernaut
 cp "$trusted" "$mustgather/root/etc/ssl/certs/ca-certificates.crt"
 cp deploy/images/must-gather.Dockerfile "$mustgather/Dockerfile"

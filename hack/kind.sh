@@ -77,6 +77,7 @@ load() {
 	[ -s out/images/tags ] || hack/images.sh >/dev/null
 	hack/kind-node/postgres-image.sh "$postgres"
 	mapfile -t images <out/images/tags
+	! docker image inspect kubernaut/must-gather:dev >/dev/null 2>&1 || images+=(kubernaut/must-gather:dev)
 	"$kind" load docker-image --quiet --name "$cluster" "${images[@]}" "$postgres"
 	say "images are on the node: $((SECONDS - began)) s"
 }
