@@ -54,20 +54,28 @@ const (
 func findPair(lower string, from int, hints []int) []int {
 	next, _ := slices.BinarySearch(hints, from)
 	for _, hint := range hints[next:] {
-		begin, end := max(from, hint-beforeHint), min(len(lower), hint+afterHint)
+		end := hint
+		for end < len(lower) && end <= hint+afterHint && isNameByte(lower[end]) {
+			end++
+		}
+		// A name ends before its separator.
+		if end == len(lower) || strings.IndexByte(besides+"=:", lower[end]) < 0 {
+			continue
+		}
 		for end < len(lower) && strings.IndexByte(besides, lower[end]) >= 0 {
 			end++
 		}
+		begin := max(from, hint-beforeHint)
 		end = min(len(lower), end+2) //nolint:mnd // a separator may have two bytes
-		if !strings.ContainsAny(lower[hint:end], "=: \t") {
-			continue
-		}
 		if match := pair.FindStringIndex(lower[begin:end]); match != nil {
 			return []int{begin + match[0], begin + match[1]}
 		}
 	}
 	return nil
 }
+
+// isNameByte reports whether secretWords can have a byte.
+func isNameByte(c byte) bool { return c >= 'a' && c <= 'z' || c == '-' || c == '_' || c == '.' }
 
 // scrubPairs replaces the values of name=value, name: value, "name":"value" and --name value. lower is s in lower case;
 // hints are the places of pairHints in it, in order.
