@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 
 // gatherPrefix is that of the environment variables of must-gather.
 const gatherPrefix = "MUST_GATHER"
+
+const gatherGCPercent = 400
 
 const (
 	// imageProgram is the name that `oc adm must-gather --image` runs, imageDest where it takes files from.
@@ -71,6 +74,8 @@ func mustGather(c *cobra.Command, o mustgather.Options) error {
 	if err := checkGather(&o); err != nil {
 		return err
 	}
+	// A short run with a small heap: collecting garbage less often saves time.
+	debug.SetGCPercent(gatherGCPercent)
 	o.Out = c.OutOrStdout()
 	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGHUP) // the others end the command's context
 	defer stop()

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v2"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -19,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
+	"k8s.io/utils/ptr"
 )
 
 // group is that of our custom resources.
@@ -143,7 +143,7 @@ func missingResource(err error, gvr schema.GroupVersionResource) error {
 // text is an object's YAML without secrets.
 func (s *step) text(object *unstructured.Unstructured) ([]byte, error) {
 	s.files.redact.Object(object.Object)
-	text, err := yaml.Marshal(object.Object)
+	text, err := toYAML(object.Object)
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", object.GetName(), err)
 	}
@@ -158,14 +158,19 @@ func (s *step) list(ctx context.Context, gvr schema.GroupVersionResource, namesp
 		items = append(items, object.Object)
 		return nil
 	})
+	return errors.Join(err, s.saveList(gvr, namespace, items))
+}
+
+// saveList writes objects without secrets as one file.
+func (s *step) saveList(gvr schema.GroupVersionResource, namespace string, items []any) error {
 	if len(items) == 0 {
-		return err
+		return nil
 	}
-	text, encodeErr := yaml.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
-	if encodeErr != nil {
-		return errors.Join(err, fmt.Errorf("write %s: %w", gvr.Resource, encodeErr))
+	text, err := toYAML(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
+	if err != nil {
+		return fmt.Errorf("write %s: %w", gvr.Resource, err)
 	}
-	return errors.Join(err, s.files.save("namespaces/"+namespace+"/"+folder(gvr)+"/"+gvr.Resource+".yaml", string(text)))
+	return s.files.save("namespaces/"+namespace+"/"+folder(gvr)+"/"+gvr.Resource+".yaml", string(text))
 }
 
 // clusterObjects writes a file for each object.
@@ -190,7 +195,7 @@ func collectVersions(_ context.Context, s *step) error {
 	if server, err := client.ServerVersion(); err != nil {
 		errs = append(errs, by(err, "kubectl version"))
 	} else if fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(server); err == nil {
-		text, err := yaml.Marshal(map[string]any{"serverVersion": fields})
+		text, err := toYAML(map[string]any{"serverVersion": fields})
 		errs = append(errs, err, s.files.save("cluster-scoped-resources/version.yaml", string(text)))
 	}
 	lists, err := client.ServerPreferredResources()
@@ -353,30 +358,40 @@ func collectSecretNames(ctx context.Context, s *step, namespace string) error {
 	return s.files.save("namespaces/"+namespace+"/core/secrets.yaml", text.String())
 }
 
-var leaseResource = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
-
 // collectLeases writes the Leases, but those that stand for signals.
 func collectLeases(ctx context.Context, s *step, namespace string) error {
-	return s.list(ctx, leaseResource, namespace, strings.Replace(signalLeases, "=", "!=", 1))
+	leases := schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
+	return s.list(ctx, leases, namespace, strings.Replace(signalLeases, "=", "!=", 1))
 }
 
 // collectSignalLeases writes a table of the Leases that stand for signals.
 func collectSignalLeases(ctx context.Context, s *step, namespace string) error {
+	const page = 500
 	rows := [][]string{{"RENEWED", "REQUEST-IN", "REQUEST", "LEASE"}}
-	err := s.each(ctx, leaseResource, namespace, signalLeases, func(object *unstructured.Unstructured) error {
-		field := func(path ...string) string {
-			text, _, _ := unstructured.NestedString(object.Object, path...)
-			return cmp.Or(text, "-")
+	options := metav1.ListOptions{LabelSelector: signalLeases, Limit: page}
+	for {
+		list, err := s.lists.CoordinationV1().Leases(namespace).List(ctx, options)
+		if err != nil {
+			return by(err, "kubectl get leases.coordination.k8s.io%s", where(namespace, signalLeases))
 		}
-		rows = append(rows, []string{
-			field("spec", "renewTime"), field("metadata", "annotations", "kubernaut.ai/request-namespace"), field("spec", "holderIdentity"), object.GetName(),
-		})
-		return nil
-	})
-	if len(rows) > 1 {
-		err = errors.Join(err, s.files.save("namespaces/"+namespace+"/coordination.k8s.io/signal-leases.txt", columns(rows)))
+		for i := range list.Items {
+			lease := &list.Items[i]
+			renewed := "-"
+			if lease.Spec.RenewTime != nil {
+				renewed = lease.Spec.RenewTime.UTC().Format(metav1.RFC3339Micro)
+			}
+			rows = append(rows, []string{
+				renewed, cmp.Or(lease.Annotations["kubernaut.ai/request-namespace"], "-"), cmp.Or(ptr.Deref(lease.Spec.HolderIdentity, ""), "-"), lease.Name,
+			})
+		}
+		if options.Continue = list.Continue; options.Continue == "" {
+			break
+		}
 	}
-	return err
+	if len(rows) == 1 {
+		return nil
+	}
+	return s.files.save("namespaces/"+namespace+"/coordination.k8s.io/signal-leases.txt", columns(rows))
 }
 
 // collectUsage reads what kubectl top shows.
@@ -404,22 +419,31 @@ func collectUsage(ctx context.Context, s *step, namespace string) error {
 
 // collectEvents writes the events of a namespace, as objects and as lines in order of time.
 func collectEvents(ctx context.Context, s *step, namespace string) error {
-	if err := s.list(ctx, schema.GroupVersionResource{Version: "v1", Resource: "events"}, namespace, ""); err != nil {
-		return err
-	}
 	list, err := s.lists.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return by(err, "kubectl get events -n %s", namespace)
 	}
 	lines := make([]string, len(list.Items))
+	items := make([]any, 0, len(list.Items))
+	var errs []error
 	for i := range list.Items {
 		e := &list.Items[i]
 		lines[i] = strings.Join([]string{
 			eventTime(e), e.Type, e.Reason, e.InvolvedObject.Kind + "/" + e.InvolvedObject.Name, strconv.Itoa(int(max(1, e.Count))), fmt.Sprintf("%q", e.Message),
 		}, "\t") + "\n"
+		e.APIVersion, e.Kind = "v1", "Event" // the items of a list have none
+		object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(e)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("write event %s: %w", e.Name, err))
+			continue
+		}
+		s.files.redact.Object(object)
+		items = append(items, object)
 	}
 	slices.Sort(lines)
-	return s.files.save("namespaces/"+namespace+"/events.txt", strings.Join(lines, ""))
+	return errors.Join(append(errs,
+		s.saveList(schema.GroupVersionResource{Version: "v1", Resource: "events"}, namespace, items),
+		s.files.save("namespaces/"+namespace+"/events.txt", strings.Join(lines, "")))...)
 }
 
 // findEvents reads the events for timelines.

@@ -143,7 +143,8 @@ func (o *Options) config() (*rest.Config, error) {
 		c = loaded
 	}
 	c.UserAgent = "kubernaut-must-gather"
-	c.QPS = -1 // the API server's priority and fairness limits clients better than they can
+	c.DisableCompression = true // it takes longer than sending what is not compressed, except over slow lines
+	c.QPS = -1                  // the API server's priority and fairness limits clients better than they can
 	c.WarningHandlerWithContext = rest.NoWarnings{}
 	return c, nil
 }

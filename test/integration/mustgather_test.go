@@ -347,11 +347,14 @@ func removeOurResources(ctx context.Context, plane *controlplane.ControlPlane) {
 	Expect(apiextensionsv1.AddToScheme(types)).To(Succeed())
 	c, err := client.New(plane.Config(), client.Options{Scheme: types})
 	Expect(err).NotTo(HaveOccurred())
-	for _, name := range []string{"remediationrequests.kubernaut.ai", "signalprocessings.kubernaut.ai"} {
-		definition := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	definitions := &apiextensionsv1.CustomResourceDefinitionList{}
+	Expect(c.List(ctx, definitions)).To(Succeed())
+	Expect(definitions.Items).NotTo(BeEmpty())
+	for i := range definitions.Items {
+		definition := &definitions.Items[i]
 		Expect(c.Delete(ctx, definition)).To(Succeed())
 		Eventually(ctx, func(ctx context.Context) bool {
-			return apierrors.IsNotFound(c.Get(ctx, client.ObjectKey{Name: name}, definition))
+			return apierrors.IsNotFound(c.Get(ctx, client.ObjectKeyFromObject(definition), definition))
 		}).Should(BeTrue())
 	}
 }
