@@ -123,20 +123,36 @@ func hasAudit(families map[string]*dto.MetricFamily) bool {
 	return false
 }
 
-// cell is the sum of a metric's series.
-func cell(family *dto.MetricFamily, column string) string {
-	if family == nil {
-		return "-"
+// holds reports whether an audit store has something that its control listener could tell more about.
+func holds(families map[string]*dto.MetricFamily) bool {
+	for _, column := range []string{"pending_events", "spilled_events", "unacknowledged_events", "rejected_total", "lost_total"} {
+		if total(families["audit_"+column]) > 0 {
+			return true
+		}
 	}
+	up, known := families["audit_sink_up"]
+	return known && total(up) == 0
+}
+
+// total is the sum of a metric's series.
+func total(family *dto.MetricFamily) float64 {
 	sum := 0.0
 	for _, metric := range family.GetMetric() {
 		sum += single(metric)
+	}
+	return sum
+}
+
+// cell shows the total of a metric.
+func cell(family *dto.MetricFamily, column string) string {
+	if family == nil {
+		return "-"
 	}
 	digits := 0
 	if strings.HasSuffix(column, "seconds") {
 		digits = 1
 	}
-	return strconv.FormatFloat(sum, 'f', digits, 64)
+	return strconv.FormatFloat(total(family), 'f', digits, 64)
 }
 
 var aboutPartitions = regexp.MustCompile(`(?i)partition`)

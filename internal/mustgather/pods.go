@@ -186,7 +186,7 @@ func (s *step) ask(ctx context.Context, path, file string) error {
 	return errors.Join(err, s.files.save(file, body))
 }
 
-// metrics reads the metrics of a pod, and what the control listener says unless they show that there is no audit store.
+// metrics reads the metrics of a pod, and what the control listener says unless they show that there is nothing to tell.
 func (s *step) metrics(ctx context.Context, pod *corev1.Pod, path string) error {
 	text, err := s.proxied(ctx, path)
 	if err != nil {
@@ -205,7 +205,7 @@ func (s *step) metrics(ctx context.Context, pod *corev1.Pod, path string) error 
 	for prefix, file := range map[string]string{"audit_": "audit-state.txt", "datastorage_": "datastorage-state.txt"} {
 		errs = append(errs, s.files.save(folder+"/"+file, stateOf(families, prefix)))
 	}
-	if hasAudit(families) {
+	if holds(families) {
 		s.readControl(pod)
 	}
 	return errors.Join(errs...)
