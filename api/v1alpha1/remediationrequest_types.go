@@ -105,6 +105,11 @@ type SignalInstances struct {
 	// +optional
 	MoreSeenAt *metav1.MicroTime `json:"moreSeenAt,omitempty"`
 
+	// LatestStartsAt is the latest time at which the source says that an instance began
+	// to fire, whether or not it still does; absent before the second signal.
+	// +optional
+	LatestStartsAt *metav1.MicroTime `json:"latestStartsAt,omitempty"`
+
 	// Severities are the severities, as the source said them, that instances of
 	// this request have had, in the order of their first arrival. A new one makes
 	// signal processing classify the request again.
@@ -186,6 +191,11 @@ type RemediationRequestStatus struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	ExecutionRef string `json:"executionRef,omitempty"`
+
+	// RemediatedAt is when the latest execution that changed something was over. An alert that
+	// began to fire later is not absorbed by this request once it is finished.
+	// +optional
+	RemediatedAt *metav1.MicroTime `json:"remediatedAt,omitempty"`
 
 	// LastCommand is the UID of the latest RemediationCommand that was carried out.
 	// +optional

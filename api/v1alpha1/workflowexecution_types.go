@@ -267,6 +267,12 @@ type WorkflowExecutionStatus struct {
 	// +optional
 	Outcome Outcome `json:"outcome,omitempty"`
 
+	// Before is the target before the execution, as a JSON document without managed fields: the
+	// `before` of the workflow's condition.
+	// +kubebuilder:validation:MaxLength=65536
+	// +optional
+	Before string `json:"before,omitempty"`
+
 	// LogTail is the last 2 KiB of the Job's log, redacted.
 	// +kubebuilder:validation:MaxLength=2048
 	// +optional

@@ -690,6 +690,10 @@ func (in *RemediationRequestStatus) DeepCopyInto(out *RemediationRequestStatus) 
 		*out = new(SignalInstances)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.RemediatedAt != nil {
+		in, out := &in.RemediatedAt, &out.RemediatedAt
+		*out = (*in).DeepCopy()
+	}
 	if in.CompletedAt != nil {
 		in, out := &in.CompletedAt, &out.CompletedAt
 		*out = (*in).DeepCopy()
@@ -953,6 +957,10 @@ func (in *SignalInstances) DeepCopyInto(out *SignalInstances) {
 	}
 	if in.MoreSeenAt != nil {
 		in, out := &in.MoreSeenAt, &out.MoreSeenAt
+		*out = (*in).DeepCopy()
+	}
+	if in.LatestStartsAt != nil {
+		in, out := &in.LatestStartsAt, &out.LatestStartsAt
 		*out = (*in).DeepCopy()
 	}
 	if in.Severities != nil {

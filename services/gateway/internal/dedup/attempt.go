@@ -53,7 +53,7 @@ func (a *attempt) fingerprint() string { return a.signal.Spec.SignalFingerprint 
 // at the register. Attempts that wait for a turn start over when it has ended.
 func (a *attempt) run(ctx context.Context) (Result, error) {
 	for {
-		request, err := a.knownCurrent(ctx, a.fingerprint())
+		request, err := a.knownCurrent(ctx, a.fingerprint(), a.signal.Spec.FiringTime.Time)
 		if err != nil || request != nil {
 			return Result{Request: request}, err
 		}
@@ -138,7 +138,7 @@ func (a *attempt) existed(request *v1alpha1.RemediationRequest) bool {
 // join adds the signal to the register's request, which existed before the
 // register was read, or opens the next one if that request takes no more signals.
 func (a *attempt) join(ctx context.Context, r signalregister.Record, request *v1alpha1.RemediationRequest) (Result, error) {
-	if r.State() == signalregister.Closed || !a.takesSignals(request) {
+	if r.State() == signalregister.Closed || !a.takesSignals(request, a.signal.Spec.FiringTime.Time) {
 		// Its creator may have died before it recorded the creation.
 		if err := a.recordCreated(ctx, request); err != nil {
 			return Result{}, err

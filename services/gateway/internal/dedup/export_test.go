@@ -17,8 +17,8 @@ func NewLiveReads(reader client.Reader, c clock.Clock) func(context.Context, typ
 	return newLiveReads(reader, c, readInterval).get
 }
 
-func (o *Opener) TakesSignals(request *v1alpha1.RemediationRequest) bool {
-	return o.takesSignals(request)
+func (o *Opener) TakesSignals(request *v1alpha1.RemediationRequest, firing time.Time) bool {
+	return o.takesSignals(request, firing)
 }
 
 // LookOnce makes attempts look once for the request of another creator, and

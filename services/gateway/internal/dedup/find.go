@@ -3,6 +3,7 @@ package dedup
 import (
 	"context"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -14,8 +15,9 @@ import (
 )
 
 // knownCurrent returns the request that this replica knows under a fingerprint,
-// or nil if it knows none that still takes signals. The read is shared with other calls.
-func (o *Opener) knownCurrent(ctx context.Context, fingerprint string) (*v1alpha1.RemediationRequest, error) {
+// or nil if it knows none that still takes signals that began to fire at a time. The read
+// is shared with other calls.
+func (o *Opener) knownCurrent(ctx context.Context, fingerprint string, firing time.Time) (*v1alpha1.RemediationRequest, error) {
 	known, ok := o.known.get(fingerprint)
 	if !ok {
 		return nil, nil //nolint:nilnil // none is known
@@ -26,7 +28,7 @@ func (o *Opener) knownCurrent(ctx context.Context, fingerprint string) (*v1alpha
 		return nil, nil //nolint:nilnil // it was removed
 	case err != nil:
 		return nil, fmt.Errorf("read the signal's request: %w", err)
-	case request.UID != known.uid || !o.takesSignals(request):
+	case request.UID != known.uid || !o.takesSignals(request, firing):
 		return nil, nil //nolint:nilnil // it has ended
 	default:
 		return request, nil
@@ -107,7 +109,7 @@ func (o *Opener) knownOpen(ctx context.Context, proposed *v1alpha1.RemediationRe
 	if !o.known.has(proposed) {
 		return nil, nil //nolint:nilnil // the register has to be asked
 	}
-	request, err := o.knownCurrent(ctx, proposed.Spec.SignalFingerprint)
+	request, err := o.knownCurrent(ctx, proposed.Spec.SignalFingerprint, time.Time{})
 	if err != nil || request == nil || !open(request) {
 		return nil, err
 	}
@@ -157,7 +159,7 @@ func existing(request *v1alpha1.RemediationRequest) Found {
 // its fingerprint; else the open one with the same target or instance; else the
 // latest one of the fingerprint, which may be finished or deleted.
 func (o *Opener) Current(ctx context.Context, spec *v1alpha1.RemediationRequestSpec) (Found, error) {
-	request, err := o.knownCurrent(ctx, spec.SignalFingerprint)
+	request, err := o.knownCurrent(ctx, spec.SignalFingerprint, time.Time{})
 	if err != nil {
 		return Found{}, err
 	}

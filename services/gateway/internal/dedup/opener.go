@@ -148,13 +148,18 @@ func (o *Opener) Open(ctx context.Context, s Signal, trail Trail) (Result, error
 	return result, nil
 }
 
-// takesSignals reports whether a request still takes signals.
-func (o *Opener) takesSignals(request *v1alpha1.RemediationRequest) bool {
+// takesSignals reports whether a request still takes signals that began to fire at a time.
+// A finished request takes none that began after its remediation: that would hide that the
+// remediation did not last.
+func (o *Opener) takesSignals(request *v1alpha1.RemediationRequest, firing time.Time) bool {
 	if !request.DeletionTimestamp.IsZero() {
 		return false
 	}
 	if !request.Status.Phase.Terminal() {
 		return true
+	}
+	if remediated := request.Status.RemediatedAt; remediated != nil && firing.After(remediated.Time) {
+		return false
 	}
 	end := request.CreationTimestamp.Time
 	if request.Status.CompletedAt != nil {

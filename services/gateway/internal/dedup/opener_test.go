@@ -44,9 +44,34 @@ func TestRequestsTakeSignalsUntilTheCoolDownEnds(t *testing.T) {
 				ObjectMeta: metav1.ObjectMeta{CreationTimestamp: created, DeletionTimestamp: test.deleted},
 				Status:     v1alpha1.RemediationRequestStatus{Phase: test.phase, CompletedAt: test.completed},
 			}
-			if got := opener.TakesSignals(r); got != test.want {
+			if got := opener.TakesSignals(r, end); got != test.want {
 				t.Errorf("takes signals: %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// A firing that begins after the remediation shows that it did not last.
+func TestAFinishedRequestDoesNotAbsorbWhatBeganAfterItsRemediation(t *testing.T) {
+	t.Parallel()
+	end := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	remediated, completed := metav1.NewMicroTime(end), metav1.NewMicroTime(end.Add(15*time.Minute))
+	opener := dedup.NewOpener(dedup.Options{Clock: clocktesting.NewFakeClock(completed.Time), CoolDown: time.Hour})
+	for name, test := range map[string]struct {
+		phase  v1alpha1.RemediationPhase
+		firing time.Time
+		want   bool
+	}{
+		"began before the remediation was over": {v1alpha1.RemediationCompleted, end.Add(-1), true},
+		"began as it was over":                  {v1alpha1.RemediationCompleted, end, true},
+		"began a nanosecond later":              {v1alpha1.RemediationCompleted, end.Add(1), false},
+		"the request is open":                   {v1alpha1.RemediationVerifying, end.Add(1), true},
+	} {
+		r := &v1alpha1.RemediationRequest{Status: v1alpha1.RemediationRequestStatus{
+			Phase: test.phase, CompletedAt: &completed, RemediatedAt: &remediated,
+		}}
+		if got := opener.TakesSignals(r, test.firing); got != test.want {
+			t.Errorf("%s: takes the signal: %v, want %v", name, got, test.want)
+		}
 	}
 }

@@ -103,6 +103,7 @@ func apply(s *v1alpha1.SignalInstances, r Report, beyond bool) bool {
 		endIfNoneFires(s, r.Seen)
 		return false
 	}
+	noteStart(s, r.StartsAt)
 	if c.NewSeverity != "" {
 		s.Severities = append(s.Severities, c.NewSeverity)
 	}
@@ -149,6 +150,7 @@ func endIfNoneFires(s *v1alpha1.SignalInstances, seen time.Time) {
 
 // touch notes that an instance fires still. It lists nothing.
 func touch(s *v1alpha1.SignalInstances, r Report) {
+	noteStart(s, r.StartsAt)
 	at := indexOf(s, r.ID)
 	if at < 0 {
 		if s.More > 0 {
@@ -160,6 +162,16 @@ func touch(s *v1alpha1.SignalInstances, r Report) {
 	later(&instance.LastSeenAt, r.Seen)
 	later(&instance.StartsAt, r.StartsAt)
 	instance.Severity = r.Severity
+}
+
+// noteStart notes when an instance began to fire. It outlasts the instance, so that whoever
+// looks later sees that something fired in between.
+func noteStart(s *v1alpha1.SignalInstances, at time.Time) {
+	if s.LatestStartsAt == nil {
+		s.LatestStartsAt = microTime(at)
+		return
+	}
+	later(s.LatestStartsAt, at)
 }
 
 func seenBeyond(s *v1alpha1.SignalInstances, seen time.Time) {
