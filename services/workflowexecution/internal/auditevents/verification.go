@@ -1,0 +1,187 @@
+package auditevents
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audit"
+)
+
+// The events of a verification, and of the end of a request.
+const (
+	TypeVerificationStarted = "remediation.verification.started"
+	TypeVerificationPassed  = "remediation.verification.passed"
+	TypeVerificationFailed  = "remediation.verification.failed"
+	TypeInstanceUnknown     = "remediation.instance.unknown"
+	TypeProposalInvalidated = "remediation.approval.invalidated"
+	TypeRequestCompleted    = "remediation.request.completed"
+	TypeRequestSkipped      = "remediation.request.skipped"
+)
+
+const (
+	remediationCategory = "remediation"
+	verifierType        = "service"
+	verifierID          = "workflowexecution"
+)
+
+// Watched is what a verification has seen of a request.
+type Watched struct {
+	// Deadline is when every instance has to be resolved.
+	Deadline time.Time
+	// Firing and Gone are the names of instances: those that are listed as firing, and those of
+	// them whose object is gone.
+	Firing, Gone []string
+	// Unlisted counts firing instances beyond those that the request lists.
+	Unlisted int64
+	// LatestStart is when the latest firing began.
+	LatestStart time.Time
+}
+
+type watched struct {
+	Execution    string                   `json:"execution"`
+	ExecutionUID types.UID                `json:"execution_uid"`
+	Workflow     v1alpha1.WorkflowRef     `json:"workflow"`
+	Target       v1alpha1.ExecutionTarget `json:"target"`
+	FinishedAt   *metav1.MicroTime        `json:"execution_finished_at"`
+	ResolveBy    time.Time                `json:"resolve_by"`
+	Firing       []string                 `json:"firing"`
+	Gone         []string                 `json:"gone"`
+	Unlisted     int64                    `json:"unlisted"`
+	LatestStart  time.Time                `json:"latest_start"`
+}
+
+func watchedOf(wfe *v1alpha1.WorkflowExecution, w *Watched) watched {
+	return watched{
+		Execution: wfe.Name, ExecutionUID: wfe.UID, Workflow: wfe.Spec.Workflow, Target: wfe.Spec.Target,
+		FinishedAt: wfe.Status.FinishedAt, ResolveBy: w.Deadline.UTC(), Firing: w.Firing, Gone: w.Gone, Unlisted: w.Unlisted,
+		LatestStart: w.LatestStart.UTC(),
+	}
+}
+
+// VerificationStarted records that the effect of an execution is observed from now on.
+func VerificationStarted(wfe *v1alpha1.WorkflowExecution, w *Watched) (*audit.Event, error) {
+	return verification(wfe, TypeVerificationStarted, "verify", audit.OutcomePending, watchedOf(wfe, w))
+}
+
+// Verdict is the result of a verification.
+type Verdict struct {
+	Outcome v1alpha1.Outcome
+	// Message says in a sentence what was found.
+	Message string
+	// Rollback names the workflow that is proposed now; may be empty.
+	Rollback string
+}
+
+// VerificationEnded records the result of a verification: passed if the execution was
+// effective, failed otherwise.
+func VerificationEnded(wfe *v1alpha1.WorkflowExecution, w *Watched, v Verdict) (*audit.Event, error) {
+	eventType, outcome := TypeVerificationFailed, audit.OutcomeFailure
+	if v.Outcome == v1alpha1.OutcomeEffective {
+		eventType, outcome = TypeVerificationPassed, audit.OutcomeSuccess
+	}
+	var began, resolved, stable *metav1.MicroTime
+	if seen := wfe.Status.Verification; seen != nil {
+		began, resolved, stable = &seen.StartedAt, seen.ResolvedAt, seen.StableAt
+	}
+	return verification(wfe, eventType, "verify", outcome, struct {
+		watched
+
+		StartedAt  *metav1.MicroTime `json:"started_at"`
+		ResolvedAt *metav1.MicroTime `json:"resolved_at,omitempty"`
+		StableAt   *metav1.MicroTime `json:"stable_at,omitempty"`
+		Result     v1alpha1.Outcome  `json:"result"`
+		Message    string            `json:"message"`
+		Rollback   string            `json:"rollback,omitempty"`
+	}{watchedOf(wfe, w), began, resolved, stable, v.Outcome, v.Message, v.Rollback})
+}
+
+// InstancesUnknown records that instances were not repeated for so long that nobody knows
+// whether they fire.
+func InstancesUnknown(wfe *v1alpha1.WorkflowExecution, names []string, unlisted int64, after time.Duration) (*audit.Event, error) {
+	return verification(wfe, TypeInstanceUnknown, "verify", audit.OutcomeSuccess, struct {
+		Execution  string   `json:"execution"`
+		Instances  []string `json:"instances"`
+		Unlisted   int64    `json:"unlisted"`
+		StaleAfter string   `json:"stale_after"`
+	}{wfe.Name, names, unlisted, after.String()})
+}
+
+// verification makes an event about an execution, whose id is derived from the execution and
+// the content.
+func verification(wfe *v1alpha1.WorkflowExecution, eventType, action string, outcome audit.Outcome, data any) (*audit.Event, error) {
+	return remediationEvent(wfe, "WorkflowExecution", wfe.Spec.Request.Name, eventType, action, outcome, data, string(wfe.Status.Phase))
+}
+
+// Invalidated records that a proposal does not fit any more, and why.
+func Invalidated(wfe *v1alpha1.WorkflowExecution, reason, message string) (*audit.Event, error) {
+	return verification(wfe, TypeProposalInvalidated, "invalidate", audit.OutcomeSuccess, struct {
+		Execution    string                   `json:"execution"`
+		ExecutionUID types.UID                `json:"execution_uid"`
+		Workflow     v1alpha1.WorkflowRef     `json:"workflow"`
+		Target       v1alpha1.ExecutionTarget `json:"target"`
+		PlanDigest   string                   `json:"plan_digest"`
+		Reason       string                   `json:"reason"`
+		Message      string                   `json:"message"`
+	}{wfe.Name, wfe.UID, wfe.Spec.Workflow, wfe.Spec.Target, wfe.Spec.PlanDigest, reason, message})
+}
+
+// RequestEnd is why a request ends.
+type RequestEnd struct {
+	Phase v1alpha1.RemediationPhase
+	// Reason is the reason of the condition Finished.
+	Reason, Message string
+	// Execution is the one that helped; may be empty.
+	Execution string
+}
+
+// RequestEnded records that a request is completed or skipped.
+func RequestEnded(rr *v1alpha1.RemediationRequest, end RequestEnd) (*audit.Event, error) {
+	eventType, action := TypeRequestCompleted, "complete"
+	if end.Phase == v1alpha1.RemediationSkipped {
+		eventType, action = TypeRequestSkipped, "skip"
+	}
+	from := rr.Status.Phase
+	// The number of signals tells an end from one that a signal prevented.
+	return remediationEvent(rr, "RemediationRequest", rr.Name, eventType, action, audit.OutcomeSuccess, struct {
+		Reason      string                    `json:"reason"`
+		From        v1alpha1.RemediationPhase `json:"from"`
+		To          v1alpha1.RemediationPhase `json:"to"`
+		Occurrences int64                     `json:"occurrences"`
+		LastSeenAt  metav1.MicroTime          `json:"last_seen_at"`
+		Execution   string                    `json:"execution,omitempty"`
+		Message     string                    `json:"message"`
+	}{end.Reason, from, end.Phase, rr.Occurrences(), rr.LastSeenAt(), end.Execution, end.Message}, string(from), strconv.FormatInt(rr.Occurrences(), 10))
+}
+
+func remediationEvent(
+	object metav1.Object, kind, request, eventType, action string, outcome audit.Outcome, data any, state ...string,
+) (*audit.Event, error) {
+	encoded, err := json.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("encode data of %s: %w", eventType, err)
+	}
+	digest := sha256.Sum256(encoded)
+	identity := append([]string{string(object.GetUID())}, state...)
+	return &audit.Event{
+		ID:            audit.DerivedID(object.GetCreationTimestamp().Time, append(identity, eventType, hex.EncodeToString(digest[:]))...),
+		Type:          eventType,
+		Category:      remediationCategory,
+		Action:        action,
+		Outcome:       outcome,
+		CorrelationID: request,
+		Data:          encoded,
+		ActorType:     verifierType,
+		ActorID:       verifierID,
+		ResourceType:  kind,
+		ResourceID:    object.GetName(),
+		Namespace:     object.GetNamespace(),
+	}, nil
+}
