@@ -72,11 +72,12 @@ func runbook(section string) []string {
 	GinkgoHelper()
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "troubleshooting.md"))
 	Expect(err).NotTo(HaveOccurred())
-	_, text, found := strings.Cut(string(page), "\n## "+section+"\n")
-	Expect(found).To(BeTrue(), section)
+	_, text, exists := strings.Cut(string(page), "\n## "+section+"\n")
+	Expect(exists).To(BeTrue(), section)
 	text, _, _ = strings.Cut(text, "\n## ")
-	var blocks []string
-	for _, block := range shellBlock.FindAllStringSubmatch(text, -1) {
+	found := shellBlock.FindAllStringSubmatch(text, -1)
+	blocks := make([]string, 0, len(found))
+	for _, block := range found {
 		blocks = append(blocks, strings.ReplaceAll(block[1], "-n kubernaut-system", "-n "+cluster.System))
 	}
 	return blocks

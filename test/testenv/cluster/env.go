@@ -120,14 +120,6 @@ func connect(a Addresses) (*Env, error) {
 // Reusing is like HTTP, but without a time limit, and reuses connections.
 func (e *Env) Reusing() *http.Client { return &http.Client{Transport: e.transport(false)} }
 
-func (e *Env) transport(once bool) *http.Transport {
-	return &http.Transport{
-		DisableKeepAlives: once,
-		DialContext:       (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSClientConfig:   &tls.Config{RootCAs: e.trusted, MinVersion: tls.VersionTLS12},
-	}
-}
-
 // Close removes the process's namespace.
 func (e *Env) Close(ctx context.Context) error { return e.RemoveNamespace(ctx, e.Namespace) }
 
@@ -155,6 +147,14 @@ func (e *Env) RemoveNamespace(ctx context.Context, name string) error {
 // queries its events once, oldest first.
 func (e *Env) AuditTrail(ctx context.Context, correlationID string) (testenv.Trail, error) {
 	return e.Read(ctx, correlationID, e.readTrail)
+}
+
+func (e *Env) transport(once bool) *http.Transport {
+	return &http.Transport{
+		DisableKeepAlives: once,
+		DialContext:       (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSClientConfig:   &tls.Config{RootCAs: e.trusted, MinVersion: tls.VersionTLS12},
+	}
 }
 
 func (e *Env) readTrail(ctx context.Context, correlationID string) (testenv.Trail, error) {
