@@ -15,9 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
-	"kubernaut.ai/internal/buildinfo"
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/pkg/audit/control"
 	"kubernaut.ai/pkg/audittrail/podflush"
@@ -83,21 +81,10 @@ func splitWorkload(text string) (podflush.Kind, string, error) {
 
 // connect uses a kubeconfig as kubectl does.
 func (o *options) connect() (*cluster, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.kubeconfig
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context})
-	config, err := loader.ClientConfig()
+	config, namespace, err := o.Config()
 	if err != nil {
-		return nil, cli.Usagef("--kubeconfig: %w", err)
+		return nil, err //nolint:wrapcheck // names the flag
 	}
-	namespace := o.namespace
-	if namespace == "" {
-		if namespace, _, err = loader.Namespace(); err != nil {
-			return nil, cli.Usagef("--namespace: %w", err)
-		}
-	}
-	config.UserAgent = buildinfo.UserAgent("kubernaut")
-	config.WarningHandlerWithContext = rest.NoWarnings{}
 	clients, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, cli.Usagef("--kubeconfig: %w", err)

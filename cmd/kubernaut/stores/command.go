@@ -11,22 +11,22 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"kubernaut.ai/cmd/kubernaut/connection"
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/pkg/audit/control"
 )
 
 // options are the flags of all commands here.
 type options struct {
-	kubeconfig, context, namespace string
-	controlPort                    int
-	workload                       string
-	output                         string
+	connection.Flags
+
+	controlPort int
+	workload    string
+	output      string
 }
 
 func (o *options) declare(f *cli.Flags) {
-	f.String(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; none: as kubectl finds it")
-	f.String(&o.context, "context", "", "context of the kubeconfig; none: the current one")
-	f.String(&o.namespace, "namespace", "", "namespace of the workloads; none: the context's", cli.Shorthand("n"))
+	o.Flags.Declare(f, "workloads")
 	f.Int(&o.controlPort, "control-port", control.DefaultPort, "port of --control-listen in the pods", cli.AtMost(65535))
 }
 
