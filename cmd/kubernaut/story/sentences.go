@@ -1,0 +1,55 @@
+package story
+
+// sentences are the templates by event type. {path} is a value of the event's data, the
+// number of items of a list, or with @ a field of the event; a part in [brackets] is left
+// out if one of its values is missing.
+var sentences = map[string]string{
+	"datastorage.acknowledgement.created": "{user.name} took note of {event_ids} events that will not be stored[: {reason}].",
+	"datastorage.producer.claimed":        "{owner} claimed producer id {producer_id}.",
+
+	"gateway.signal.received":      "Signal {signal_name}[ of severity {severity}] arrived[ from {source}][, about {target_resource.kind} {target_resource.name}].",
+	"gateway.signal.deduplicated":  "The signal arrived again[; its severity rose from {old_severity} to {new_severity}].",
+	"gateway.signal.resolved":      "The source reported {signal_name} as resolved[, at {resolved_time}].",
+	"gateway.signal.rejected":      "A body[ from {source}] was refused[: {@error}].",
+	"gateway.signal.truncated":     "A body was too large; {truncated_alerts} signals[ from {source}] were left out.",
+	"gateway.signal.undeliverable": "A Kubernetes event could not be taken[: {@error}].",
+	"gateway.crd.created":          "The Gateway created {@resource}[ in namespace {namespace}].",
+	"gateway.crd.failed":           "The Gateway could not create a request[: {@error}].",
+	"gateway.heartbeat.lost":       "The heartbeat[ {heartbeat}] stopped; its last sign was at {last_seen}.",
+	"gateway.heartbeat.restored":   "The heartbeat[ {heartbeat}] is back.",
+	"gateway.quota.exceeded":       "The bound {bound} of {limit} open requests was reached[ in namespace {namespace}][ by {sender}].",
+
+	"signalprocessing.phase.transition":        "Processing went from {from} to {to}.",
+	"signalprocessing.enrichment.completed":    "The target was looked up[: {context.ownerChain} owners].",
+	"signalprocessing.classification.decision": "Severity is {severity.value} ({severity.source}), environment is {environment.value} ({environment.source})[; a default, because {policy_error}].",
+	"signalprocessing.business.classified":     "Priority is {priority.value} ({priority.source})[; owner {business.service_owner}][; a default, because {policy_error}].",
+	"signalprocessing.signal.processed":        "Processing is done[: severity {severity}][, environment {environment}][, priority {priority}].",
+	"signalprocessing.error.occurred":          "A step failed in phase {phase}[: {@error}].",
+	"signalprocessing.request.reclassified":    "The request is classified again, because its severity changed.",
+	"signalprocessing.request.skipped":         "The problem was over before anything was done.",
+	"signalprocessing.request.deleted":         "The finished request was deleted; its retention had ended.",
+	"signalprocessing.policy.loaded":           "Policies[ from {policy_origin}] are in force[, SHA-256 {policy_sha256}].",
+	"signalprocessing.policy.rejected":         "Policies[ from {policy_origin}] were refused[: {@error}]; the ones before stay in force.",
+
+	"remediation.workflow.selected":         "Workflow {workflow.name}[ of risk {workflow.risk}] was selected[ for {target.kind} {target.name}][: {reason}].",
+	"remediation.manual_review.required":    "A person has to look at it[ ({reason})][: {message}].",
+	"remediation.approval.requested":        "An approval was requested[ for workflow {workflow.name}][ on {target.kind} {target.name}][ until {expires_at}].",
+	"remediation.approval.approved":         "{@actor} approved the plan[: {reason}].",
+	"remediation.approval.rejected":         "{@actor} rejected the plan[: {reason}].",
+	"remediation.approval.expired":          "Nobody decided in time; the proposal expired.",
+	"remediation.approval.invalidated":      "The proposal no longer fits[: {message}].",
+	"remediation.guardrail.triggered":       "A guard rail stopped the execution[ ({rail})][: {message}].",
+	"remediation.verification.started":      "Verification began[: {message}].",
+	"remediation.verification.passed":       "It helped[: {message}].",
+	"remediation.verification.failed":       "It did not help, or nobody can tell[ ({outcome})][: {message}].",
+	"remediation.request.completed":         "The request is completed[ ({reason})][: {message}].",
+	"remediation.request.skipped":           "The problem was over before anything was done.",
+	"remediation.request.closed":            "{@actor} closed the request[: {reason}].",
+	"remediation.paused":                    "{@actor} paused executions[ in namespace {namespace}][: {reason}].",
+	"remediation.resumed":                   "{@actor} resumed executions[ in namespace {namespace}][: {reason}].",
+	"workflowexecution.policy.loaded":       "Policies[ from {policy_origin}] are in force[, SHA-256 {policy_sha256}].",
+	"workflowexecution.policy.rejected":     "Policies[ from {policy_origin}] were refused[: {@error}]; the ones before stay in force.",
+	"workflowexecution.execution.started":   "Workflow {workflow.name} starts on {target.kind} {target.name}[ at generation {target.generation}][, with the rights of {service_account}].",
+	"workflowexecution.execution.completed": "The change was made to {target.kind} {target.name}[: generation {generation_before} became {generation_after}][; {message}].",
+	"workflowexecution.execution.failed":    "The execution failed[ ({reason})][: {message}].",
+}
