@@ -60,6 +60,7 @@ example: build ## the operator of docs/recording.md against a real API server, D
 build: ## the binaries, in bin/
 	@mkdir -p $(BIN)
 	go build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/kubernaut ./services/datastorage/cmd/datastorage ./services/gateway/cmd/gateway ./services/signalprocessing/cmd/signalprocessing
+	@ln -sf kubernaut $(BIN)/kubectl-kubernaut && ln -sf kubernaut $(BIN)/kubectl_complete-kubernaut
 
 ##@ Test it
 

@@ -1,5 +1,6 @@
-// Command kubernaut runs the platform on one machine, demonstrates it, tries target
-// rules, and collects what is needed to diagnose a cluster.
+// Command kubernaut runs the platform on one machine, demonstrates it, shows and decides
+// remediations, tries target rules and policies, and collects what is needed to
+// diagnose a cluster.
 package main
 
 import (
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kubernaut.ai/cmd/kubernaut/requests"
 	"kubernaut.ai/cmd/kubernaut/stores"
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/spoolcommand"
@@ -17,11 +19,24 @@ import (
 // prefix is that of the environment variables of all commands.
 const prefix = "KUBERNAUT"
 
+const (
+	// plugin is the name under which kubectl runs the program as `kubectl kubernaut`.
+	plugin = "kubectl-kubernaut"
+	// pluginCompletion is the name under which kubectl asks for the plugin's completions.
+	pluginCompletion = "kubectl_complete-kubernaut"
+)
+
 func main() {
-	if filepath.Base(os.Args[0]) == imageProgram {
+	root := command()
+	switch filepath.Base(os.Args[0]) {
+	case imageProgram:
 		os.Args = append(os.Args[:1:1], gatherArguments(os.Args[1:])...)
+	case plugin:
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl kubernaut"}
+	case pluginCompletion:
+		os.Args = append(os.Args[:1:1], append([]string{cobra.ShellCompRequestCmd}, os.Args[1:]...)...)
 	}
-	os.Exit(cli.Main(command()))
+	os.Exit(cli.Main(root))
 }
 
 func command() *cobra.Command {
@@ -31,5 +46,6 @@ func command() *cobra.Command {
 	})
 	root.AddCommand(upCommand(), demoCommand(), mustGatherCommand(), gateway.TargetsCommand(prefix),
 		spoolcommand.Command(prefix), stores.Command(prefix), policyCommand())
+	root.AddCommand(requests.Commands(prefix)...)
 	return root
 }
