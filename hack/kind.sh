@@ -2,7 +2,7 @@
 # Creates, fills and deletes a Kind cluster for trials and end-to-end tests. Each step can be repeated and is fast the second
 # time.
 # usage: hack/kind.sh up       creates the cluster (a node image is picked or built, see kind-node/README.md)
-#        hack/kind.sh load     brings the images of hack/images.sh, and PostgreSQL's, to its node
+#        hack/kind.sh load     brings the images of hack/images.sh, PostgreSQL's and Alertmanager's to its node
 #        hack/kind.sh deploy   applies deploy/kustomize (cluster, workflows, overlays/kind with TLS and the API for people, with
 #                              certificates of hack/certificates in out/kind/tls) and waits until everything is ready
 #        hack/kind.sh down     deletes it
@@ -16,6 +16,7 @@ export KUBECONFIG=$PWD/$out/kubeconfig
 kind=bin/kind
 kubectl=${KUBECTL:-bin/kubectl}
 postgres=kubernaut/postgres:trial
+alertmanager=kubernaut/alertmanager:test
 namespace=${NAMESPACE:-kubernaut-system}
 
 say() { echo "kind: $*" >&2; }
@@ -76,9 +77,10 @@ load() {
 	local began=$SECONDS images
 	[ -s out/images/tags ] || hack/images.sh >/dev/null
 	hack/kind-node/postgres-image.sh "$postgres"
+	hack/kind-node/alertmanager-image.sh "$alertmanager"
 	mapfile -t images <out/images/tags
 	! docker image inspect kubernaut/must-gather:dev >/dev/null 2>&1 || images+=(kubernaut/must-gather:dev)
-	"$kind" load docker-image --quiet --name "$cluster" "${images[@]}" "$postgres"
+	"$kind" load docker-image --quiet --name "$cluster" "${images[@]}" "$postgres" "$alertmanager"
 	say "images are on the node: $((SECONDS - began)) s"
 }
 
