@@ -8,6 +8,7 @@ require (
 	cel.dev/cel-go v0.32.0
 	github.com/BobuSumisu/aho-corasick v1.0.3
 	github.com/VictoriaMetrics/metricsql v0.87.3
+	github.com/aymanbagabas/go-udiff v0.4.1
 	github.com/fergusstrange/embedded-postgres v1.34.0
 	github.com/go-json-experiment/json v1.27.2
 	github.com/go-logr/logr v1.4.4

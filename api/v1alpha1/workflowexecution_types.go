@@ -259,6 +259,10 @@ type WorkflowExecutionStatus struct {
 	// +optional
 	FinishedAt *metav1.MicroTime `json:"finishedAt,omitempty"`
 
+	// TargetGenerationBefore is the target's generation when the execution started.
+	// +optional
+	TargetGenerationBefore int64 `json:"targetGenerationBefore,omitempty"`
+
 	// TargetGeneration is the target's generation after the execution.
 	// +optional
 	TargetGeneration int64 `json:"targetGeneration,omitempty"`
