@@ -25,7 +25,7 @@ func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		steps: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signalprocessing_steps_total",
-			Help: "Steps by the phase before the step and by result (ok or error).",
+			Help: "Steps by the phase before the step and by result (ok or error); a failed attempt is an error.",
 		}, []string{"phase", "result"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "signalprocessing_step_duration_seconds",

@@ -24,6 +24,8 @@ type plan struct {
 	// retryAfter is the delay before the next attempt; zero if the next step
 	// follows at once.
 	retryAfter time.Duration
+	// failure is why the attempt failed.
+	failure error
 	// severity and priority are set if they change after processing has ended.
 	severity auditevents.Change[v1alpha1.Severity]
 	priority auditevents.Change[v1alpha1.Priority]
@@ -126,7 +128,7 @@ func (r *Processor) enrich(ctx context.Context, step auditevents.Step) (*plan, e
 func (r *Processor) failed(step auditevents.Step, cause error) (*plan, error) {
 	code, stable := enrich.Describe(cause)
 	final := step.Attempt+1 >= r.options.MaxAttempts
-	p := &plan{status: *step.Resource.Status.DeepCopy()}
+	p := &plan{status: *step.Resource.Status.DeepCopy(), failure: cause}
 	p.status.Attempt = step.Attempt + 1
 	p.status.Message = shown(fmt.Sprintf("attempt %d of %d: %v", step.Attempt+1, r.options.MaxAttempts, cause))
 	r.condition(&p.status, v1alpha1.ConditionEnrichmentComplete, metav1.ConditionFalse, reasonOf(code), p.status.Message)

@@ -102,6 +102,15 @@ func New(parts Parts, options Options) (*Processor, error) {
 	return &Processor{Parts: parts, options: options}, nil
 }
 
+// outcome is the error that counts for a step: that of its attempt, even if the attempt
+// was recorded and will be repeated.
+func outcome(p *plan, err error) error {
+	if err != nil {
+		return err
+	}
+	return p.failure
+}
+
 // Settled reports whether a resource needs no step. said are the severities, as the
 // source said them, of the request's signals.
 func (r *Processor) Settled(sp *v1alpha1.SignalProcessing, said []string) bool {
@@ -129,7 +138,7 @@ func (r *Processor) Run(ctx context.Context, sp *v1alpha1.SignalProcessing, said
 			r.Metrics.conflict()
 			return sp, conflictDelay, nil
 		}
-		r.Metrics.step(phase, r.Clock.Since(start), err)
+		r.Metrics.step(phase, r.Clock.Since(start), outcome(p, err))
 		switch {
 		case err != nil:
 			return sp, 0, fmt.Errorf("%s %s: %w", kind, client.ObjectKeyFromObject(sp), err)

@@ -478,7 +478,7 @@ signalprocessing_decisions_total{environment="production",priority="P0",severity
 # HELP signalprocessing_degraded_total Signals whose target was not found.
 # TYPE signalprocessing_degraded_total counter
 signalprocessing_degraded_total 1
-# HELP signalprocessing_steps_total Steps by the phase before the step and by result (ok or error).
+# HELP signalprocessing_steps_total Steps by the phase before the step and by result (ok or error); a failed attempt is an error.
 # TYPE signalprocessing_steps_total counter
 signalprocessing_steps_total{phase="Categorizing",result="ok"} 1
 signalprocessing_steps_total{phase="Classifying",result="ok"} 1
@@ -486,6 +486,21 @@ signalprocessing_steps_total{phase="Enriching",result="ok"} 1
 signalprocessing_steps_total{phase="Pending",result="ok"} 1
 `), "signalprocessing_conflicts_total", "signalprocessing_decisions_total", "signalprocessing_degraded_total", "signalprocessing_steps_total")
 	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFailedAttemptIsAnErrorOfItsStep(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.enrich = func() (*v1alpha1.EnrichedContext, error) { return nil, errors.New("no permission") }
+	b.run()
+	if err := testutil.GatherAndCompare(b.registry, strings.NewReader(`
+# HELP signalprocessing_steps_total Steps by the phase before the step and by result (ok or error); a failed attempt is an error.
+# TYPE signalprocessing_steps_total counter
+signalprocessing_steps_total{phase="Enriching",result="error"} 3
+signalprocessing_steps_total{phase="Pending",result="ok"} 1
+`), "signalprocessing_steps_total"); err != nil {
 		t.Error(err)
 	}
 }
