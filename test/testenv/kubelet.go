@@ -29,7 +29,8 @@ type kubelet struct {
 	server *httptest.Server
 
 	mu    sync.Mutex
-	ports map[string]string // guarded by mu: the address of a process by namespace/pod:port
+	ports map[string]string        // guarded by mu: the address of a process by namespace/pod:port
+	logs  map[string]func() []byte // guarded by mu: the log of a process by namespace/pod
 }
 
 // theKubelet starts the process's node, once.
@@ -39,7 +40,7 @@ func (e *Env) theKubelet(ctx context.Context) (*kubelet, error) {
 	if e.node != nil {
 		return e.node, nil
 	}
-	k := &kubelet{node: "testenv-" + random(), ports: map[string]string{}}
+	k := &kubelet{node: "testenv-" + random(), ports: map[string]string{}, logs: map[string]func() []byte{}}
 	k.server = httptest.NewTLSServer(k)
 	if err := k.register(ctx, e); err != nil {
 		k.server.Close()
@@ -59,8 +60,12 @@ func (e *Env) closeKubelet() {
 	}
 }
 
-// ServeHTTP serves /portForward/NAMESPACE/POD.
+// ServeHTTP serves /portForward/NAMESPACE/POD and /containerLogs/NAMESPACE/POD/CONTAINER.
 func (k *kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if container, found := strings.CutPrefix(r.URL.Path, "/containerLogs/"); found {
+		k.serveLog(w, r, container)
+		return
+	}
 	pod, found := strings.CutPrefix(r.URL.Path, "/portForward/")
 	if !found {
 		http.NotFound(w, r)
