@@ -13,12 +13,15 @@ SUITE_TAGS := integration,e2e
 # node image, and examples.
 ADAPTERS := pkg/audit/otellog
 KIND_NODE := hack/kind-node/src hack/kind-node/crictl
+# The suite about alerts, with what Prometheus needs, and the kube-state-metrics that it runs.
+ALERTS := test/alerts test/alerts/kube-state-metrics
 EXAMPLES := $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
 
 BIN := bin
 # Specs read their files relative to the suite's own folder.
 SUITE := test/integration/prebuilt.test
 E2E_SUITE := test/e2e/prebuilt.test
+ALERTS_SUITE := test/alerts/prebuilt.test
 PROCS ?= 12
 SEED ?=
 FOCUS ?=
@@ -30,7 +33,7 @@ export NAMESPACE ?= kubernaut-system
 export SCALE ?= small
 
 # Missing Debian packages are installed after a question on the terminal, or without one: for the tests, with INSTALL=1 and in CI.
-test test-unit test-integration ci nightly: export INSTALL := 1
+test test-unit test-integration test-alerts ci nightly: export INSTALL := 1
 export INSTALL
 INSTALL_FLAG = $(if $(filter 1,$(INSTALL))$(filter true,$(CI)),--install)
 
@@ -95,6 +98,17 @@ test-integration: $(SUITE) ## Ginkgo suites against real PostgreSQL and kube-api
 		|| { [ ! -e ../out/must-gather/latest ] || echo "collected: $$(cat ../out/must-gather/latest)"; exit 1; }
 	$(if $(FOCUS),,go test -race -tags integration ./services/workflowexecution/internal/execute)
 
+.PHONY: test-alerts
+test-alerts: build compiler ## causes each alert in real services, follows its runbook, waits for its end; PROCS=12 SEED= FOCUS=
+	@mkdir -p $(REPORTS)
+	@hack/need.sh jq=jq psql=postgresql-client openssl=openssl curl=curl
+	go run ./test/prepare $(INSTALL_FLAG)
+	$(MAKE) --no-print-directory $(BIN)/kubectl
+	cd test/alerts/kube-state-metrics && GOWORK=off go build -o $(abspath $(BIN))/ k8s.io/kube-state-metrics/v2
+	cd test/alerts && GOWORK=off go test -race -c -o $(abspath $(ALERTS_SUITE)) .
+	cd test && go tool ginkgo -p --procs=$(PROCS) --randomize-all --fail-on-pending --fail-on-empty \
+		--output-dir=$(abspath $(REPORTS)) --junit-report=alerts.xml $(if $(SEED),--seed=$(SEED)) $(if $(FOCUS),--focus='$(FOCUS)') $(abspath $(ALERTS_SUITE))
+
 # One race-instrumented binary for all processes.
 .PHONY: $(SUITE) $(E2E_SUITE)
 $(SUITE) $(E2E_SUITE): test/%/prebuilt.test: compiler
@@ -116,7 +130,7 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 	hack/fuzz.sh $(or $(FUZZTIME),30s)
 
 .PHONY: nightly
-nightly: ## torture and benchmarks with SCALE=full, and fuzzing; up to three hours; FUZZTIME (3m)
+nightly: ## every alert, torture and benchmarks with SCALE=full, and fuzzing; up to three hours; FUZZTIME (3m)
 	hack/nightly.sh
 
 .PHONY: mutants
@@ -189,6 +203,7 @@ bench-pipeline: build ## the services on a real kube-apiserver and PostgreSQL; f
 lint: $(BIN)/golangci-lint shellcheck ## golangci-lint over both modules, with the suites, shellcheck over all scripts, no to-do notes
 	$(BIN)/golangci-lint run --allow-parallel-runners --build-tags $(SUITE_TAGS) $(ALL_PACKAGES)
 	cd bench && GOWORK=off ../$(BIN)/golangci-lint run --allow-parallel-runners ./...
+	cd test/alerts && GOWORK=off ../../$(BIN)/golangci-lint run --allow-parallel-runners ./...
 	cd hack/kind-node/src && GOWORK=off ../../../$(BIN)/golangci-lint run --allow-parallel-runners ./...
 	for m in $(ADAPTERS) $(EXAMPLES); do (cd $$m && GOWORK=off $(abspath $(BIN)/golangci-lint) run --allow-parallel-runners ./...) || exit 1; done
 	@! git grep -nwE 'TO''DO|FIX''ME' -- '*.go' '*.sh' '*.rego' '*.yaml' '*.md' Makefile .ci || { echo "to-do notes: do it, or say it in the issue tracker" >&2; exit 1; }
@@ -201,7 +216,7 @@ shellcheck:
 .PHONY: vulncheck
 vulncheck: $(BIN)/govulncheck ## known vulnerabilities in what the code calls, over all modules but the tools'
 	$(BIN)/govulncheck -tags $(SUITE_TAGS) $(ALL_PACKAGES)
-	for m in bench hack/kind-node/src $(ADAPTERS) $(EXAMPLES); do (cd $$m && GOWORK=off $(abspath $(BIN)/govulncheck) ./...) || exit 1; done
+	for m in bench test/alerts hack/kind-node/src $(ADAPTERS) $(EXAMPLES); do (cd $$m && GOWORK=off $(abspath $(BIN)/govulncheck) ./...) || exit 1; done
 
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## format the Go code
@@ -228,19 +243,19 @@ security-table: ## the table of docs/security.md, from test/rights
 
 .PHONY: tidy
 tidy: ## go mod tidy in every module, and a complete go.work.sum; no go work sync, which would raise what the library requires
-	for m in $(MODULES) $(ADAPTERS) bench tools $(KIND_NODE) $(EXAMPLES); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+	for m in $(MODULES) $(ADAPTERS) bench tools $(KIND_NODE) $(ALERTS) $(EXAMPLES); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
 	go list -m all >/dev/null
 
 .PHONY: drift
 drift: ## fails when generated code, a go.mod or a checksum file differs from what is committed
-	hack/drift.sh $(MODULES) $(ADAPTERS) bench $(KIND_NODE) $(EXAMPLES)
+	hack/drift.sh $(MODULES) $(ADAPTERS) bench $(KIND_NODE) $(ALERTS) $(EXAMPLES)
 
 .PHONY: ci
 ci: lint drift test mutants demo test-e2e ## what has to pass before a change lands
 
 .PHONY: clean
 clean: ## remove what was built here (what is cached outside the work tree stays)
-	rm -rf $(BIN) $(REPORTS) $(SUITE) $(E2E_SUITE)
+	rm -rf $(BIN) $(REPORTS) $(SUITE) $(E2E_SUITE) $(ALERTS_SUITE)
 
 ##@ Help
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs what takes too long for every change: the kill tests and the benchmarks at full scale, and every fuzz target. A
-# step that fails does not stop the others; the run fails at its end.
+# Runs what takes too long for every change: the specs of the alerts, the kill tests and the benchmarks at full scale,
+# and every fuzz target. A step that fails does not stop the others; the run fails at its end.
 # usage: hack/nightly.sh
 # Environment: FUZZTIME (3m, for each target), LIMIT (10800: seconds for all steps)
 set -euo pipefail
@@ -19,6 +19,7 @@ step() { # NAME COMMAND...
 	echo "--- $name took $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s"
 }
 
+step "alerts" make --no-print-directory test-alerts PROCS=4
 step "torture" make --no-print-directory torture
 step "benchmarks" make --no-print-directory bench
 step "fuzzing" hack/fuzz.sh "${FUZZTIME:-3m}"

@@ -1,0 +1,109 @@
+package alerts_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/common/promslog"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql/parser"
+	"sigs.k8s.io/yaml"
+)
+
+// The folders of the project, as seen from the suite's.
+const (
+	projectDir = "../.."
+	rulesPath  = projectDir + "/deploy/kustomize/components/monitoring/rules.yaml"
+)
+
+// ruleFile writes what the operator of Prometheus makes of the deployed PrometheusRule, and
+// returns its path.
+func ruleFile() string {
+	GinkgoHelper()
+	text, err := os.ReadFile(rulesPath)
+	Expect(err).NotTo(HaveOccurred())
+	var resource struct {
+		Spec map[string]any `json:"spec"`
+	}
+	Expect(yaml.Unmarshal(text, &resource)).To(Succeed())
+	spec, err := yaml.Marshal(resource.Spec)
+	Expect(err).NotTo(HaveOccurred())
+	path := filepath.Join(GinkgoT().TempDir(), "rules.yaml")
+	Expect(os.WriteFile(path, spec, 0o600)).To(Succeed())
+	return path
+}
+
+// deployedAlerts are the rules by the alert's name.
+func deployedAlerts() map[string]rulefmt.Rule {
+	GinkgoHelper()
+	groups, errs := rulefmt.ParseFile(ruleFile(), false, model.UTF8Validation, parser.NewParser(parser.Options{}), promslog.NewNopLogger())
+	Expect(errs).To(BeEmpty())
+	rules := map[string]rulefmt.Rule{}
+	for _, group := range groups.Groups {
+		for _, rule := range group.Rules {
+			Expect(rules).NotTo(HaveKey(rule.Alert))
+			rules[rule.Alert] = rule
+		}
+	}
+	Expect(rules).NotTo(BeEmpty())
+	return rules
+}
+
+// caused are the alerts for which a spec exists.
+var caused []string
+
+// causes declares the spec of an alert.
+func causes(alert string, body func(ctx SpecContext), decorators ...any) bool {
+	caused = append(caused, alert)
+	return It("causes "+alert, append([]any{body, SpecTimeout(specTimeout)}, decorators...)...)
+}
+
+var _ = Describe("the rules", func() {
+	It("have a spec for each alert", func() {
+		var deployed []string
+		for alert := range deployedAlerts() {
+			deployed = append(deployed, alert)
+		}
+		slices.Sort(deployed)
+		Expect(slices.Sorted(slices.Values(caused))).To(Equal(deployed))
+	})
+
+	It("select only metrics that something exports", func(ctx SpecContext) {
+		s := site(ctx)
+		s.everything(ctx)
+		s.processes(ctx)
+		m := watch(ctx, s)
+		m.step(ctx)
+		for alert, rule := range deployedAlerts() {
+			expression, err := parser.NewParser(parser.Options{}).ParseExpr(rule.Expr)
+			Expect(err).NotTo(HaveOccurred())
+			for _, name := range selected(expression) {
+				Expect(m.names).To(HaveKey(name), "%s selects %s", alert, name)
+			}
+		}
+	}, SpecTimeout(specTimeout))
+
+	It("are quiet while all is well", func(ctx SpecContext) {
+		s := site(ctx)
+		s.everything(ctx)
+		m := watch(ctx, s)
+		m.pass(ctx, quietTime, func() { s.signal(ctx) })
+		Expect(m.active()).To(BeEmpty())
+	}, SpecTimeout(specTimeout))
+})
+
+// selected are the metrics that an expression selects.
+func selected(expression parser.Expr) []string {
+	var names []string
+	parser.Inspect(expression, func(node parser.Node, _ []parser.Node) error {
+		if v, ok := node.(*parser.VectorSelector); ok {
+			names = append(names, v.Name)
+		}
+		return nil
+	})
+	return names
+}
