@@ -197,6 +197,11 @@ type RemediationRequestStatus struct {
 	// +optional
 	RemediatedAt *metav1.MicroTime `json:"remediatedAt,omitempty"`
 
+	// SelectedSeverity is the severity for which a workflow was selected the last time. A
+	// request that waits for a person is looked at again when its severity rises above it.
+	// +optional
+	SelectedSeverity Severity `json:"selectedSeverity,omitempty"`
+
 	// LastCommand is the UID of the latest RemediationCommand that was carried out.
 	// +optional
 	LastCommand types.UID `json:"lastCommand,omitempty"`

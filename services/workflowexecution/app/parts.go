@@ -1,0 +1,34 @@
+package app
+
+import (
+	"fmt"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/services/workflowexecution/internal/executions"
+)
+
+// register adds the controllers to the manager.
+func (c *controllers) register() error {
+	o := &c.app.options
+	stages, err := c.stages()
+	if err != nil {
+		return err
+	}
+	advanced, err := executions.New(executions.Parts{
+		Live:        c.manager.GetAPIReader(),
+		Cached:      c.manager.GetCache(),
+		Writer:      c.manager.GetClient(),
+		Stages:      stages,
+		Log:         o.Log.Named("execution"),
+		Concurrency: o.Concurrency,
+	})
+	if err != nil {
+		return fmt.Errorf("executions: %w", err)
+	}
+	return advanced.Register(c.manager) //nolint:wrapcheck // of this module
+}
+
+// stages are the stages of executions, by phase.
+func (c *controllers) stages() (map[v1alpha1.ExecutionPhase]executions.Stage, error) {
+	return map[v1alpha1.ExecutionPhase]executions.Stage{}, nil
+}

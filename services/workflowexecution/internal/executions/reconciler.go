@@ -1,0 +1,161 @@
+package executions
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"kubernaut.ai/api/v1alpha1"
+)
+
+// FieldManager is the name under which this service writes.
+const FieldManager = "workflowexecution"
+
+const (
+	// writeTimeout bounds the write of a status.
+	writeTimeout = 15 * time.Second
+	// conflictDelay is the delay before a retry after a conflict.
+	conflictDelay = 10 * time.Millisecond
+)
+
+// Stage takes an execution one step further in the phases that it is registered for.
+type Stage interface {
+	// Advance looks at the world once. It may change wfe.Status and nothing else of wfe; the
+	// caller writes the status, on condition that nobody has written the execution since it was
+	// read. Events are recorded before Advance returns, so before the status shows what they
+	// say. Their ids are derived, so a repetition records the same event. The duration is when
+	// to look again at the latest; 0: when something changes.
+	Advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (time.Duration, error)
+}
+
+// Cleaner removes what an execution leaves in the cluster, for instance its Job.
+type Cleaner interface {
+	// Clean returns nil once nothing is left.
+	Clean(ctx context.Context, wfe *v1alpha1.WorkflowExecution) error
+}
+
+// Parts are the dependencies of a Reconciler.
+type Parts struct {
+	// Live reads from the API server, Cached from the informers.
+	Live, Cached client.Reader
+	Writer       client.Client
+	// Stages by the phase that they continue. A phase without one waits.
+	Stages map[v1alpha1.ExecutionPhase]Stage
+	// Cleaner is asked before the finalizer of a Job is removed; nil if nothing is left.
+	Cleaner Cleaner
+	Log     *zap.Logger
+	// Concurrency is the number of executions that are handled concurrently, at least 1.
+	Concurrency int
+}
+
+// Reconciler advances executions. It is stateless.
+type Reconciler struct {
+	Parts
+}
+
+// New makes a Reconciler.
+func New(parts Parts) (*Reconciler, error) {
+	if parts.Concurrency < 1 {
+		return nil, fmt.Errorf("concurrency %d: must be at least 1", parts.Concurrency)
+	}
+	return &Reconciler{Parts: parts}, nil
+}
+
+// Reconcile takes an execution one step further. It reports no error after ctx has ended: the
+// service is stopping.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	result, err := r.reconcile(ctx, req.NamespacedName)
+	switch {
+	case ctx.Err() != nil, apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return reconcile.Result{}, nil //nolint:nilerr // stopping, or the execution is going
+	case apierrors.IsConflict(err):
+		return reconcile.Result{RequeueAfter: conflictDelay}, nil
+	}
+	return result, err
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) (reconcile.Result, error) {
+	cached := &v1alpha1.WorkflowExecution{}
+	if err := r.Cached.Get(ctx, key, cached); err != nil {
+		return reconcile.Result{}, fmt.Errorf("read cached WorkflowExecution %s: %w", key, err)
+	}
+	if cached.DeletionTimestamp == nil && r.Stages[PhaseOf(cached)] == nil {
+		return reconcile.Result{}, nil
+	}
+	wfe := &v1alpha1.WorkflowExecution{}
+	if err := r.Live.Get(ctx, key, wfe); err != nil {
+		return reconcile.Result{}, fmt.Errorf("read WorkflowExecution %s: %w", key, err)
+	}
+	if wfe.DeletionTimestamp != nil {
+		return reconcile.Result{}, r.clean(ctx, wfe)
+	}
+	stage := r.Stages[PhaseOf(wfe)]
+	if stage == nil {
+		return reconcile.Result{}, nil
+	}
+	after := wfe.DeepCopy()
+	wait, err := stage.Advance(ctx, after)
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("advance WorkflowExecution %s in phase %s: %w", key, PhaseOf(wfe), err)
+	}
+	if equality.Semantic.DeepEqual(wfe.Status, after.Status) {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	if err := r.write(ctx, wfe, after); err != nil {
+		return reconcile.Result{}, err
+	}
+	return reconcile.Result{RequeueAfter: wait}, nil
+}
+
+// write writes the status that a stage leaves. What the stage did is known: it is shown even
+// if the service is asked to stop.
+func (r *Reconciler) write(ctx context.Context, before, after *v1alpha1.WorkflowExecution) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	changed := before.DeepCopy()
+	changed.Status = after.Status
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Writer.Status().Patch(ctx, changed, patch, client.FieldOwner(FieldManager)); err != nil {
+		return fmt.Errorf("write status of WorkflowExecution %s: %w", client.ObjectKeyFromObject(before), err)
+	}
+	if from, to := PhaseOf(before), PhaseOf(changed); from != to {
+		r.Log.Info("phase of execution changed", zap.String("namespace", before.Namespace), zap.String("name", before.Name),
+			zap.String("from", string(from)), zap.String("to", string(to)), zap.String("reason", changed.Status.Reason))
+	}
+	return nil
+}
+
+// clean lets an execution go that is being deleted, once nothing is left of it.
+func (r *Reconciler) clean(ctx context.Context, wfe *v1alpha1.WorkflowExecution) error {
+	if !controllerutil.ContainsFinalizer(wfe, v1alpha1.FinalizerJob) {
+		return nil
+	}
+	if r.Cleaner != nil {
+		if err := r.Cleaner.Clean(ctx, wfe); err != nil {
+			return fmt.Errorf("clean up after WorkflowExecution %s: %w", client.ObjectKeyFromObject(wfe), err)
+		}
+	}
+	free := wfe.DeepCopy()
+	controllerutil.RemoveFinalizer(free, v1alpha1.FinalizerJob)
+	patch := client.MergeFromWithOptions(wfe, client.MergeFromWithOptimisticLock{})
+	if err := r.Writer.Patch(ctx, free, patch, client.FieldOwner(FieldManager)); err != nil {
+		return fmt.Errorf("remove the finalizer of WorkflowExecution %s: %w", client.ObjectKeyFromObject(wfe), err)
+	}
+	return nil
+}
+
+// PhaseOf is the phase of an execution; one without a phase is proposed.
+func PhaseOf(wfe *v1alpha1.WorkflowExecution) v1alpha1.ExecutionPhase {
+	if wfe.Status.Phase == "" {
+		return v1alpha1.ExecutionProposed
+	}
+	return wfe.Status.Phase
+}

@@ -1,0 +1,161 @@
+package requests
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audit"
+)
+
+const (
+	// fieldManager is the name under which this service writes.
+	fieldManager = "workflowexecution"
+	// writeTimeout bounds the write of a status.
+	writeTimeout = 15 * time.Second
+	// conflictDelay is the delay before a retry after a conflict.
+	conflictDelay = 10 * time.Millisecond
+)
+
+// Recorder records audit events. *audit.Store implements it.
+type Recorder interface {
+	Record(ctx context.Context, e *audit.Event) error
+}
+
+// Selected is the result of a selection.
+type Selected struct {
+	// Execution is the proposal, nil if there is none. Then Reason and Message say why.
+	Execution       *v1alpha1.WorkflowExecution
+	Reason, Message string
+}
+
+// Selector selects a workflow for a classified request and makes the proposal.
+type Selector interface {
+	// Select records its events and creates the proposal before it returns. Repeated, it finds
+	// the proposal that it has made.
+	Select(ctx context.Context, rr *v1alpha1.RemediationRequest) (Selected, error)
+}
+
+// Parts are the dependencies of a Reconciler.
+type Parts struct {
+	// Live reads from the API server, Cached from the informers.
+	Live, Cached client.Reader
+	Writer       client.Client
+	Selector     Selector
+	Audit        Recorder
+	Clock        clock.PassiveClock
+	Log          *zap.Logger
+	// Concurrency is the number of requests that are handled concurrently, at least 1.
+	Concurrency int
+}
+
+// Reconciler advances requests. It is stateless.
+type Reconciler struct {
+	Parts
+}
+
+// New makes a Reconciler.
+func New(parts Parts) (*Reconciler, error) {
+	if parts.Concurrency < 1 {
+		return nil, fmt.Errorf("concurrency %d: must be at least 1", parts.Concurrency)
+	}
+	return &Reconciler{Parts: parts}, nil
+}
+
+// Reconcile takes a request one step further. It reports no error after ctx has ended: the
+// service is stopping.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	err := r.reconcile(ctx, req.NamespacedName)
+	switch {
+	case ctx.Err() != nil, apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return reconcile.Result{}, nil //nolint:nilerr // stopping, or the request is going
+	case apierrors.IsConflict(err):
+		return reconcile.Result{RequeueAfter: conflictDelay}, nil
+	}
+	return reconcile.Result{}, err
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) error {
+	cached := &v1alpha1.RemediationRequest{}
+	if err := r.Cached.Get(ctx, key, cached); err != nil {
+		return fmt.Errorf("read cached RemediationRequest %s: %w", key, err)
+	}
+	if !ours(cached.Status.Phase) && !cached.Status.Phase.Terminal() {
+		return nil
+	}
+	rr := &v1alpha1.RemediationRequest{}
+	if err := r.Live.Get(ctx, key, rr); err != nil {
+		return fmt.Errorf("read RemediationRequest %s: %w", key, err)
+	}
+	if rr.DeletionTimestamp != nil {
+		return nil
+	}
+	after := rr.DeepCopy()
+	if err := r.advance(ctx, after); err != nil {
+		return fmt.Errorf("advance RemediationRequest %s in phase %s: %w", key, rr.Status.Phase, err)
+	}
+	if !equality.Semantic.DeepEqual(rr.Status, after.Status) {
+		if err := r.write(ctx, rr, after); err != nil {
+			return err
+		}
+	}
+	return r.answerCommands(ctx, after)
+}
+
+// advance changes the status of a request by at most one step.
+func (r *Reconciler) advance(ctx context.Context, rr *v1alpha1.RemediationRequest) error {
+	switch rr.Status.Phase {
+	case v1alpha1.RemediationClassified:
+		return r.selectWorkflow(ctx, rr)
+	case v1alpha1.RemediationManualReview:
+		if moved, err := r.command(ctx, rr); moved || err != nil {
+			return err
+		}
+		if r.escalate(rr) {
+			return nil
+		}
+		return r.mirror(ctx, rr)
+	case v1alpha1.RemediationAwaitingApproval, v1alpha1.RemediationApproved, v1alpha1.RemediationExecuting, v1alpha1.RemediationVerifying:
+		return r.mirror(ctx, rr)
+	case "", v1alpha1.RemediationPending, v1alpha1.RemediationProcessing, v1alpha1.RemediationCompleted, v1alpha1.RemediationSkipped:
+	}
+	return nil
+}
+
+// ours reports whether a request in the phase is this service's to continue.
+func ours(phase v1alpha1.RemediationPhase) bool {
+	switch phase {
+	case v1alpha1.RemediationClassified, v1alpha1.RemediationAwaitingApproval, v1alpha1.RemediationApproved,
+		v1alpha1.RemediationExecuting, v1alpha1.RemediationVerifying, v1alpha1.RemediationManualReview:
+		return true
+	case "", v1alpha1.RemediationPending, v1alpha1.RemediationProcessing, v1alpha1.RemediationCompleted, v1alpha1.RemediationSkipped:
+	}
+	return false
+}
+
+// write writes what a step leaves. The step is recorded: it is shown even if the service is
+// asked to stop.
+func (r *Reconciler) write(ctx context.Context, before, after *v1alpha1.RemediationRequest) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	changed := before.DeepCopy()
+	changed.Status = after.Status
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Writer.Status().Patch(ctx, changed, patch, client.FieldOwner(fieldManager)); err != nil {
+		return fmt.Errorf("write status of RemediationRequest %s: %w", client.ObjectKeyFromObject(before), err)
+	}
+	if from, to := before.Status.Phase, changed.Status.Phase; from != to {
+		r.Log.Info("phase changed", zap.String("namespace", before.Namespace), zap.String("name", before.Name),
+			zap.String("from", string(from)), zap.String("to", string(to)), zap.String("message", changed.Status.Message))
+	}
+	return nil
+}
