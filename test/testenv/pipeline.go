@@ -17,6 +17,7 @@ import (
 	"kubernaut.ai/pkg/audittrail"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
+	workflowexecution "kubernaut.ai/services/workflowexecution/app"
 )
 
 // NamespaceLabel marks namespaces that suites made, for people who inspect a cluster.
@@ -32,13 +33,18 @@ type PipelineOptions struct {
 	// Gateway and SignalProcessing change the options of the services.
 	Gateway          func(*gateway.Options)
 	SignalProcessing func(*signalprocessing.Options)
+	// WorkflowExecution changes the options of the service that remediates. It is started if
+	// this is not nil: requests stay classified without it.
+	WorkflowExecution func(*workflowexecution.Options)
 }
 
-// Pipeline is a Gateway and a SignalProcessing that work in one namespace, and
-// the DataStorage that they record in.
+// Pipeline is a Gateway and a SignalProcessing that work in one namespace, the
+// DataStorage that they record in, and a WorkflowExecution if it is asked for.
 type Pipeline struct {
 	// Namespace of the pipeline's requests.
 	Namespace string
+	// WorkflowsNamespace is that of its workflows; empty without a WorkflowExecution.
+	WorkflowsNamespace string
 	// GatewayURL is the address of the Gateway's API.
 	GatewayURL string
 	// ManagementURLs are those of the services that may have pending events.
@@ -63,7 +69,7 @@ func (e *Env) NewPipeline(ctx context.Context, o PipelineOptions) (*Pipeline, er
 		return nil, err
 	}
 	p := &Pipeline{Namespace: namespace, DataStorage: o.DataStorage}
-	if err := errors.Join(p.startGateway(ctx, e, &o), p.startSignalProcessing(ctx, e, &o)); err != nil {
+	if err := errors.Join(p.startGateway(ctx, e, &o), p.startSignalProcessing(ctx, e, &o), p.startWorkflowExecution(ctx, e, &o)); err != nil {
 		return nil, errors.Join(err, p.Stop())
 	}
 	p.trail, err = audittrail.NewReader(audittrail.Options{DataStorageURL: o.DataStorage.URL, ManagementURLs: p.ManagementURLs, ControlURLs: p.ControlURLs})
@@ -150,6 +156,36 @@ func (p *Pipeline) startSignalProcessing(ctx context.Context, e *Env, o *Pipelin
 		return fmt.Errorf("start SignalProcessing: %w", err)
 	}
 	s, err := lifecycle.Start(ctx, "SignalProcessing", a)
+	if err != nil {
+		return err
+	}
+	p.services = append(p.services, s)
+	p.ManagementURLs = append(p.ManagementURLs, a.ManagementURL())
+	p.ControlURLs = append(p.ControlURLs, a.ControlURL())
+	return nil
+}
+
+// startWorkflowExecution starts the service with a namespace of workflows of its own.
+func (p *Pipeline) startWorkflowExecution(ctx context.Context, e *Env, o *PipelineOptions) error {
+	if o.WorkflowExecution == nil {
+		return nil
+	}
+	workflows, err := e.NewNamespace(ctx, nil, nil)
+	if err != nil {
+		return err
+	}
+	p.WorkflowsNamespace = workflows
+	options := workflowexecution.Options{
+		DataStorageURL: p.DataStorage.URL, ManagementListen: anyPort, ControlListen: anyPort,
+		RESTConfig: e.Config, WatchNamespaces: []string{p.Namespace}, WorkflowsNamespace: workflows,
+		PlatformNamespace: "kubernaut-system", Log: e.log.Named("workflowexecution"),
+	}
+	o.WorkflowExecution(&options)
+	a, err := workflowexecution.New(options)
+	if err != nil {
+		return fmt.Errorf("start WorkflowExecution: %w", err)
+	}
+	s, err := lifecycle.Start(ctx, "WorkflowExecution", a)
 	if err != nil {
 		return err
 	}

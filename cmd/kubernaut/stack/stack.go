@@ -27,11 +27,15 @@ import (
 	datastorage "kubernaut.ai/services/datastorage/app"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
+	workflowexecution "kubernaut.ai/services/workflowexecution/app"
 )
 
 const (
 	// Namespace is the platform's own.
 	Namespace = "kubernaut-system"
+
+	// WorkflowsNamespace is that of workflows, their accounts and their Jobs.
+	WorkflowsNamespace = "kubernaut-workflows"
 
 	databaseName = "kubernaut"
 	anyPort      = "127.0.0.1:0"
@@ -111,7 +115,7 @@ func (s *Stack) start(ctx context.Context) error {
 	if _, err := datastorage.Migrate(ctx, url, time.Now()); err != nil {
 		return fmt.Errorf("prepare database %s: %w", databaseName, err)
 	}
-	if err := createNamespace(ctx, cluster); err != nil {
+	if err := createNamespaces(ctx, cluster, Namespace, WorkflowsNamespace); err != nil {
 		return err
 	}
 	s.addresses.Kubeconfig = cluster.Kubeconfig()
@@ -170,15 +174,17 @@ func (s *Stack) dir(part string) string {
 	return filepath.Join(s.options.DataDir, part)
 }
 
-func createNamespace(ctx context.Context, cluster *controlplane.ControlPlane) error {
+func createNamespaces(ctx context.Context, cluster *controlplane.ControlPlane, names ...string) error {
 	clients, err := kubernetes.NewForConfig(cluster.Config())
 	if err != nil {
 		return fmt.Errorf("connect to the control plane: %w", err)
 	}
-	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}
-	_, err = clients.CoreV1().Namespaces().Create(ctx, own, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("create namespace %s: %w", Namespace, err)
+	for _, name := range names {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		_, err = clients.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("create namespace %s: %w", name, err)
+		}
 	}
 	return nil
 }
@@ -215,6 +221,9 @@ func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *
 	}
 	s.addresses.Management["signalprocessing"] = processing.ManagementURL()
 
+	if err := s.startRemediation(ctx, storage.APIURL(), spools, cluster); err != nil {
+		return err
+	}
 	webhook, err := gateway.New(gateway.Options{
 		DataStorageURL: storage.APIURL(), Listen: cmp.Or(s.options.GatewayListen, anyPort), ManagementListen: anyPort,
 		RESTConfig: cluster.Config(), Namespace: Namespace,
@@ -228,6 +237,22 @@ func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *
 	}
 	s.addresses.Gateway = webhook.APIURL()
 	s.addresses.Management["gateway"] = webhook.ManagementURL()
+	return nil
+}
+
+func (s *Stack) startRemediation(ctx context.Context, storageURL, spools string, cluster *controlplane.ControlPlane) error {
+	remediation, err := workflowexecution.New(workflowexecution.Options{
+		DataStorageURL: storageURL, ManagementListen: anyPort, RESTConfig: cluster.Config(),
+		PlatformNamespace: Namespace, WorkflowsNamespace: WorkflowsNamespace,
+		Spool: spool.Flags{Dir: filepath.Join(spools, "workflowexecution")}, Log: s.options.Log.Named("workflowexecution"),
+	})
+	if err != nil {
+		return fmt.Errorf("configure WorkflowExecution: %w", err)
+	}
+	if err := s.run(ctx, "WorkflowExecution", remediation); err != nil {
+		return err
+	}
+	s.addresses.Management["workflowexecution"] = remediation.ManagementURL()
 	return nil
 }
 
