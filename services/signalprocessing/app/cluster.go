@@ -198,6 +198,7 @@ func (a *App) registerRetention(m manager.Manager, store *audit.Store) error {
 		Log:      a.options.Log.Named("retention"),
 	}, retention.Options{
 		StaleAfter:       a.options.StaleAfter,
+		LeaveClassified:  a.options.LeaveClassified,
 		FinishedTTL:      a.options.FinishedTTL,
 		GatewayNamespace: a.options.GatewayNamespace,
 	})

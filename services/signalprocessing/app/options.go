@@ -65,6 +65,8 @@ type Options struct {
 	StaleAfter time.Duration
 	// FinishedTTL is how long a finished request is kept.
 	FinishedTTL time.Duration
+	// LeaveClassified leaves requests to WorkflowExecution from their classification on.
+	LeaveClassified bool
 
 	// MaxAttempts bounds the attempts to enrich a signal.
 	MaxAttempts int
@@ -118,6 +120,7 @@ func (o *Options) flags() *cli.Flags {
 		cli.Check(kube.CheckNamespace))
 	f.Duration(&o.StaleAfter, "stale-after", 12*time.Hour, "how long a request stays open without another signal")
 	f.Duration(&o.FinishedTTL, "finished-ttl", 24*time.Hour, "how long a finished request is kept")
+	f.Bool(&o.LeaveClassified, "leave-classified", false, "leave requests to WorkflowExecution from their classification on")
 	f.Int(&o.MaxAttempts, "max-attempts", 5, "attempts to enrich a signal before processing fails", cli.AtMost(math.MaxInt32))
 	f.Duration(&o.RetryBackoff, "retry-backoff", time.Second, "wait after the first failed attempt; doubles with each attempt")
 	f.Duration(&o.MaxRetryBackoff, "max-retry-backoff", 0, "longest wait between attempts",

@@ -43,7 +43,7 @@ func (o Options) decide(rr *v1alpha1.RemediationRequest, now time.Time) decision
 		return decision{action: release}
 	case rr.Status.Phase.Terminal():
 		return decision{action: expire, after: endOf(rr).Add(o.FinishedTTL).Sub(now)}
-	case !mayEnd(&rr.Status):
+	case !o.mayEnd(&rr.Status):
 		return decision{action: leave}
 	case !rr.Fires():
 		return decision{
@@ -70,12 +70,14 @@ func (o Options) expired(rr *v1alpha1.RemediationRequest, now time.Time) bool {
 	return rr.Status.Phase.Terminal() && !endOf(rr).Add(o.FinishedTTL).After(now)
 }
 
-// mayEnd reports whether the phase is one that this service ends: those up to
-// Classified, and a review that this service asked for.
-func mayEnd(status *v1alpha1.RemediationRequestStatus) bool {
+// mayEnd reports whether the phase is one that this service ends: those before Classified, a
+// review that this service asked for, and Classified unless that is left to others.
+func (o Options) mayEnd(status *v1alpha1.RemediationRequestStatus) bool {
 	switch status.Phase {
-	case "", v1alpha1.RemediationPending, v1alpha1.RemediationProcessing, v1alpha1.RemediationClassified:
+	case "", v1alpha1.RemediationPending, v1alpha1.RemediationProcessing:
 		return true
+	case v1alpha1.RemediationClassified:
+		return !o.LeaveClassified
 	case v1alpha1.RemediationManualReview:
 		review := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionManualReview)
 		return review != nil && review.Status == metav1.ConditionTrue &&

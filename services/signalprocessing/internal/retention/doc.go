@@ -3,7 +3,8 @@
 // A request ends as Skipped when no instance of its signal fires, or when none was
 // repeated for a while. It is deleted some time after its end, when DataStorage has
 // stored every event of its trail that this process has recorded, the one about the
-// deletion included. Requests in phases that another service owns are left alone.
+// deletion included. Requests in phases that another service owns are left alone: that is all
+// from Classified on, if WorkflowExecution is there.
 //
 // Requests have a finalizer, because the register of fingerprints must be closed before
 // the request that it names is gone. The package closes the register whoever deletes the

@@ -72,6 +72,8 @@ type Options struct {
 	FinishedTTL time.Duration
 	// GatewayNamespace is where the register is.
 	GatewayNamespace string
+	// LeaveClassified leaves requests to WorkflowExecution from their classification on.
+	LeaveClassified bool
 }
 
 // Reconciler ends and deletes requests.

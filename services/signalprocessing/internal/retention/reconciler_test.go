@@ -86,7 +86,7 @@ func (b *bench) Close(_ context.Context, rr *v1alpha1.RemediationRequest) error 
 
 func key() client.ObjectKey { return client.ObjectKey{Namespace: "shop", Name: "rr-1"} }
 
-func setup(t *testing.T, change func(*v1alpha1.RemediationRequest)) *bench {
+func setup(t *testing.T, change func(*v1alpha1.RemediationRequest), options ...func(*retention.Options)) *bench {
 	t.Helper()
 	types, err := kube.Scheme()
 	if err != nil {
@@ -122,10 +122,14 @@ func setup(t *testing.T, change func(*v1alpha1.RemediationRequest)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	o := retention.Options{StaleAfter: staleAfter, FinishedTTL: ttl, GatewayNamespace: gateway}
+	for _, set := range options {
+		set(&o)
+	}
 	b.Reconciler, err = retention.New(retention.Parts{
 		Live: b.client, Cached: b.client, Writer: b.client, Register: b, Audit: b, Events: events.NewFakeRecorder(10),
 		Metrics: metrics, Clock: b.clock, Log: zap.NewNop(),
-	}, retention.Options{StaleAfter: staleAfter, FinishedTTL: ttl, GatewayNamespace: gateway})
+	}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,6 +231,30 @@ func TestWhichRequestsEndWhenNothingFires(t *testing.T) {
 		if condition == nil || condition.Reason != v1alpha1.ReasonResolvedBeforeExecution || rr.Status.CompletedAt == nil ||
 			meta.IsStatusConditionTrue(rr.Status.Conditions, v1alpha1.ConditionManualReview) {
 			t.Errorf("%s: %+v", name, rr.Status)
+		}
+	}
+}
+
+// With WorkflowExecution, a classified request is not this service's to end.
+func TestClassifiedRequestsAreLeftToOthers(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*v1alpha1.RemediationRequest)
+		want   v1alpha1.RemediationPhase
+	}{
+		"resolved": {resolved, v1alpha1.RemediationClassified},
+		"stale":    {func(*v1alpha1.RemediationRequest) {}, v1alpha1.RemediationClassified},
+		"pending":  {inPhase(v1alpha1.RemediationPending), v1alpha1.RemediationSkipped},
+		"failed":   {review(v1alpha1.ReasonProcessingFailed), v1alpha1.RemediationSkipped},
+		"overflow": {review(v1alpha1.ReasonOverflow), v1alpha1.RemediationSkipped},
+	} {
+		b := setup(t, test.change, func(o *retention.Options) { o.LeaveClassified = true })
+		b.clock.SetTime(received.Add(staleAfter))
+		if after, err := b.reconcile(); err != nil || after != 0 {
+			t.Errorf("%s: wait %s, error %v", name, after, err)
+		}
+		if phase := b.request().Status.Phase; phase != test.want {
+			t.Errorf("%s: phase %s", name, phase)
 		}
 	}
 }
