@@ -30,6 +30,24 @@ func (r *RemediationRequest) LastSeenAt() metav1.MicroTime {
 	return last
 }
 
+// LatestStart is when the latest firing of an instance began, as far as the status tells.
+func (r *RemediationRequest) LatestStart() metav1.MicroTime {
+	latest := r.Spec.FiringTime
+	s := r.Status.Signals
+	if s == nil {
+		return latest
+	}
+	if s.LatestStartsAt != nil && latest.Before(s.LatestStartsAt) {
+		latest = *s.LatestStartsAt
+	}
+	for i := range s.Instances {
+		if latest.Before(&s.Instances[i].StartsAt) {
+			latest = s.Instances[i].StartsAt
+		}
+	}
+	return latest
+}
+
 // Fires reports whether an instance of the request's signal fires.
 func (r *RemediationRequest) Fires() bool {
 	s := r.Status.Signals

@@ -147,6 +147,7 @@ func (p *Pipeline) startSignalProcessing(ctx context.Context, e *Env, o *Pipelin
 	options := signalprocessing.Options{
 		DataStorageURL: p.DataStorage.URL, ManagementListen: anyPort, ControlListen: anyPort,
 		RESTConfig: e.Config, WatchNamespaces: []string{p.Namespace}, GatewayNamespace: p.Namespace, Log: e.log.Named("signalprocessing"),
+		LeaveClassified: o.WorkflowExecution != nil,
 	}
 	if o.SignalProcessing != nil {
 		o.SignalProcessing(&options)

@@ -210,7 +210,7 @@ func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *
 	}
 
 	processing, err := signalprocessing.New(signalprocessing.Options{
-		DataStorageURL: storage.APIURL(), ManagementListen: anyPort, RESTConfig: cluster.Config(), GatewayNamespace: Namespace,
+		DataStorageURL: storage.APIURL(), ManagementListen: anyPort, RESTConfig: cluster.Config(), GatewayNamespace: Namespace, LeaveClassified: true,
 		Spool: spool.Flags{Dir: filepath.Join(spools, "signalprocessing")}, Log: log.Named("signalprocessing"),
 	})
 	if err != nil {

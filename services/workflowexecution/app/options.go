@@ -67,6 +67,13 @@ type Options struct {
 	Mode string
 	// ApprovalExpiry is how long a proposal waits for a decision.
 	ApprovalExpiry time.Duration
+	// ResolveTimeout is how long the alerts may take to resolve after an execution, at least
+	// twice GroupInterval.
+	ResolveTimeout time.Duration
+	// GroupInterval is how late senders tell that an alert has resolved.
+	GroupInterval time.Duration
+	// StaleAfter is how long a request stays open without another signal.
+	StaleAfter time.Duration
 	// PolicyDir is the directory of the policies, which is looked at again every few
 	// seconds; empty means the built-in policies.
 	PolicyDir string
@@ -121,6 +128,9 @@ func (o *Options) flags() *cli.Flags {
 		"observe: propose only; approve: a person approves; auto: a policy may, too",
 		cli.OneOf(string(selection.ModeObserve), string(selection.ModeApprove), string(selection.ModeAuto)))
 	f.Duration(&o.ApprovalExpiry, "approval-expiry", time.Hour, "how long a proposal waits for a decision")
+	f.Duration(&o.ResolveTimeout, "resolve-timeout", 15*time.Minute, "how long the alerts may take to resolve after an execution")
+	f.Duration(&o.GroupInterval, "group-interval", 5*time.Minute, "longest group_interval of the senders of alerts")
+	f.Duration(&o.StaleAfter, "stale-after", 12*time.Hour, "how long a request stays open without another signal")
 	f.String(&o.PolicyDir, "policy-dir", "", "directory of the Rego policies, reloaded when it changes; none: the built-in policies")
 	f.Duration(&o.PolicyDeadline, "policy-deadline", selection.DefaultDeadline, "time limit of one policy decision")
 	f.Int(&o.Concurrency, "concurrency", 4, "bound on resources of a kind that are processed concurrently")
@@ -144,6 +154,10 @@ func (o *Options) complete() error {
 	}
 	if err := o.plan().Check(); err != nil {
 		return err //nolint:wrapcheck // names the flags
+	}
+	if o.ResolveTimeout < 2*o.GroupInterval {
+		return cli.Usagef("--resolve-timeout %s: want at least twice --group-interval (%s): senders tell that late that an alert has resolved",
+			o.ResolveTimeout, 2*o.GroupInterval)
 	}
 	if o.PlatformNamespace == "" {
 		namespace, err := kube.PodNamespace(kube.PodNamespaceFile)

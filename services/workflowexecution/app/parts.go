@@ -25,10 +25,17 @@ func (c *controllers) register() error {
 	if err != nil {
 		return fmt.Errorf("executions: %w", err)
 	}
-	return advanced.Register(c.manager) //nolint:wrapcheck // of this module
+	if err := advanced.Register(c.manager); err != nil {
+		return err //nolint:wrapcheck // of this module
+	}
+	return c.registerEnds()
 }
 
 // stages are the stages of executions, by phase.
 func (c *controllers) stages() (map[v1alpha1.ExecutionPhase]executions.Stage, error) {
-	return map[v1alpha1.ExecutionPhase]executions.Stage{}, nil
+	verifying, err := c.verifying()
+	if err != nil {
+		return nil, err
+	}
+	return map[v1alpha1.ExecutionPhase]executions.Stage{v1alpha1.ExecutionVerifying: verifying}, nil
 }

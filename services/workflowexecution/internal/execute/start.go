@@ -92,7 +92,7 @@ func (s *Stage) begin(ctx context.Context, wfe *v1alpha1.WorkflowExecution, w *w
 	}
 	now := metav1.NewMicroTime(s.Clock.Now())
 	wfe.Status.Phase, wfe.Status.Reason, wfe.Status.Message = v1alpha1.ExecutionExecuting, reasonStarted, "the start is on the trail"
-	wfe.Status.StartedAt, wfe.Status.TargetGenerationBefore = &now, generation(w)
+	wfe.Status.StartedAt, wfe.Status.TargetGenerationBefore, wfe.Status.Before = &now, generation(w), before(w.target)
 	return again, nil
 }
 

@@ -65,6 +65,9 @@ func (r *Reconciler) mirror(ctx context.Context, rr *v1alpha1.RemediationRequest
 
 // show derives the request's phase from its execution.
 func (r *Reconciler) show(ctx context.Context, rr *v1alpha1.RemediationRequest, wfe *v1alpha1.WorkflowExecution) error {
+	if over := wfe.Status.FinishedAt; over != nil && wfe.Status.StartedAt != nil {
+		rr.Status.RemediatedAt = over.DeepCopy()
+	}
 	switch wfe.Status.Phase {
 	case "", v1alpha1.ExecutionProposed:
 		if wfe.Spec.Approval == v1alpha1.ApprovalNone {
@@ -99,6 +102,11 @@ func (r *Reconciler) show(ctx context.Context, rr *v1alpha1.RemediationRequest, 
 func (r *Reconciler) succeeded(ctx context.Context, rr *v1alpha1.RemediationRequest, wfe *v1alpha1.WorkflowExecution) error {
 	switch wfe.Status.Outcome {
 	case v1alpha1.OutcomeEffective:
+		// A signal may have arrived since the verification looked last. From the end of the
+		// request on, the Gateway opens another one for it.
+		if latest := rr.LatestStart(); wfe.Status.FinishedAt != nil && latest.After(wfe.Status.FinishedAt.Time) {
+			return r.review(ctx, rr, v1alpha1.ReasonIneffective, messageOf(wfe, "effective")+", but the signal began to fire again at the end of the stabilization")
+		}
 		message := messageOf(wfe, "workflow "+wfe.Spec.Workflow.Name+" was effective")
 		return r.complete(ctx, rr, v1alpha1.ReasonEffective, message, wfe)
 	case v1alpha1.OutcomeIneffective:

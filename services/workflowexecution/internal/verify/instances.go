@@ -34,7 +34,7 @@ var kinds = map[string]schema.GroupVersionKind{
 
 // look sees which instances of the request's signal fire.
 func (s *Stage) look(ctx context.Context, rr *v1alpha1.RemediationRequest, finished time.Time) (*sighting, error) {
-	seen := &sighting{now: s.Clock.Now(), finished: finished, latestStart: rr.Spec.FiringTime.Time}
+	seen := &sighting{now: s.Clock.Now(), finished: finished, latestStart: rr.LatestStart().Time}
 	signals := rr.Status.Signals
 	if signals == nil { // the signal of the spec is the only one so far
 		target := rr.Spec.TargetResource
@@ -42,18 +42,12 @@ func (s *Stage) look(ctx context.Context, rr *v1alpha1.RemediationRequest, finis
 			Name: target.Kind + "/" + target.Name, StartsAt: rr.Spec.FiringTime, LastSeenAt: rr.LastSeenAt(),
 		}}}
 	}
-	if latest := signals.LatestStartsAt; latest != nil && latest.After(seen.latestStart) {
-		seen.latestStart = latest.Time
-	}
 	seen.unlisted = signals.More
 	if signals.MoreSeenAt != nil {
 		seen.unlistedSeen = signals.MoreSeenAt.Time
 	}
 	for i := range signals.Instances {
 		instance := &signals.Instances[i]
-		if instance.StartsAt.After(seen.latestStart) {
-			seen.latestStart = instance.StartsAt.Time
-		}
 		gone, err := s.gone(ctx, rr.Spec.TargetResource.Namespace, instance)
 		switch {
 		case err != nil:

@@ -51,12 +51,13 @@ type Proposer interface {
 	Propose(ctx context.Context, rr *v1alpha1.RemediationRequest, workflow, rollbackOf string) error
 }
 
-// Parts are the dependencies of a Stage. All are required.
+// Parts are the dependencies of a Stage. All but Proposer are required.
 type Parts struct {
 	// Live reads from the API server.
-	Live     client.Reader
-	Audit    Recorder
-	Catalog  Catalog
+	Live    client.Reader
+	Audit   Recorder
+	Catalog Catalog
+	// Proposer proposes rollbacks. Without one, they are only named on the trail.
 	Proposer Proposer
 	Clock    clock.PassiveClock
 	Log      *zap.Logger
@@ -260,7 +261,7 @@ func (s *Stage) end(
 	})); err != nil {
 		return err
 	}
-	if rollback != "" {
+	if rollback != "" && s.Proposer != nil {
 		if err := s.Proposer.Propose(ctx, rr, rollback, wfe.Name); err != nil {
 			return fmt.Errorf("propose the rollback %s of execution %s: %w", rollback, client.ObjectKeyFromObject(wfe), err)
 		}
