@@ -67,7 +67,7 @@ type ControlPlane struct {
 	pods        *podNetwork // nil where the API server connects by itself
 }
 
-// Start finds the programs, starts them and installs Kubernaut's resources.
+// Start finds the programs, starts them and installs Kubernaut's resources and admission policies.
 // The caller stops it.
 func Start(ctx context.Context, opts Options) (*ControlPlane, error) {
 	c := &ControlPlane{programs: opts.Programs}
@@ -152,7 +152,10 @@ func (c *ControlPlane) start(ctx context.Context, opts *Options) (err error) {
 	if err := writeKubeconfig(c.Kubeconfig(), c.config); err != nil {
 		return err
 	}
-	return installResources(c.config)
+	if err := installResources(c.config); err != nil {
+		return err
+	}
+	return installPolicies(ctx, c.config)
 }
 
 func (c *ControlPlane) startEtcd(ctx context.Context) error {
