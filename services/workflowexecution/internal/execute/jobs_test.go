@@ -85,7 +85,7 @@ func TestAJobRunsRestrictedInTheNamespaceOfWorkflows(t *testing.T) {
 	if *container.SecurityContext.AllowPrivilegeEscalation || !slices.Equal(container.SecurityContext.Capabilities.Drop, []corev1.Capability{"ALL"}) {
 		t.Errorf("security context %+v", container.SecurityContext)
 	}
-	var variables []string
+	variables := make([]string, 0, len(container.Env))
 	for _, v := range container.Env {
 		variables = append(variables, v.Name+"="+v.Value)
 	}

@@ -131,7 +131,8 @@ type world struct {
 // errChanged reports that an execution was written since it was read: the next look
 // begins with a live read, at the Lease.
 func errChanged(wfe *v1alpha1.WorkflowExecution, cause error) error {
-	return apierrors.NewConflict(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "workflowexecutions"}, wfe.Name, cause)
+	resource := schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "workflowexecutions"}
+	return apierrors.NewConflict(resource, wfe.Name, cause) //nolint:wrapcheck // made here
 }
 
 var errWritten = errors.New("the execution was written since it was read")

@@ -18,20 +18,30 @@ import (
 )
 
 const (
+	kindDeployment  = "Deployment"
+	kindStatefulSet = "StatefulSet"
+	kindDaemonSet   = "DaemonSet"
+)
+
+const (
 	annotationRestartedAt = "kubectl.kubernetes.io/restartedAt"
 	annotationRevision    = "deployment.kubernetes.io/revision"
 )
 
-// Operation is one operation of a JSON patch.
-type Operation struct {
+// operation is one operation of a JSON patch.
+type operation struct {
 	Op    string `json:"op"`
 	Path  string `json:"path"`
 	Value any    `json:"value,omitempty"`
 }
 
+func add(path string, value any) operation     { return operation{"add", path, value} }
+func replace(path string, value any) operation { return operation{"replace", path, value} }
+func test(path string, value any) operation    { return operation{"test", path, value} }
+
 // change is what an action does to a target.
 type change struct {
-	operations []Operation
+	operations []operation
 	// depends are the fields that the action depends on and changes, with their values.
 	depends map[string]any
 }
@@ -55,11 +65,11 @@ func action(
 		return nil, notApplicable("no action applies to %s of %s", kind, target.GetAPIVersion())
 	}
 	switch {
-	case a.Restart != nil && (kind == "Deployment" || kind == "StatefulSet" || kind == "DaemonSet"):
+	case a.Restart != nil && (kind == kindDeployment || kind == kindStatefulSet || kind == kindDaemonSet):
 		return restart(target, at)
-	case a.Rollback != nil && kind == "Deployment":
+	case a.Rollback != nil && kind == kindDeployment:
 		return rollback(ctx, reader, target)
-	case a.Scale != nil && (kind == "Deployment" || kind == "StatefulSet"):
+	case a.Scale != nil && (kind == kindDeployment || kind == kindStatefulSet):
 		return scale(a.Scale, target, parameters)
 	default:
 		return nil, notApplicable("the workflow's action does not apply to a %s", kind)
@@ -105,7 +115,7 @@ func rollback(ctx context.Context, reader client.Reader, target *unstructured.Un
 	restored := previous.Spec.Template.DeepCopy()
 	delete(restored.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
 	return &change{
-		operations: []Operation{{Op: "replace", Path: "/spec/template", Value: restored}},
+		operations: []operation{replace("/spec/template", restored)},
 		depends: map[string]any{
 			"template": template, "revision": revision(current), "previousRevision": revision(previous), "previousTemplate": restored,
 		},
@@ -173,7 +183,7 @@ func scale(a *v1alpha1.ScaleAction, target *unstructured.Unstructured, parameter
 		return nil, notApplicable("%s %s has %d replicas already", target.GetKind(), target.GetName(), wanted)
 	}
 	return &change{
-		operations: []Operation{{Op: "replace", Path: "/spec/replicas", Value: wanted}},
+		operations: []operation{replace("/spec/replicas", wanted)},
 		depends:    map[string]any{"replicas": current, "minReplicas": a.MinReplicas, "maxReplicas": a.MaxReplicas},
 	}, nil
 }
@@ -190,23 +200,23 @@ func templateOf(target *unstructured.Unstructured) (map[string]any, error) {
 }
 
 // annotate adds an annotation below the metadata at path. object has the metadata.
-func annotate(object map[string]any, path, name, value string) []Operation {
-	var operations []Operation
+func annotate(object map[string]any, path, name, value string) []operation {
+	var operations []operation
 	if metadata, _ := object["metadata"].(map[string]any); metadata == nil {
-		operations = append(operations, Operation{Op: "add", Path: path, Value: map[string]any{}})
+		operations = append(operations, add(path, map[string]any{}))
 	}
 	if annotations, _, _ := unstructured.NestedMap(object, "metadata", "annotations"); annotations == nil {
-		operations = append(operations, Operation{Op: "add", Path: path + "/annotations", Value: map[string]any{}})
+		operations = append(operations, add(path+"/annotations", map[string]any{}))
 	}
-	return append(operations, Operation{Op: "add", Path: path + "/annotations/" + escape(name), Value: value})
+	return append(operations, add(path+"/annotations/"+escape(name), value))
 }
 
 // patch makes the one write of an action: it applies only to the object of the same UID,
 // and marks it. With version it applies only to the object as it was read.
 func (c *change) patch(target *unstructured.Unstructured, mark string, version bool) (client.Patch, error) {
-	operations := []Operation{{Op: "test", Path: "/metadata/uid", Value: target.GetUID()}}
+	operations := []operation{test("/metadata/uid", target.GetUID())}
 	if version {
-		operations = append(operations, Operation{Op: "test", Path: "/metadata/resourceVersion", Value: target.GetResourceVersion()})
+		operations = append(operations, test("/metadata/resourceVersion", target.GetResourceVersion()))
 	}
 	operations = append(operations, annotate(target.Object, "/metadata", v1alpha1.AnnotationExecution, mark)...)
 	encoded, err := json.Marshal(append(operations, c.operations...))

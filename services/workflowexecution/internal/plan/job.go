@@ -76,7 +76,7 @@ func restrictContainer(c *corev1.Container) {
 // variables are what a Job's program is told: the parameters, the target and the execution.
 // The target comes last and wins: a parameter never selects it.
 func variables(target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter, execution types.UID) []corev1.EnvVar {
-	var given []corev1.EnvVar
+	given := make([]corev1.EnvVar, 0, len(parameters))
 	for _, p := range sorted(parameters) {
 		given = append(given, corev1.EnvVar{Name: strings.ToUpper(p.Name), Value: p.Value})
 	}

@@ -87,24 +87,6 @@ func (p *Planner) Make(
 	return Plan{Change: bound(p.Redact(text)), Digest: step.Digest}, nil
 }
 
-func (p *Planner) makeJob(
-	ctx context.Context, wf *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter,
-) (Plan, error) {
-	job := RenderJob(wf, target, parameters, proposed, p.Namespace)
-	text, err := jobText(job)
-	if err != nil {
-		return Plan{}, err
-	}
-	digest, err := p.jobDigest(wf, target, parameters)
-	if err != nil {
-		return Plan{}, err
-	}
-	if err := p.Jobs.Create(ctx, job, client.DryRunAll); err != nil {
-		return Plan{}, fmt.Errorf("dry run of workflow %s: %w", wf.Name, err)
-	}
-	return Plan{Change: bound(p.Redact(text)), Digest: digest}, nil
-}
-
 // Digest is the digest of the plan that Make would make now, without a dry run.
 func (p *Planner) Digest(
 	ctx context.Context, wf *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter,
@@ -123,15 +105,6 @@ func (p *Planner) Digest(
 	return step.Digest, nil
 }
 
-// Step is the write of an action, prepared for a target as it was read.
-type Step struct {
-	// Digest of the plan.
-	Digest string
-
-	target *unstructured.Unstructured
-	change *change
-}
-
 // Prepare prepares an action's write to the target with the rights of c. at is the time
 // that a restart carries.
 func (p *Planner) Prepare(
@@ -147,6 +120,33 @@ func (p *Planner) Prepare(
 		return nil, err
 	}
 	return &Step{Digest: digest, target: target, change: changes}, nil
+}
+
+func (p *Planner) makeJob(
+	ctx context.Context, wf *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter,
+) (Plan, error) {
+	job := RenderJob(wf, target, parameters, proposed, p.Namespace)
+	text, err := jobText(job)
+	if err != nil {
+		return Plan{}, err
+	}
+	digest, err := p.jobDigest(wf, target, parameters)
+	if err != nil {
+		return Plan{}, err
+	}
+	if err := p.Jobs.Create(ctx, job, client.DryRunAll); err != nil {
+		return Plan{}, fmt.Errorf("dry run of workflow %s: %w", wf.Name, err)
+	}
+	return Plan{Change: bound(p.Redact(text)), Digest: digest}, nil
+}
+
+// Step is the write of an action, prepared for a target as it was read.
+type Step struct {
+	// Digest of the plan.
+	Digest string
+
+	target *unstructured.Unstructured
+	change *change
 }
 
 // DryRun asks the API server whether it would accept the write.
