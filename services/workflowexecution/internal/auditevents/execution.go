@@ -1,12 +1,6 @@
 package auditevents
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
-	"time"
-
 	"k8s.io/apimachinery/pkg/types"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -18,13 +12,6 @@ const (
 	TypeExecutionStarted   = "workflowexecution.execution.started"
 	TypeExecutionCompleted = "workflowexecution.execution.completed"
 	TypeExecutionFailed    = "workflowexecution.execution.failed"
-)
-
-const (
-	executionCategory = "workflowexecution"
-	executionKind     = "WorkflowExecution"
-	// maxExecutionError is the longest error message of an event, in bytes.
-	maxExecutionError = 4096
 )
 
 // executed is what all events of an execution say: what is done to which object, with
@@ -52,12 +39,12 @@ type Started struct {
 
 // ExecutionStarted records that the execution is about to touch the target.
 func ExecutionStarted(wfe *v1alpha1.WorkflowExecution, s Started) (*audit.Event, error) {
-	return execution(wfe, s.Account, eventContent{Type: TypeExecutionStarted, Action: "start", Outcome: audit.OutcomePending}, struct {
+	return OfExecution(wfe, Content{Type: TypeExecutionStarted, Action: "start", Outcome: audit.OutcomePending, Actor: worker(s.Account), Data: struct {
 		executed
 
 		GenerationBefore int64  `json:"generation_before"`
 		Change           string `json:"change"`
-	}{describe(wfe, s.Account), s.Generation, s.Change})
+	}{describe(wfe, s.Account), s.Generation, s.Change}})
 }
 
 // Ended is how an execution ended.
@@ -87,14 +74,18 @@ type ended struct {
 
 // ExecutionCompleted records that the change was made, or the Job succeeded.
 func ExecutionCompleted(wfe *v1alpha1.WorkflowExecution, e Ended) (*audit.Event, error) {
-	return execution(wfe, e.Account, eventContent{Type: TypeExecutionCompleted, Action: "complete", Outcome: audit.OutcomeSuccess}, endedOf(wfe, e))
+	return OfExecution(wfe, Content{
+		Type: TypeExecutionCompleted, Action: "complete", Outcome: audit.OutcomeSuccess, Actor: worker(e.Account),
+		Data: endedOf(wfe, e), Sensitive: e.Log != "",
+	})
 }
 
 // ExecutionFailed records that the execution failed, or that nobody knows what it did.
 func ExecutionFailed(wfe *v1alpha1.WorkflowExecution, e Ended) (*audit.Event, error) {
-	return execution(wfe, e.Account, eventContent{
-		Type: TypeExecutionFailed, Action: "fail", Outcome: audit.OutcomeFailure, ErrorCode: e.Reason, ErrorMessage: shorten(e.Message, maxExecutionError),
-	}, endedOf(wfe, e))
+	return OfExecution(wfe, Content{
+		Type: TypeExecutionFailed, Action: "fail", Outcome: audit.OutcomeFailure, Actor: worker(e.Account),
+		ErrorCode: e.Reason, ErrorMessage: e.Message, Data: endedOf(wfe, e), Sensitive: e.Log != "",
+	})
 }
 
 func endedOf(wfe *v1alpha1.WorkflowExecution, e Ended) ended {
@@ -111,90 +102,10 @@ func describe(wfe *v1alpha1.WorkflowExecution, account string) executed {
 	}
 }
 
-// eventContent is the part of an event that its id is derived from.
-type eventContent struct {
-	Type         string          `json:"type"`
-	Action       string          `json:"action"`
-	Outcome      audit.Outcome   `json:"outcome"`
-	ErrorCode    string          `json:"error_code,omitempty"`
-	ErrorMessage string          `json:"error_message,omitempty"`
-	Data         json.RawMessage `json:"data"`
-}
-
-// execution makes an event of the step that leaves the execution's phase. The actor is the
-// service account that does the work.
-func execution(wfe *v1alpha1.WorkflowExecution, account string, c eventContent, data any) (*audit.Event, error) {
-	encoded, err := json.Marshal(data)
-	if err != nil {
-		return nil, fmt.Errorf("encode data of %s: %w", c.Type, err)
+// worker is the actor of what is done with the rights of a workflow's service account.
+func worker(account string) Actor {
+	if account == "" {
+		return Actor{}
 	}
-	c.Data = encoded
-	identity, err := json.Marshal(c)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", c.Type, err)
-	}
-	digest := sha256.Sum256(identity)
-	return &audit.Event{
-		ID:            audit.DerivedID(entered(wfe), string(wfe.UID), string(wfe.Status.Phase), c.Type, hex.EncodeToString(digest[:])),
-		Type:          c.Type,
-		Category:      executionCategory,
-		Action:        c.Action,
-		Outcome:       c.Outcome,
-		CorrelationID: wfe.Spec.Request.Name,
-		Data:          encoded,
-		ActorType:     "service_account",
-		ActorID:       shorten(account, 255),
-		ResourceType:  executionKind,
-		ResourceID:    wfe.Name,
-		Namespace:     wfe.Namespace,
-		ErrorCode:     c.ErrorCode,
-		ErrorMessage:  c.ErrorMessage,
-	}, nil
-}
-
-// entered is when the execution entered the phase that it is in.
-func entered(wfe *v1alpha1.WorkflowExecution) time.Time {
-	switch s := &wfe.Status; {
-	case s.StartedAt != nil:
-		return s.StartedAt.Time
-	case s.Approval != nil:
-		return s.Approval.At.Time
-	default:
-		return wfe.CreationTimestamp.Time
-	}
-}
-
-// shorten cuts a text to a number of bytes, at a character's boundary.
-func shorten(text string, size int) string {
-	if len(text) <= size {
-		return text
-	}
-	for size > 0 && text[size]&0xC0 == 0x80 {
-		size--
-	}
-	return text[:size]
-}
-
-// TypeApprovalInvalidated is of an approval that no longer fits what it was given for.
-const TypeApprovalInvalidated = "remediation.approval.invalidated"
-
-// ExecutionInvalidated records that an execution ends before its start, because the target
-// or the workflow is not what was approved.
-func ExecutionInvalidated(wfe *v1alpha1.WorkflowExecution, reason, message string) (*audit.Event, error) {
-	e, err := execution(wfe, "workflowexecution", eventContent{
-		Type: TypeApprovalInvalidated, Action: "invalidate", Outcome: audit.OutcomeSuccess,
-	}, struct {
-		Execution    string                   `json:"execution"`
-		ExecutionUID types.UID                `json:"execution_uid"`
-		Workflow     v1alpha1.WorkflowRef     `json:"workflow"`
-		Target       v1alpha1.ExecutionTarget `json:"target"`
-		PlanDigest   string                   `json:"plan_digest"`
-		Reason       string                   `json:"reason"`
-		Message      string                   `json:"message"`
-	}{wfe.Name, wfe.UID, wfe.Spec.Workflow, wfe.Spec.Target, wfe.Spec.PlanDigest, reason, message})
-	if err != nil {
-		return nil, err
-	}
-	e.Category, e.ActorType = "remediation", "service"
-	return e, nil
+	return Person(v1alpha1.Decider{Name: account})
 }

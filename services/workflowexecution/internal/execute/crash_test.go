@@ -101,7 +101,7 @@ func TestAnApprovalThatNoLongerFitsIsInvalidated(t *testing.T) {
 			if wfe.Status.Phase != v1alpha1.ExecutionInvalidated {
 				t.Errorf("phase %s: %s", wfe.Status.Phase, wfe.Status.Message)
 			}
-			if got := w.trail(wfe); !slices.Equal(got, []string{auditevents.TypeApprovalInvalidated}) {
+			if got := w.trail(wfe); !slices.Equal(got, []string{auditevents.TypeProposalInvalidated}) {
 				t.Errorf("trail %v", got)
 			}
 			if after := w.read("Deployment", d.Name); after.GetGeneration() != generation || after.GetAnnotations()[v1alpha1.AnnotationExecution] != "" {

@@ -5,8 +5,6 @@ package execute_test
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -32,6 +30,7 @@ import (
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/audittest"
 	"kubernaut.ai/services/workflowexecution/internal/accounts"
+	"kubernaut.ai/services/workflowexecution/internal/catalog"
 	"kubernaut.ai/services/workflowexecution/internal/execute"
 	"kubernaut.ai/services/workflowexecution/internal/plan"
 )
@@ -134,12 +133,6 @@ func (c clients) Client(ctx context.Context, account string, execution types.UID
 func (c clients) Username(account string) string { return c.world.accounts.Username(account) }
 func (c clients) Forget(execution types.UID)     { c.world.accounts.Forget(execution) }
 
-func workflowDigest(spec *v1alpha1.RemediationWorkflowSpec) (string, error) {
-	encoded, err := json.Marshal(spec)
-	sum := sha256.Sum256(encoded)
-	return hex.EncodeToString(sum[:]), err
-}
-
 // everything that the account of a shipped workflow may do with workloads.
 var everything = []rbacv1.PolicyRule{
 	{APIGroups: []string{"apps"}, Resources: []string{"deployments", "statefulsets", "daemonsets"}, Verbs: []string{"get", "patch"}},
@@ -172,7 +165,7 @@ func newWorld(t *testing.T, rules []rbacv1.PolicyRule) *world {
 	w.accounts, err = accounts.New(accounts.Options{Config: config, Client: c, Namespace: w.workflows, Clock: clock.RealClock{}})
 	must(t, err)
 	w.planner = plan.New(plan.Options{
-		Accounts: w.accounts, Jobs: c, Namespace: w.workflows, WorkflowDigest: workflowDigest,
+		Accounts: w.accounts, Jobs: c, Namespace: w.workflows, WorkflowDigest: catalog.Digest,
 		Redact: func(text string) string { return text }, Clock: clock.RealClock{},
 	})
 	w.stage = w.newStage()
@@ -212,7 +205,7 @@ func (w *world) approve(wf *v1alpha1.RemediationWorkflow, target client.Object, 
 	object := w.read(kind, target.GetName())
 	made, err := w.planner.Make(ctx, wf, object, parameters)
 	must(w.t, err)
-	sum, err := workflowDigest(&wf.Spec)
+	sum, err := catalog.Digest(&wf.Spec)
 	must(w.t, err)
 	now := metav1.NowMicro()
 	wfe := &v1alpha1.WorkflowExecution{

@@ -90,6 +90,13 @@ type Parts struct {
 	Log       *zap.Logger
 }
 
+// +kubebuilder:rbac:groups=kubernaut.ai,resources=workflowexecutions,verbs=get;patch
+// +kubebuilder:rbac:groups=kubernaut.ai,resources=remediationworkflows,verbs=get
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;create;delete;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list
+// +kubebuilder:rbac:groups="",resources=pods/log,verbs=get
+// +kubebuilder:rbac:groups="",resources=serviceaccounts/token,verbs=create
+
 // Stage takes executions through the phases Approved and Executing. It is stateless.
 type Stage struct {
 	Parts
@@ -201,7 +208,6 @@ func (s *Stage) complete(ctx context.Context, wfe *v1alpha1.WorkflowExecution, e
 	e.GenerationBefore = wfe.Status.TargetGenerationBefore
 	event, err := auditevents.ExecutionCompleted(wfe, e)
 	if err == nil {
-		event.Sensitive = e.Log != ""
 		err = s.Audit.Record(ctx, event)
 	}
 	if err != nil {

@@ -101,7 +101,7 @@ func (s *Stage) invalidate(ctx context.Context, wfe *v1alpha1.WorkflowExecution,
 	if err := s.unchanged(ctx, wfe); err != nil {
 		return err
 	}
-	event, err := auditevents.ExecutionInvalidated(wfe, why.reason, why.message)
+	event, err := auditevents.Invalidated(wfe, why.reason, why.message)
 	if err == nil {
 		err = s.Audit.Record(ctx, event)
 	}
