@@ -18,6 +18,7 @@ severity.decision := {"value": "high", "source": "test", "confidence": 50}
 environment.decision := {"value": "staging", "source": "test", "confidence": 50}
 priority.decision := {"value": "P1", "source": "test", "confidence": 50}
 business.decision := {"unit": "u", "serviceOwner": "o", "criticality": "low", "sla": "1h"}
+remediation.decision := {"workflow": "", "parameters": {}, "approval": "required", "reason": "none"}
 `
 
 const validTest = `package kubernaut_test
@@ -60,7 +61,7 @@ func TestTheBuiltInBundleIsUsable(t *testing.T) {
 	}
 	want := []string{
 		"data.kubernaut.business.decision", "data.kubernaut.environment.decision",
-		"data.kubernaut.priority.decision", "data.kubernaut.severity.decision",
+		"data.kubernaut.priority.decision", "data.kubernaut.remediation.decision", "data.kubernaut.severity.decision",
 	}
 	if !slices.Equal(s.Decisions(), want) {
 		t.Errorf("decisions %v, want %v", s.Decisions(), want)
@@ -82,7 +83,7 @@ func TestUnusableBundlesAreRejectedWithTheReason(t *testing.T) {
 		want  []string
 	}{
 		"syntax":           {map[string]string{"a.rego": valid + "\nx := {"}, []string{"policies of test", "a.rego:"}},
-		"does not compile": {map[string]string{"a.rego": valid + "\nx := y\n"}, []string{"a.rego:7", "var y is unsafe"}},
+		"does not compile": {map[string]string{"a.rego": valid + "\nx := y\n"}, []string{"a.rego:8", "var y is unsafe"}},
 		"a decision is missing": {
 			map[string]string{"a.rego": strings.ReplaceAll(valid, "priority.decision", "priority.other")},
 			[]string{"define no data.kubernaut.priority.decision", "copy what you do not change"},
@@ -93,7 +94,7 @@ func TestUnusableBundlesAreRejectedWithTheReason(t *testing.T) {
 		},
 		"a test does not compile": {map[string]string{"a.rego": valid, "a_test.rego": validTest + "test_x if y\n"}, []string{"a_test.rego:3", "unsafe"}},
 		"a test is skipped":       {map[string]string{"a.rego": valid, "a_test.rego": validTest + "todo_test_x if true\n"}, []string{"is skipped"}},
-		"the network":             {map[string]string{"a.rego": valid + "x := http.send({})\n"}, []string{"may not call http.send", "a.rego:6"}},
+		"the network":             {map[string]string{"a.rego": valid + "x := http.send({})\n"}, []string{"may not call http.send", "a.rego:7"}},
 		"the clock":               {map[string]string{"a.rego": valid + "x := time.now_ns()\n"}, []string{"may not call time.now_ns"}},
 		"chance":                  {map[string]string{"a.rego": valid + "x := rand.intn(\"a\", 2)\n"}, []string{"may not call rand.intn"}},
 		"the process":             {map[string]string{"a.rego": valid + "x := opa.runtime()\n"}, []string{"may not call opa.runtime"}},

@@ -21,10 +21,10 @@ func (workflows) Condition(expression string) (verify.Condition, error) {
 }
 
 // verifying makes the stage that observes whether an execution helped.
-func (c *controllers) verifying() (*verify.Stage, error) {
+func (c *controllers) verifying(proposer verify.Proposer) (*verify.Stage, error) {
 	o := &c.app.options
 	stage, err := verify.New(verify.Parts{
-		Live: c.manager.GetAPIReader(), Audit: c.store, Catalog: workflows{}, Clock: o.Clock, Log: o.Log.Named("verification"),
+		Live: c.manager.GetAPIReader(), Audit: c.store, Catalog: workflows{}, Proposer: proposer, Clock: o.Clock, Log: o.Log.Named("verification"),
 	}, verify.Options{
 		Namespace: o.WorkflowsNamespace, ResolveTimeout: o.ResolveTimeout, GroupInterval: o.GroupInterval, StaleAfter: o.StaleAfter,
 	})

@@ -10,7 +10,11 @@ import (
 // register adds the controllers to the manager.
 func (c *controllers) register() error {
 	o := &c.app.options
-	stages, err := c.stages()
+	proposing, err := c.newProposals()
+	if err != nil {
+		return err
+	}
+	stages, err := c.stages(proposing)
 	if err != nil {
 		return err
 	}
@@ -28,12 +32,15 @@ func (c *controllers) register() error {
 	if err := advanced.Register(c.manager); err != nil {
 		return err //nolint:wrapcheck // of this module
 	}
+	if err := c.registerRequests(proposing.selector); err != nil {
+		return err
+	}
 	return c.registerEnds()
 }
 
 // stages are the stages of executions, by phase.
-func (c *controllers) stages() (map[v1alpha1.ExecutionPhase]executions.Stage, error) {
-	verifying, err := c.verifying()
+func (c *controllers) stages(p *proposals) (map[v1alpha1.ExecutionPhase]executions.Stage, error) {
+	verifying, err := c.verifying(p.selector)
 	if err != nil {
 		return nil, err
 	}

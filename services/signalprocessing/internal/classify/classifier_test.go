@@ -20,6 +20,7 @@ severity.decision := {"value": "high", "source": "test", "confidence": 50}
 environment.decision := {"value": "staging", "source": "test", "confidence": 50}
 priority.decision := {"value": "P1", "source": "test", "confidence": 50}
 business.decision := {"unit": "u", "serviceOwner": "o", "criticality": "low", "sla": "1h"}
+remediation.decision := {"workflow": "", "parameters": {}, "approval": "required", "reason": "none"}
 `
 
 func newClassifier(t *testing.T, source string, o classify.Options) (*classify.Classifier, error) {

@@ -16,6 +16,7 @@ severity.decision := {"value": v, "source": k, "confidence": 1} if some k, v in 
 environment.decision := {"value": v, "source": k, "confidence": 1} if some k, v in input.context.namespaceLabels
 priority.decision := {"value": sprintf("%v", [input.signal.labels]), "source": "all", "confidence": 1}
 business.decision := {"unit": 1, "criticality": {k | some k, _ in input.signal.labels}, "serviceOwner": [], "sla": {}}
+remediation.decision := {"workflow": "", "parameters": {}, "approval": "required", "reason": "none"}
 `
 
 // labels makes a map of labels, filled in an order.

@@ -30,28 +30,6 @@ func ManualReview(rr *v1alpha1.RemediationRequest, reason, message string) (*aud
 	})
 }
 
-// typeRequestCompleted is of a request that an execution has ended.
-const typeRequestCompleted = "remediation.request.completed"
-
-// completed is the data of typeRequestCompleted.
-type completed struct {
-	Reason    string                    `json:"reason"`
-	Message   string                    `json:"message"`
-	From      v1alpha1.RemediationPhase `json:"from"`
-	Execution string                    `json:"execution,omitempty"`
-	Outcome   v1alpha1.Outcome          `json:"outcome,omitempty"`
-}
-
-// RequestCompleted records that a request is over. wfe is the execution that helped, nil if
-// none did.
-func RequestCompleted(rr *v1alpha1.RemediationRequest, reason, message string, wfe *v1alpha1.WorkflowExecution) (*audit.Event, error) {
-	data := completed{Reason: reason, Message: message, From: rr.Status.Phase}
-	if wfe != nil {
-		data.Execution, data.Outcome = wfe.Name, wfe.Status.Outcome
-	}
-	return OfRequest(rr, Content{Type: typeRequestCompleted, Action: "complete", Outcome: audit.OutcomeSuccess, Data: data})
-}
-
 // commanded is the data of the events about commands.
 type commanded struct {
 	Command   string                    `json:"command"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -13,6 +14,7 @@ import (
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
+	"kubernaut.ai/services/workflowexecution/internal/executions"
 )
 
 // maxMessage is the length of a message in characters.
@@ -60,7 +62,39 @@ func (r *Reconciler) mirror(ctx context.Context, rr *v1alpha1.RemediationRequest
 		return r.review(ctx, rr, v1alpha1.ReasonInconclusive,
 			fmt.Sprintf("WorkflowExecution %s is gone: look at the target, then retry or close the request", key.Name))
 	}
+	if wfe.Status.StartedAt != nil && wfe.Status.FinishedAt != nil {
+		rr.Status.RemediatedAt = wfe.Status.FinishedAt
+	}
+	if err := r.answered(ctx, rr, wfe); err != nil {
+		return err
+	}
+	if rr.Status.ExecutionRef != wfe.Name {
+		return nil
+	}
 	return r.show(ctx, rr, wfe)
+}
+
+// answered moves on to the rollback that is proposed because an execution did not help.
+func (r *Reconciler) answered(ctx context.Context, rr *v1alpha1.RemediationRequest, wfe *v1alpha1.WorkflowExecution) error {
+	if !wfe.Status.Phase.Terminal() || wfe.Status.Outcome == v1alpha1.OutcomeEffective {
+		return nil
+	}
+	next := &v1alpha1.WorkflowExecution{}
+	key := client.ObjectKey{Namespace: rr.Namespace, Name: executions.NextName(rr)}
+	if err := r.Live.Get(ctx, key, next); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("read WorkflowExecution %s: %w", key, err)
+	}
+	if next.Spec.Request.UID != rr.UID || next.Spec.RollbackOf != wfe.Name {
+		return nil
+	}
+	if err := r.show(ctx, rr, wfe); err != nil {
+		return err
+	}
+	rr.Status.ExecutionRef = next.Name
+	return r.show(ctx, rr, next)
 }
 
 // show derives the request's phase from its execution.
@@ -118,7 +152,9 @@ func (r *Reconciler) succeeded(ctx context.Context, rr *v1alpha1.RemediationRequ
 
 // complete records that the request is completed, and shows it. wfe is the execution that helped.
 func (r *Reconciler) complete(ctx context.Context, rr *v1alpha1.RemediationRequest, reason, message string, wfe *v1alpha1.WorkflowExecution) error {
-	e, err := auditevents.RequestCompleted(rr, reason, shown(message), wfe)
+	e, err := auditevents.RequestEnded(rr, auditevents.RequestEnd{
+		Phase: v1alpha1.RemediationCompleted, Reason: reason, Message: shown(message), Execution: wfe.Name,
+	})
 	if err := r.record(ctx, e, err); err != nil {
 		return err
 	}
@@ -148,6 +184,13 @@ func (r *Reconciler) review(ctx context.Context, rr *v1alpha1.RemediationRequest
 	rr.Status.Phase, rr.Status.Message = v1alpha1.RemediationManualReview, message
 	r.condition(rr, v1alpha1.ConditionManualReview, metav1.ConditionTrue, reason, message)
 	return nil
+}
+
+// unproposed reports whether the request waits for a person because the latest selection proposed
+// nothing: the execution that it refers to is an earlier one.
+func unproposed(rr *v1alpha1.RemediationRequest) bool {
+	is := meta.FindStatusCondition(rr.Status.Conditions, v1alpha1.ConditionManualReview)
+	return is != nil && (is.Reason == v1alpha1.ReasonNoWorkflow || is.Reason == v1alpha1.ReasonPolicyError)
 }
 
 // escalate selects again after the severity of a request has risen since the latest selection.

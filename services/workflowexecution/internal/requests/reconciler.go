@@ -120,7 +120,7 @@ func (r *Reconciler) advance(ctx context.Context, rr *v1alpha1.RemediationReques
 		if moved, err := r.command(ctx, rr); moved || err != nil {
 			return err
 		}
-		if r.escalate(rr) {
+		if r.escalate(rr) || unproposed(rr) {
 			return nil
 		}
 		return r.mirror(ctx, rr)

@@ -1,0 +1,154 @@
+package selection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audit/wire"
+	"kubernaut.ai/services/workflowexecution/internal/auditevents"
+	"kubernaut.ai/services/workflowexecution/internal/executions"
+	"kubernaut.ai/services/workflowexecution/internal/plan"
+)
+
+const (
+	// fieldManager is the name under which this service writes.
+	fieldManager = "workflowexecution"
+	// maxURL bounds the address of a runbook.
+	maxURL = 2048
+	// annotationRunbook is the alert's own annotation.
+	annotationRunbook = "runbook_url"
+)
+
+// propose makes the plan, and records and creates the proposal.
+func (s *Selector) propose(
+	ctx context.Context, rr *v1alpha1.RemediationRequest, f *situation, choice auditevents.Choice, parameters []v1alpha1.ExecutionParameter, rollbackOf string,
+) (*v1alpha1.WorkflowExecution, error) {
+	wf := f.workflow(choice.Workflow)
+	planned, err := s.Planner.Make(ctx, wf, f.target, parameters)
+	if err != nil {
+		return nil, unplanned(wf.Name, err)
+	}
+	wfe := &v1alpha1.WorkflowExecution{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: rr.Namespace, Name: executions.NextName(rr), Labels: map[string]string{v1alpha1.LabelRequest: rr.Name},
+		},
+		Spec: v1alpha1.WorkflowExecutionSpec{
+			Request: v1alpha1.ObjectRef{Name: rr.Name, UID: rr.UID},
+			Target: v1alpha1.ExecutionTarget{
+				APIVersion: f.target.GetAPIVersion(), Kind: f.target.GetKind(), Namespace: f.target.GetNamespace(), Name: f.target.GetName(),
+				UID: f.target.GetUID(), Generation: f.target.GetGeneration(),
+			},
+			Workflow:   v1alpha1.WorkflowRef{Name: wf.Name, SHA256: wf.Status.SHA256, Risk: wf.Spec.Risk},
+			Parameters: parameters,
+			Reason:     choice.Reason,
+			Change:     planned.Change,
+			PlanDigest: planned.Digest,
+			RunbookURL: runbook(rr.Spec.Annotations[annotationRunbook]),
+			RollbackOf: rollbackOf,
+			ExpiresAt:  metav1.NewMicroTime(s.Clock.Now().Add(s.options.Expiry)),
+		},
+	}
+	wfe.Spec.Approval, wfe.Spec.ApprovalReason = s.approval(rr, f, wf, choice)
+	if err := controllerutil.SetControllerReference(rr, wfe, s.Writer.Scheme()); err != nil {
+		return nil, fmt.Errorf("set the owner of WorkflowExecution %s: %w", wfe.Name, err)
+	}
+	if wfe.Spec.Approval != v1alpha1.ApprovalNone {
+		e, err := auditevents.ApprovalRequested(rr, wfe)
+		if err := s.record(ctx, e, err); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.Writer.Create(ctx, wfe, client.FieldOwner(fieldManager)); err != nil {
+		return nil, fmt.Errorf("create WorkflowExecution %s/%s: %w", wfe.Namespace, wfe.Name, err)
+	}
+	s.Log.Info("workflow proposed", zap.String("namespace", wfe.Namespace), zap.String("name", wfe.Name),
+		zap.String("workflow", wf.Name), zap.String("approval", string(wfe.Spec.Approval)))
+	return wfe, nil
+}
+
+// unplanned tells what a person has to solve from what passes.
+func unplanned(workflow string, err error) error {
+	if _, ok := errors.AsType[*plan.NotApplicableError](err); ok || apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsNotFound(err) {
+		return nonef(v1alpha1.ReasonNoWorkflow, "workflow %s cannot be applied: %v", workflow, err)
+	}
+	return fmt.Errorf("plan workflow %s: %w", workflow, err)
+}
+
+// approval says who decides on a proposal, and why. The policy can ask for more approval than
+// the mode and the namespace do, never for less.
+func (s *Selector) approval(
+	rr *v1alpha1.RemediationRequest, f *situation, wf *v1alpha1.RemediationWorkflow, choice auditevents.Choice,
+) (v1alpha1.ApprovalMode, string) {
+	if why := s.forbidden(rr, f, wf); why != "" {
+		return v1alpha1.ApprovalNone, wire.TruncateCharacters(why, maxReason)
+	}
+	switch {
+	case choice.Approval != string(v1alpha1.ApprovalAuto):
+		return v1alpha1.ApprovalRequired, "the policy requires a person"
+	case s.options.Mode != ModeAuto:
+		return v1alpha1.ApprovalRequired, "the service runs in mode " + string(s.options.Mode)
+	case f.optIn() != v1alpha1.RemediationAuto:
+		return v1alpha1.ApprovalRequired, "the namespace is not labeled " + v1alpha1.LabelRemediation + "=" + v1alpha1.RemediationAuto
+	}
+	return v1alpha1.ApprovalAuto, "the policy approves: " + wire.TruncateCharacters(choice.Reason, maxReason/2)
+}
+
+// forbidden says why nobody may execute a workflow here; empty if it is allowed.
+func (s *Selector) forbidden(rr *v1alpha1.RemediationRequest, f *situation, wf *v1alpha1.RemediationWorkflow) string {
+	if s.options.Mode == ModeObserve {
+		return "the service runs in mode observe"
+	}
+	if cluster := s.foreignCluster(rr.Spec.Labels); cluster != "" {
+		return fmt.Sprintf("the signal is about cluster %q, and this cluster is not called so (--cluster-name)", cluster)
+	}
+	if f.namespace == nil {
+		return "the target is cluster-scoped"
+	}
+	switch name := f.namespace.Name; {
+	case strings.HasPrefix(name, "kube-"):
+		return "namespace " + name + " is Kubernetes' own"
+	case name == s.options.PlatformNamespace || name == s.options.WorkflowsNamespace:
+		return "namespace " + name + " is the platform's own"
+	case name == s.options.DatabaseNamespace:
+		return "namespace " + name + " is the database's"
+	}
+	switch f.optIn() {
+	case v1alpha1.RemediationEnabled, v1alpha1.RemediationAuto, v1alpha1.RemediationPaused:
+	default:
+		return fmt.Sprintf("namespace %s has not opted in: label it %s=%s", f.namespace.Name, v1alpha1.LabelRemediation, v1alpha1.RemediationEnabled)
+	}
+	if f.gitOps != "" && wf.Spec.GitOps != v1alpha1.GitOpsAllow {
+		return f.gitOps + " manages the target and would undo the change: change the manifest in its repository"
+	}
+	return ""
+}
+
+// foreignCluster is the cluster that a signal names, unless it is this one.
+func (s *Selector) foreignCluster(labels map[string]string) string {
+	for _, label := range []string{"cluster", "cluster_name", "kubernaut.ai/cluster"} {
+		if named := labels[label]; named != "" && !slices.Contains(s.options.ClusterNames, named) {
+			return named
+		}
+	}
+	return ""
+}
+
+// runbook is the address of a runbook if it is one.
+func runbook(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || len(address) > maxURL || u.Scheme != "https" && u.Scheme != "http" {
+		return ""
+	}
+	return address
+}
