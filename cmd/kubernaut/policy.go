@@ -8,13 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kubernaut.ai/cmd/kubernaut/replay"
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/policy"
 )
 
 func policyCommand() *cobra.Command {
 	c := cli.Group(&cobra.Command{Use: "policy", Short: "Try policies before they decide"})
-	c.AddCommand(policyTestCommand())
+	c.AddCommand(policyTestCommand(), replay.Command(prefix))
 	return c
 }
 
