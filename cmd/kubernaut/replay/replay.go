@@ -66,22 +66,27 @@ type field struct{ answer, event string }
 // question is a decision that an event has recorded.
 type question struct {
 	decision string
-	// part of the event's data that has the fields.
-	part   string
+	// name of the decision, and of the part of the event's data that has the fields;
+	// whole: they are in the data itself.
+	name   string
+	whole  bool
 	fields []field
 }
 
 // questions are the decisions by the type of their event.
 var questions = map[string][]question{
 	"signalprocessing.classification.decision": {
-		{"data.kubernaut.severity.decision", "severity", []field{{"value", "value"}}},
-		{"data.kubernaut.environment.decision", "environment", []field{{"value", "value"}}},
+		{"data.kubernaut.severity.decision", "severity", false, []field{{"value", "value"}}},
+		{"data.kubernaut.environment.decision", "environment", false, []field{{"value", "value"}}},
 	},
 	"signalprocessing.business.classified": {
-		{"data.kubernaut.priority.decision", "priority", []field{{"value", "value"}}},
-		{"data.kubernaut.business.decision", "business", []field{
+		{"data.kubernaut.priority.decision", "priority", false, []field{{"value", "value"}}},
+		{"data.kubernaut.business.decision", "business", false, []field{
 			{"unit", "unit"}, {"serviceOwner", "service_owner"}, {"criticality", "criticality"}, {"sla", "sla"},
 		}},
+	},
+	"remediation.workflow.selected": {
+		{"data.kubernaut.remediation.decision", "remediation", true, []field{{"workflow", "workflow"}, {"approval", "approval"}}},
 	},
 }
 
@@ -115,6 +120,9 @@ func (r *Result) replay(ctx context.Context, candidate *policy.Set, e *datastora
 	if err := json.Unmarshal(e.EventData, &data); err != nil {
 		return fmt.Errorf("event %s: read its data: %w", e.EventId, err)
 	}
+	if len(data["rollback_of"]) > 0 {
+		return nil // a rollback follows from an execution, no policy selects it
+	}
 	if len(data["policy_input"]) == 0 {
 		r.WithoutInput++
 		return nil
@@ -125,8 +133,12 @@ func (r *Result) replay(ctx context.Context, candidate *policy.Set, e *datastora
 	}
 	for _, q := range questions[e.EventType] {
 		var recorded map[string]any
-		if err := json.Unmarshal(data[q.part], &recorded); err != nil {
-			return fmt.Errorf("event %s: read %s: %w", e.EventId, q.part, err)
+		text := data[q.name]
+		if q.whole {
+			text = e.EventData
+		}
+		if err := json.Unmarshal(text, &recorded); err != nil {
+			return fmt.Errorf("event %s: read %s: %w", e.EventId, q.name, err)
 		}
 		answer, failure := ask(ctx, candidate, q.decision, input)
 		if err := ctx.Err(); err != nil {
@@ -143,7 +155,7 @@ func (r *Result) compare(e *datastorage.StoredEvent, q *question, recorded, answ
 	changed := false
 	for _, f := range q.fields {
 		before, after := text(recorded[f.event]), text(answer[f.answer])
-		if recorded["source"] == "policy-error" {
+		if recorded["source"] == "policy-error" || q.whole && recorded["policy_error"] != nil {
 			before = Undecided
 		}
 		if failure != "" {
@@ -159,7 +171,7 @@ func (r *Result) compare(e *datastorage.StoredEvent, q *question, recorded, answ
 		}
 		r.Changes = append(r.Changes, Change{
 			Time: e.EventTimestamp, Request: e.CorrelationId, EventID: e.EventId.String(),
-			Decision: q.part, Field: f.answer, Recorded: before, Candidate: after, Error: failure,
+			Decision: q.name, Field: f.answer, Recorded: before, Candidate: after, Error: failure,
 		})
 	}
 	if changed {

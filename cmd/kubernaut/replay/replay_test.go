@@ -20,6 +20,7 @@ severity.decision := {"value": input.signal.severity, "source": "test", "confide
 environment.decision := {"value": "staging", "source": "test", "confidence": 50}
 priority.decision := {"value": "P1", "source": "test", "confidence": 50} if input.severity.value == "high"
 business.decision := {"unit": "u", "criticality": "low"}
+remediation.decision := {"workflow": "restart", "parameters": {}, "approval": "required", "reason": "always"}
 `
 
 type source []datastorage.StoredEvent
@@ -37,6 +38,7 @@ func (s source) Query(_ context.Context, params datastorage.ListEventsParams) it
 const (
 	classified  = "signalprocessing.classification.decision"
 	categorized = "signalprocessing.business.classified"
+	selected    = "remediation.workflow.selected"
 )
 
 func decided(eventType, data string) datastorage.StoredEvent {
@@ -75,6 +77,21 @@ func TestReplayNamesWhatWouldChange(t *testing.T) {
 	}
 	if undefined.Decision != "priority" || undefined.Candidate != replay.Undecided || !strings.Contains(undefined.Error, "undefined") {
 		t.Errorf("%+v", undefined)
+	}
+}
+
+func TestReplayOfSelections(t *testing.T) {
+	t.Parallel()
+	result := run(t, source{
+		decided(selected, `{"policy_input":{},"workflow":"restart","approval":"auto"}`),
+		decided(selected, `{"policy_input":{},"workflow":"restart","approval":"required"}`),
+		decided(selected, `{"workflow":"rollback","approval":"required","rollback_of":"rr-1-1"}`),
+	})
+	if result.Decisions != 2 || result.Changed != 1 || result.WithoutInput != 0 {
+		t.Fatalf("%+v", result)
+	}
+	if c := result.Changes[0]; c.Decision != "remediation" || c.Field != "approval" || c.Recorded != "auto" || c.Candidate != "required" {
+		t.Errorf("%+v", c)
 	}
 }
 

@@ -31,9 +31,9 @@ var sentences = map[string]string{
 	"signalprocessing.policy.loaded":           "Policies[ from {policy_origin}] are in force[, SHA-256 {policy_sha256}].",
 	"signalprocessing.policy.rejected":         "Policies[ from {policy_origin}] were refused[: {@error}]; the ones before stay in force.",
 
-	"remediation.workflow.selected":         "Workflow {workflow.name}[ of risk {workflow.risk}] was selected[ for {target.kind} {target.name}][: {reason}].",
+	"remediation.workflow.selected":         "[Workflow {workflow} was selected: ]{reason}[; the policy failed: {policy_error}].",
 	"remediation.manual_review.required":    "A person has to look at it[ ({reason})][: {message}].",
-	"remediation.approval.requested":        "An approval was requested[ for workflow {workflow.name}][ on {target.kind} {target.name}][ until {expires_at}].",
+	"remediation.approval.requested":        "Workflow {workflow.name} of risk {workflow.risk} is proposed for {target.kind} {target.name}; approval: {approval}[, because {approval_reason}].",
 	"remediation.approval.approved":         "{@actor} approved the plan[: {reason}].",
 	"remediation.approval.rejected":         "{@actor} rejected the plan[: {reason}].",
 	"remediation.approval.expired":          "Nobody decided in time; the proposal expired.",
