@@ -9,6 +9,11 @@ import (
 	"kubernaut.ai/services/workflowexecution/internal/verify"
 )
 
+// WorkflowDigest is the hex SHA-256 of a workflow's spec, by which an execution refers to it.
+func WorkflowDigest(spec *v1alpha1.RemediationWorkflowSpec) (string, error) {
+	return catalog.Digest(spec) //nolint:wrapcheck // of this module
+}
+
 // workflows is the catalog as a verification needs it.
 type workflows struct{}
 

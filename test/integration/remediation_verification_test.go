@@ -1,0 +1,224 @@
+//go:build integration
+
+package integration_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail/trailtest"
+	workflowexecution "kubernaut.ai/services/workflowexecution/app"
+	"kubernaut.ai/test/alertmanager"
+	"kubernaut.ai/test/testenv"
+)
+
+// remediated is a request whose execution is over.
+type remediated struct {
+	*testenv.Pipeline
+
+	alert map[string]string
+	began time.Time
+	rr    *v1alpha1.RemediationRequest
+	wfe   *v1alpha1.WorkflowExecution
+}
+
+// remediation starts a pipeline with a WorkflowExecution and an alert that fires in it.
+func remediation(ctx context.Context, change func(*workflowexecution.Options)) *remediated {
+	GinkgoHelper()
+	p, err := env.NewPipeline(ctx, testenv.PipelineOptions{WorkflowExecution: func(o *workflowexecution.Options) {
+		if change != nil {
+			change(o)
+		}
+	}})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { Expect(p.Stop()).To(Succeed()) })
+	labels := map[string]string{"app": "web"}
+	pod := corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web"}}},
+	}
+	Expect(env.Create(ctx, &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: "web"},
+		Spec:       appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: pod},
+	})).To(Succeed())
+	Expect(env.Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: "web-1", Labels: labels}, Spec: pod.Spec})).To(Succeed())
+	r := &remediated{Pipeline: p, began: time.Now().UTC(), alert: map[string]string{
+		"alertname": "Alert-" + env.CorrelationID(), "namespace": p.Namespace, "pod": "web-1", "severity": "warning",
+	}}
+	r.rr = requestIn(ctx, r.send(ctx, alertmanager.Firing, r.began).Result)
+	Expect(testenv.WaitFor(ctx, env, r.rr, func(rr *v1alpha1.RemediationRequest) bool { return rr.Status.Severity != "" })).To(Succeed())
+	return r
+}
+
+// send sends the alert, which began to fire at a time.
+func (r *remediated) send(ctx context.Context, status string, began time.Time) alertmanager.Answer {
+	GinkgoHelper()
+	a := alertmanager.Alert{Status: status, Labels: r.alert, StartsAt: began}
+	if status == alertmanager.Resolved {
+		a.EndsAt = time.Now().UTC()
+	}
+	answer := post(ctx, r.GatewayURL, mixedBody(a))
+	Expect(answer.Code).To(BeElementOf(http.StatusOK, http.StatusCreated), answer.Message)
+	return answer
+}
+
+// execution makes a workflow, and an execution of it in a phase.
+func (r *remediated) execution(ctx context.Context, stabilization time.Duration, status v1alpha1.WorkflowExecutionStatus) {
+	GinkgoHelper()
+	workflow := &v1alpha1.RemediationWorkflow{
+		ObjectMeta: metav1.ObjectMeta{Namespace: r.WorkflowsNamespace, Name: "restart"},
+		Spec: v1alpha1.RemediationWorkflowSpec{
+			Description: "Restarts a Deployment.", ServiceAccountName: "restart", Risk: v1alpha1.RiskLow,
+			AppliesTo: v1alpha1.AppliesTo{Signals: []string{"Nothing"}, Kinds: []v1alpha1.WorkflowKind{{APIVersion: "apps/v1", Kind: "Deployment"}}},
+			Action:    &v1alpha1.WorkflowAction{Restart: &v1alpha1.RestartAction{}}, Timeout: metav1.Duration{Duration: time.Minute},
+			CoolDown: metav1.Duration{Duration: time.Hour}, Stabilization: metav1.Duration{Duration: stabilization},
+			Verification: v1alpha1.WorkflowVerification{Condition: "target.metadata.name == before.metadata.name"},
+		},
+	}
+	Expect(env.Create(ctx, workflow)).To(Succeed())
+	digest, err := workflowexecution.WorkflowDigest(&workflow.Spec)
+	Expect(err).NotTo(HaveOccurred())
+	target := &appsv1.Deployment{}
+	Expect(env.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: "web"}, target)).To(Succeed())
+	yes := true
+	r.wfe = &v1alpha1.WorkflowExecution{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: r.Namespace, Name: r.rr.Name + "-1", Labels: map[string]string{v1alpha1.LabelRequest: r.rr.Name},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: v1alpha1.GroupVersion.String(), Kind: "RemediationRequest", Name: r.rr.Name, UID: r.rr.UID, Controller: &yes,
+			}},
+		},
+		Spec: v1alpha1.WorkflowExecutionSpec{
+			Request: v1alpha1.ObjectRef{Name: r.rr.Name, UID: r.rr.UID},
+			Target: v1alpha1.ExecutionTarget{
+				APIVersion: "apps/v1", Kind: "Deployment", Namespace: r.Namespace, Name: "web", UID: target.UID, Generation: target.Generation,
+			},
+			Workflow: v1alpha1.WorkflowRef{Name: workflow.Name, SHA256: digest, Risk: v1alpha1.RiskLow},
+			Reason:   "the alert asks for it", Approval: v1alpha1.ApprovalRequired, ApprovalReason: "a person decides", Change: "none",
+			PlanDigest: strings.Repeat("0", 64), ExpiresAt: metav1.NewMicroTime(time.Now().Add(time.Hour)),
+		},
+	}
+	Expect(env.Create(ctx, r.wfe)).To(Succeed())
+	before := r.wfe.DeepCopy()
+	r.wfe.Status = status
+	Expect(env.Status().Patch(ctx, r.wfe, client.MergeFrom(before), client.FieldOwner("testenv"))).To(Succeed())
+}
+
+// over makes an execution that is over now, and shows it in the request.
+func (r *remediated) over(ctx context.Context, stabilization time.Duration) {
+	GinkgoHelper()
+	now := metav1.NowMicro()
+	r.execution(ctx, stabilization, v1alpha1.WorkflowExecutionStatus{Phase: v1alpha1.ExecutionVerifying, StartedAt: &now, FinishedAt: &now})
+	change(ctx, r.rr, func(s *v1alpha1.RemediationRequestStatus) {
+		s.Phase, s.ExecutionRef, s.RemediatedAt = v1alpha1.RemediationVerifying, r.wfe.Name, &now
+	})
+}
+
+// expectOutcome waits for the outcome of the execution, and expects its events.
+func (r *remediated) expectOutcome(ctx context.Context, outcome v1alpha1.Outcome, ended string) {
+	GinkgoHelper()
+	Expect(testenv.WaitFor(ctx, env, r.wfe, func(wfe *v1alpha1.WorkflowExecution) bool { return wfe.Status.Outcome != "" })).To(Succeed())
+	Expect(r.wfe.Status.Outcome).To(Equal(outcome), r.wfe.Status.Message)
+	Expect(r.wfe.Status.Phase).To(Equal(v1alpha1.ExecutionSucceeded))
+	trail := r.trail(ctx)
+	Expect(trail.Of("remediation.verification.started")).To(HaveLen(1))
+	Expect(trail.Of(ended)).To(ConsistOf(trailtest.WithData("result", outcome)))
+}
+
+func (r *remediated) trail(ctx context.Context) testenv.Trail {
+	GinkgoHelper()
+	trail, err := r.AuditTrail(ctx, r.rr.Name)
+	Expect(err).NotTo(HaveOccurred())
+	return trail
+}
+
+// resolving waits until the verification has seen that the alert is resolved.
+func (r *remediated) resolving(ctx context.Context) {
+	GinkgoHelper()
+	Expect(testenv.WaitFor(ctx, env, r.wfe, func(wfe *v1alpha1.WorkflowExecution) bool {
+		return wfe.Status.Verification != nil && wfe.Status.Verification.ResolvedAt != nil
+	})).To(Succeed())
+}
+
+var _ = Describe("the verification of a remediation", func() {
+	It("ends with Effective when the alert resolves and nothing fires during the stabilization", func(ctx SpecContext) {
+		r := remediation(ctx, nil)
+		r.over(ctx, time.Second)
+		r.send(ctx, alertmanager.Firing, r.began) // a repeat changes nothing
+		r.send(ctx, alertmanager.Resolved, r.began)
+		r.expectOutcome(ctx, v1alpha1.OutcomeEffective, "remediation.verification.passed")
+		verification := r.wfe.Status.Verification
+		Expect(verification.StableAt.Sub(verification.ResolvedAt.Time)).To(Equal(time.Second))
+		Expect(verification.FinishedAt.Before(verification.StableAt)).To(BeFalse())
+		Expect(testenv.WaitFor(ctx, env, r.rr, testenv.InPhase(v1alpha1.RemediationCompleted))).To(Succeed())
+		Expect(meta.FindStatusCondition(r.rr.Status.Conditions, v1alpha1.ConditionFinished).Reason).To(Equal(v1alpha1.ReasonEffective))
+		Expect(r.trail(ctx).Of("remediation.request.completed")).To(ConsistOf(trailtest.WithData("execution", r.wfe.Name)))
+
+		By("opening another request for what begins to fire later, also during the cool-down")
+		Expect(r.send(ctx, alertmanager.Firing, r.began).RemediationRequestName).To(Equal(r.rr.Name), "a late repeat is absorbed")
+		Expect(r.send(ctx, alertmanager.Firing, time.Now().UTC()).RemediationRequestName).NotTo(Equal(r.rr.Name))
+	}, SpecTimeout(specTimeout))
+
+	It("ends with Ineffective when the alert begins to fire again during the stabilization", func(ctx SpecContext) {
+		r := remediation(ctx, nil)
+		r.over(ctx, time.Hour)
+		r.send(ctx, alertmanager.Resolved, r.began)
+		r.resolving(ctx)
+		r.send(ctx, alertmanager.Firing, time.Now().UTC())
+		r.expectOutcome(ctx, v1alpha1.OutcomeIneffective, "remediation.verification.failed")
+	}, SpecTimeout(specTimeout))
+
+	It("ends with Inconclusive when the alert neither resolves nor is repeated", func(ctx SpecContext) {
+		r := remediation(ctx, soon)
+		r.over(ctx, time.Second)
+		r.expectOutcome(ctx, v1alpha1.OutcomeInconclusive, "remediation.verification.failed")
+	}, SpecTimeout(specTimeout))
+
+	It("ends with Ineffective when the alert is repeated instead of resolved", func(ctx SpecContext) {
+		r := remediation(ctx, soon)
+		r.over(ctx, time.Second)
+		r.send(ctx, alertmanager.Firing, r.began)
+		r.expectOutcome(ctx, v1alpha1.OutcomeIneffective, "remediation.verification.failed")
+	}, SpecTimeout(specTimeout))
+})
+
+// soon makes a verification wait for two seconds.
+func soon(o *workflowexecution.Options) {
+	o.GroupInterval, o.ResolveTimeout = time.Second, 2*time.Second
+}
+
+var _ = Describe("a request whose alert resolves before an execution", func() {
+	It("is skipped, and its proposal is invalidated first", func(ctx SpecContext) {
+		r := remediation(ctx, nil)
+		r.execution(ctx, time.Second, v1alpha1.WorkflowExecutionStatus{Phase: v1alpha1.ExecutionProposed})
+		change(ctx, r.rr, func(s *v1alpha1.RemediationRequestStatus) {
+			s.Phase, s.ExecutionRef = v1alpha1.RemediationAwaitingApproval, r.wfe.Name
+		})
+		r.send(ctx, alertmanager.Resolved, r.began)
+		Expect(testenv.WaitFor(ctx, env, r.rr, testenv.InPhase(v1alpha1.RemediationSkipped))).To(Succeed())
+		Expect(meta.FindStatusCondition(r.rr.Status.Conditions, v1alpha1.ConditionFinished).Reason).To(Equal(v1alpha1.ReasonResolvedBeforeExecution))
+		Expect(env.Get(ctx, client.ObjectKeyFromObject(r.wfe), r.wfe)).To(Succeed())
+		Expect(r.wfe.Status.Phase).To(Equal(v1alpha1.ExecutionInvalidated))
+		trail := r.trail(ctx)
+		Expect(trail.Of("remediation.approval.invalidated")).To(HaveLen(1))
+		Expect(trail.Of("remediation.request.skipped")).To(ConsistOf(trailtest.WithData("reason", v1alpha1.ReasonResolvedBeforeExecution)))
+		Expect(trail.Of(requestSkipped)).To(BeEmpty(), "SignalProcessing leaves it to WorkflowExecution")
+	}, SpecTimeout(specTimeout))
+
+	It("is skipped as stale when its alert is not repeated for long enough", func(ctx SpecContext) {
+		r := remediation(ctx, func(o *workflowexecution.Options) { o.StaleAfter = time.Second })
+		Expect(testenv.WaitFor(ctx, env, r.rr, testenv.InPhase(v1alpha1.RemediationSkipped))).To(Succeed())
+		Expect(meta.FindStatusCondition(r.rr.Status.Conditions, v1alpha1.ConditionFinished).Reason).To(Equal(v1alpha1.ReasonStale))
+		Expect(r.trail(ctx).Of("remediation.request.skipped")).To(ConsistOf(trailtest.WithData("reason", v1alpha1.ReasonStale)))
+	}, SpecTimeout(specTimeout))
+})
