@@ -62,9 +62,6 @@ func (r *Reconciler) mirror(ctx context.Context, rr *v1alpha1.RemediationRequest
 		return r.review(ctx, rr, v1alpha1.ReasonInconclusive,
 			fmt.Sprintf("WorkflowExecution %s is gone: look at the target, then retry or close the request", key.Name))
 	}
-	if wfe.Status.StartedAt != nil && wfe.Status.FinishedAt != nil {
-		rr.Status.RemediatedAt = wfe.Status.FinishedAt
-	}
 	if err := r.answered(ctx, rr, wfe); err != nil {
 		return err
 	}
