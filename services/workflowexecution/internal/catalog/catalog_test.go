@@ -24,6 +24,7 @@ func scale() *v1alpha1.RemediationWorkflow {
 			Action:             &v1alpha1.WorkflowAction{Scale: &v1alpha1.ScaleAction{MinReplicas: 2, MaxReplicas: 6}},
 			ServiceAccountName: "workflow-scale",
 			Risk:               v1alpha1.RiskMedium,
+			Timeout:            metav1.Duration{Duration: 5 * time.Minute},
 			Verification:       v1alpha1.WorkflowVerification{Condition: "target.status.readyReplicas >= 2"},
 		},
 	}
@@ -31,6 +32,7 @@ func scale() *v1alpha1.RemediationWorkflow {
 
 func TestDigestIsTheSameBeforeAndAfterDefaulting(t *testing.T) {
 	before, after := scale().Spec, scale().Spec
+	before.Timeout.Duration = 0
 	after.Timeout.Duration, after.GitOps = 5*time.Minute, v1alpha1.GitOpsPropose
 	after.Parameters = []v1alpha1.WorkflowParameter{before.Parameters[0]}
 	after.Parameters[0].MaxLength = 253
