@@ -10,6 +10,9 @@ import (
 // register adds the controllers to the manager.
 func (c *controllers) register() error {
 	o := &c.app.options
+	if err := c.registerCatalog(); err != nil {
+		return err
+	}
 	proposing, err := c.newProposals()
 	if err != nil {
 		return err

@@ -1,0 +1,13 @@
+package app
+
+import "kubernaut.ai/services/workflowexecution/internal/catalog"
+
+// registerCatalog adds the controller that validates workflows.
+func (c *controllers) registerCatalog() error {
+	r := &catalog.Reconciler{
+		Validator: catalog.Validator{Live: c.manager.GetAPIReader(), Writer: c.manager.GetClient()},
+		Status:    c.manager.GetClient(),
+		Namespace: c.app.options.WorkflowsNamespace,
+	}
+	return r.Register(c.manager) //nolint:wrapcheck // of this module
+}
