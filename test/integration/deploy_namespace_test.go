@@ -217,7 +217,7 @@ var _ = Describe("deployment: another namespace", func() {
 		setNamespace(dir, namespace)
 		d, a := kustomize(dir), newApplier()
 		expectNoNamespaceBut(d, namespace)
-		Expect(d).To(HaveLen(3 + 3*4), "its confinement, and three workflows with an account, a role and a binding each")
+		Expect(d).To(HaveLen(3+3*4), "its confinement, and three workflows with an account, a role and a binding each")
 		for _, u := range d {
 			Expect(a.apply(ctx, u)).To(Succeed(), "%s %s", u.GetKind(), u.GetName())
 		}
