@@ -48,7 +48,7 @@ LDFLAGS := -X $(BUILDINFO).version=$(VERSION) -X $(BUILDINFO).revision=$(REVISIO
 ##@ Use it
 
 .PHONY: demo
-demo: build ## a real alert becomes a classified remediation; prints its audit trail; INSTALL=1 installs packages without asking
+demo: build ## a real alert is classified and a workflow looked for; prints the audit trail; INSTALL=1 installs packages without asking
 	$(BIN)/kubernaut demo $(INSTALL_FLAG)
 
 .PHONY: up

@@ -28,7 +28,7 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Send a real alert through the platform and print its audit trail",
 		Long: `Send a webhook body as Alertmanager sends it through the platform, wait until the
-request is classified, flush, and print the request and its audit trail. Exits
+request is classified and a workflow was looked for, flush, and print the request and its audit trail. Exits
 with 0 only if the trail is complete. Starts and stops everything it needs,
 unless --addresses names a stack that runs already.`,
 		Args: cli.NoArgs,

@@ -52,7 +52,7 @@ func Run(ctx context.Context, at stack.Addresses, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	request, err := awaitClassified(ctx, c, key)
+	request, err := awaitDecided(ctx, c, key)
 	if err != nil {
 		return err
 	}
@@ -126,34 +126,38 @@ func send(ctx context.Context, gateway string, out io.Writer) (types.NamespacedN
 	return types.NamespacedName{Namespace: answer.Namespace, Name: answer.Name}, nil
 }
 
-// awaitClassified watches the request until its classification has ended.
-func awaitClassified(ctx context.Context, c client.WithWatch, key types.NamespacedName) (*v1alpha1.RemediationRequest, error) {
+// awaitDecided watches the request until it is classified and a workflow was looked for.
+func awaitDecided(ctx context.Context, c client.WithWatch, key types.NamespacedName) (*v1alpha1.RemediationRequest, error) {
 	list := &v1alpha1.RemediationRequestList{}
 	byName := &client.ListOptions{Namespace: key.Namespace, FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, key.Name)}
 	if err := c.List(ctx, list, byName); err != nil {
 		return nil, fmt.Errorf("list request %s: %w", key, err)
 	}
 	for i := range list.Items {
-		if classified(&list.Items[i]) {
+		if decided(&list.Items[i]) {
 			return &list.Items[i], nil
 		}
 	}
 	event, err := watchtools.Until(ctx, list.ResourceVersion, watcher{c, byName}, func(e watch.Event) (bool, error) {
 		request, ok := e.Object.(*v1alpha1.RemediationRequest)
-		return ok && classified(request), nil
+		return ok && decided(request), nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("wait until %s is classified: %w", key, err)
+		return nil, fmt.Errorf("wait until a workflow is looked for, for %s: %w", key, err)
 	}
 	request, ok := event.Object.(*v1alpha1.RemediationRequest)
 	if !ok {
-		return nil, fmt.Errorf("wait until %s is classified: the watch brought a %T", key, event.Object)
+		return nil, fmt.Errorf("wait until a workflow is looked for, for %s: the watch brought a %T", key, event.Object)
 	}
 	return request, nil
 }
 
-func classified(r *v1alpha1.RemediationRequest) bool {
-	return r.Status.Phase == v1alpha1.RemediationClassified || r.Status.Phase == v1alpha1.RemediationManualReview || r.Status.Phase.Terminal()
+func decided(r *v1alpha1.RemediationRequest) bool {
+	switch r.Status.Phase {
+	case "", v1alpha1.RemediationPending, v1alpha1.RemediationProcessing, v1alpha1.RemediationClassified:
+		return false
+	}
+	return true
 }
 
 // watcher watches what a list showed.

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/printable"
@@ -37,6 +40,9 @@ func printRequest(out io.Writer, r *v1alpha1.RemediationRequest, sp *v1alpha1.Si
 		linef(table, "  %s\t%s", name, fmt.Sprintf(format, safe(args)...))
 	}
 	row("phase", "%s", r.Status.Phase)
+	if waits := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionManualReview); waits != nil && waits.Status == metav1.ConditionTrue {
+		row("waits for", "a person (%s): %s", waits.Reason, waits.Message)
+	}
 	row("signal", "%s on %s %s/%s", r.Spec.SignalName, r.Spec.TargetResource.Kind, r.Spec.TargetResource.Namespace, r.Spec.TargetResource.Name)
 	if s.Context != nil {
 		row("owners", "%s", owners(s.Context))
