@@ -67,7 +67,13 @@ func newReplicas(ctx context.Context) (replicas, error) {
 		}
 		all = append(all, replica{standby, name})
 	}
-	return all, first.Set(ctx, "synchronous_standby_names", "ANY 1 (*)")
+	// Each of them: a server that is promoted does not get the setting from its former primary.
+	for _, one := range all {
+		if err := one.Set(ctx, "synchronous_standby_names", "ANY 1 (*)"); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
 }
 
 func (r replicas) all() []*postgres.Server {

@@ -22,6 +22,9 @@ import (
 // senders is how many clients send signals concurrently.
 const senders = 6
 
+// maxOpen is more than all problems of a run.
+const maxOpen = "10000"
+
 // Gateway kills Gateways that receive signals. Afterwards each request that was
 // answered has the events of its receipt and its creation, each change of its
 // instances has one, and none of them is there twice; and its status lists the
@@ -40,6 +43,8 @@ func Gateway(ctx context.Context, o Options) (result verdict.Result, err error) 
 	p.args = []string{
 		"serve", "--datastorage-url", o.Env.DataStorage.URL, "--listen", "127.0.0.1:0", "--management-listen", "127.0.0.1:0",
 		"--kubeconfig", o.Env.Kubeconfig, "--namespace", namespace, "--watch-namespace", namespace, "--audit-spool", p.spool(),
+		// Each problem has a request of its own, however many kills there are.
+		"--max-open-per-namespace", maxOpen, "--max-open", maxOpen,
 	}
 	at := &endpoint{changed: make(chan struct{})}
 	sent := newSenders(namespace, at)
