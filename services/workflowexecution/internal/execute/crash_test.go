@@ -4,12 +4,15 @@ package execute_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,32 +47,36 @@ func TestNothingStartsWhileTheTrailIsUnavailable(t *testing.T) {
 
 func TestWhatKeepsAnExecutionFromStarting(t *testing.T) {
 	w := newWorld(t, everything)
-	wfe := w.approve(w.workflow(restart), w.deployment("shop:1"), "Deployment")
+	d := w.deployment("shop:1")
+	wfe, other := w.approve(w.workflow(restart), d, "Deployment"), w.approve(w.workflow(restart), d, "Deployment")
+	label := func(value string) {
+		patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"labels":{%q:%s}}}`, v1alpha1.LabelRemediation, value))
+		must(t, w.Patch(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}, patch))
+	}
 	for _, c := range []struct {
-		reason string
-		set    func(bool)
+		reason     string
+		begin, end func()
 	}{
-		{"TargetBusy", func(on bool) { w.busy = on }},
-		{"GuardRail", func(on bool) { w.blocked = textIf(on, "cool-down") }},
-		{"Paused", func(on bool) { w.paused = textIf(on, "maintenance") }},
+		{"TargetBusy", func() {
+			held, err := w.leases.Acquire(t.Context(), other)
+			must(t, err)
+			if !held {
+				t.Fatal("the Lease is not free")
+			}
+		}, func() { must(t, w.leases.Release(t.Context(), other)) }},
+		{"GuardRail", func() { w.blocked = "cool-down" }, func() { w.blocked = "" }},
+		{"Paused", func() { label(`"paused"`) }, func() { label("null") }},
 	} {
-		c.set(true)
+		c.begin()
 		w.finish(wfe)
 		if wfe.Status.Phase != v1alpha1.ExecutionApproved || wfe.Status.Reason != c.reason {
 			t.Errorf("%s: phase %s, reason %s", c.reason, wfe.Status.Phase, wfe.Status.Reason)
 		}
 		w.untouched(wfe)
-		c.set(false)
+		c.end()
 	}
 	w.finish(wfe)
 	w.executed(wfe)
-}
-
-func textIf(on bool, text string) string {
-	if on {
-		return text
-	}
-	return ""
 }
 
 func TestAnApprovalThatNoLongerFitsIsInvalidated(t *testing.T) {

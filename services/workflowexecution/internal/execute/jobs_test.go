@@ -56,7 +56,7 @@ func (w *world) end(job *batchv1.Job, condition batchv1.JobConditionType) {
 	must(w.t, w.Patch(w.t.Context(), job, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"suspend":true}}`))))
 	for {
 		must(w.t, w.Get(w.t.Context(), client.ObjectKeyFromObject(job), job))
-		job.Status.Active, job.Status.Ready, job.Status.StartTime = 0, nil, &now
+		job.Status.Active, job.Status.Ready, job.Status.Terminating, job.Status.StartTime = 0, nil, nil, &now
 		job.Status.Conditions = []batchv1.JobCondition{
 			{Type: before, Status: corev1.ConditionTrue, Reason: "Played"}, {Type: condition, Status: corev1.ConditionTrue, Reason: "Played", Message: "exit code 1"},
 		}

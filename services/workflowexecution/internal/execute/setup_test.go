@@ -32,6 +32,7 @@ import (
 	"kubernaut.ai/services/workflowexecution/internal/accounts"
 	"kubernaut.ai/services/workflowexecution/internal/catalog"
 	"kubernaut.ai/services/workflowexecution/internal/execute"
+	"kubernaut.ai/services/workflowexecution/internal/guardrail"
 	"kubernaut.ai/services/workflowexecution/internal/plan"
 )
 
@@ -60,22 +61,22 @@ func run(m *testing.M) int {
 }
 
 // world is a namespace with a target, a namespace with a workflow and its account, and what
-// the stage needs beside them. It stands for the guard rails, pause and approval, which
-// have tests of their own.
+// the stage needs beside them. It stands for the cool-downs and the approval,
+// which have tests of their own.
 type world struct {
 	client.WithWatch
+	guardrail.Pause
 
 	t          *testing.T
 	namespace  string // of the target
 	workflows  string // of workflows
+	leases     *guardrail.Leases
 	accounts   *accounts.Accounts
 	planner    *plan.Planner
 	sink       *audittest.MemorySink
 	store      *audit.Store
 	stage      *execute.Stage
-	busy       bool
 	blocked    string
-	paused     string
 	undecided  string
 	log        string
 	acquired   int
@@ -87,17 +88,15 @@ func (w *world) Blocked(context.Context, *v1alpha1.WorkflowExecution) (string, t
 	return w.blocked, time.Minute, nil
 }
 
-func (w *world) Acquire(context.Context, *v1alpha1.WorkflowExecution) (bool, error) {
+func (w *world) Acquire(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (bool, error) {
 	w.acquired++
-	return !w.busy, nil
+	return w.leases.Acquire(ctx, wfe)
 }
 
-func (w *world) Release(context.Context, *v1alpha1.WorkflowExecution) error {
+func (w *world) Release(ctx context.Context, wfe *v1alpha1.WorkflowExecution) error {
 	w.released++
-	return nil
+	return w.leases.Release(ctx, wfe)
 }
-
-func (w *world) State(context.Context, string) (bool, string) { return w.paused != "", w.paused }
 
 func (w *world) Counts(context.Context, *v1alpha1.WorkflowExecution) (string, error) {
 	return w.undecided, nil
@@ -151,7 +150,7 @@ func newWorld(t *testing.T, rules []rbacv1.PolicyRule) *world {
 	store, err := audit.New(sink)
 	must(t, err)
 	t.Cleanup(func() { must(t, store.Close(context.Background())) })
-	w := &world{WithWatch: c, t: t, namespace: unique("target"), workflows: unique("workflows"), store: store, sink: sink}
+	w := &world{WithWatch: c, Pause: guardrail.Pause{Live: c}, t: t, namespace: unique("target"), workflows: unique("workflows"), store: store, sink: sink}
 	for _, name := range []string{w.namespace, w.workflows} {
 		must(t, w.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}))
 	}
@@ -168,6 +167,7 @@ func newWorld(t *testing.T, rules []rbacv1.PolicyRule) *world {
 		Accounts: w.accounts, Jobs: c, Namespace: w.workflows, WorkflowDigest: catalog.Digest,
 		Redact: func(text string) string { return text }, Clock: clock.RealClock{},
 	})
+	w.leases = &guardrail.Leases{Live: c, Writer: c, Namespace: w.workflows, Clock: clock.RealClock{}}
 	w.stage = w.newStage()
 	return w
 }
