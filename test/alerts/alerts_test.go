@@ -73,7 +73,7 @@ func (m *monitor) fires(ctx context.Context, alert string, each ...func()) *rule
 	GinkgoHelper()
 	Expect(m.about(alert, rules.StateFiring)).To(BeEmpty(), "before its cause")
 	began, hold := m.now, m.rule(alert).HoldDuration()
-	for real := time.Now(); m.now.Before(began.Add(hold+widest)) || time.Since(real) < patience; {
+	for start := time.Now(); m.now.Before(began.Add(hold+widest)) || time.Since(start) < patience; {
 		m.pass(ctx, interval, each...)
 		if firing := m.about(alert, rules.StateFiring); len(firing) > 0 {
 			Expect(m.now.Sub(began)).To(BeNumerically(">", hold), "it waits for its cause to last")
@@ -89,7 +89,7 @@ func (m *monitor) fires(ctx context.Context, alert string, each ...func()) *rule
 func (m *monitor) ends(ctx context.Context, alert string, each ...func()) {
 	GinkgoHelper()
 	began := m.now
-	for real := time.Now(); m.now.Before(began.Add(widest+widest)) || time.Since(real) < patience; {
+	for start := time.Now(); m.now.Before(began.Add(widest+widest)) || time.Since(start) < patience; {
 		m.pass(ctx, interval, each...)
 		if len(m.about(alert, rules.StateFiring, rules.StatePending)) == 0 {
 			return

@@ -62,7 +62,7 @@ var _ = Describe("callers and certificates:", func() {
 		a := m.fires(ctx, "KubernautSignalsForbidden", func() {
 			Expect(send(ctx, g, "of-stranger", alertmanager.Firing, s.problem()).Code).To(Equal(http.StatusForbidden))
 		})
-		(&reader{site: s, about: g}).looks(ctx, a, ContainSubstring(g.pod))
+		(&reader{site: s, about: g}).looks(ctx, a, SatisfyAll(ContainSubstring("gateway_signals_forbidden_total"), ContainSubstring("gateway.signal.rejected")))
 		m.ends(ctx, "KubernautSignalsForbidden")
 	})
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"math"
 	"net/http"
 	"net/url"
@@ -76,7 +75,7 @@ func watch(ctx context.Context, s *siteState) *monitor {
 		NameValidationScheme: model.UTF8Validation, ExternalURL: &url.URL{}, QueryFunc: rules.EngineQueryFunc(engine, db),
 		NotifyFunc: func(context.Context, string, ...*rules.Alert) {}, Context: context.WithoutCancel(ctx),
 		AppendableV2: db, Queryable: db, Registerer: prometheus.NewRegistry(), Parser: language,
-		Logger: slog.New(slog.NewTextHandler(GinkgoWriter, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger: promslog.NewNopLogger(), // step checks the rules' errors
 	})
 	groups, errs := manager.LoadGroups(interval, labels.EmptyLabels(), "", nil, false, ruleFile())
 	Expect(errs).To(BeEmpty())

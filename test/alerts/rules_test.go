@@ -1,6 +1,7 @@
 package alerts_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,11 +65,7 @@ func causes(alert string, body func(ctx SpecContext), decorators ...any) bool {
 
 var _ = Describe("the rules", func() {
 	It("have a spec for each alert", func() {
-		var deployed []string
-		for alert := range deployedAlerts() {
-			deployed = append(deployed, alert)
-		}
-		slices.Sort(deployed)
+		deployed := slices.Sorted(maps.Keys(deployedAlerts()))
 		Expect(slices.Sorted(slices.Values(caused))).To(Equal(deployed))
 	})
 

@@ -23,10 +23,10 @@ var (
 	punctuation = regexp.MustCompile(`[^a-z0-9_ -]`)
 	block       = regexp.MustCompile("(?ms)^ *```[a-z]*\n(.*?)^ *```")
 	inline      = regexp.MustCompile("`((?:kubectl|kubernaut)[ \n][^`]+)`")
-	// changes are commands that a person runs after having understood: a spec runs those
-	// that repair its cause.
+	// changes are commands that a person runs after having understood, of which a spec runs
+	// those that repair its cause, and those that need an object or an operator of the reader's.
 	changes = regexp.MustCompile(`\bkubectl( -n \S+)? (delete|patch|apply|create)\b|\| kubectl apply|stores (acknowledge|quarantine (show|retry))|policy test DIR|targets test|get\s+certificates|get events.audit.kubernaut.ai EVENT|^kubectl get trails.audit.kubernaut.ai$`)
-	// complaints are what a shell or kubectl says about a command that cannot work.
+	// harmless is what kubectl says about commands that work.
 	harmless = regexp.MustCompile(`(?m)^(No resources found.*|Defaulted container .*|Found \d+ pods, using .*|Warning: .* is not namespace scoped.*)\n*`)
 )
 
@@ -57,8 +57,9 @@ func section(a *rules.Alert) string {
 
 // commands are those of a section: each block is one script, without prompts and output.
 func commands(text string) []string {
-	var all []string
-	for _, found := range block.FindAllStringSubmatch(text, -1) {
+	blocks := block.FindAllStringSubmatch(text, -1)
+	all := make([]string, 0, len(blocks))
+	for _, found := range blocks {
 		all = append(all, prompted(found[1]))
 	}
 	for _, found := range inline.FindAllStringSubmatch(block.ReplaceAllString(text, ""), -1) {
