@@ -247,6 +247,12 @@ type WorkflowExecutionStatus struct {
 	// +optional
 	Approval *ExecutionApproval `json:"approval,omitempty"`
 
+	// Admission is the hex SHA-256 of the admission policies on decisions, as they were before
+	// anybody decided. A decision counts only if they are still the same.
+	// +kubebuilder:validation:Pattern=`^[a-f0-9]{64}$`
+	// +optional
+	Admission string `json:"admission,omitempty"`
+
 	// ReminderSentAt is when people were reminded of the decision.
 	// +optional
 	ReminderSentAt *metav1.MicroTime `json:"reminderSentAt,omitempty"`

@@ -67,6 +67,12 @@ type Options struct {
 	Mode string
 	// ApprovalExpiry is how long a proposal waits for a decision.
 	ApprovalExpiry time.Duration
+	// FourEyes: workflows of high risk need the approvals of two persons.
+	FourEyes bool
+	// MaxPerNamespace and MaxPerCluster are the most executions that start in an hour.
+	MaxPerNamespace, MaxPerCluster int
+	// MaxIneffective executions for one problem make a person decide on every further one.
+	MaxIneffective int
 	// ResolveTimeout is how long the alerts may take to resolve after an execution, at least
 	// twice GroupInterval.
 	ResolveTimeout time.Duration
@@ -128,6 +134,10 @@ func (o *Options) flags() *cli.Flags {
 		"observe: propose only; approve: a person approves; auto: a policy may, too",
 		cli.OneOf(string(selection.ModeObserve), string(selection.ModeApprove), string(selection.ModeAuto)))
 	f.Duration(&o.ApprovalExpiry, "approval-expiry", time.Hour, "how long a proposal waits for a decision")
+	f.Bool(&o.FourEyes, "four-eyes", false, "let two persons approve workflows of high risk")
+	f.Int(&o.MaxPerNamespace, "max-executions-per-namespace", 10, "most executions that start in a namespace in an hour")
+	f.Int(&o.MaxPerCluster, "max-executions-per-cluster", 50, "most executions that start in the cluster in an hour")
+	f.Int(&o.MaxIneffective, "max-ineffective", 3, "executions for one problem that did not help, after which a person decides")
 	f.Duration(&o.ResolveTimeout, "resolve-timeout", 15*time.Minute, "how long the alerts may take to resolve after an execution")
 	f.Duration(&o.GroupInterval, "group-interval", 5*time.Minute, "longest group_interval of the senders of alerts")
 	f.Duration(&o.StaleAfter, "stale-after", 12*time.Hour, "how long a request stays open without another signal")

@@ -47,5 +47,15 @@ func (c *controllers) stages(p *proposals) (map[v1alpha1.ExecutionPhase]executio
 	if err != nil {
 		return nil, err
 	}
-	return map[v1alpha1.ExecutionPhase]executions.Stage{v1alpha1.ExecutionVerifying: verifying}, nil
+	deciding, rails := c.deciding(p)
+	executing, err := c.executing(p, deciding, rails)
+	if err != nil {
+		return nil, err
+	}
+	return map[v1alpha1.ExecutionPhase]executions.Stage{
+		v1alpha1.ExecutionProposed:  deciding,
+		v1alpha1.ExecutionApproved:  executing,
+		v1alpha1.ExecutionExecuting: executing,
+		v1alpha1.ExecutionVerifying: verifying,
+	}, nil
 }

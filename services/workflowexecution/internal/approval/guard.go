@@ -1,0 +1,94 @@
+// Package approval decides on proposals: it finds the decisions of persons, and lets them count
+// only if the API server provably refuses forged ones.
+package approval
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/api/admission"
+	"kubernaut.ai/api/v1alpha1"
+)
+
+// ProbeAccount is the service account, in the namespace of workflows, that tries a forged decision.
+const ProbeAccount = "approval-probe"
+
+// Accounts makes clients that act as service accounts.
+type Accounts interface {
+	Client(ctx context.Context, serviceAccount string, execution types.UID) (client.Client, error)
+}
+
+// Guard proves that the API server refuses forged decisions. It is stateless.
+type Guard struct {
+	Live     client.Reader
+	Accounts Accounts
+	// Namespace of workflows, where the probe is made.
+	Namespace string
+}
+
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get
+
+// Snapshot is a digest over the policies' UIDs and generations. why says what is wrong with
+// them; it is empty if they are what ships, field by field.
+func (g *Guard) Snapshot(ctx context.Context) (digest, why string, err error) {
+	shipped, err := admission.Policies()
+	if err != nil {
+		return "", "", err //nolint:wrapcheck // says what failed
+	}
+	sum := sha256.New()
+	for _, name := range []string{admission.Approvals, admission.Decisions, admission.Executions} {
+		policy, binding := &admissionv1.ValidatingAdmissionPolicy{}, &admissionv1.ValidatingAdmissionPolicyBinding{}
+		for _, object := range []client.Object{policy, binding} {
+			err := g.Live.Get(ctx, client.ObjectKey{Name: name}, object)
+			if apierrors.IsNotFound(err) {
+				return "", fmt.Sprintf("%T %s is missing", object, name), nil
+			}
+			if err != nil {
+				return "", "", fmt.Errorf("read admission policy %s: %w", name, err)
+			}
+			fmt.Fprintf(sum, "%s/%s/%d;", name, object.GetUID(), object.GetGeneration())
+		}
+		if !equality.Semantic.DeepEqual(policy.Spec, shipped[name].Policy.Spec) {
+			return "", fmt.Sprintf("ValidatingAdmissionPolicy %s is not the one that ships", name), nil
+		}
+		if !equality.Semantic.DeepEqual(binding.Spec, shipped[name].Binding.Spec) {
+			return "", fmt.Sprintf("ValidatingAdmissionPolicyBinding %s is not the one that ships", name), nil
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), "", nil
+}
+
+// Probe tries a decision in another's name, in dry run. why says how the attempt was not
+// refused as it must be; it is empty if it was.
+func (g *Guard) Probe(ctx context.Context) (why string, err error) {
+	c, err := g.Accounts.Client(ctx, ProbeAccount, "")
+	if err != nil {
+		return "", fmt.Errorf("act as service account %s/%s: %w", g.Namespace, ProbeAccount, err)
+	}
+	uid := uuid.NewUUID()
+	err = c.Create(ctx, &v1alpha1.RemediationApproval{
+		ObjectMeta: metav1.ObjectMeta{Namespace: g.Namespace, Name: string(uid)},
+		Spec: v1alpha1.RemediationApprovalSpec{
+			Execution: "probe", ExecutionUID: uid, PlanDigest: strings.Repeat("0", hex.EncodedLen(sha256.Size)),
+			Verdict: v1alpha1.VerdictReject, Reason: "This probe must be refused.", DecidedBy: v1alpha1.Decider{Name: "nobody"},
+		},
+	}, client.DryRunAll)
+	switch {
+	case err == nil:
+		return "the API server accepted a decision in another's name", nil
+	case !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), admission.NameRule) || !strings.Contains(err.Error(), admission.Approvals):
+		return "", fmt.Errorf("try a decision in another's name, which %s must refuse: %w", admission.Approvals, err)
+	}
+	return "", nil
+}

@@ -1,0 +1,213 @@
+package approval
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/workflowexecution/internal/auditevents"
+)
+
+// lookAgain bounds how long a change of the target, the workflow or the policies goes unnoticed.
+const lookAgain = time.Minute
+
+// Recorder records audit events.
+type Recorder interface {
+	Record(ctx context.Context, e *audit.Event) error
+}
+
+// Plans tells what a plan would be now.
+type Plans interface {
+	Digest(ctx context.Context, wf *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter) (string, error)
+}
+
+// Rails tell whether a person has to decide although the policy approves.
+type Rails interface {
+	RequiresPerson(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (why string, err error)
+}
+
+// Parts are the dependencies of a Stage. All are required.
+type Parts struct {
+	Live           client.Reader
+	Guard          *Guard
+	Plans          Plans
+	WorkflowDigest func(*v1alpha1.RemediationWorkflowSpec) (string, error)
+	Rails          Rails
+	Audit          Recorder
+	// Namespace of workflows.
+	Namespace string
+	// FourEyes: workflows of high risk need two persons.
+	FourEyes bool
+	Clock    clock.PassiveClock
+}
+
+// Stage takes executions through the phase Proposed. It is stateless.
+type Stage struct {
+	Parts
+}
+
+// New makes a Stage.
+func New(parts Parts) *Stage { return &Stage{Parts: parts} }
+
+// Advance ends a proposal that no longer fits or has expired, and acts on a decision.
+func (s *Stage) Advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (time.Duration, error) {
+	now := s.Clock.Now()
+	if why, err := s.changed(ctx, wfe); err != nil || why != "" {
+		return 0, s.invalidate(ctx, wfe, "Changed", why, err)
+	}
+	if wfe.Spec.Approval == v1alpha1.ApprovalNone {
+		return lookAgain, nil
+	}
+	snapshot, why, err := s.Guard.Snapshot(ctx)
+	if err != nil {
+		return 0, err
+	}
+	found, err := s.find(ctx, wfe)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case wfe.Status.Admission == "" && why == "" && len(found) == 0:
+		wfe.Status.Admission = snapshot
+	case wfe.Status.Admission == "" && len(found) > 0:
+		return 0, s.invalidate(ctx, wfe, "AdmissionPolicy", "the decision is older than the proof that it could not be forged", nil)
+	case wfe.Status.Admission != "" && snapshot != wfe.Status.Admission:
+		return 0, s.invalidate(ctx, wfe, "AdmissionPolicy", "the admission policies on decisions changed: "+why, nil)
+	case wfe.Status.Admission == "":
+		wfe.Status.Message = "decisions do not count: " + why
+	}
+	if d := s.judge(wfe, found); d.verdict != "" {
+		return 0, s.act(ctx, wfe, d)
+	}
+	if wfe.Spec.Approval == v1alpha1.ApprovalAuto && len(found) == 0 {
+		required, err := s.Rails.RequiresPerson(ctx, wfe)
+		if err != nil {
+			return 0, fmt.Errorf("check whether a person has to decide: %w", err)
+		}
+		if required == "" {
+			return 0, s.approve(ctx, wfe, nil, wfe.Spec.ApprovalReason)
+		}
+		wfe.Status.Message = required
+	}
+	if !now.Before(wfe.Spec.ExpiresAt.Time) {
+		return 0, s.expire(ctx, wfe)
+	}
+	return min(lookAgain, wfe.Spec.ExpiresAt.Sub(now)), nil
+}
+
+// Counts says why the approval of an execution does not count any more; it is empty if it does.
+func (s *Stage) Counts(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, error) {
+	if wfe.Status.Approval == nil {
+		return "nobody approved it", nil
+	}
+	if len(wfe.Status.Approval.By) == 0 {
+		if wfe.Spec.Approval != v1alpha1.ApprovalAuto {
+			return "it needs a person, and none approved it", nil
+		}
+		return s.Rails.RequiresPerson(ctx, wfe) //nolint:wrapcheck // of this module
+	}
+	snapshot, why, err := s.Guard.Snapshot(ctx)
+	if err != nil || why != "" {
+		return why, err
+	}
+	if snapshot != wfe.Status.Admission {
+		return "the admission policies on decisions changed", nil
+	}
+	found, err := s.find(ctx, wfe)
+	if err != nil {
+		return "", err
+	}
+	if s.judge(wfe, found).verdict != v1alpha1.VerdictApprove {
+		return "its approval is missing, or was followed by a rejection", nil
+	}
+	return s.Guard.Probe(ctx)
+}
+
+// changed says how the target or the workflow is not what was proposed.
+func (s *Stage) changed(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, error) {
+	wf := &v1alpha1.RemediationWorkflow{}
+	err := s.Live.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: wfe.Spec.Workflow.Name}, wf)
+	if apierrors.IsNotFound(err) {
+		return fmt.Sprintf("workflow %s is gone", wfe.Spec.Workflow.Name), nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read workflow %s: %w", wfe.Spec.Workflow.Name, err)
+	}
+	digest, err := s.WorkflowDigest(&wf.Spec)
+	if err != nil {
+		return "", err
+	}
+	if digest != wfe.Spec.Workflow.SHA256 {
+		return fmt.Sprintf("workflow %s changed", wf.Name), nil
+	}
+	t := &wfe.Spec.Target
+	target := &unstructured.Unstructured{}
+	target.SetAPIVersion(t.APIVersion)
+	target.SetKind(t.Kind)
+	err = s.Live.Get(ctx, client.ObjectKey{Namespace: t.Namespace, Name: t.Name}, target)
+	switch {
+	case apierrors.IsNotFound(err):
+		return fmt.Sprintf("%s %s is gone", t.Kind, t.Name), nil
+	case err != nil:
+		return "", fmt.Errorf("read %s %s/%s: %w", t.Kind, t.Namespace, t.Name, err)
+	case target.GetUID() != t.UID:
+		return fmt.Sprintf("%s %s is another object", t.Kind, t.Name), nil
+	}
+	digest, err = s.Plans.Digest(ctx, wf, target, wfe.Spec.Parameters)
+	if err != nil {
+		return "", fmt.Errorf("digest of the plan: %w", err)
+	}
+	if digest != wfe.Spec.PlanDigest {
+		return fmt.Sprintf("%s %s changed in what the plan depends on", t.Kind, t.Name), nil
+	}
+	return "", nil
+}
+
+func (s *Stage) record(ctx context.Context, e *audit.Event, err error) error {
+	if err != nil {
+		return err
+	}
+	if err := s.Audit.Record(ctx, e); err != nil {
+		return fmt.Errorf("record %s: %w", e.Type, err)
+	}
+	return nil
+}
+
+func (s *Stage) invalidate(ctx context.Context, wfe *v1alpha1.WorkflowExecution, reason, why string, err error) error {
+	if err != nil {
+		return err
+	}
+	e, err := auditevents.Invalidated(wfe, reason, why)
+	if err := s.record(ctx, e, err); err != nil {
+		return err
+	}
+	wfe.Status.Phase, wfe.Status.Reason, wfe.Status.Message = v1alpha1.ExecutionInvalidated, reason, why
+	return nil
+}
+
+func (s *Stage) expire(ctx context.Context, wfe *v1alpha1.WorkflowExecution) error {
+	e, err := auditevents.ExecutionExpired(wfe)
+	if err := s.record(ctx, e, err); err != nil {
+		return err
+	}
+	wfe.Status.Phase, wfe.Status.Reason, wfe.Status.Message = v1alpha1.ExecutionExpired, "Expired", "nobody decided in time"
+	return nil
+}
+
+func (s *Stage) approve(ctx context.Context, wfe *v1alpha1.WorkflowExecution, by []v1alpha1.Decider, reason string) error {
+	e, err := auditevents.ExecutionDecided(wfe, v1alpha1.VerdictApprove, by, reason)
+	if err := s.record(ctx, e, err); err != nil {
+		return err
+	}
+	wfe.Status.Approval = &v1alpha1.ExecutionApproval{By: by, At: metav1.NewMicroTime(s.Clock.Now()), Reason: reason}
+	wfe.Status.Phase, wfe.Status.Reason, wfe.Status.Message = v1alpha1.ExecutionApproved, "Approved", ""
+	return nil
+}

@@ -1,0 +1,64 @@
+package auditevents
+
+import (
+	"k8s.io/apimachinery/pkg/types"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audit"
+)
+
+// The events of a decision, and of what keeps an execution from its start.
+const (
+	TypeApprovalApproved   = "remediation.approval.approved"
+	TypeApprovalRejected   = "remediation.approval.rejected"
+	TypeApprovalExpired    = "remediation.approval.expired"
+	TypeGuardRailTriggered = "remediation.guardrail.triggered"
+)
+
+type decided struct {
+	Execution    string                   `json:"execution"`
+	ExecutionUID types.UID                `json:"execution_uid"`
+	Workflow     v1alpha1.WorkflowRef     `json:"workflow"`
+	Target       v1alpha1.ExecutionTarget `json:"target"`
+	PlanDigest   string                   `json:"plan_digest"`
+	Reason       string                   `json:"reason,omitempty"`
+	Message      string                   `json:"message,omitempty"`
+	Rail         string                   `json:"rail,omitempty"`
+	DecidedBy    []v1alpha1.Decider       `json:"decided_by,omitempty"`
+	Admission    string                   `json:"admission_sha256,omitempty"`
+}
+
+func decision(wfe *v1alpha1.WorkflowExecution) decided {
+	return decided{
+		Execution: wfe.Name, ExecutionUID: wfe.UID, Workflow: wfe.Spec.Workflow, Target: wfe.Spec.Target,
+		PlanDigest: wfe.Spec.PlanDigest, Admission: wfe.Status.Admission,
+	}
+}
+
+// ExecutionDecided records that persons approved or rejected, or that the policy approved: then
+// there are none. The last person is the actor; the data names all, with their groups.
+func ExecutionDecided(wfe *v1alpha1.WorkflowExecution, verdict v1alpha1.Verdict, by []v1alpha1.Decider, reason string) (*audit.Event, error) {
+	c := Content{Type: TypeApprovalApproved, Action: "approve", Outcome: audit.OutcomeSuccess}
+	if verdict == v1alpha1.VerdictReject {
+		c.Type, c.Action = TypeApprovalRejected, "reject"
+	}
+	if len(by) > 0 {
+		c.Actor = Person(by[len(by)-1])
+	}
+	data := decision(wfe)
+	data.Reason, data.DecidedBy = reason, by
+	c.Data = data
+	return OfExecution(wfe, c)
+}
+
+// ExecutionExpired records that nobody decided in time.
+func ExecutionExpired(wfe *v1alpha1.WorkflowExecution) (*audit.Event, error) {
+	return OfExecution(wfe, Content{Type: TypeApprovalExpired, Action: "expire", Outcome: audit.OutcomeSuccess, Data: decision(wfe)})
+}
+
+// GuardRailTriggered records that a guard rail keeps an execution from its start.
+func GuardRailTriggered(wfe *v1alpha1.WorkflowExecution, rail, message string) (*audit.Event, error) {
+	data := decision(wfe)
+	data.Rail, data.Message = rail, message
+	return OfExecution(wfe, Content{Type: TypeGuardRailTriggered, Action: "block", Outcome: audit.OutcomeSuccess, Data: data})
+}

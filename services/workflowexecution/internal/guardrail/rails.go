@@ -1,0 +1,149 @@
+package guardrail
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/workflowexecution/internal/auditevents"
+)
+
+// The guard rails.
+const (
+	RailCoolDown         = "CoolDown"
+	RailNamespaceMaximum = "NamespaceMaximum"
+	RailClusterMaximum   = "ClusterMaximum"
+
+	conditionGuardRail = "GuardRail"
+	window             = time.Hour
+)
+
+// Recorder records audit events.
+type Recorder interface {
+	Record(ctx context.Context, e *audit.Event) error
+}
+
+// Options bound executions.
+type Options struct {
+	// PerNamespace and PerCluster are the most executions that start in an hour.
+	PerNamespace, PerCluster int
+	// MaxIneffective executions for one fingerprint make every further one need a person.
+	MaxIneffective int
+}
+
+// GuardRails check executions before their start. They are stateless.
+type GuardRails struct {
+	*Leases
+	Options
+
+	// Reader reads from the API server.
+	Reader client.Reader
+	Audit  Recorder
+	// WorkflowsNamespace is where workflows are.
+	WorkflowsNamespace string
+	Now                clock.PassiveClock
+}
+
+// Blocked says which guard rail keeps the execution from starting now, and when to look again;
+// it is empty if none does. It records the guard rail and shows it as a condition.
+func (g *GuardRails) Blocked(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, time.Duration, error) {
+	rail, message, retry, err := g.check(ctx, wfe)
+	if err != nil {
+		return "", 0, err
+	}
+	if rail == "" {
+		meta.RemoveStatusCondition(&wfe.Status.Conditions, conditionGuardRail)
+		return "", 0, nil
+	}
+	e, err := auditevents.GuardRailTriggered(wfe, rail, message)
+	if err != nil {
+		return "", 0, err //nolint:wrapcheck // of this module
+	}
+	if err := g.Audit.Record(ctx, e); err != nil {
+		return "", 0, fmt.Errorf("record %s: %w", e.Type, err)
+	}
+	meta.SetStatusCondition(&wfe.Status.Conditions, metav1.Condition{
+		Type: conditionGuardRail, Status: metav1.ConditionTrue, Reason: rail, Message: message, ObservedGeneration: wfe.Generation,
+	})
+	return message, retry, nil
+}
+
+func (g *GuardRails) check(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (rail, message string, retry time.Duration, err error) {
+	var wf v1alpha1.RemediationWorkflow
+	key := client.ObjectKey{Namespace: g.WorkflowsNamespace, Name: wfe.Spec.Workflow.Name}
+	if err := g.Reader.Get(ctx, key, &wf); client.IgnoreNotFound(err) != nil {
+		return "", "", 0, fmt.Errorf("read workflow %s: %w", key, err)
+	}
+	var all v1alpha1.WorkflowExecutionList
+	if err := g.Reader.List(ctx, &all); err != nil {
+		return "", "", 0, fmt.Errorf("list executions: %w", err)
+	}
+	now := g.Now.Now()
+	inNamespace, inCluster := 0, 0
+	for i := range all.Items {
+		other := &all.Items[i]
+		if other.UID == wfe.UID || other.Status.StartedAt == nil {
+			continue
+		}
+		end := other.Status.StartedAt.Time
+		if f := other.Status.FinishedAt; f != nil {
+			end = f.Time
+		}
+		until := end.Add(wf.Spec.CoolDown.Duration)
+		if other.Spec.Workflow.Name == wfe.Spec.Workflow.Name && other.Spec.Target.UID == wfe.Spec.Target.UID && now.Before(until) {
+			return RailCoolDown, fmt.Sprintf("%s changed %s %s already; workflow %s cools down until %s", other.Name, wfe.Spec.Target.Kind,
+				wfe.Spec.Target.Name, wfe.Spec.Workflow.Name, until.UTC().Format(time.RFC3339)), until.Sub(now), nil
+		}
+		if now.Sub(other.Status.StartedAt.Time) < window {
+			inCluster++
+			if other.Spec.Target.Namespace == wfe.Spec.Target.Namespace {
+				inNamespace++
+			}
+		}
+	}
+	switch {
+	case inNamespace >= g.PerNamespace:
+		return RailNamespaceMaximum, fmt.Sprintf("no more than %d executions an hour start in namespace %s", g.PerNamespace, wfe.Spec.Target.Namespace), time.Minute, nil
+	case inCluster >= g.PerCluster:
+		return RailClusterMaximum, fmt.Sprintf("no more than %d executions an hour start in the cluster", g.PerCluster), time.Minute, nil
+	}
+	return "", "", 0, nil
+}
+
+// RequiresPerson says why a person has to decide although a policy approves; it is empty
+// unless earlier executions for the same fingerprint did not help.
+func (g *GuardRails) RequiresPerson(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, error) {
+	var requests v1alpha1.RemediationRequestList
+	if err := g.Reader.List(ctx, &requests, client.InNamespace(wfe.Namespace)); err != nil {
+		return "", fmt.Errorf("list requests: %w", err)
+	}
+	fingerprints := make(map[string]string, len(requests.Items))
+	for i := range requests.Items {
+		fingerprints[requests.Items[i].Name] = requests.Items[i].Spec.Signal.SignalFingerprint
+	}
+	own, ok := fingerprints[wfe.Spec.Request.Name]
+	if !ok {
+		return fmt.Sprintf("request %s is gone", wfe.Spec.Request.Name), nil
+	}
+	var all v1alpha1.WorkflowExecutionList
+	if err := g.Reader.List(ctx, &all, client.InNamespace(wfe.Namespace)); err != nil {
+		return "", fmt.Errorf("list executions: %w", err)
+	}
+	count := 0
+	for i := range all.Items {
+		if e := &all.Items[i]; e.Status.Outcome == v1alpha1.OutcomeIneffective && fingerprints[e.Spec.Request.Name] == own {
+			count++
+		}
+	}
+	if count >= g.MaxIneffective {
+		return fmt.Sprintf("a person decides: %d executions for this problem did not help", count), nil
+	}
+	return "", nil
+}
