@@ -3,7 +3,7 @@
 // only (no clock, no network, no randomness): the same input and [Bundle] always
 // result in the same decision, so that a recorded decision can be replayed.
 //
-// A bundle defines four decisions:
+// A bundle defines four decisions for this package:
 //
 //	data.kubernaut.severity.decision     {value, source, confidence}
 //	data.kubernaut.environment.decision  {value, source, confidence}
