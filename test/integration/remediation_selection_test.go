@@ -4,6 +4,7 @@ package integration_test
 
 import (
 	"context"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -21,8 +22,8 @@ import (
 	"kubernaut.ai/test/testenv"
 )
 
-// remediated is a pipeline with the service that remediates, in a namespace of its own.
-func remediated(ctx SpecContext, labels map[string]string, change func(*app.Options)) *testenv.Pipeline {
+// remediationIn is a pipeline with the service that remediates, in a namespace of its own.
+func remediationIn(ctx SpecContext, labels map[string]string, change func(*app.Options)) *testenv.Pipeline {
 	p, err := env.NewPipeline(ctx, testenv.PipelineOptions{Labels: labels, WorkflowExecution: func(o *app.Options) {
 		if change != nil {
 			change(o)
@@ -70,6 +71,7 @@ func restartWorkflow(ctx context.Context, p *testenv.Pipeline) *v1alpha1.Remedia
 			Action:             &v1alpha1.WorkflowAction{Restart: &v1alpha1.RestartAction{}},
 			ServiceAccountName: account.Name,
 			Risk:               v1alpha1.RiskLow,
+			Timeout:            metav1.Duration{Duration: time.Minute},
 			Verification:       v1alpha1.WorkflowVerification{Condition: "true"},
 		},
 	}
@@ -116,7 +118,7 @@ var _ = Describe("the selection of a remediation", func() {
 	optedIn := map[string]string{v1alpha1.LabelRemediation: v1alpha1.RemediationEnabled}
 
 	It("proposes a workflow with its plan, and asks for an approval", func(ctx SpecContext) {
-		p := remediated(ctx, optedIn, nil)
+		p := remediationIn(ctx, optedIn, nil)
 		d, wf := shopIn(ctx, p.Namespace, nil), restartWorkflow(ctx, p)
 		rr := requestAbout(d)
 		rr.Spec.Annotations = map[string]string{"runbook_url": "https://runbooks.example.com/crash"}
@@ -137,7 +139,7 @@ var _ = Describe("the selection of a remediation", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("says that no workflow applies, and closes the request for a person", func(ctx SpecContext) {
-		p := remediated(ctx, optedIn, nil)
+		p := remediationIn(ctx, optedIn, nil)
 		rr := requestAbout(shopIn(ctx, p.Namespace, nil))
 		Expect(env.Create(ctx, rr)).To(Succeed())
 		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationManualReview))).To(Succeed())
@@ -152,7 +154,7 @@ var _ = Describe("the selection of a remediation", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("selects again when a person asks for another attempt", func(ctx SpecContext) {
-		p := remediated(ctx, optedIn, nil)
+		p := remediationIn(ctx, optedIn, nil)
 		rr := requestAbout(shopIn(ctx, p.Namespace, nil))
 		Expect(env.Create(ctx, rr)).To(Succeed())
 		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationManualReview))).To(Succeed())
@@ -162,7 +164,7 @@ var _ = Describe("the selection of a remediation", func() {
 	}, SpecTimeout(specTimeout))
 
 	DescribeTable("only proposes where the platform must not act", func(ctx SpecContext, labels, annotations map[string]string, cluster, says string, change func(*app.Options)) {
-		p := remediated(ctx, labels, change)
+		p := remediationIn(ctx, labels, change)
 		d := shopIn(ctx, p.Namespace, annotations)
 		restartWorkflow(ctx, p)
 		rr := requestAbout(d)
