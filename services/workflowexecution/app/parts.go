@@ -17,7 +17,7 @@ func (c *controllers) register() error {
 	if err != nil {
 		return err
 	}
-	stages, err := c.stages(proposing)
+	stages, cleaner, err := c.stages(proposing)
 	if err != nil {
 		return err
 	}
@@ -26,6 +26,7 @@ func (c *controllers) register() error {
 		Cached:      c.manager.GetCache(),
 		Writer:      c.manager.GetClient(),
 		Stages:      stages,
+		Cleaner:     cleaner,
 		Log:         o.Log.Named("execution"),
 		Concurrency: o.Concurrency,
 	})
@@ -41,21 +42,21 @@ func (c *controllers) register() error {
 	return c.registerEnds()
 }
 
-// stages are the stages of executions, by phase.
-func (c *controllers) stages(p *proposals) (map[v1alpha1.ExecutionPhase]executions.Stage, error) {
+// stages are the stages of executions, by phase, and what removes the Jobs of executions.
+func (c *controllers) stages(p *proposals) (map[v1alpha1.ExecutionPhase]executions.Stage, executions.Cleaner, error) {
 	verifying, err := c.verifying(p.selector)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	deciding, rails := c.deciding(p)
 	executing, err := c.executing(p, deciding, rails)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return map[v1alpha1.ExecutionPhase]executions.Stage{
 		v1alpha1.ExecutionProposed:  deciding,
 		v1alpha1.ExecutionApproved:  executing,
 		v1alpha1.ExecutionExecuting: executing,
 		v1alpha1.ExecutionVerifying: verifying,
-	}, nil
+	}, executing, nil
 }
