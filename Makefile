@@ -62,7 +62,7 @@ example: build ## the operator of docs/recording.md against a real API server, D
 .PHONY: build
 build: ## the binaries, in bin/
 	@mkdir -p $(BIN)
-	go build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/kubernaut ./services/datastorage/cmd/datastorage ./services/gateway/cmd/gateway ./services/signalprocessing/cmd/signalprocessing
+	go build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/kubernaut ./services/datastorage/cmd/datastorage ./services/gateway/cmd/gateway ./services/signalprocessing/cmd/signalprocessing ./services/workflowexecution/cmd/workflowexecution
 	@ln -sf kubernaut $(BIN)/kubectl-kubernaut && ln -sf kubernaut $(BIN)/kubectl_complete-kubernaut
 
 ##@ Test it

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0 GOFLAGS=-buildvcs=false
 
-services=(datastorage gateway signalprocessing)
+services=(datastorage gateway signalprocessing workflowexecution)
 work=out/images
 
 authorities() {

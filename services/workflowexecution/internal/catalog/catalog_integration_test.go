@@ -5,8 +5,10 @@ package catalog_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/devstack/controlplane"
@@ -294,5 +297,47 @@ func TestAPIServerRefusesWhatNoWorkflowCanBe(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+func TestPlatformMayActAsTheAccountsOfTheCatalogOnly(t *testing.T) {
+	var list v1alpha1.RemediationWorkflowList
+	if err := cluster.List(t.Context(), &list, client.InNamespace(workflows), client.MatchingLabels{"app.kubernetes.io/part-of": "kubernaut"}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{}
+	for i := range list.Items {
+		want[list.Items[i].Spec.ServiceAccountName] = true
+	}
+	dir := filepath.Join("..", "..", "..", "..", "deploy", "kustomize", "workflows-access")
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tokens int
+	for _, r := range built.Resources() {
+		content, err := r.AsYAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		role := &rbacv1.Role{}
+		if r.GetKind() != "Role" {
+			continue
+		}
+		if err := yaml.UnmarshalStrict(content, role); err != nil {
+			t.Fatal(err)
+		}
+		for _, rule := range role.Rules {
+			if !slices.Contains(rule.Resources, "serviceaccounts/token") {
+				continue
+			}
+			tokens++
+			if got := slices.Sorted(slices.Values(rule.ResourceNames)); !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
+				t.Errorf("tokens of %q, and the catalog has %v", got, want)
+			}
+		}
+	}
+	if tokens != 1 || len(want) != 3 {
+		t.Errorf("%d rules for tokens, %d accounts", tokens, len(want))
 	}
 }
