@@ -1,11 +1,15 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/services/workflowexecution/internal/execute"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
 )
+
+var errNoCleaner = errors.New("the stage of executions removes no Jobs")
 
 // register adds the controllers to the manager.
 func (c *controllers) register() error {
@@ -20,6 +24,10 @@ func (c *controllers) register() error {
 	stages, cleaner, err := c.stages(proposing)
 	if err != nil {
 		return err
+	}
+	cleaner, ok := stages[v1alpha1.ExecutionExecuting].(executions.Cleaner)
+	if !ok {
+		return errNoCleaner
 	}
 	advanced, err := executions.New(executions.Parts{
 		Live:        c.manager.GetAPIReader(),
@@ -60,3 +68,6 @@ func (c *controllers) stages(p *proposals) (map[v1alpha1.ExecutionPhase]executio
 		v1alpha1.ExecutionVerifying: verifying,
 	}, executing, nil
 }
+
+// The stage that creates Jobs deletes them.
+var _ executions.Cleaner = (*execute.Stage)(nil)

@@ -61,6 +61,7 @@ type Options struct {
 // Selector selects workflows and makes proposals. It is safe for concurrent use.
 type Selector struct {
 	Parts
+
 	options Options
 }
 
