@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -36,14 +37,15 @@ type remediated struct {
 // remediation starts a pipeline with a WorkflowExecution and an alert that fires in it.
 func remediation(ctx context.Context, change func(*workflowexecution.Options)) *remediated {
 	GinkgoHelper()
-	p, err := env.NewPipeline(ctx, testenv.PipelineOptions{WorkflowExecution: func(o *workflowexecution.Options) {
+	labels := map[string]string{v1alpha1.LabelRemediation: v1alpha1.RemediationAuto, "kubernaut.ai/environment": "test"}
+	p, err := env.NewPipeline(ctx, testenv.PipelineOptions{Labels: labels, WorkflowExecution: func(o *workflowexecution.Options) {
 		if change != nil {
 			change(o)
 		}
 	}})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(p.Stop()).To(Succeed()) })
-	labels := map[string]string{"app": "web"}
+	labels = map[string]string{"app": "web"}
 	pod := corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web"}}},
 	}
@@ -72,20 +74,53 @@ func (r *remediated) send(ctx context.Context, status string, began time.Time) a
 	return answer
 }
 
-// execution makes a workflow, and an execution of it in a phase.
-func (r *remediated) execution(ctx context.Context, stabilization time.Duration, status v1alpha1.WorkflowExecutionStatus) {
+// workflow makes a workflow that applies to a signal.
+func (r *remediated) workflow(ctx context.Context, signal string, stabilization time.Duration) *v1alpha1.RemediationWorkflow {
 	GinkgoHelper()
 	workflow := &v1alpha1.RemediationWorkflow{
 		ObjectMeta: metav1.ObjectMeta{Namespace: r.WorkflowsNamespace, Name: "restart"},
 		Spec: v1alpha1.RemediationWorkflowSpec{
 			Description: "Restarts a Deployment.", ServiceAccountName: "restart", Risk: v1alpha1.RiskLow,
-			AppliesTo: v1alpha1.AppliesTo{Signals: []string{"Nothing"}, Kinds: []v1alpha1.WorkflowKind{{APIVersion: "apps/v1", Kind: "Deployment"}}},
+			AppliesTo: v1alpha1.AppliesTo{Signals: []string{signal}, Kinds: []v1alpha1.WorkflowKind{{APIVersion: "apps/v1", Kind: "Deployment"}}},
 			Action:    &v1alpha1.WorkflowAction{Restart: &v1alpha1.RestartAction{}}, Timeout: metav1.Duration{Duration: time.Minute},
 			CoolDown: metav1.Duration{Duration: time.Hour}, Stabilization: metav1.Duration{Duration: stabilization},
 			Verification: v1alpha1.WorkflowVerification{Condition: "target.metadata.name == before.metadata.name"},
 		},
 	}
 	Expect(env.Create(ctx, workflow)).To(Succeed())
+	return workflow
+}
+
+// propose makes a workflow that applies to the alert, with the rights that it needs, and sends
+// another alert about the Deployment.
+func (r *remediated) propose(ctx context.Context) {
+	GinkgoHelper()
+	rules := []rbacv1.PolicyRule{{APIGroups: []string{"apps"}, Resources: []string{"deployments", "statefulsets", "daemonsets"}, Verbs: []string{"get", "patch"}}}
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: testenv.Unique("restart-*")}, Rules: rules}
+	Expect(env.Create(ctx, role)).To(Succeed())
+	DeferCleanup(removed, role)
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: role.Name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: r.WorkflowsNamespace, Name: "restart"}},
+	}
+	Expect(env.Create(ctx, binding)).To(Succeed())
+	DeferCleanup(removed, binding)
+	Expect(env.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: r.WorkflowsNamespace, Name: "restart"}})).To(Succeed())
+	signal := "Alert-" + env.CorrelationID()
+	workflow := r.workflow(ctx, signal, 0)
+	Expect(testenv.WaitFor(ctx, env, workflow, func(wf *v1alpha1.RemediationWorkflow) bool {
+		return meta.IsStatusConditionTrue(wf.Status.Conditions, v1alpha1.ConditionValid)
+	})).To(Succeed())
+	r.alert = map[string]string{"alertname": signal, "namespace": r.Namespace, "deployment": "web", "severity": "warning"}
+	r.began = time.Now().UTC()
+	r.rr = requestIn(ctx, r.send(ctx, alertmanager.Firing, r.began).Result)
+}
+
+// execution makes a workflow, and an execution of it in a phase.
+func (r *remediated) execution(ctx context.Context, stabilization time.Duration, status v1alpha1.WorkflowExecutionStatus) {
+	GinkgoHelper()
+	workflow := r.workflow(ctx, "Nothing", stabilization)
 	digest, err := workflowexecution.WorkflowDigest(&workflow.Spec)
 	Expect(err).NotTo(HaveOccurred())
 	target := &appsv1.Deployment{}
@@ -200,15 +235,14 @@ func soon(o *workflowexecution.Options) {
 var _ = Describe("a request whose alert resolves before an execution", func() {
 	It("is skipped, and its proposal is invalidated first", func(ctx SpecContext) {
 		r := remediation(ctx, nil)
-		r.execution(ctx, time.Second, v1alpha1.WorkflowExecutionStatus{Phase: v1alpha1.ExecutionProposed})
-		change(ctx, r.rr, func(s *v1alpha1.RemediationRequestStatus) {
-			s.Phase, s.ExecutionRef = v1alpha1.RemediationAwaitingApproval, r.wfe.Name
-		})
+		r.propose(ctx)
+		Expect(testenv.WaitFor(ctx, env, r.rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
 		r.send(ctx, alertmanager.Resolved, r.began)
 		Expect(testenv.WaitFor(ctx, env, r.rr, testenv.InPhase(v1alpha1.RemediationSkipped))).To(Succeed())
 		Expect(meta.FindStatusCondition(r.rr.Status.Conditions, v1alpha1.ConditionFinished).Reason).To(Equal(v1alpha1.ReasonResolvedBeforeExecution))
-		Expect(env.Get(ctx, client.ObjectKeyFromObject(r.wfe), r.wfe)).To(Succeed())
-		Expect(r.wfe.Status.Phase).To(Equal(v1alpha1.ExecutionInvalidated))
+		proposal := &v1alpha1.WorkflowExecution{}
+		Expect(env.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: r.rr.Status.ExecutionRef}, proposal)).To(Succeed())
+		Expect(proposal.Status.Phase).To(Equal(v1alpha1.ExecutionInvalidated))
 		trail := r.trail(ctx)
 		Expect(trail.Of("remediation.approval.invalidated")).To(HaveLen(1))
 		Expect(trail.Of("remediation.request.skipped")).To(ConsistOf(trailtest.WithData("reason", v1alpha1.ReasonResolvedBeforeExecution)))
