@@ -256,3 +256,22 @@ var _ = Describe("a request whose alert resolves before an execution", func() {
 		Expect(r.trail(ctx).Of("remediation.request.skipped")).To(ConsistOf(trailtest.WithData("reason", v1alpha1.ReasonStale)))
 	}, SpecTimeout(specTimeout))
 })
+
+var _ = Describe("an alert that a policy may have remediated", func() {
+	It("is executed, verified and completed, and its trail tells all of it", func(ctx SpecContext) {
+		r := remediation(ctx, func(o *workflowexecution.Options) { o.Mode = "auto" })
+		r.propose(ctx)
+		Expect(testenv.WaitFor(ctx, env, r.rr, testenv.InPhase(v1alpha1.RemediationVerifying))).To(Succeed())
+		r.send(ctx, alertmanager.Resolved, r.began)
+		Expect(testenv.WaitFor(ctx, env, r.rr, testenv.InPhase(v1alpha1.RemediationCompleted))).To(Succeed())
+		Expect(meta.FindStatusCondition(r.rr.Status.Conditions, v1alpha1.ConditionFinished).Reason).To(Equal(v1alpha1.ReasonEffective))
+		trail := r.trail(ctx)
+		for _, one := range []string{
+			"remediation.workflow.selected", "remediation.approval.requested", "remediation.approval.approved",
+			"workflowexecution.execution.started", "workflowexecution.execution.completed",
+			"remediation.verification.started", "remediation.verification.passed", "remediation.request.completed",
+		} {
+			Expect(trail.Of(one)).To(HaveLen(1), one)
+		}
+	}, SpecTimeout(specTimeout))
+})

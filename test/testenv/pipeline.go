@@ -176,10 +176,14 @@ func (p *Pipeline) startWorkflowExecution(ctx context.Context, e *Env, o *Pipeli
 		return err
 	}
 	p.WorkflowsNamespace = workflows
+	platform, err := e.NewNamespace(ctx, nil, nil) // has the Leases of executions
+	if err != nil {
+		return err
+	}
 	options := workflowexecution.Options{
 		DataStorageURL: p.DataStorage.URL, ManagementListen: anyPort, ControlListen: anyPort,
 		RESTConfig: e.Config, WatchNamespaces: []string{p.Namespace}, WorkflowsNamespace: workflows,
-		PlatformNamespace: "kubernaut-system", Log: e.log.Named("workflowexecution"),
+		PlatformNamespace: platform, Log: e.log.Named("workflowexecution"),
 	}
 	o.WorkflowExecution(&options)
 	a, err := workflowexecution.New(options)
