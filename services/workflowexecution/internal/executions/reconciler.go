@@ -74,8 +74,10 @@ func New(parts Parts) (*Reconciler, error) {
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	result, err := r.reconcile(ctx, req.NamespacedName)
 	switch {
-	case ctx.Err() != nil, apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+	case ctx.Err() != nil, apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return reconcile.Result{}, nil //nolint:nilerr // stopping, or the execution is going
+	case apierrors.IsNotFound(err) && Gone(ctx, r.Live, &v1alpha1.WorkflowExecution{}, req.NamespacedName):
+		return reconcile.Result{}, nil
 	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: conflictDelay}, nil
 	}
@@ -150,6 +152,12 @@ func (r *Reconciler) clean(ctx context.Context, wfe *v1alpha1.WorkflowExecution)
 		return fmt.Errorf("remove the finalizer of WorkflowExecution %s: %w", client.ObjectKeyFromObject(wfe), err)
 	}
 	return nil
+}
+
+// Gone reports whether a resource does not exist. A controller that meets NotFound asks it
+// before it gives up: what was not found may be something else that the step needs.
+func Gone(ctx context.Context, live client.Reader, object client.Object, key client.ObjectKey) bool {
+	return apierrors.IsNotFound(live.Get(ctx, key, object))
 }
 
 // PhaseOf is the phase of an execution; one without a phase is proposed.

@@ -15,6 +15,7 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/workflowexecution/internal/executions"
 )
 
 const (
@@ -76,8 +77,10 @@ func New(parts Parts) (*Reconciler, error) {
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	err := r.reconcile(ctx, req.NamespacedName)
 	switch {
-	case ctx.Err() != nil, apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+	case ctx.Err() != nil, apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return reconcile.Result{}, nil //nolint:nilerr // stopping, or the request is going
+	case apierrors.IsNotFound(err) && executions.Gone(ctx, r.Live, &v1alpha1.RemediationRequest{}, req.NamespacedName):
+		return reconcile.Result{}, nil
 	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: conflictDelay}, nil
 	}
