@@ -80,11 +80,11 @@ const (
 type ApprovalMode string
 
 const (
-	// ApprovalRequired: a person decides.
+	// ApprovalRequired leaves the decision to a person.
 	ApprovalRequired ApprovalMode = "required"
-	// ApprovalAuto: the policy has approved.
+	// ApprovalAuto is the approval of the policy.
 	ApprovalAuto ApprovalMode = "auto"
-	// ApprovalNone: nobody can approve; the proposal tells what could be done.
+	// ApprovalNone lets nobody approve; the proposal tells what could be done.
 	ApprovalNone ApprovalMode = "none"
 )
 

@@ -1,15 +1,12 @@
 package app
 
 import (
-	"errors"
 	"fmt"
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/services/workflowexecution/internal/execute"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
 )
-
-var errNoCleaner = errors.New("the stage of executions removes no Jobs")
 
 // register adds the controllers to the manager.
 func (c *controllers) register() error {
@@ -24,10 +21,6 @@ func (c *controllers) register() error {
 	stages, cleaner, err := c.stages(proposing)
 	if err != nil {
 		return err
-	}
-	cleaner, ok := stages[v1alpha1.ExecutionExecuting].(executions.Cleaner)
-	if !ok {
-		return errNoCleaner
 	}
 	advanced, err := executions.New(executions.Parts{
 		Live:        c.manager.GetAPIReader(),

@@ -18,7 +18,7 @@ import (
 // The events of a verification, and of the end of a request.
 const (
 	TypeVerificationStarted = "remediation.verification.started"
-	TypeVerificationPassed  = "remediation.verification.passed"
+	TypeVerificationPassed  = "remediation.verification.passed" //nolint:gosec // the name of an event
 	TypeVerificationFailed  = "remediation.verification.failed"
 	TypeInstanceUnknown     = "remediation.instance.unknown"
 	TypeProposalInvalidated = "remediation.approval.invalidated"

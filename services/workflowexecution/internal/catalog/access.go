@@ -22,10 +22,19 @@ const maxNamespaces = 100
 
 // resources of the kinds that actions change.
 var resources = map[v1alpha1.WorkflowKind]string{
-	{APIVersion: "apps/v1", Kind: "Deployment"}:  "deployments",
-	{APIVersion: "apps/v1", Kind: "StatefulSet"}: "statefulsets",
-	{APIVersion: "apps/v1", Kind: "DaemonSet"}:   "daemonsets",
+	{APIVersion: appsVersion, Kind: kindDeployment}:  "deployments",
+	{APIVersion: appsVersion, Kind: kindStatefulSet}: "statefulsets",
+	{APIVersion: appsVersion, Kind: kindDaemonSet}:   "daemonsets",
 }
+
+const (
+	kindDeployment  = "Deployment"
+	kindStatefulSet = "StatefulSet"
+	kindDaemonSet   = "DaemonSet"
+
+	appsGroup   = "apps"
+	appsVersion = appsGroup + "/v1"
+)
 
 // right is what an account has to be allowed.
 type right struct {
@@ -46,10 +55,10 @@ func rightsOf(spec *v1alpha1.RemediationWorkflowSpec) []right {
 		if !ok {
 			continue
 		}
-		needed = append(needed, right{"get", "apps", resource}, right{"patch", "apps", resource})
+		needed = append(needed, right{"get", appsGroup, resource}, right{"patch", appsGroup, resource})
 	}
 	if spec.Action.Rollback != nil {
-		needed = append(needed, right{"list", "apps", "replicasets"})
+		needed = append(needed, right{"list", appsGroup, "replicasets"})
 	}
 	return needed
 }

@@ -77,12 +77,12 @@ func checkSpec(spec *v1alpha1.RemediationWorkflowSpec) ([]string, error) {
 
 // checkKinds names the kinds that an action cannot change.
 func checkKinds(spec *v1alpha1.RemediationWorkflowSpec) []string {
-	name, kinds := "restart", []string{"Deployment", "StatefulSet", "DaemonSet"}
+	name, kinds := "restart", []string{kindDeployment, kindStatefulSet, kindDaemonSet}
 	switch {
 	case spec.Action.Rollback != nil:
-		name, kinds = "rollback", []string{"Deployment"}
+		name, kinds = "rollback", []string{kindDeployment}
 	case spec.Action.Scale != nil:
-		name, kinds = "scale", []string{"Deployment", "StatefulSet"}
+		name, kinds = "scale", []string{kindDeployment, kindStatefulSet}
 	}
 	var wrong []string
 	for _, kind := range spec.AppliesTo.Kinds {

@@ -1,3 +1,5 @@
+// Package guardrail bounds what is executed: one execution at a time per target, pauses, cool-downs,
+// maxima, and a person after executions that did not help.
 package guardrail
 
 import (

@@ -75,6 +75,37 @@ func (g *GuardRails) Blocked(ctx context.Context, wfe *v1alpha1.WorkflowExecutio
 	return message, retry, nil
 }
 
+// RequiresPerson says why a person has to decide although a policy approves; it is empty
+// unless earlier executions for the same fingerprint did not help.
+func (g *GuardRails) RequiresPerson(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, error) {
+	var requests v1alpha1.RemediationRequestList
+	if err := g.Reader.List(ctx, &requests, client.InNamespace(wfe.Namespace)); err != nil {
+		return "", fmt.Errorf("list requests: %w", err)
+	}
+	fingerprints := make(map[string]string, len(requests.Items))
+	for i := range requests.Items {
+		fingerprints[requests.Items[i].Name] = requests.Items[i].Spec.SignalFingerprint
+	}
+	own, ok := fingerprints[wfe.Spec.Request.Name]
+	if !ok {
+		return fmt.Sprintf("request %s is gone", wfe.Spec.Request.Name), nil
+	}
+	var all v1alpha1.WorkflowExecutionList
+	if err := g.Reader.List(ctx, &all, client.InNamespace(wfe.Namespace)); err != nil {
+		return "", fmt.Errorf("list executions: %w", err)
+	}
+	count := 0
+	for i := range all.Items {
+		if e := &all.Items[i]; e.Status.Outcome == v1alpha1.OutcomeIneffective && fingerprints[e.Spec.Request.Name] == own {
+			count++
+		}
+	}
+	if count >= g.MaxIneffective {
+		return fmt.Sprintf("a person decides: %d executions for this problem did not help", count), nil
+	}
+	return "", nil
+}
+
 func (g *GuardRails) check(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (rail, message string, retry time.Duration, err error) {
 	var wf v1alpha1.RemediationWorkflow
 	key := client.ObjectKey{Namespace: g.WorkflowsNamespace, Name: wfe.Spec.Workflow.Name}
@@ -115,35 +146,4 @@ func (g *GuardRails) check(ctx context.Context, wfe *v1alpha1.WorkflowExecution)
 		return RailClusterMaximum, fmt.Sprintf("no more than %d executions an hour start in the cluster", g.PerCluster), time.Minute, nil
 	}
 	return "", "", 0, nil
-}
-
-// RequiresPerson says why a person has to decide although a policy approves; it is empty
-// unless earlier executions for the same fingerprint did not help.
-func (g *GuardRails) RequiresPerson(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, error) {
-	var requests v1alpha1.RemediationRequestList
-	if err := g.Reader.List(ctx, &requests, client.InNamespace(wfe.Namespace)); err != nil {
-		return "", fmt.Errorf("list requests: %w", err)
-	}
-	fingerprints := make(map[string]string, len(requests.Items))
-	for i := range requests.Items {
-		fingerprints[requests.Items[i].Name] = requests.Items[i].Spec.Signal.SignalFingerprint
-	}
-	own, ok := fingerprints[wfe.Spec.Request.Name]
-	if !ok {
-		return fmt.Sprintf("request %s is gone", wfe.Spec.Request.Name), nil
-	}
-	var all v1alpha1.WorkflowExecutionList
-	if err := g.Reader.List(ctx, &all, client.InNamespace(wfe.Namespace)); err != nil {
-		return "", fmt.Errorf("list executions: %w", err)
-	}
-	count := 0
-	for i := range all.Items {
-		if e := &all.Items[i]; e.Status.Outcome == v1alpha1.OutcomeIneffective && fingerprints[e.Spec.Request.Name] == own {
-			count++
-		}
-	}
-	if count >= g.MaxIneffective {
-		return fmt.Sprintf("a person decides: %d executions for this problem did not help", count), nil
-	}
-	return "", nil
 }

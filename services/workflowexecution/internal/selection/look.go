@@ -26,9 +26,11 @@ import (
 
 // versions are the API versions of the kinds that own workloads, which owner chains leave out.
 var versions = map[string]string{
-	"Pod": "v1", "Node": "v1", "Namespace": "v1", "Deployment": "apps/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1",
-	"DaemonSet": "apps/v1", "Job": "batch/v1", "CronJob": "batch/v1",
+	"Pod": "v1", "Node": "v1", "Namespace": "v1", "Deployment": appsVersion, "ReplicaSet": appsVersion, "StatefulSet": appsVersion,
+	"DaemonSet": appsVersion, "Job": "batch/v1", "CronJob": "batch/v1",
 }
+
+const appsVersion = "apps/v1"
 
 // situation is what a selection has seen of the cluster.
 type situation struct {

@@ -20,13 +20,15 @@ var kinds = map[string]schema.GroupVersionKind{
 	"Pod":                   {Version: "v1", Kind: "Pod"},
 	"Node":                  {Version: "v1", Kind: "Node"},
 	"PersistentVolumeClaim": {Version: "v1", Kind: "PersistentVolumeClaim"},
-	"ReplicaSet":            {Group: "apps", Version: "v1", Kind: "ReplicaSet"},
-	"Deployment":            {Group: "apps", Version: "v1", Kind: "Deployment"},
-	"StatefulSet":           {Group: "apps", Version: "v1", Kind: "StatefulSet"},
-	"DaemonSet":             {Group: "apps", Version: "v1", Kind: "DaemonSet"},
+	"ReplicaSet":            {Group: apps, Version: "v1", Kind: "ReplicaSet"},
+	"Deployment":            {Group: apps, Version: "v1", Kind: "Deployment"},
+	"StatefulSet":           {Group: apps, Version: "v1", Kind: "StatefulSet"},
+	"DaemonSet":             {Group: apps, Version: "v1", Kind: "DaemonSet"},
 	"Job":                   {Group: "batch", Version: "v1", Kind: "Job"},
 	"CronJob":               {Group: "batch", Version: "v1", Kind: "CronJob"},
 }
+
+const apps = "apps"
 
 // +kubebuilder:rbac:groups="",resources=pods;nodes;persistentvolumeclaims,verbs=get
 // +kubebuilder:rbac:groups=apps,resources=replicasets;deployments;statefulsets;daemonsets,verbs=get

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-
 	"errors"
 	"fmt"
 	"time"

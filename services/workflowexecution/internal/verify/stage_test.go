@@ -378,8 +378,10 @@ func TestTheConditionMustHoldThroughout(t *testing.T) {
 	}{
 		"it does not hold": {func(b *bench) { b.holds = false }, v1alpha1.OutcomeIneffective, "does not hold: true"},
 		"it is broken":     {func(b *bench) { b.broken = errBroken }, v1alpha1.OutcomeInconclusive, errBroken.Error()},
-		"the workflow was changed": {func(b *bench) { b.digest = "1" + digest[1:] },
-			v1alpha1.OutcomeInconclusive, "was changed or deleted"},
+		"the workflow was changed": {
+			func(b *bench) { b.digest = "1" + digest[1:] },
+			v1alpha1.OutcomeInconclusive, "was changed or deleted",
+		},
 		"the workflow is gone": {func(b *bench) {
 			b.remove(&v1alpha1.RemediationWorkflow{ObjectMeta: metav1.ObjectMeta{Namespace: "kubernaut-workflows", Name: "restart"}})
 		}, v1alpha1.OutcomeInconclusive, "was changed or deleted"},
