@@ -186,16 +186,21 @@ var _ = Describe("signal processing", func() {
 
 	It("does not use the SignalProcessing of an earlier request of the same name", func(ctx SpecContext) {
 		rr := env.Request(env.CorrelationID())
+		another := *rr.Spec.Signal.DeepCopy()
+		another.SignalName = "another-" + another.SignalName
 		foreign := &v1alpha1.SignalProcessing{
 			ObjectMeta: metav1.ObjectMeta{Namespace: rr.Namespace, Name: rr.Name},
 			Spec: v1alpha1.SignalProcessingSpec{
-				RemediationRequestRef: v1alpha1.RemediationRequestReference{Name: rr.Name, UID: "of-an-earlier-one"}, Signal: rr.Spec.Signal,
+				RemediationRequestRef: v1alpha1.RemediationRequestReference{Name: rr.Name, UID: "of-an-earlier-one"}, Signal: another,
 			},
 		}
 		Expect(env.Create(ctx, foreign)).To(Succeed())
 		Expect(env.Create(ctx, rr)).To(Succeed())
 		Expect(testenv.WaitFor(ctx, env, foreign, testenv.InProcessingPhase(v1alpha1.ProcessingCompleted))).To(Succeed())
-		Expect(env.Get(ctx, client.ObjectKeyFromObject(rr), rr)).To(Succeed())
+		Expect(testenv.WaitFor(ctx, env, rr, func(rr *v1alpha1.RemediationRequest) bool {
+			processed := meta.FindStatusCondition(rr.Status.Conditions, v1alpha1.ConditionSignalProcessed)
+			return processed != nil && processed.Reason == v1alpha1.ReasonForeignSignalProcessing
+		})).To(Succeed())
 		Expect(rr.Status.Phase).To(Equal(v1alpha1.RemediationPending))
 
 		By("removing it")
