@@ -1,11 +1,6 @@
 package auditevents
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
-	"strconv"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,12 +19,6 @@ const (
 	TypeProposalInvalidated = "remediation.approval.invalidated"
 	TypeRequestCompleted    = "remediation.request.completed"
 	TypeRequestSkipped      = "remediation.request.skipped"
-)
-
-const (
-	remediationCategory = "remediation"
-	verifierType        = "service"
-	verifierID          = "workflowexecution"
 )
 
 // Watched is what a verification has seen of a request.
@@ -117,7 +106,7 @@ func InstancesUnknown(wfe *v1alpha1.WorkflowExecution, names []string, unlisted 
 // verification makes an event about an execution, whose id is derived from the execution and
 // the content.
 func verification(wfe *v1alpha1.WorkflowExecution, eventType, action string, outcome audit.Outcome, data any) (*audit.Event, error) {
-	return remediationEvent(wfe, "WorkflowExecution", wfe.Spec.Request.Name, eventType, action, outcome, data, string(wfe.Status.Phase))
+	return OfExecution(wfe, Content{Type: eventType, Action: action, Outcome: outcome, Data: data})
 }
 
 // Invalidated records that a proposal does not fit any more, and why.
@@ -149,8 +138,8 @@ func RequestEnded(rr *v1alpha1.RemediationRequest, end RequestEnd) (*audit.Event
 		eventType, action = TypeRequestSkipped, "skip"
 	}
 	from := rr.Status.Phase
-	// The number of signals tells an end from one that a signal prevented.
-	return remediationEvent(rr, "RemediationRequest", rr.Name, eventType, action, audit.OutcomeSuccess, struct {
+	// The signals that were seen tell an end from one that a signal prevented.
+	return OfRequest(rr, Content{Type: eventType, Action: action, Outcome: audit.OutcomeSuccess, Data: struct {
 		Reason      string                    `json:"reason"`
 		From        v1alpha1.RemediationPhase `json:"from"`
 		To          v1alpha1.RemediationPhase `json:"to"`
@@ -158,30 +147,5 @@ func RequestEnded(rr *v1alpha1.RemediationRequest, end RequestEnd) (*audit.Event
 		LastSeenAt  metav1.MicroTime          `json:"last_seen_at"`
 		Execution   string                    `json:"execution,omitempty"`
 		Message     string                    `json:"message"`
-	}{end.Reason, from, end.Phase, rr.Occurrences(), rr.LastSeenAt(), end.Execution, end.Message}, string(from), strconv.FormatInt(rr.Occurrences(), 10))
-}
-
-func remediationEvent(
-	object metav1.Object, kind, request, eventType, action string, outcome audit.Outcome, data any, state ...string,
-) (*audit.Event, error) {
-	encoded, err := json.Marshal(data)
-	if err != nil {
-		return nil, fmt.Errorf("encode data of %s: %w", eventType, err)
-	}
-	digest := sha256.Sum256(encoded)
-	identity := append([]string{string(object.GetUID())}, state...)
-	return &audit.Event{
-		ID:            audit.DerivedID(object.GetCreationTimestamp().Time, append(identity, eventType, hex.EncodeToString(digest[:]))...),
-		Type:          eventType,
-		Category:      remediationCategory,
-		Action:        action,
-		Outcome:       outcome,
-		CorrelationID: request,
-		Data:          encoded,
-		ActorType:     verifierType,
-		ActorID:       verifierID,
-		ResourceType:  kind,
-		ResourceID:    object.GetName(),
-		Namespace:     object.GetNamespace(),
-	}, nil
+	}{end.Reason, from, end.Phase, rr.Occurrences(), rr.LastSeenAt(), end.Execution, end.Message}})
 }

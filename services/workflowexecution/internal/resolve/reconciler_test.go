@@ -322,7 +322,7 @@ func TestAnEndIsRecordedFirstAndOnce(t *testing.T) {
 		if err := b.client.Get(t.Context(), key(), rr); err != nil {
 			t.Fatal(err)
 		}
-		rr.Status.Severity = v1alpha1.SeverityHigh
+		rr.Status.Priority = "P1"
 		if err := b.client.Status().Update(t.Context(), rr); err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -14,21 +16,16 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// kinds are those whose objects are looked up: an alert about an object that is gone cannot
-// resolve where its source forgets the object at once.
-var kinds = map[string]schema.GroupVersionKind{
-	"Pod":                   {Version: "v1", Kind: "Pod"},
-	"Node":                  {Version: "v1", Kind: "Node"},
-	"PersistentVolumeClaim": {Version: "v1", Kind: "PersistentVolumeClaim"},
-	"ReplicaSet":            {Group: apps, Version: "v1", Kind: "ReplicaSet"},
-	"Deployment":            {Group: apps, Version: "v1", Kind: "Deployment"},
-	"StatefulSet":           {Group: apps, Version: "v1", Kind: "StatefulSet"},
-	"DaemonSet":             {Group: apps, Version: "v1", Kind: "DaemonSet"},
-	"Job":                   {Group: "batch", Version: "v1", Kind: "Job"},
-	"CronJob":               {Group: "batch", Version: "v1", Kind: "CronJob"},
-}
+// kindNode is cluster-scoped.
+const kindNode = "Node"
 
-const apps = "apps"
+// kinds are the groups, in version v1, of the kinds whose objects are looked up: an alert about
+// an object that is gone cannot resolve where its source forgets the object at once.
+var kinds = map[string]string{
+	"Pod": "", kindNode: "", "PersistentVolumeClaim": "",
+	"ReplicaSet": appsv1.GroupName, "Deployment": appsv1.GroupName, "StatefulSet": appsv1.GroupName, "DaemonSet": appsv1.GroupName,
+	"Job": batchv1.GroupName, "CronJob": batchv1.GroupName,
+}
 
 // +kubebuilder:rbac:groups="",resources=pods;nodes;persistentvolumeclaims,verbs=get
 // +kubebuilder:rbac:groups=apps,resources=replicasets;deployments;statefulsets;daemonsets,verbs=get
@@ -68,18 +65,18 @@ func (s *Stage) look(ctx context.Context, rr *v1alpha1.RemediationRequest, finis
 // the instance is about.
 func (s *Stage) gone(ctx context.Context, namespace string, instance *v1alpha1.SignalInstance) (bool, error) {
 	kind, name, found := strings.Cut(instance.Name, "/")
-	gvk, known := kinds[kind]
+	group, known := kinds[kind]
 	if !found || !known {
 		return false, nil
 	}
 	key := client.ObjectKey{Namespace: namespace, Name: name}
-	if kind == "Node" {
+	if kind == kindNode {
 		key.Namespace = ""
 	} else if namespace == "" {
 		return false, nil
 	}
 	object := &metav1.PartialObjectMetadata{}
-	object.SetGroupVersionKind(gvk)
+	object.SetGroupVersionKind(schema.GroupVersionKind{Group: group, Version: "v1", Kind: kind})
 	err := s.Live.Get(ctx, key, object)
 	switch {
 	case apierrors.IsNotFound(err):
