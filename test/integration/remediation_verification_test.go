@@ -273,5 +273,7 @@ var _ = Describe("an alert that a policy may have remediated", func() {
 		} {
 			Expect(trail.Of(one)).To(HaveLen(1), one)
 		}
+		Expect(trail).To(testenv.HaveSteps(testenv.Steps), "the processing of the signal comes first")
+		Expect(trail.Of("remediation.manual_review.required")).To(BeEmpty(), "nobody was needed")
 	}, SpecTimeout(specTimeout))
 })
