@@ -31,6 +31,9 @@ const (
 	// Pause is the name of the policy on the pause switch, and of its binding.
 	Pause = "pauseswitches.kubernaut.ai"
 
+	// ProbeAccount is the service account, in the namespace of workflows, that tries a forged
+	// decision.
+	ProbeAccount = "approval-probe"
 	// NameRule is the message of the first rule of Approvals.
 	NameRule = "decidedBy must be the author of the request: name, uid and groups"
 )

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"kubernaut.ai/internal/devstack/controlplane"
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/pkg/audittrail"
 	gateway "kubernaut.ai/services/gateway/app"
@@ -176,6 +177,9 @@ func (p *Pipeline) startWorkflowExecution(ctx context.Context, e *Env, o *Pipeli
 		return err
 	}
 	p.WorkflowsNamespace = workflows
+	if err := controlplane.CreateProbe(ctx, e, workflows); err != nil {
+		return err //nolint:wrapcheck // says what and where
+	}
 	platform, err := e.NewNamespace(ctx, nil, nil) // has the Leases of executions
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/internal/auditclient/spool"
 	"kubernaut.ai/internal/devstack/consent"
@@ -118,6 +119,9 @@ func (s *Stack) start(ctx context.Context) error {
 	if err := createNamespaces(ctx, cluster, Namespace, WorkflowsNamespace); err != nil {
 		return err
 	}
+	if err := createProbe(ctx, cluster); err != nil {
+		return err
+	}
 	s.addresses.Kubeconfig = cluster.Kubeconfig()
 	s.addresses.Kubectl = cluster.Programs().Kubectl
 	s.addresses.Management = map[string]string{}
@@ -187,6 +191,14 @@ func createNamespaces(ctx context.Context, cluster *controlplane.ControlPlane, n
 		}
 	}
 	return nil
+}
+
+func createProbe(ctx context.Context, cluster *controlplane.ControlPlane) error {
+	c, err := client.New(cluster.Config(), client.Options{})
+	if err != nil {
+		return fmt.Errorf("connect to the control plane: %w", err)
+	}
+	return controlplane.CreateProbe(ctx, c, WorkflowsNamespace) //nolint:wrapcheck // says what and where
 }
 
 func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *controlplane.ControlPlane) error {

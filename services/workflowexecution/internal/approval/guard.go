@@ -21,9 +21,6 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// ProbeAccount is the service account, in the namespace of workflows, that tries a forged decision.
-const ProbeAccount = "approval-probe"
-
 // Accounts makes clients that act as service accounts.
 type Accounts interface {
 	Client(ctx context.Context, serviceAccount string, execution types.UID) (client.Client, error)
@@ -72,9 +69,9 @@ func (g *Guard) Snapshot(ctx context.Context) (digest, why string, err error) {
 // Probe tries a decision in another's name, in dry run. why says how the attempt was not
 // refused as it must be; it is empty if it was.
 func (g *Guard) Probe(ctx context.Context) (why string, err error) {
-	c, err := g.Accounts.Client(ctx, ProbeAccount, "")
+	c, err := g.Accounts.Client(ctx, admission.ProbeAccount, "")
 	if err != nil {
-		return "", fmt.Errorf("act as service account %s/%s: %w", g.Namespace, ProbeAccount, err)
+		return "", fmt.Errorf("act as service account %s/%s: %w", g.Namespace, admission.ProbeAccount, err)
 	}
 	uid := uuid.NewUUID()
 	err = c.Create(ctx, &v1alpha1.RemediationApproval{
