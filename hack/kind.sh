@@ -3,7 +3,7 @@
 # time.
 # usage: hack/kind.sh up       creates the cluster (a node image is picked or built, see kind-node/README.md)
 #        hack/kind.sh load     brings the images of hack/images.sh, PostgreSQL's and Alertmanager's to its node
-#        hack/kind.sh deploy   applies deploy/kustomize (cluster, workflows, overlays/kind with TLS and the API for people, with
+#        hack/kind.sh deploy   applies deploy/kustomize (cluster, workflows, their access, overlays/kind with TLS and the API for people, with
 #                              certificates of hack/certificates in out/kind/tls) and waits until everything is ready
 #        hack/kind.sh down     deletes it
 # Environment: CLUSTER (kubernaut), NAMESPACE (kubernaut-system: where the platform goes), KIND_IMAGE (a node image to use)
@@ -97,6 +97,7 @@ overlay() {
 		- ../../deploy/kustomize/overlays/kind
 		components:
 		- ../../deploy/kustomize/components/tls
+		- ../../deploy/kustomize/components/remediation/tls
 		- ../../deploy/kustomize/components/people
 		- tls
 		images:
@@ -104,19 +105,34 @@ overlay() {
 	while read -r tag; do printf -- '- {name: %s, newTag: %s}\n' "${tag%:*}" "${tag##*:}"; done <out/images/tags
 }
 
+# What the platform, in its namespace, may do in that of workflows.
+workflows_access() {
+	cat <<-Y
+		apiVersion: kustomize.config.k8s.io/v1beta1
+		kind: Kustomization
+		namespace: $namespace
+		transformers:
+		- ../../../deploy/kustomize/workflows-access/namespace
+		resources:
+		- ../../../deploy/kustomize/workflows-access
+	Y
+}
+
 deploy() {
 	local began=$SECONDS workload part
 	# The host calls node ports of its loopback interface.
 	GOFLAGS=-buildvcs=false go run ./hack/certificates -namespace "$namespace" -ip 127.0.0.1 -dir "$out/tls"
+	mkdir -p "$out/workflows-access"
 	overlay >"$out/kustomization.yaml"
+	workflows_access >"$out/workflows-access/kustomization.yaml"
 	: >"$out/apply.log"
-	for part in deploy/kustomize/cluster deploy/kustomize/workflows "$out"; do
+	for part in deploy/kustomize/cluster deploy/kustomize/workflows "$out/workflows-access" "$out"; do
 		"$kubectl" apply -k "$part" >>"$out/apply.log" || {
 			cat "$out/apply.log" >&2
 			exit 1
 		}
 	done
-	for workload in statefulset/postgres deployment/datastorage statefulset/gateway statefulset/signalprocessing; do
+	for workload in statefulset/postgres deployment/datastorage statefulset/gateway statefulset/signalprocessing statefulset/workflowexecution; do
 		"$kubectl" -n "$namespace" rollout status "$workload" --timeout 300s >/dev/null || {
 			"$kubectl" -n "$namespace" get pods >&2
 			say "$workload is not ready after 5 minutes"

@@ -241,7 +241,10 @@ func collectOurResources(ctx context.Context, s *step) error {
 		if err == nil {
 			s.missed("definitions of kubernaut.ai", "the cluster has none: is Kubernaut installed?", "kubectl get customresourcedefinitions")
 		}
-		for _, resource := range []string{"remediationrequests", "signalprocessings"} {
+		for _, resource := range []string{
+			"remediationrequests", "signalprocessings", "workflowexecutions", "remediationapprovals", "remediationcommands",
+			"remediationworkflows", "pauseswitches",
+		} {
 			found = append(found, schema.GroupVersionResource{Group: group, Version: "v1alpha1", Resource: resource})
 		}
 	}

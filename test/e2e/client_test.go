@@ -80,7 +80,7 @@ func requestOf(r alertmanager.Result) *v1alpha1.RemediationRequest {
 // SignalProcessing.
 func classified(ctx context.Context, rr *v1alpha1.RemediationRequest) *v1alpha1.SignalProcessing {
 	GinkgoHelper()
-	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
+	Expect(testenv.WaitFor(ctx, env, rr, testenv.IsClassified)).To(Succeed())
 	sp := &v1alpha1.SignalProcessing{}
 	Expect(env.Get(ctx, client.ObjectKeyFromObject(rr), sp)).To(Succeed())
 	return sp

@@ -54,7 +54,7 @@ patches:
 func copyKustomizations() string {
 	GinkgoHelper()
 	dir := GinkgoT().TempDir()
-	for _, part := range []string{filepath.Join("deploy", "kustomize"), filepath.Join("api", "crds")} {
+	for _, part := range []string{filepath.Join("deploy", "kustomize"), filepath.Join("api", "crds"), filepath.Join("api", "admission")} {
 		Expect(os.CopyFS(filepath.Join(dir, part), os.DirFS(filepath.Join("..", "..", part)))).To(Succeed())
 	}
 	return filepath.Join(dir, "deploy", "kustomize")
@@ -211,13 +211,25 @@ var _ = Describe("deployment: another namespace", func() {
 		}
 	})
 
+	It("field C21: `kustomize edit set namespace` moves the subject of what the platform may do with workflows", func() {
+		dir, namespace := filepath.Join(copyKustomizations(), "workflows-access"), "ns-"+env.CorrelationID()
+		setNamespace(dir, namespace)
+		d := kustomize(dir)
+		for _, u := range d {
+			Expect(u.GetNamespace()).To(Equal(workflowsNamespace), u.GetName())
+		}
+		bindings := typed[rbacv1.RoleBinding](d, "RoleBinding")
+		Expect(bindings).To(HaveLen(1))
+		Expect(bindings[0].Subjects).To(ConsistOf(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: "workflowexecution"}))
+	})
+
 	It("field C21: workflows have a namespace of their own, which confines them", func(ctx SpecContext) {
 		dir, namespace := filepath.Join(copyKustomizations(), "workflows"), "ns-"+env.CorrelationID()
 		Expect(kustomize(dir).names("Namespace")).To(Equal([]string{"kubernaut-workflows"}))
 		setNamespace(dir, namespace)
 		d, a := kustomize(dir), newApplier()
 		expectNoNamespaceBut(d, namespace)
-		Expect(d).To(HaveLen(3+3*4), "its confinement, and three workflows with an account, a role and a binding each")
+		Expect(d).To(HaveLen(3+3+3*4), "its confinement, the probe of admission, and three workflows with an account, a role and a binding each")
 		for _, u := range d {
 			Expect(a.apply(ctx, u)).To(Succeed(), "%s %s", u.GetKind(), u.GetName())
 		}

@@ -27,12 +27,16 @@ import (
 	datastorage "kubernaut.ai/services/datastorage/app"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
+	workflowexecution "kubernaut.ai/services/workflowexecution/app"
 	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
 )
 
 // storageAudience is the audience of the pods' tokens for DataStorage.
 const storageAudience = "kubernaut-datastorage"
+
+// workflowsNamespace is that of the kustomization of workflows.
+const workflowsNamespace = "kubernaut-workflows"
 
 // refusals are requests of services that the API server rejected as forbidden.
 type refusals struct {
@@ -130,6 +134,13 @@ func deployRights(ctx context.Context, d deployment) (sender string) {
 			Expect(a.apply(ctx, u)).To(Succeed(), "%s %s", u.GetKind(), u.GetName())
 		}
 	}
+	for _, part := range []string{"workflows", "workflows-access"} {
+		objects := kustomize(filepath.Join(kustomizations, part))
+		a.applyNamespace(ctx, objects)
+		for _, u := range objects {
+			Expect(a.apply(ctx, u)).To(Succeed(), "%s %s", u.GetKind(), u.GetName())
+		}
+	}
 	sender = "alertmanager-" + env.CorrelationID()
 	meta := metav1.ObjectMeta{Namespace: deployNamespace, Name: sender}
 	Expect(env.Create(ctx, &corev1.ServiceAccount{ObjectMeta: meta})).To(Succeed())
@@ -145,6 +156,9 @@ func deployRights(ctx context.Context, d deployment) (sender string) {
 			may(ctx, "must-gather", deployNamespace, "list", "audit.kubernaut.ai", "events") &&
 			mayName(ctx, "gateway", deployNamespace, "create", "audit.kubernaut.ai", "events", "gateway") &&
 			mayName(ctx, "signalprocessing", deployNamespace, "create", "audit.kubernaut.ai", "events", "signalprocessing") &&
+			mayName(ctx, "workflowexecution", deployNamespace, "create", "audit.kubernaut.ai", "events", "workflowexecution") &&
+			may(ctx, "workflowexecution", "", "get", "admissionregistration.k8s.io", "validatingadmissionpolicies") &&
+			may(ctx, "workflowexecution", workflowsNamespace, "watch", "kubernaut.ai", "remediationworkflows") &&
 			may(ctx, "signalprocessing", "", "list", "policy", "poddisruptionbudgets") &&
 			may(ctx, "gateway", deployNamespace, "create", "coordination.k8s.io", "leases") &&
 			may(ctx, "gateway", "", "list", "", "nodes")
@@ -191,6 +205,12 @@ func deployPipeline(ctx context.Context) (*deployed, context.Context) {
 			o.LeaderElect, o.LeaderElectionNamespace, o.GatewayNamespace = true, deployNamespace, deployNamespace
 			o.WatchNamespaces = append(o.WatchNamespaces, deployNamespace)
 		},
+		WorkflowExecution: func(o *workflowexecution.Options) {
+			o.RESTConfig = d.refused.configFor(ctx, "workflowexecution")
+			o.DataStorageTokenFile = tokenFile(ctx, "workflowexecution")
+			o.LeaderElect, o.LeaderElectionNamespace = true, deployNamespace
+			o.PlatformNamespace, o.WorkflowsNamespace = deployNamespace, workflowsNamespace
+		},
 	})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(d.Stop()).To(Succeed()) })
@@ -225,7 +245,7 @@ func (d *deployed) send(ctx context.Context, alerts ...map[string]string) []aler
 func (d *deployed) classified(ctx context.Context, namespace, name string) *v1alpha1.RemediationRequest {
 	GinkgoHelper()
 	rr := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationClassified))).To(Succeed())
+	Expect(testenv.WaitFor(ctx, env, rr, testenv.IsClassified)).To(Succeed())
 	return rr
 }
 

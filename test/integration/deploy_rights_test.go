@@ -92,12 +92,19 @@ var _ = Describe("deployment: permissions", func() {
 			{"signalprocessing", "", "delete", "kubernaut.ai", "remediationrequests"},
 			{"signalprocessing", deployNamespace, "update", "coordination.k8s.io", "leases"},
 			{"signalprocessing", "", "patch", "events.k8s.io", "events"},
+			{"workflowexecution", "", "create", "kubernaut.ai", "workflowexecutions"},
+			{"workflowexecution", "", "propose", "kubernaut.ai", "workflowexecutions"},
+			{"workflowexecution", "", "update", "kubernaut.ai", "workflowexecutions/finalizers"},
+			{"workflowexecution", "", "get", "admissionregistration.k8s.io", "validatingadmissionpolicybindings"},
+			{"workflowexecution", deployNamespace, "delete", "coordination.k8s.io", "leases"},
+			{"workflowexecution", workflowsNamespace, "watch", "batch", "jobs"},
+			{"workflowexecution", workflowsNamespace, "get", "", "pods/log"},
 		} {
 			Expect(may(ctx, right.account, right.namespace, right.verb, right.group, right.resource)).To(BeTrue(), "%+v", right)
 		}
 
 		By("checking permissions that no service needs")
-		for _, account := range []string{"datastorage", "gateway", "signalprocessing", "must-gather"} {
+		for _, account := range []string{"datastorage", "gateway", "signalprocessing", "workflowexecution", "must-gather"} {
 			for _, right := range []struct{ verb, group, resource string }{
 				{"get", "", "secrets"},
 				{"list", "", "secrets"},
@@ -114,13 +121,16 @@ var _ = Describe("deployment: permissions", func() {
 				Expect(may(ctx, account, deployNamespace, right.verb, right.group, right.resource)).To(BeFalse(), "%s %+v", account, right)
 			}
 		}
-		for account, others := range map[string][]string{"gateway": {"", "signalprocessing"}, "signalprocessing": {"", "gateway"}, "datastorage": {"gateway"}} {
+		for account, others := range map[string][]string{"gateway": {"", "signalprocessing"}, "signalprocessing": {"", "gateway"}, "datastorage": {"gateway"}, "workflowexecution": {"", "gateway"}} {
 			for _, name := range others {
 				Expect(mayName(ctx, account, deployNamespace, "create", "audit.kubernaut.ai", "events", name)).To(BeFalse(), "%s %s", account, name)
 			}
 		}
-		for _, account := range []string{"gateway", "signalprocessing"} {
+		for _, account := range []string{"gateway", "signalprocessing", "workflowexecution"} {
 			Expect(may(ctx, account, deployNamespace, "list", "audit.kubernaut.ai", "events")).To(BeFalse(), "%s writes, and reads no trail", account)
+		}
+		for name, allowed := range map[string]bool{"approval-probe": true, "workflow-restart": true, "default": false} {
+			Expect(mayName(ctx, "workflowexecution", workflowsNamespace, "create", "", "serviceaccounts/token", name)).To(Equal(allowed), name)
 		}
 		Expect(may(ctx, "must-gather", deployNamespace, "create", "audit.kubernaut.ai", "events")).To(BeFalse())
 		Expect(may(ctx, "signalprocessing", d.Namespace, "get", "coordination.k8s.io", "leases")).To(BeFalse())

@@ -28,6 +28,7 @@ import (
 	datastorage "kubernaut.ai/services/datastorage/app"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
+	workflowexecution "kubernaut.ai/services/workflowexecution/app"
 )
 
 // started is the configuration that a service is started with.
@@ -50,6 +51,7 @@ func deployedServices() map[string]*deployedService {
 	var d datastorage.Options
 	var g gateway.Options
 	var s signalprocessing.Options
+	var w workflowexecution.Options
 	return map[string]*deployedService{
 		"datastorage": {"DATASTORAGE", d.AddFlags, func() started {
 			return started{listen: d.Listen, management: d.ManagementListen, auth: &d.Auth, grace: d.Grace, database: &d}
@@ -59,6 +61,9 @@ func deployedServices() map[string]*deployedService {
 		}},
 		"signalprocessing": {"SIGNALPROCESSING", s.AddFlags, func() started {
 			return started{management: s.ManagementListen, spool: &s.Spool, grace: s.Grace}
+		}},
+		"workflowexecution": {"WORKFLOWEXECUTION", w.AddFlags, func() started {
+			return started{management: w.ManagementListen, spool: &w.Spool, grace: w.Grace}
 		}},
 	}
 }
@@ -212,7 +217,7 @@ var _ = Describe("deployment: configuration", func() {
 		for _, name := range []string{"datastorage", "gateway"} {
 			expectMountedFiles(d.workload(name), "TLS_CERT", "TLS_KEY")
 		}
-		for _, name := range []string{"gateway", "signalprocessing"} {
+		for _, name := range []string{"gateway", "signalprocessing", "workflowexecution"} {
 			w := d.workload(name)
 			expectMountedFiles(w, "DATASTORAGE_CA_FILE")
 			Expect(w.template.Spec.Containers[0].Env).To(ContainElement(

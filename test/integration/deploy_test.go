@@ -20,6 +20,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
+// inNoNamespace are the kinds of the deployment that are in no namespace.
+var inNoNamespace = []string{
+	"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "APIService", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+}
+
 var _ = Describe("deployment: conventions", func() {
 	eachOverlay("every container is confined, bounded and watched", func(d deployment) {
 		for _, w := range d.workloads() {
@@ -48,7 +53,7 @@ var _ = Describe("deployment: conventions", func() {
 	eachOverlay("every object says what it belongs to", func(d deployment) {
 		for _, u := range d {
 			Expect(u.GetLabels()).To(HaveKeyWithValue("app.kubernetes.io/part-of", "kubernaut"), "%s %s", u.GetKind(), u.GetName())
-			if !slices.Contains([]string{"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "APIService"}, u.GetKind()) {
+			if !slices.Contains(inNoNamespace, u.GetKind()) {
 				Expect(u.GetNamespace()).To(Equal(deployNamespace), "%s %s", u.GetKind(), u.GetName())
 			}
 		}

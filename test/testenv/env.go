@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -118,6 +119,11 @@ func (e *Env) Request(correlationID string) *v1alpha1.RemediationRequest {
 // InPhase is a predicate of WaitFor.
 func InPhase(phase v1alpha1.RemediationPhase) func(*v1alpha1.RemediationRequest) bool {
 	return func(rr *v1alpha1.RemediationRequest) bool { return rr.Status.Phase == phase }
+}
+
+// IsClassified is a predicate of WaitFor. A classified request may go on at once.
+func IsClassified(rr *v1alpha1.RemediationRequest) bool {
+	return meta.IsStatusConditionTrue(rr.Status.Conditions, v1alpha1.ConditionSignalProcessed)
 }
 
 // InProcessingPhase is a predicate of WaitFor.

@@ -20,7 +20,7 @@ const (
 var knownDomains = regexp.MustCompile(`^(?:[a-z0-9.-]+\.)?(?:kubernetes\.io|k8s\.io|kubernaut\.ai|cert-manager\.io|openshift\.io|prometheus\.io)/`)
 
 // knownVariables are environment variables whose values are known to be harmless, apart from what Text finds in them.
-var knownVariables = regexp.MustCompile(`^(?:DATASTORAGE|GATEWAY|SIGNALPROCESSING|KUBERNAUT|KUBERNETES|OTEL)_[A-Z0-9_]+$` +
+var knownVariables = regexp.MustCompile(`^(?:DATASTORAGE|GATEWAY|SIGNALPROCESSING|WORKFLOWEXECUTION|KUBERNAUT|KUBERNETES|OTEL)_[A-Z0-9_]+$` +
 	`|^GO(?:MEMLIMIT|MAXPROCS|GC|DEBUG|TRACEBACK)$|^(?:POD|NODE)_(?:NAME|NAMESPACE|IP|UID)$` +
 	`|^(?:PATH|HOME|TZ|LANG|LC_ALL|HOSTNAME|NAMESPACE|PGHOST|PGPORT|PGDATABASE|PGUSER|PGDATA|PGSSLMODE|POSTGRES_DB|POSTGRES_USER)$`)
 

@@ -11,19 +11,23 @@ import (
 // System is the namespace of the platform: NAMESPACE, by default kubernaut-system.
 var System = cmp.Or(os.Getenv("NAMESPACE"), "kubernaut-system")
 
+// Workflows is the namespace of workflows, their service accounts and their Jobs.
+const Workflows = "kubernaut-workflows"
+
 // The workloads of the platform.
 var (
-	DataStorage      = podflush.Workload{Kind: podflush.Deployment, Namespace: System, Name: "datastorage"}
-	Gateway          = podflush.Workload{Kind: podflush.StatefulSet, Namespace: System, Name: "gateway"}
-	SignalProcessing = podflush.Workload{Kind: podflush.StatefulSet, Namespace: System, Name: "signalprocessing"}
-	PostgreSQL       = podflush.Workload{Kind: podflush.StatefulSet, Namespace: System, Name: "postgres"}
+	DataStorage       = podflush.Workload{Kind: podflush.Deployment, Namespace: System, Name: "datastorage"}
+	Gateway           = podflush.Workload{Kind: podflush.StatefulSet, Namespace: System, Name: "gateway"}
+	SignalProcessing  = podflush.Workload{Kind: podflush.StatefulSet, Namespace: System, Name: "signalprocessing"}
+	WorkflowExecution = podflush.Workload{Kind: podflush.StatefulSet, Namespace: System, Name: "workflowexecution"}
+	PostgreSQL        = podflush.Workload{Kind: podflush.StatefulSet, Namespace: System, Name: "postgres"}
 )
 
 // Workloads are all of them.
-var Workloads = []podflush.Workload{DataStorage, Gateway, SignalProcessing, PostgreSQL}
+var Workloads = []podflush.Workload{DataStorage, Gateway, SignalProcessing, WorkflowExecution, PostgreSQL}
 
 // recording are those that record audit events, and so may have pending ones.
-var recording = []podflush.Workload{Gateway, SignalProcessing}
+var recording = []podflush.Workload{Gateway, SignalProcessing, WorkflowExecution}
 
 // Audience is the audience of tokens for DataStorage.
 const Audience = "kubernaut-datastorage"

@@ -305,7 +305,7 @@ func TestPlatformMayActAsTheAccountsOfTheCatalogOnly(t *testing.T) {
 	if err := cluster.List(t.Context(), &list, client.InNamespace(workflows), client.MatchingLabels{"app.kubernetes.io/part-of": "kubernaut"}); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]bool{}
+	want := map[string]bool{"approval-probe": true}
 	for i := range list.Items {
 		want[list.Items[i].Spec.ServiceAccountName] = true
 	}
@@ -337,7 +337,7 @@ func TestPlatformMayActAsTheAccountsOfTheCatalogOnly(t *testing.T) {
 			}
 		}
 	}
-	if tokens != 1 || len(want) != 3 {
+	if tokens != 1 || len(want) != 4 {
 		t.Errorf("%d rules for tokens, %d accounts", tokens, len(want))
 	}
 }

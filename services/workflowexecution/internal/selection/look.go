@@ -17,10 +17,12 @@ import (
 	"kubernaut.ai/services/workflowexecution/internal/catalog"
 )
 
-// +kubebuilder:rbac:groups="",resources=namespaces;pods;nodes,verbs=get
+// +kubebuilder:rbac:groups="",resources=namespaces;pods;nodes;persistentvolumeclaims;persistentvolumes;services;replicationcontrollers;resourcequotas;limitranges,verbs=get
 // +kubebuilder:rbac:groups=apps,resources=deployments;replicasets;statefulsets;daemonsets,verbs=get
 // +kubebuilder:rbac:groups=batch,resources=jobs;cronjobs,verbs=get
-// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=list
+// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=get;list
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses;networkpolicies,verbs=get
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=signalprocessings,verbs=get
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=remediationworkflows,verbs=get;list;watch
 
