@@ -156,6 +156,8 @@ func decided(r *v1alpha1.RemediationRequest) bool {
 	switch r.Status.Phase {
 	case "", v1alpha1.RemediationPending, v1alpha1.RemediationProcessing, v1alpha1.RemediationClassified:
 		return false
+	case v1alpha1.RemediationAwaitingApproval, v1alpha1.RemediationApproved, v1alpha1.RemediationExecuting,
+		v1alpha1.RemediationVerifying, v1alpha1.RemediationManualReview, v1alpha1.RemediationCompleted, v1alpha1.RemediationSkipped:
 	}
 	return true
 }

@@ -135,7 +135,7 @@ func (r *Result) print(out io.Writer) error {
 	for i := range r.Changes {
 		c := &r.Changes[i]
 		decision := c.Decision
-		if c.Field != "value" {
+		if c.Field != fieldValue {
 			decision += "." + c.Field
 		}
 		after := orNone(c.Candidate)

@@ -73,14 +73,17 @@ type question struct {
 	fields []field
 }
 
+// fieldValue is the field of a decision that has one value.
+const fieldValue = "value"
+
 // questions are the decisions by the type of their event.
 var questions = map[string][]question{
 	"signalprocessing.classification.decision": {
-		{"data.kubernaut.severity.decision", "severity", false, []field{{"value", "value"}}},
-		{"data.kubernaut.environment.decision", "environment", false, []field{{"value", "value"}}},
+		{"data.kubernaut.severity.decision", "severity", false, []field{{fieldValue, fieldValue}}},
+		{"data.kubernaut.environment.decision", "environment", false, []field{{fieldValue, fieldValue}}},
 	},
 	"signalprocessing.business.classified": {
-		{"data.kubernaut.priority.decision", "priority", false, []field{{"value", "value"}}},
+		{"data.kubernaut.priority.decision", "priority", false, []field{{fieldValue, fieldValue}}},
 		{"data.kubernaut.business.decision", "business", false, []field{
 			{"unit", "unit"}, {"serviceOwner", "service_owner"}, {"criticality", "criticality"}, {"sla", "sla"},
 		}},

@@ -107,7 +107,7 @@ func TestReplayCountsWhatItCannotEvaluate(t *testing.T) {
 
 func TestReplayBoundsWhatItLists(t *testing.T) {
 	t.Parallel()
-	var all source
+	all := make(source, 0, 1001)
 	for range 1001 {
 		all = append(all, decided(classified, `{"policy_input":{"signal":{"severity":"high"}},"severity":{"value":"low"},"environment":{"value":"staging"}}`))
 	}

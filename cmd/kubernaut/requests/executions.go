@@ -66,7 +66,7 @@ func (o *listing) run(ctx context.Context, out io.Writer) error {
 	if !o.all {
 		options = append(options, client.InNamespace(c.namespace))
 	}
-	print, end := o.printer(out)
+	show, end := o.printer(out)
 	found := 0
 	token := ""
 	for {
@@ -79,7 +79,7 @@ func (o *listing) run(ctx context.Context, out io.Writer) error {
 				continue
 			}
 			found++
-			if err := print(&page.Items[i]); err != nil {
+			if err := show(&page.Items[i]); err != nil {
 				return err
 			}
 		}

@@ -41,9 +41,9 @@ flushed: what a service has not stored yet is missing.`,
 				return err //nolint:wrapcheck // names the flag
 			}
 			if follow {
-				return trail.Follow(c.Context(), from, args[0], followEvery, c.OutOrStdout()) //nolint:wrapcheck // names the trail
+				return trail.Follow(c.Context(), from, args[0], followEvery, c.OutOrStdout())
 			}
-			return trail.Print(c.Context(), from, args[0], output, c.OutOrStdout()) //nolint:wrapcheck // names the trail
+			return trail.Print(c.Context(), from, args[0], output, c.OutOrStdout())
 		},
 		ValidArgsFunction: completeNames(&at, requestNames(func(*v1alpha1.RemediationRequest) bool { return true })),
 	}

@@ -26,7 +26,7 @@ type options struct {
 }
 
 func (o *options) declare(f *cli.Flags) {
-	o.Flags.Declare(f, "workloads")
+	o.Declare(f, "workloads")
 	f.Int(&o.controlPort, "control-port", control.DefaultPort, "port of --control-listen in the pods", cli.AtMost(65535))
 }
 

@@ -3,7 +3,7 @@ package story
 // sentences are the templates by event type. {path} is a value of the event's data, the
 // number of items of a list, or with @ a field of the event; a part in [brackets] is left
 // out if one of its values is missing.
-var sentences = map[string]string{
+var sentences = map[string]string{ //nolint:gosec // sentences, not credentials
 	"datastorage.acknowledgement.created": "{user.name} took note of {event_ids} events that will not be stored[: {reason}].",
 	"datastorage.producer.claimed":        "{owner} claimed producer id {producer_id}.",
 

@@ -3,7 +3,6 @@ package story
 
 import (
 	"encoding/json"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -94,7 +93,7 @@ func (v values) find(path string) string {
 		return bounded(v.event[path])
 	}
 	var at any = v.data
-	for _, step := range strings.Split(path, ".") {
+	for step := range strings.SplitSeq(path, ".") {
 		switch object := at.(type) {
 		case map[string]any:
 			at = object[step]
@@ -118,7 +117,7 @@ func (v values) find(path string) string {
 	case bool:
 		return strconv.FormatBool(found)
 	case []any:
-		return fmt.Sprintf("%d", len(found))
+		return strconv.Itoa(len(found))
 	default:
 		return ""
 	}

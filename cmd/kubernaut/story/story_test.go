@@ -30,7 +30,7 @@ func declaredTypes(t *testing.T) map[string]string {
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
 		if err != nil {
-			return err //nolint:wrapcheck // names the file
+			return err
 		}
 		for _, declaration := range file.Decls {
 			constants, ok := declaration.(*ast.GenDecl)
@@ -79,28 +79,34 @@ func TestTell(t *testing.T) {
 		want  string
 	}{
 		"values of the data": {
-			datastorage.StoredEvent{EventType: "signalprocessing.phase.transition"}, `{"from":"Pending","to":"Enriching"}`,
+			datastorage.StoredEvent{EventType: "signalprocessing.phase.transition"},
+			`{"from":"Pending","to":"Enriching"}`,
 			"Processing went from Pending to Enriching.",
 		},
 		"optional parts without a value": {
-			datastorage.StoredEvent{EventType: "gateway.signal.received"}, `{"signal_name":"KubePodCrashLooping","target_resource":{"kind":"Pod"}}`,
+			datastorage.StoredEvent{EventType: "gateway.signal.received"},
+			`{"signal_name":"KubePodCrashLooping","target_resource":{"kind":"Pod"}}`,
 			"Signal KubePodCrashLooping arrived.",
 		},
 		"a person": {
-			datastorage.StoredEvent{EventType: "remediation.approval.approved", ActorId: &grace}, `{"reason":"seen before"}`,
+			datastorage.StoredEvent{EventType: "remediation.approval.approved", ActorId: &grace},
+			`{"reason":"seen before"}`,
 			"grace@example.org approved the plan: seen before.",
 		},
 		"a number of items": {
-			datastorage.StoredEvent{EventType: "signalprocessing.enrichment.completed"}, `{"context":{"ownerChain":[{},{}]}}`,
+			datastorage.StoredEvent{EventType: "signalprocessing.enrichment.completed"},
+			`{"context":{"ownerChain":[{},{}]}}`,
 			"The target was looked up: 2 owners.",
 		},
 		"an error": {
-			datastorage.StoredEvent{EventType: "gateway.crd.failed", ErrorMessage: &message}, `[]`,
+			datastorage.StoredEvent{EventType: "gateway.crd.failed", ErrorMessage: &message},
+			`[]`,
 			"The Gateway could not create a request: the API server is down.",
 		},
 		"a type of others": {datastorage.StoredEvent{EventType: "shop.order.paid", EventAction: "pay"}, `{}`, "pay."},
 		"a sequence that controls the terminal": {
-			datastorage.StoredEvent{EventType: "signalprocessing.phase.transition"}, `{"from":"\u001b[31mPending","to":"a\nb"}`,
+			datastorage.StoredEvent{EventType: "signalprocessing.phase.transition"},
+			`{"from":"\u001b[31mPending","to":"a\nb"}`,
 			`Processing went from Pending to a\nb.`,
 		},
 	} {

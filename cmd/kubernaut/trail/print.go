@@ -201,7 +201,7 @@ func Follow(ctx context.Context, from Source, id string, every time.Duration, ou
 		})
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the caller has seen enough
+			return nil // the caller has seen enough
 		case err != nil && !errors.Is(err, ErrEmpty):
 			return err
 		case ended:

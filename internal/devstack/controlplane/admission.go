@@ -7,7 +7,6 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
@@ -51,6 +50,9 @@ func installPolicies(ctx context.Context, config *rest.Config) error {
 	return nil
 }
 
+// reasonProbe is the reason of objects that are to be refused.
+const reasonProbe = "probe"
+
 // enforced reports whether a decision with a false author and a pause with one are refused. The
 // API server reads policies and bindings one by one, so one that works is no proof of another.
 func enforced(ctx context.Context, c client.Client) (bool, error) {
@@ -61,18 +63,18 @@ func enforced(ctx context.Context, c client.Client) (bool, error) {
 			ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: string(uid)},
 			Spec: v1alpha1.RemediationApprovalSpec{
 				Execution: "none", ExecutionUID: uid, PlanDigest: strings.Repeat("0", sha256Hex),
-				Verdict: v1alpha1.VerdictReject, Reason: "probe", DecidedBy: nobody,
+				Verdict: v1alpha1.VerdictReject, Reason: reasonProbe, DecidedBy: nobody,
 			},
 		},
 		admission.Commands: &v1alpha1.RemediationCommand{
 			ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: string(uid)},
 			Spec: v1alpha1.RemediationCommandSpec{
-				Request: v1alpha1.ObjectRef{Name: "none", UID: types.UID(uid)}, Command: v1alpha1.CommandClose, Reason: "probe", RequestedBy: nobody,
+				Request: v1alpha1.ObjectRef{Name: "none", UID: uid}, Command: v1alpha1.CommandClose, Reason: reasonProbe, RequestedBy: nobody,
 			},
 		},
 		admission.Pause: &v1alpha1.PauseSwitch{
 			ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.PauseSwitchName},
-			Spec:       v1alpha1.PauseSwitchSpec{Reason: "probe", ChangedBy: nobody},
+			Spec:       v1alpha1.PauseSwitchSpec{Reason: reasonProbe, ChangedBy: nobody},
 		},
 	} {
 		err := c.Create(ctx, object, client.DryRunAll)
