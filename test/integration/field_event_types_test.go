@@ -112,7 +112,9 @@ var _ = Describe("recorders", func() {
 				Expect(runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &role)).To(Succeed())
 				granted[strings.TrimPrefix(role.Name, "audit-writer-")] = role.Rules[0].ResourceNames
 			}
-			Expect(granted).To(Equal(map[string][]string{"gateway": {"gateway"}, "signalprocessing": {"signalprocessing"}}), overlay)
+			Expect(granted).To(Equal(map[string][]string{
+				"gateway": {"gateway"}, "signalprocessing": {"signalprocessing"}, "workflowexecution": {"remediation", "workflowexecution"},
+			}), overlay)
 		}
 	})
 
