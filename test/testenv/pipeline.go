@@ -178,7 +178,7 @@ func (p *Pipeline) startWorkflowExecution(ctx context.Context, e *Env, o *Pipeli
 	}
 	p.WorkflowsNamespace = workflows
 	if err := controlplane.CreateProbe(ctx, e, workflows); err != nil {
-		return err //nolint:wrapcheck // says what and where
+		return err
 	}
 	platform, err := e.NewNamespace(ctx, nil, nil) // has the Leases of executions
 	if err != nil {
