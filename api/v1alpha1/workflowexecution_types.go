@@ -175,6 +175,13 @@ type WorkflowExecutionSpec struct {
 	// +kubebuilder:validation:Pattern=`^[a-f0-9]{64}$`
 	PlanDigest string `json:"planDigest"`
 
+	// Admission is the hex SHA-256 of the admission policies on decisions, as they were before
+	// the proposal was made. A decision counts only if they are still the same. It is empty if
+	// they were not what the platform ships: then no decision counts.
+	// +kubebuilder:validation:Pattern=`^[a-f0-9]{64}$`
+	// +optional
+	Admission string `json:"admission,omitempty"`
+
 	// RunbookURL is the alert's own.
 	// +kubebuilder:validation:MaxLength=2048
 	// +optional
@@ -246,12 +253,6 @@ type WorkflowExecutionStatus struct {
 
 	// +optional
 	Approval *ExecutionApproval `json:"approval,omitempty"`
-
-	// Admission is the hex SHA-256 of the admission policies on decisions, as they were before
-	// anybody decided. A decision counts only if they are still the same.
-	// +kubebuilder:validation:Pattern=`^[a-f0-9]{64}$`
-	// +optional
-	Admission string `json:"admission,omitempty"`
 
 	// ReminderSentAt is when people were reminded of the decision.
 	// +optional

@@ -18,7 +18,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -76,12 +75,12 @@ func variant(ctx context.Context, shipped, signal string) *v1alpha1.RemediationW
 	return workflow
 }
 
-// proposed waits for the open proposal of a request, on which decisions count.
+// proposed waits for the open proposal of a request.
 func proposed(ctx context.Context, rr *v1alpha1.RemediationRequest) *v1alpha1.WorkflowExecution {
 	GinkgoHelper()
 	Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
 	wfe := &v1alpha1.WorkflowExecution{ObjectMeta: metav1.ObjectMeta{Namespace: rr.Namespace, Name: rr.Status.ExecutionRef}}
-	Expect(testenv.WaitFor(ctx, env, wfe, func(w *v1alpha1.WorkflowExecution) bool { return w.Status.Admission != "" })).To(Succeed())
+	Expect(env.Get(ctx, client.ObjectKeyFromObject(wfe), wfe)).To(Succeed())
 	return wfe
 }
 
@@ -133,8 +132,8 @@ func runningDeployment(ctx context.Context) *appsv1.Deployment {
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
 				Spec: corev1.PodSpec{
-					AutomountServiceAccountToken:  ptr.To(false),
-					TerminationGracePeriodSeconds: ptr.To[int64](1),
+					AutomountServiceAccountToken:  new(bool),
+					TerminationGracePeriodSeconds: new(int64(1)),
 					Containers:                    []corev1.Container{{Name: "web", Image: image, ImagePullPolicy: corev1.PullNever}},
 				},
 			},

@@ -21,7 +21,7 @@ func (c *controllers) deciding(p *proposals) (*approval.Stage, *guardrail.GuardR
 		Reader:  live, Audit: c.store, WorkflowsNamespace: o.WorkflowsNamespace, Now: o.Clock,
 	}
 	return approval.New(approval.Parts{
-		Live: live, Guard: &approval.Guard{Live: live, Accounts: p.accounts, Namespace: o.WorkflowsNamespace},
+		Live: live, Guard: p.guard,
 		Plans: p.planner, WorkflowDigest: catalog.Digest, Rails: rails, Audit: c.store,
 		Namespace: o.WorkflowsNamespace, FourEyes: o.FourEyes, Clock: o.Clock,
 	}), rails

@@ -5,6 +5,7 @@ import (
 
 	"kubernaut.ai/internal/mustgather/redact"
 	"kubernaut.ai/services/workflowexecution/internal/accounts"
+	"kubernaut.ai/services/workflowexecution/internal/approval"
 	"kubernaut.ai/services/workflowexecution/internal/catalog"
 	"kubernaut.ai/services/workflowexecution/internal/plan"
 	"kubernaut.ai/services/workflowexecution/internal/requests"
@@ -15,6 +16,7 @@ import (
 type proposals struct {
 	accounts *accounts.Accounts
 	planner  *plan.Planner
+	guard    *approval.Guard
 	selector *selection.Selector
 }
 
@@ -35,15 +37,17 @@ func (c *controllers) newProposals() (*proposals, error) {
 		Accounts: acting, Jobs: c.manager.GetClient(), Namespace: o.WorkflowsNamespace,
 		WorkflowDigest: catalog.Digest, Redact: redactor.Text, Clock: o.Clock,
 	})
+	guard := &approval.Guard{Live: c.manager.GetAPIReader(), Accounts: acting, Namespace: o.WorkflowsNamespace}
 	selector := selection.New(selection.Parts{
-		Live:     c.manager.GetAPIReader(),
-		Cached:   c.manager.GetCache(),
-		Writer:   c.manager.GetClient(),
-		Policies: c.policies.Current,
-		Planner:  planner,
-		Audit:    c.store,
-		Clock:    o.Clock,
-		Log:      o.Log.Named("selection"),
+		Live:      c.manager.GetAPIReader(),
+		Cached:    c.manager.GetCache(),
+		Writer:    c.manager.GetClient(),
+		Policies:  c.policies.Current,
+		Planner:   planner,
+		Admission: guard.Snapshot,
+		Audit:     c.store,
+		Clock:     o.Clock,
+		Log:       o.Log.Named("selection"),
 	}, selection.Options{
 		Mode:               selection.Mode(o.Mode),
 		WorkflowsNamespace: o.WorkflowsNamespace,
@@ -53,7 +57,7 @@ func (c *controllers) newProposals() (*proposals, error) {
 		Expiry:             o.ApprovalExpiry,
 		Deadline:           o.PolicyDeadline,
 	})
-	return &proposals{accounts: acting, planner: planner, selector: selector}, nil
+	return &proposals{accounts: acting, planner: planner, guard: guard, selector: selector}, nil
 }
 
 // registerRequests adds the controller that takes requests through their phases.

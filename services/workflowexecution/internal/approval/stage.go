@@ -75,17 +75,16 @@ func (s *Stage) Advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (t
 		return 0, err
 	}
 	switch {
-	case wfe.Status.Admission == "" && why == "" && len(found) == 0:
-		wfe.Status.Admission = snapshot
-	case wfe.Status.Admission == "" && len(found) > 0:
-		return 0, s.invalidate(ctx, wfe, "AdmissionPolicy", "the decision is older than the proof that it could not be forged", nil)
-	case wfe.Status.Admission != "" && snapshot != wfe.Status.Admission:
-		return 0, s.invalidate(ctx, wfe, "AdmissionPolicy", "the admission policies on decisions changed: "+why, nil)
-	case wfe.Status.Admission == "":
+	case wfe.Spec.Admission == "" && why == "":
+		return 0, s.invalidate(ctx, wfe, "AdmissionPolicy", "the admission policies on decisions are younger than the proposal", nil)
+	case wfe.Spec.Admission == "":
 		wfe.Status.Message = "decisions do not count: " + why
-	}
-	if d := s.judge(wfe, found); d.verdict != "" {
-		return 0, s.act(ctx, wfe, d)
+	case snapshot != wfe.Spec.Admission:
+		return 0, s.invalidate(ctx, wfe, "AdmissionPolicy", "the admission policies on decisions changed: "+why, nil)
+	default:
+		if d := s.judge(wfe, found); d.verdict != "" {
+			return 0, s.act(ctx, wfe, d)
+		}
 	}
 	if wfe.Spec.Approval == v1alpha1.ApprovalAuto && len(found) == 0 {
 		required, err := s.Rails.RequiresPerson(ctx, wfe)
@@ -118,7 +117,7 @@ func (s *Stage) Counts(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (st
 	if err != nil || why != "" {
 		return why, err
 	}
-	if snapshot != wfe.Status.Admission {
+	if snapshot != wfe.Spec.Admission {
 		return "the admission policies on decisions changed", nil
 	}
 	found, err := s.find(ctx, wfe)

@@ -31,7 +31,7 @@ type decided struct {
 func decision(wfe *v1alpha1.WorkflowExecution) decided {
 	return decided{
 		Execution: wfe.Name, ExecutionUID: wfe.UID, Workflow: wfe.Spec.Workflow, Target: wfe.Spec.Target,
-		PlanDigest: wfe.Spec.PlanDigest, Admission: wfe.Status.Admission,
+		PlanDigest: wfe.Spec.PlanDigest, Admission: wfe.Spec.Admission,
 	}
 }
 

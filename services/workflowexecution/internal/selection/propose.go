@@ -64,6 +64,9 @@ func (s *Selector) propose(
 		return nil, fmt.Errorf("set the owner of WorkflowExecution %s: %w", wfe.Name, err)
 	}
 	if wfe.Spec.Approval != v1alpha1.ApprovalNone {
+		if wfe.Spec.Admission, _, err = s.Admission(ctx); err != nil {
+			return nil, fmt.Errorf("look at the admission policies on decisions: %w", err)
+		}
 		e, err := auditevents.ApprovalRequested(rr, wfe)
 		if err := s.record(ctx, e, err); err != nil {
 			return nil, err

@@ -40,9 +40,12 @@ type Parts struct {
 	// Policies returns the policies in force, which may be others at the next call.
 	Policies func() *policy.Set
 	Planner  Planner
-	Audit    Recorder
-	Clock    clock.PassiveClock
-	Log      *zap.Logger
+	// Admission is a digest of the admission policies on decisions; why says what is wrong with
+	// them, and is empty if they are what the platform ships.
+	Admission func(ctx context.Context) (digest, why string, err error)
+	Audit     Recorder
+	Clock     clock.PassiveClock
+	Log       *zap.Logger
 }
 
 // Options of a Selector.
