@@ -25,6 +25,7 @@ const (
 	signalResolved     = "gateway.signal.resolved"
 	signalRejected     = "gateway.signal.rejected"
 	signalTruncated    = "gateway.signal.truncated"
+	manualReview       = "remediation.manual_review.required"
 )
 
 // podAlert returns the labels of a random alert about a pod in the process's namespace
