@@ -36,7 +36,7 @@ func dedupSuite() suite {
 			swap("attempt.round", "a.takeBackLate(ctx, r)", "error(nil)"),
 		}},
 		{promise: protocol, breaks: "a signal joins a finished request", edits: []edit{
-			drop("attempt.join", "|| !a.takesSignals(request)"),
+			drop("attempt.join", "|| !a.takesSignals(request, a.signal.Spec.FiringTime.Time)"),
 		}},
 		{promise: protocol, breaks: "a sweep deletes the Lease of a request that exists", edits: []edit{
 			swap("Opener.sweep", "if err == nil { return nil } if !apierrors.IsNotFound(err)", "if err != nil && !apierrors.IsNotFound(err)"),
