@@ -17,7 +17,7 @@ import (
 
 const (
 	// testTimeout is what a mutant gets whose tests hang, and many times what the tests take.
-	testTimeout = "20s"
+	testTimeout = "60s"
 	// tail is how much of a command's output an error quotes, in bytes.
 	tail = 2000
 )
