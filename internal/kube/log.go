@@ -14,3 +14,12 @@ func LogTo(log *zap.Logger) {
 	klog.SetLogger(logger)
 	ctrllog.SetLogger(logger)
 }
+
+// Quiet drops controller-runtime's progress reports, unless debug messages are
+// logged; its errors stay.
+func Quiet(log *zap.Logger) *zap.Logger {
+	if log.Core().Enabled(zap.DebugLevel) {
+		return log
+	}
+	return log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))
+}

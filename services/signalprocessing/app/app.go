@@ -137,8 +137,8 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	if err := c.loadPolicies(ctx); err != nil {
 		return err
 	}
-	if err := a.awaitAPIServer(ctx); err != nil {
-		return err
+	if err := kube.AwaitResources(ctx, a.rest, a.options.StartupTimeout, a.options.Log); err != nil {
+		return err //nolint:wrapcheck // says where and what to do
 	}
 	if err := c.setUp(ctx); err != nil {
 		return err

@@ -8,11 +8,6 @@ import (
 	"sync/atomic"
 
 	"github.com/go-logr/zapr"
-	"go.uber.org/zap"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -20,7 +15,6 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/policy"
 	"kubernaut.ai/internal/signalregister"
@@ -37,29 +31,6 @@ const (
 	// eventSource is who emits Kubernetes events.
 	eventSource = "signalprocessing"
 )
-
-// awaitAPIServer waits until the API server answers, and checks that it serves
-// our resources.
-func (a *App) awaitAPIServer(ctx context.Context) error {
-	c := rest.CopyConfig(a.rest)
-	c.GroupVersion = &schema.GroupVersion{}
-	c.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
-	raw, err := rest.UnversionedRESTClientFor(c)
-	if err != nil {
-		return cli.Usagef("--kubeconfig: %w", err)
-	}
-	path := "/apis/" + v1alpha1.GroupVersion.String()
-	return kube.Wait{ //nolint:wrapcheck // says where and what to do
-		Host: a.rest.Host, Timeout: a.options.StartupTimeout, Log: a.options.Log,
-		Check: func(ctx context.Context) error {
-			if err := raw.Get().AbsPath(path).MaxRetries(0).Do(ctx).Error(); err != nil {
-				return fmt.Errorf("read %s: %w", path, err)
-			}
-			return nil
-		},
-		NotFound: fmt.Sprintf("%s is not served: install the CustomResourceDefinitions first", v1alpha1.GroupVersion),
-	}.Until(ctx)
-}
 
 // controllers are the manager with its controllers, and the informers of its
 // caches.
@@ -101,7 +72,7 @@ func (c *controllers) setUp(ctx context.Context) error {
 	grace := a.options.controllersGrace()
 	c.manager, err = manager.New(a.rest, manager.Options{
 		Scheme:                        types,
-		Logger:                        zapr.NewLogger(quiet(a.options.Log.Named("controller"))),
+		Logger:                        zapr.NewLogger(kube.Quiet(a.options.Log.Named("controller"))),
 		Metrics:                       metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:        "0",
 		Cache:                         cache.Options{DefaultNamespaces: a.namespaces(), DefaultTransform: slim},
@@ -206,15 +177,6 @@ func (a *App) registerRetention(m manager.Manager, store *audit.Store) error {
 		return fmt.Errorf("retention: %w", err)
 	}
 	return retained.SetUp(m) //nolint:wrapcheck // of this module
-}
-
-// quiet drops controller-runtime's progress reports, unless debug messages are
-// logged; its errors stay.
-func quiet(log *zap.Logger) *zap.Logger {
-	if log.Core().Enabled(zap.DebugLevel) {
-		return log
-	}
-	return log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))
 }
 
 func (a *App) namespaces() map[string]cache.Config {

@@ -6,11 +6,6 @@ import (
 	"sync/atomic"
 
 	"github.com/go-logr/zapr"
-	"go.uber.org/zap"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -18,7 +13,6 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/policy"
 	"kubernaut.ai/pkg/audit"
@@ -29,29 +23,6 @@ const (
 	// eventSource is who emits Kubernetes events.
 	eventSource = "workflowexecution"
 )
-
-// awaitAPIServer waits until the API server answers, and checks that it serves
-// our resources.
-func (a *App) awaitAPIServer(ctx context.Context) error {
-	c := rest.CopyConfig(a.rest)
-	c.GroupVersion = &schema.GroupVersion{}
-	c.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
-	raw, err := rest.UnversionedRESTClientFor(c)
-	if err != nil {
-		return cli.Usagef("--kubeconfig: %w", err)
-	}
-	path := "/apis/" + v1alpha1.GroupVersion.String()
-	return kube.Wait{ //nolint:wrapcheck // says where and what to do
-		Host: a.rest.Host, Timeout: a.options.StartupTimeout, Log: a.options.Log,
-		Check: func(ctx context.Context) error {
-			if err := raw.Get().AbsPath(path).MaxRetries(0).Do(ctx).Error(); err != nil {
-				return fmt.Errorf("read %s: %w", path, err)
-			}
-			return nil
-		},
-		NotFound: fmt.Sprintf("%s is not served: install the CustomResourceDefinitions first", v1alpha1.GroupVersion),
-	}.Until(ctx)
-}
 
 // controllers are the manager with its controllers, and the informers of its
 // caches.
@@ -93,7 +64,7 @@ func (c *controllers) setUp(ctx context.Context) error {
 	grace := a.options.controllersGrace()
 	c.manager, err = manager.New(a.rest, manager.Options{
 		Scheme:                        types,
-		Logger:                        zapr.NewLogger(quiet(a.options.Log.Named("controller"))),
+		Logger:                        zapr.NewLogger(kube.Quiet(a.options.Log.Named("controller"))),
 		Metrics:                       metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:        "0",
 		Cache:                         a.cacheOptions(),
@@ -125,15 +96,6 @@ func (c *controllers) setUp(ctx context.Context) error {
 	}
 	c.informers.Store(&informers)
 	return c.register()
-}
-
-// quiet drops controller-runtime's progress reports, unless debug messages are
-// logged; its errors stay.
-func quiet(log *zap.Logger) *zap.Logger {
-	if log.Core().Enabled(zap.DebugLevel) {
-		return log
-	}
-	return log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))
 }
 
 // cacheOptions limit the caches to the watched namespaces; workflows are in their own.
