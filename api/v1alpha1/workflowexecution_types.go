@@ -34,7 +34,7 @@ type ExecutionPhase string
 
 // The phases of an execution. One without a status is Proposed.
 const (
-	// ExecutionProposed waits for a decision; where only proposals are allowed, for ever.
+	// ExecutionProposed waits for a decision; where only proposals are allowed, it stays here.
 	ExecutionProposed ExecutionPhase = "Proposed"
 	// ExecutionApproved may start.
 	ExecutionApproved ExecutionPhase = "Approved"

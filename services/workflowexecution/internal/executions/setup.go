@@ -17,8 +17,8 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// Backoff of an execution that could not be handled, for instance because the audit store is
-// full or the API server is unreachable.
+// Backoff of what could not be handled, for instance because the audit store is full or the API
+// server is unreachable.
 const (
 	firstErrorBackoff = 20 * time.Millisecond
 	maxErrorBackoff   = 30 * time.Second
@@ -39,15 +39,20 @@ func (r *Reconciler) Register(m manager.Manager) error {
 		Watches(&v1alpha1.RemediationApproval{}, handler.EnqueueRequestsFromMapFunc(ofApproval)).
 		Watches(&v1alpha1.RemediationRequest{}, handler.EnqueueRequestsFromMapFunc(ofRequest)).
 		Watches(&v1alpha1.PauseSwitch{}, handler.EnqueueRequestsFromMapFunc(r.open)).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: r.Concurrency,
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstErrorBackoff, maxErrorBackoff),
-		}).
+		WithOptions(ControllerOptions(r.Concurrency)).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up execution controller: %w", err)
 	}
 	return nil
+}
+
+// ControllerOptions are those of the service's controllers.
+func ControllerOptions(concurrency int) controller.Options {
+	return controller.Options{
+		MaxConcurrentReconciles: concurrency,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstErrorBackoff, maxErrorBackoff),
+	}
 }
 
 func ofApproval(_ context.Context, object client.Object) []reconcile.Request {

@@ -3,24 +3,16 @@ package requests
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
-)
-
-// Backoff of a request that could not be handled.
-const (
-	firstErrorBackoff = 20 * time.Millisecond
-	maxErrorBackoff   = 30 * time.Second
+	"kubernaut.ai/services/workflowexecution/internal/executions"
 )
 
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=remediationrequests,verbs=get;list;watch
@@ -37,10 +29,7 @@ func (r *Reconciler) Register(m manager.Manager) error {
 		For(&v1alpha1.RemediationRequest{}).
 		Watches(&v1alpha1.WorkflowExecution{}, handler.EnqueueRequestsFromMapFunc(ofExecution)).
 		Watches(&v1alpha1.RemediationCommand{}, handler.EnqueueRequestsFromMapFunc(ofCommand)).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: r.Concurrency,
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstErrorBackoff, maxErrorBackoff),
-		}).
+		WithOptions(executions.ControllerOptions(r.Concurrency)).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up remediation controller: %w", err)
