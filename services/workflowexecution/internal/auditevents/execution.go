@@ -37,14 +37,21 @@ type Started struct {
 	Change string
 }
 
+// started is the data of TypeExecutionStarted.
+type started struct {
+	executed
+
+	// GenerationBefore is the target's generation before anything is touched.
+	GenerationBefore int64 `json:"generation_before"`
+	// Change is the difference that was approved, as a unified diff.
+	Change string `json:"change"`
+}
+
 // ExecutionStarted records that the execution is about to touch the target.
 func ExecutionStarted(wfe *v1alpha1.WorkflowExecution, s Started) (*audit.Event, error) {
-	return OfExecution(wfe, Content{Type: TypeExecutionStarted, Action: "start", Outcome: audit.OutcomePending, Actor: worker(s.Account), Data: struct {
-		executed
-
-		GenerationBefore int64  `json:"generation_before"`
-		Change           string `json:"change"`
-	}{describe(wfe, s.Account), s.Generation, s.Change}})
+	return OfExecution(wfe, Content{Type: TypeExecutionStarted, Action: "start", Outcome: audit.OutcomePending, Actor: worker(s.Account), Data: started{
+		describe(wfe, s.Account), s.Generation, s.Change,
+	}})
 }
 
 // Ended is how an execution ended.

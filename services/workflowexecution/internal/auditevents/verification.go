@@ -34,17 +34,23 @@ type Watched struct {
 	LatestStart time.Time
 }
 
+// watched is the data of TypeVerificationStarted.
 type watched struct {
 	Execution    string                   `json:"execution"`
 	ExecutionUID types.UID                `json:"execution_uid"`
 	Workflow     v1alpha1.WorkflowRef     `json:"workflow"`
 	Target       v1alpha1.ExecutionTarget `json:"target"`
 	FinishedAt   *metav1.MicroTime        `json:"execution_finished_at"`
-	ResolveBy    time.Time                `json:"resolve_by"`
-	Firing       []string                 `json:"firing"`
-	Gone         []string                 `json:"gone"`
-	Unlisted     int64                    `json:"unlisted"`
-	LatestStart  time.Time                `json:"latest_start"`
+	// ResolveBy is when every instance has to be resolved.
+	ResolveBy time.Time `json:"resolve_by"`
+	// Firing names the instances that are listed as firing.
+	Firing []string `json:"firing"`
+	// Gone names the firing instances whose object is gone.
+	Gone []string `json:"gone"`
+	// Unlisted counts firing instances beyond those that the request lists.
+	Unlisted int64 `json:"unlisted"`
+	// LatestStart is when the latest firing began.
+	LatestStart time.Time `json:"latest_start"`
 }
 
 func watchedOf(wfe *v1alpha1.WorkflowExecution, w *Watched) watched {
@@ -69,6 +75,22 @@ type Verdict struct {
 	Rollback string
 }
 
+// verified is the data of TypeVerificationPassed and TypeVerificationFailed.
+type verified struct {
+	watched
+
+	StartedAt *metav1.MicroTime `json:"started_at"`
+	// ResolvedAt is when every instance had resolved, or its object was gone.
+	ResolvedAt *metav1.MicroTime `json:"resolved_at,omitempty"`
+	// StableAt is when the stabilization ends.
+	StableAt *metav1.MicroTime `json:"stable_at,omitempty"`
+	Result   v1alpha1.Outcome  `json:"result"`
+	// Message says in a sentence what was found.
+	Message string `json:"message"`
+	// Rollback names the workflow that is proposed next.
+	Rollback string `json:"rollback,omitempty"`
+}
+
 // VerificationEnded records the result of a verification: passed if the execution was
 // effective, failed otherwise.
 func VerificationEnded(wfe *v1alpha1.WorkflowExecution, w *Watched, v Verdict) (*audit.Event, error) {
@@ -80,27 +102,26 @@ func VerificationEnded(wfe *v1alpha1.WorkflowExecution, w *Watched, v Verdict) (
 	if seen := wfe.Status.Verification; seen != nil {
 		began, resolved, stable = &seen.StartedAt, seen.ResolvedAt, seen.StableAt
 	}
-	return verification(wfe, eventType, "verify", outcome, struct {
-		watched
+	return verification(wfe, eventType, "verify", outcome, verified{
+		watched: watchedOf(wfe, w), StartedAt: began, ResolvedAt: resolved, StableAt: stable,
+		Result: v.Outcome, Message: v.Message, Rollback: v.Rollback,
+	})
+}
 
-		StartedAt  *metav1.MicroTime `json:"started_at"`
-		ResolvedAt *metav1.MicroTime `json:"resolved_at,omitempty"`
-		StableAt   *metav1.MicroTime `json:"stable_at,omitempty"`
-		Result     v1alpha1.Outcome  `json:"result"`
-		Message    string            `json:"message"`
-		Rollback   string            `json:"rollback,omitempty"`
-	}{watchedOf(wfe, w), began, resolved, stable, v.Outcome, v.Message, v.Rollback})
+// unknown is the data of TypeInstanceUnknown.
+type unknown struct {
+	Execution string   `json:"execution"`
+	Instances []string `json:"instances"`
+	// Unlisted counts instances beyond those that the request lists.
+	Unlisted int64 `json:"unlisted"`
+	// StaleAfter is how long an instance may go without a repeat, as a Go duration.
+	StaleAfter string `json:"stale_after"`
 }
 
 // InstancesUnknown records that instances were not repeated for so long that nobody knows
 // whether they fire.
 func InstancesUnknown(wfe *v1alpha1.WorkflowExecution, names []string, unlisted int64, after time.Duration) (*audit.Event, error) {
-	return verification(wfe, TypeInstanceUnknown, "verify", audit.OutcomeSuccess, struct {
-		Execution  string   `json:"execution"`
-		Instances  []string `json:"instances"`
-		Unlisted   int64    `json:"unlisted"`
-		StaleAfter string   `json:"stale_after"`
-	}{wfe.Name, names, unlisted, after.String()})
+	return verification(wfe, TypeInstanceUnknown, "verify", audit.OutcomeSuccess, unknown{wfe.Name, names, unlisted, after.String()})
 }
 
 // verification makes an event about an execution, whose id is derived from the execution and
@@ -109,17 +130,23 @@ func verification(wfe *v1alpha1.WorkflowExecution, eventType, action string, out
 	return OfExecution(wfe, Content{Type: eventType, Action: action, Outcome: outcome, Data: data})
 }
 
+// invalidated is the data of TypeProposalInvalidated.
+type invalidated struct {
+	Execution    string                   `json:"execution"`
+	ExecutionUID types.UID                `json:"execution_uid"`
+	Workflow     v1alpha1.WorkflowRef     `json:"workflow"`
+	Target       v1alpha1.ExecutionTarget `json:"target"`
+	PlanDigest   string                   `json:"plan_digest"`
+	Reason       string                   `json:"reason"`
+	// Message says in a sentence what does not fit.
+	Message string `json:"message"`
+}
+
 // Invalidated records that a proposal does not fit any more, and why.
 func Invalidated(wfe *v1alpha1.WorkflowExecution, reason, message string) (*audit.Event, error) {
-	return verification(wfe, TypeProposalInvalidated, "invalidate", audit.OutcomeSuccess, struct {
-		Execution    string                   `json:"execution"`
-		ExecutionUID types.UID                `json:"execution_uid"`
-		Workflow     v1alpha1.WorkflowRef     `json:"workflow"`
-		Target       v1alpha1.ExecutionTarget `json:"target"`
-		PlanDigest   string                   `json:"plan_digest"`
-		Reason       string                   `json:"reason"`
-		Message      string                   `json:"message"`
-	}{wfe.Name, wfe.UID, wfe.Spec.Workflow, wfe.Spec.Target, wfe.Spec.PlanDigest, reason, message})
+	return verification(wfe, TypeProposalInvalidated, "invalidate", audit.OutcomeSuccess, invalidated{
+		wfe.Name, wfe.UID, wfe.Spec.Workflow, wfe.Spec.Target, wfe.Spec.PlanDigest, reason, message,
+	})
 }
 
 // RequestEnd is why a request ends.
@@ -131,6 +158,21 @@ type RequestEnd struct {
 	Execution string
 }
 
+// finished is the data of TypeRequestCompleted and TypeRequestSkipped.
+type finished struct {
+	// Reason of the condition Finished.
+	Reason string                    `json:"reason"`
+	From   v1alpha1.RemediationPhase `json:"from"`
+	To     v1alpha1.RemediationPhase `json:"to"`
+	// Occurrences counts the signals of the request.
+	Occurrences int64 `json:"occurrences"`
+	// LastSeenAt is when the latest signal of the request arrived.
+	LastSeenAt metav1.MicroTime `json:"last_seen_at"`
+	// Execution is the one that helped.
+	Execution string `json:"execution,omitempty"`
+	Message   string `json:"message"`
+}
+
 // RequestEnded records that a request is completed or skipped.
 func RequestEnded(rr *v1alpha1.RemediationRequest, end RequestEnd) (*audit.Event, error) {
 	eventType, action := TypeRequestCompleted, "complete"
@@ -139,13 +181,7 @@ func RequestEnded(rr *v1alpha1.RemediationRequest, end RequestEnd) (*audit.Event
 	}
 	from := rr.Status.Phase
 	// The signals that were seen tell an end from one that a signal prevented.
-	return OfRequest(rr, Content{Type: eventType, Action: action, Outcome: audit.OutcomeSuccess, Data: struct {
-		Reason      string                    `json:"reason"`
-		From        v1alpha1.RemediationPhase `json:"from"`
-		To          v1alpha1.RemediationPhase `json:"to"`
-		Occurrences int64                     `json:"occurrences"`
-		LastSeenAt  metav1.MicroTime          `json:"last_seen_at"`
-		Execution   string                    `json:"execution,omitempty"`
-		Message     string                    `json:"message"`
-	}{end.Reason, from, end.Phase, rr.Occurrences(), rr.LastSeenAt(), end.Execution, end.Message}})
+	return OfRequest(rr, Content{Type: eventType, Action: action, Outcome: audit.OutcomeSuccess, Data: finished{
+		end.Reason, from, end.Phase, rr.Occurrences(), rr.LastSeenAt(), end.Execution, end.Message,
+	}})
 }
