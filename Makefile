@@ -85,7 +85,7 @@ test-unit: compiler ## all unit tests with the race detector; needs no server
 	go test $(WITHOUT_RACE)
 	@go test -race -v -run TestFieldAlerts ./services/gateway/internal/target/trial | grep '^field alerts'
 	for m in $(ADAPTERS); do (cd $$m && GOWORK=off go test -race ./...) || exit 1; done
-	cd bench && GOWORK=off go test ./audit ./ratio
+	cd bench && GOWORK=off go test ./audit ./datastorage ./ratio
 	cd examples/operator && GOWORK=off go vet -tags e2e ./... && GOWORK=off go test ./...
 
 .PHONY: test-integration
@@ -183,13 +183,19 @@ test-all: test test-e2e ## unit, integration and end-to-end tests
 ##@ Measure it
 
 .PHONY: bench
-bench: bench-audit bench-pipeline ## every benchmark, beside its limit or its peer; one line a bar; SCALE=full for the bars' sizes
+bench: bench-audit bench-datastorage bench-pipeline ## every benchmark, beside its limit or its peer; one line a bar; SCALE=full for the bars' sizes
 
 .PHONY: bench-audit
 bench-audit: ## pkg/audit: Record, Flush, spool and memory; fails when a bar is missed
 	@mkdir -p $(REPORTS)
 	@echo "measuring pkg/audit, scale $(SCALE)"
 	cd bench && GOWORK=off go run ./audit -dir $(abspath $(REPORTS))
+
+.PHONY: bench-datastorage
+bench-datastorage: ## DataStorage beside bare PostgreSQL: ingest, replays and bytes; fails when a bar is missed; INSTALL=1
+	go run ./test/prepare $(INSTALL_FLAG)
+	@echo "measuring DataStorage, scale $(SCALE)"
+	cd bench && GOWORK=off go run ./datastorage
 
 .PHONY: bench-pipeline
 bench-pipeline: build ## the services on a real kube-apiserver and PostgreSQL; fails when a bar is missed; INSTALL=1

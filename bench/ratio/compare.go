@@ -16,6 +16,8 @@ type Comparison struct {
 	// Ratio is the median over the pairs of our rate divided by the peer's: a
 	// machine that is busy for a while slows both sides of a pair.
 	Ratio float64
+	// Lowest and Highest are the ratios of the worst and the best pair.
+	Lowest, Highest float64
 }
 
 // Compare runs both trials in pairs, in turns one first and then the other.
@@ -45,7 +47,10 @@ func Compare(pairs int, ours, peer Trial) (Comparison, error) {
 		peerRates = append(peerRates, rates[1])
 		ratios = append(ratios, rates[0]/rates[1])
 	}
-	return Comparison{Ours: Median(oursRates), Peer: Median(peerRates), Ratio: Median(ratios)}, nil
+	return Comparison{
+		Ours: Median(oursRates), Peer: Median(peerRates), Ratio: Median(ratios),
+		Lowest: slices.Min(ratios), Highest: slices.Max(ratios),
+	}, nil
 }
 
 // Median is the middle of the values, or the mean of the two in the middle; 0

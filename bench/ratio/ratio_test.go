@@ -64,7 +64,7 @@ func TestCompareTakesTurnsAndTheMedians(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (ratio.Comparison{Ours: 20, Peer: 10, Ratio: 2}); got != want {
+	if want := (ratio.Comparison{Ours: 20, Peer: 10, Ratio: 2, Lowest: 1, Highest: 3}); got != want {
 		t.Errorf("compared %+v, want %+v", got, want)
 	}
 	if order.String() != "oppooppo" {

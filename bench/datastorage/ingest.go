@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kubernaut.ai/bench/ratio"
+)
+
+// load is how many clients send how many events in one request.
+type load struct {
+	name            string
+	clients, events int
+	least           float64
+}
+
+var loads = []load{
+	{"ingest-4x1000-vs-copy", 4, 1000, 0.70},
+	{"ingest-12x100-vs-copy", 12, 100, 0.60},
+	{"ingest-1x1000-vs-copy", 1, 1000, 0.60},
+	{"ingest-12x1-vs-insert", 12, 1, 1.0},
+	{"ingest-64x1-vs-insert", 64, 1, 1.3},
+}
+
+// maxMemory is the most memory that the server may need under these loads, in MiB.
+const maxMemory = 256
+
+func (b *bench) measureIngest(ctx context.Context) (err error) {
+	peak := 0.0
+	for _, l := range loads {
+		if b.bar != "" && b.bar != l.name {
+			continue
+		}
+		reached, err := b.measureLoad(ctx, l)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+		peak = max(peak, reached)
+	}
+	b.report.AtMost("server-rss-mib", peak, maxMemory)
+	return nil
+}
+
+// measureLoad compares one load, and returns the server's peak memory.
+func (b *bench) measureLoad(ctx context.Context, l load) (peak float64, err error) {
+	url, err := b.newDatabase(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, b.dropDatabase(ctx, url)) }()
+	s, err := startServer(ctx, url, b.profile)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	p := newPoster(s.url, l.clients, l.events)
+	defer p.close()
+	senders := p.senders(l.clients, l.events)
+	if _, err := senders[0](ctx); err != nil { // a row for the baseline
+		return 0, err
+	}
+	bare, err := newBaseline(ctx, url, l.clients, l.events)
+	defer bare.close(ctx)
+	if err != nil {
+		return 0, err
+	}
+	c, err := ratio.Compare(b.pairs, b.trialOf(ctx, senders), b.trialOf(ctx, bare.turns))
+	if err != nil {
+		return 0, err //nolint:wrapcheck // says what failed
+	}
+	b.figure(c, "PostgreSQL")
+	b.report.AtLeast(l.name, c.Ratio, l.least)
+	return s.peakMiB()
+}
+
+// figure prints the rates of a comparison.
+func (b *bench) figure(c ratio.Comparison, peer string) {
+	b.report.Figuref("%.0f events/s, %s %.0f; the ratio was %.2f to %.2f", c.Ours, peer, c.Peer, c.Lowest, c.Highest)
+}

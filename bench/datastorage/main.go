@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"kubernaut.ai/bench/ratio"
+	"kubernaut.ai/internal/devstack/postgres"
+	"kubernaut.ai/internal/devstack/progress"
+)
+
+// plan is how much is measured.
+type plan struct {
+	// pairs of trials make a comparison.
+	pairs int
+	// trial is how long one side of a pair is measured.
+	trial time.Duration
+	// sized is how many events the measurement of bytes stores.
+	sized int
+	// profile is the file for a CPU profile of the server; empty for none.
+	profile string
+}
+
+func newPlan(scale ratio.Scale) plan {
+	return plan{
+		pairs: scale.Pick(3, 5),
+		trial: time.Duration(scale.Pick(1_500, 10_000)) * time.Millisecond,
+		sized: scale.Pick(20_000, 200_000),
+	}
+}
+
+func main() {
+	only := flag.String("only", "", "measure one family alone: ingest, replay or size")
+	bar := flag.String("bar", "", "measure one bar of the family ingest alone")
+	profile := flag.String("profile", "", "file for a CPU profile of the server")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var err error
+	if database := os.Getenv(serveVariable); database != "" {
+		err = serve(ctx, database, *profile)
+	} else {
+		err = run(ctx, os.Stdout, os.Getenv("SCALE"), *only, *bar, *profile)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench-datastorage:", err)
+		os.Exit(1) //nolint:gocritic // the signals' handler ends with the process
+	}
+}
+
+// bench is what the families share.
+type bench struct {
+	plan
+
+	bar      string
+	database *postgres.Server
+	report   *ratio.Report
+}
+
+// families are what can be measured by itself.
+var families = []struct {
+	name    string
+	measure func(*bench, context.Context) error
+}{
+	{"ingest", (*bench).measureIngest},
+	{"replay", (*bench).measureReplay},
+	{"size", (*bench).measureSize},
+}
+
+func run(ctx context.Context, out io.Writer, scaleText, only, bar, profile string) (err error) {
+	scale, err := ratio.ParseScale(scaleText)
+	if err != nil {
+		return fmt.Errorf("read SCALE: %w", err)
+	}
+	report := ratio.NewReport(out)
+	report.Figuref("%s, %d cores, scale %s, events with %d bytes of data", runtime.Version(), runtime.NumCPU(), scale, len(eventData))
+	b := &bench{plan: newPlan(scale), bar: bar, report: report}
+	b.profile = profile
+	if b.database, err = postgres.Start(ctx, postgres.Options{Progress: progress.To(os.Stderr)}); err != nil {
+		return fmt.Errorf("start PostgreSQL: %w", err)
+	}
+	defer func() { err = errors.Join(err, b.database.Stop(context.WithoutCancel(ctx))) }()
+	measured := false
+	for _, family := range families {
+		if only != "" && only != family.name {
+			continue
+		}
+		measured = true
+		if err := family.measure(b, ctx); err != nil {
+			return errors.Join(report.Err(), fmt.Errorf("measure %s: %w", family.name, err))
+		}
+	}
+	if !measured {
+		return fmt.Errorf("family %q: there is none of this name", only)
+	}
+	return report.Err() //nolint:wrapcheck // names the bars, and that is all there is to say
+}

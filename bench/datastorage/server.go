@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"time"
+
+	"kubernaut.ai/internal/lifecycle"
+	datastorage "kubernaut.ai/services/datastorage/app"
+)
+
+const (
+	// serveVariable holds the URL of the database in the process that serves.
+	serveVariable = "KUBERNAUT_BENCH_SERVE"
+	// deployedMemory is the memory limit of the deployment.
+	deployedMemory = "GOMEMLIMIT=920MiB"
+	anyPort        = "127.0.0.1:0"
+)
+
+// serve is the server's process: it prints its address, and ends with its standard input.
+func serve(ctx context.Context, database, profile string) (err error) {
+	app, err := datastorage.New(datastorage.Options{DatabaseURL: database, Listen: anyPort, ManagementListen: anyPort})
+	if err != nil {
+		return fmt.Errorf("configure DataStorage: %w", err)
+	}
+	running, err := lifecycle.Start(ctx, "DataStorage", app)
+	if err != nil {
+		return err //nolint:wrapcheck // names the part
+	}
+	defer func() { err = errors.Join(err, running.Stop()) }()
+	if profile != "" {
+		file, err := os.Create(profile)
+		if err != nil {
+			return fmt.Errorf("profile: %w", err)
+		}
+		defer func() { _ = file.Close() }()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return fmt.Errorf("profile: %w", err)
+		}
+		defer pprof.StopCPUProfile()
+	}
+	fmt.Println(app.APIURL()) //nolint:forbidigo // the parent reads it
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err //nolint:wrapcheck // there is nothing to add
+}
+
+// server is a DataStorage in a process of its own, whose memory can be told from that of the clients.
+type server struct {
+	url     string
+	process *exec.Cmd
+	stdin   io.Closer
+}
+
+// startServer starts a server with the options of a deployment.
+func startServer(ctx context.Context, database, profile string) (*server, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("start the server: %w", err)
+	}
+	s := &server{process: exec.CommandContext(ctx, program, "-profile", profile)} //nolint:gosec // this program
+	s.process.Env = append(os.Environ(), serveVariable+"="+database, deployedMemory)
+	s.process.Stderr = os.Stderr
+	stdin, stdinErr := s.process.StdinPipe()
+	stdout, stdoutErr := s.process.StdoutPipe()
+	if err := errors.Join(stdinErr, stdoutErr); err != nil {
+		return nil, fmt.Errorf("start the server: %w", err)
+	}
+	s.stdin = stdin
+	if err := s.process.Start(); err != nil {
+		return nil, fmt.Errorf("start the server: %w", err)
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start the server: %w", err), s.stop())
+	}
+	s.url = strings.TrimSpace(line)
+	return s, nil
+}
+
+func (s *server) stop() error {
+	if err := errors.Join(s.stdin.Close(), s.process.Wait()); err != nil {
+		return fmt.Errorf("stop the server: %w", err)
+	}
+	return nil
+}
+
+var peakLine = regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`)
+
+// peakMiB is the most memory that the server has had.
+func (s *server) peakMiB() (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("read the server's memory: %w", err)
+	}
+	found := peakLine.FindSubmatch(status)
+	if found == nil {
+		return 0, errors.New("read the server's memory: this system does not tell the peak")
+	}
+	const kib = 1 << 10
+	peak, err := strconv.ParseFloat(string(found[1]), 64)
+	return peak / kib, err //nolint:wrapcheck // the expression lets digits through only
+}
+
+// newDatabase makes a database with the schema.
+func (b *bench) newDatabase(ctx context.Context) (string, error) {
+	url, err := b.database.CreateDatabase(ctx, fmt.Sprintf("bench_%d", time.Now().UnixNano()), "")
+	if err != nil {
+		return "", fmt.Errorf("make a database: %w", err)
+	}
+	if _, err := datastorage.Migrate(ctx, url, time.Now()); err != nil {
+		return "", fmt.Errorf("migrate: %w", err)
+	}
+	return url, nil
+}
