@@ -12,6 +12,10 @@ const (
 	ConditionFinished = "Finished"
 )
 
+// ConditionGuardRail is true while a guard rail keeps an execution from starting, or has made a
+// person necessary; its reason names the guard rail.
+const ConditionGuardRail = "GuardRail"
+
 // The reasons that SignalProcessing gives in conditions of a RemediationRequest.
 const (
 	// ReasonProcessingFailed: the signal could not be enriched.
@@ -28,6 +32,16 @@ const (
 	ReasonResolvedBeforeExecution = "ResolvedBeforeExecution"
 	// ReasonStale: no instance of the signal was repeated for too long.
 	ReasonStale = "Stale"
+)
+
+// The reasons for which an approved execution waits; so does one with ReasonGuardRail.
+const (
+	// ReasonTargetBusy: another execution works below the same top owner.
+	ReasonTargetBusy = "TargetBusy"
+	// ReasonPaused: executions are paused, in the namespace or in the cluster.
+	ReasonPaused = "Paused"
+	// ReasonTrailUnavailable: DataStorage has to store the event of the start first.
+	ReasonTrailUnavailable = "TrailUnavailable"
 )
 
 // The reasons that WorkflowExecution gives in conditions of a RemediationRequest.

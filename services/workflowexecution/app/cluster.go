@@ -16,6 +16,7 @@ import (
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/policy"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/workflowexecution/internal/metrics"
 )
 
 const (
@@ -29,7 +30,8 @@ const (
 type controllers struct {
 	app      *App
 	store    *audit.Store
-	policies *policy.Source // written by loadPolicies
+	policies *policy.Source   // written by loadPolicies
+	metrics  *metrics.Metrics // written by register
 
 	manager   manager.Manager                  // written by setUp
 	informers atomic.Pointer[[]cache.Informer] // written by setUp

@@ -42,13 +42,13 @@ func (c *controllers) verifying(proposer verify.Proposer) (*verify.Stage, error)
 // registerEnds adds the controller that ends requests whose signal has resolved.
 func (c *controllers) registerEnds() error {
 	o := &c.app.options
-	metrics, err := resolve.NewMetrics(c.app.registry)
+	ends, err := resolve.NewMetrics(c.app.registry)
 	if err != nil {
 		return fmt.Errorf("ends of requests: %w", err)
 	}
 	r, err := resolve.New(resolve.Parts{
 		Live: c.manager.GetAPIReader(), Cached: c.manager.GetCache(), Writer: c.manager.GetClient(), Audit: c.store,
-		Events: c.manager.GetEventRecorder(eventSource), Metrics: metrics, Clock: o.Clock, Log: o.Log.Named("resolution"), StaleAfter: o.StaleAfter,
+		Events: c.manager.GetEventRecorder(eventSource), Metrics: ends, Executions: c.metrics, Clock: o.Clock, Log: o.Log.Named("resolution"), StaleAfter: o.StaleAfter,
 	})
 	if err != nil {
 		return fmt.Errorf("ends of requests: %w", err)

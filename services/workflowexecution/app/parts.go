@@ -6,11 +6,20 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/services/workflowexecution/internal/execute"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
+	"kubernaut.ai/services/workflowexecution/internal/metrics"
 )
 
 // register adds the controllers to the manager.
 func (c *controllers) register() error {
 	o := &c.app.options
+	counted, err := metrics.New(c.app.registry)
+	if err != nil {
+		return err //nolint:wrapcheck // says what failed
+	}
+	c.metrics = counted
+	if err := c.app.registry.Register(metrics.NewWaiting(c.manager.GetCache(), o.Clock)); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
 	if err := c.registerCatalog(); err != nil {
 		return err
 	}
@@ -28,6 +37,7 @@ func (c *controllers) register() error {
 		Writer:      c.manager.GetClient(),
 		Stages:      stages,
 		Cleaner:     cleaner,
+		Metrics:     c.metrics,
 		Log:         o.Log.Named("execution"),
 		Concurrency: o.Concurrency,
 	})

@@ -46,6 +46,7 @@ func (c *controllers) newProposals() (*proposals, error) {
 		Planner:   planner,
 		Admission: guard.Snapshot,
 		Audit:     c.store,
+		Metrics:   c.metrics,
 		Clock:     o.Clock,
 		Log:       o.Log.Named("selection"),
 	}, selection.Options{

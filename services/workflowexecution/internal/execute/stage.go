@@ -244,9 +244,9 @@ func limit(text string) string {
 
 // The reasons that the stage gives in the status of an execution.
 const (
-	reasonLease            = "TargetBusy"
-	reasonRail             = "GuardRail"
-	reasonPaused           = "Paused"
+	reasonLease            = v1alpha1.ReasonTargetBusy
+	reasonRail             = v1alpha1.ReasonGuardRail
+	reasonPaused           = v1alpha1.ReasonPaused
 	reasonDecision         = "DecisionInvalid"
 	reasonWorkflowChanged  = "WorkflowChanged"
 	reasonTargetGone       = "TargetGone"
@@ -254,7 +254,7 @@ const (
 	reasonNotApplicable    = "NotApplicable"
 	reasonMissingRight     = "MissingRight"
 	reasonRefused          = "Refused"
-	reasonTrailUnavailable = "TrailUnavailable"
+	reasonTrailUnavailable = v1alpha1.ReasonTrailUnavailable
 	reasonStarted          = "Started"
 	reasonExecuted         = "Executed"
 	reasonTimedOut         = "TimedOut"

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/services/workflowexecution/internal/metrics"
 )
 
 // FieldManager is the name under which this service writes.
@@ -51,6 +52,8 @@ type Parts struct {
 	Stages map[v1alpha1.ExecutionPhase]Stage
 	// Cleaner is asked before the finalizer of a Job is removed; nil if nothing is left.
 	Cleaner Cleaner
+	// Metrics count what is written.
+	Metrics *metrics.Metrics
 	Log     *zap.Logger
 	// Concurrency is the number of executions that are handled concurrently, at least 1.
 	Concurrency int
@@ -128,6 +131,7 @@ func (r *Reconciler) write(ctx context.Context, before, after *v1alpha1.Workflow
 	if err := r.Writer.Status().Patch(ctx, changed, patch, client.FieldOwner(FieldManager)); err != nil {
 		return fmt.Errorf("write status of WorkflowExecution %s: %w", client.ObjectKeyFromObject(before), err)
 	}
+	r.Metrics.Changed(before, changed)
 	if from, to := PhaseOf(before), PhaseOf(changed); from != to {
 		r.Log.Info("phase of execution changed", zap.String("namespace", before.Namespace), zap.String("name", before.Name),
 			zap.String("from", string(from)), zap.String("to", string(to)), zap.String("reason", changed.Status.Reason))

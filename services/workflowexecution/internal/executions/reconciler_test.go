@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +17,7 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
+	"kubernaut.ai/services/workflowexecution/internal/metrics"
 )
 
 // stage is a function that advances.
@@ -37,8 +39,13 @@ func TestOnlyAnExecutionThatIsGoneIsGivenUp(t *testing.T) {
 		}
 		wfe := &v1alpha1.WorkflowExecution{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "rr-1-1"}}
 		c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(wfe).Build()
+		counted, err := metrics.New(prometheus.NewRegistry())
+		if err != nil {
+			t.Fatal(err)
+		}
 		r, err := executions.New(executions.Parts{
-			Live: c, Cached: c, Writer: c, Log: zap.NewNop(), Concurrency: 1,
+			Metrics: counted,
+			Live:    c, Cached: c, Writer: c, Log: zap.NewNop(), Concurrency: 1,
 			Stages: map[v1alpha1.ExecutionPhase]executions.Stage{
 				v1alpha1.ExecutionProposed: stage(func(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (time.Duration, error) {
 					if goes {

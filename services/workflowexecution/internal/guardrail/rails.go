@@ -21,8 +21,7 @@ const (
 	RailNamespaceMaximum = "NamespaceMaximum"
 	RailClusterMaximum   = "ClusterMaximum"
 
-	conditionGuardRail = "GuardRail"
-	window             = time.Hour
+	window = time.Hour
 )
 
 // Recorder records audit events.
@@ -59,7 +58,7 @@ func (g *GuardRails) Blocked(ctx context.Context, wfe *v1alpha1.WorkflowExecutio
 		return "", 0, err
 	}
 	if rail == "" {
-		meta.RemoveStatusCondition(&wfe.Status.Conditions, conditionGuardRail)
+		meta.RemoveStatusCondition(&wfe.Status.Conditions, v1alpha1.ConditionGuardRail)
 		return "", 0, nil
 	}
 	e, err := auditevents.GuardRailTriggered(wfe, rail, message)
@@ -70,7 +69,7 @@ func (g *GuardRails) Blocked(ctx context.Context, wfe *v1alpha1.WorkflowExecutio
 		return "", 0, fmt.Errorf("record %s: %w", e.Type, err)
 	}
 	meta.SetStatusCondition(&wfe.Status.Conditions, metav1.Condition{
-		Type: conditionGuardRail, Status: metav1.ConditionTrue, Reason: rail, Message: message, ObservedGeneration: wfe.Generation,
+		Type: v1alpha1.ConditionGuardRail, Status: metav1.ConditionTrue, Reason: rail, Message: message, ObservedGeneration: wfe.Generation,
 	})
 	return message, retry, nil
 }

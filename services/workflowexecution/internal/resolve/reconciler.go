@@ -19,6 +19,7 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
+	"kubernaut.ai/services/workflowexecution/internal/metrics"
 )
 
 const (
@@ -46,8 +47,10 @@ type Parts struct {
 	// Events are the Kubernetes events that kubectl describe shows.
 	Events  events.EventRecorder
 	Metrics *Metrics
-	Clock   clock.PassiveClock
-	Log     *zap.Logger
+	// Executions count the proposals that are invalidated.
+	Executions *metrics.Metrics
+	Clock      clock.PassiveClock
+	Log        *zap.Logger
 	// StaleAfter is how long a request stays open without another signal.
 	StaleAfter time.Duration
 }
@@ -193,6 +196,7 @@ func (r *Reconciler) invalidate(ctx context.Context, wfe *v1alpha1.WorkflowExecu
 	if err := r.Writer.Status().Patch(ctx, ended, patch, client.FieldOwner(fieldManager)); err != nil {
 		return fmt.Errorf("invalidate execution %s: %w", client.ObjectKeyFromObject(wfe), err)
 	}
+	r.Executions.Changed(wfe, ended)
 	r.Log.Info("proposal invalidated", zap.String("namespace", wfe.Namespace), zap.String("execution", wfe.Name), zap.String("reason", reason))
 	return nil
 }

@@ -22,6 +22,7 @@ import (
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
+	"kubernaut.ai/services/workflowexecution/internal/metrics"
 	"kubernaut.ai/services/workflowexecution/internal/resolve"
 )
 
@@ -98,12 +99,17 @@ func setup(t *testing.T, rr *v1alpha1.RemediationRequest, executions ...client.O
 		client: fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(rr, &v1alpha1.WorkflowExecution{}).
 			WithObjects(rr).WithObjects(executions...).Build(),
 	}
-	metrics, err := resolve.NewMetrics(b.registry)
+	ends, err := resolve.NewMetrics(b.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted, err := metrics.New(b.registry)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Reconciler, err = resolve.New(resolve.Parts{
-		Live: b.client, Cached: b.client, Writer: b.client, Audit: b, Events: events.NewFakeRecorder(10), Metrics: metrics, Clock: b.clock,
+		Executions: counted,
+		Live:       b.client, Cached: b.client, Writer: b.client, Audit: b, Events: events.NewFakeRecorder(10), Metrics: ends, Clock: b.clock,
 		Log: zap.NewNop(), StaleAfter: staleAfter,
 	})
 	if err != nil {

@@ -136,6 +136,7 @@ func (s *Selector) choose(ctx context.Context, rr *v1alpha1.RemediationRequest, 
 	}
 	switch {
 	case failure != nil:
+		s.Metrics.PolicyError()
 		return choice, nil, nonef(v1alpha1.ReasonPolicyError, "%s", evidence.PolicyError)
 	case choice.Workflow == "":
 		return choice, nil, nonef(v1alpha1.ReasonNoWorkflow, "the policy selects no workflow: %s", choice.Reason)

@@ -75,6 +75,9 @@ func (s *Selector) propose(
 	if err := s.Writer.Create(ctx, wfe, client.FieldOwner(fieldManager)); err != nil {
 		return nil, fmt.Errorf("create WorkflowExecution %s/%s: %w", wfe.Namespace, wfe.Name, err)
 	}
+	if rr.Status.ExecutionRef == "" {
+		s.Metrics.FirstProposal(s.Clock.Since(rr.CreationTimestamp.Time))
+	}
 	s.Log.Info("workflow proposed", zap.String("namespace", wfe.Namespace), zap.String("name", wfe.Name),
 		zap.String("workflow", wf.Name), zap.String("approval", string(wfe.Spec.Approval)))
 	return wfe, nil

@@ -18,6 +18,7 @@ import (
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 	"kubernaut.ai/services/workflowexecution/internal/catalog"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
+	"kubernaut.ai/services/workflowexecution/internal/metrics"
 	"kubernaut.ai/services/workflowexecution/internal/plan"
 	"kubernaut.ai/services/workflowexecution/internal/requests"
 )
@@ -44,6 +45,7 @@ type Parts struct {
 	// them, and is empty if they are what the platform ships.
 	Admission func(ctx context.Context) (digest, why string, err error)
 	Audit     Recorder
+	Metrics   *metrics.Metrics
 	Clock     clock.PassiveClock
 	Log       *zap.Logger
 }
