@@ -26,8 +26,9 @@ PROCS ?= 12
 SEED ?=
 FOCUS ?=
 REPORTS ?= out
-# The platform's namespace in a cluster.
+# The platform's namespace in a cluster, and that of workflows.
 export NAMESPACE ?= kubernaut-system
+export WORKFLOWS_NAMESPACE ?= kubernaut-workflows
 
 # Torture takes as many kills, and benchmarks the sizes, that were promised with SCALE=full, else a minute or two.
 export SCALE ?= small
@@ -158,11 +159,11 @@ kind-load: $(CLUSTER_TOOLS) ## the images onto the cluster's node
 	hack/kind.sh load
 
 .PHONY: deploy
-deploy: $(CLUSTER_TOOLS) ## deploy/kustomize/overlays/kind onto the cluster, until everything is ready; NAMESPACE=kubernaut-system
+deploy: $(CLUSTER_TOOLS) ## deploy/kustomize/overlays/kind onto the cluster, until everything is ready; NAMESPACE= WORKFLOWS_NAMESPACE=
 	hack/kind.sh deploy
 
 .PHONY: e2e-run
-e2e-run: compiler $(CLUSTER_TOOLS) ## the end-to-end suites against the deployed cluster, in 12 processes; SEED= FOCUS= NAMESPACE=
+e2e-run: compiler $(CLUSTER_TOOLS) ## the end-to-end suites against the deployed cluster, in 12 processes; SEED= FOCUS= NAMESPACE= WORKFLOWS_NAMESPACE=
 	hack/e2e.sh run
 
 .PHONY: must-gather
@@ -174,7 +175,7 @@ kind-down: $(CLUSTER_TOOLS) ## deletes the cluster
 	hack/kind.sh down
 
 .PHONY: test-e2e
-test-e2e: compiler docker $(CLUSTER_TOOLS) ## all of these in order; E2E_KEEP=1 keeps the cluster; NAMESPACE=
+test-e2e: compiler docker $(CLUSTER_TOOLS) ## all of these in order; E2E_KEEP=1 keeps the cluster; NAMESPACE= WORKFLOWS_NAMESPACE=
 	hack/e2e.sh all
 
 .PHONY: test-all

@@ -6,7 +6,8 @@
 #        hack/kind.sh deploy   applies deploy/kustomize (cluster, workflows, their access, overlays/kind with TLS and the API for people, with
 #                              certificates of hack/certificates in out/kind/tls) and waits until everything is ready
 #        hack/kind.sh down     deletes it
-# Environment: CLUSTER (kubernaut), NAMESPACE (kubernaut-system: where the platform goes), KIND_IMAGE (a node image to use)
+# Environment: CLUSTER (kubernaut), NAMESPACE (kubernaut-system: where the platform goes), WORKFLOWS_NAMESPACE (kubernaut-workflows),
+#              KIND_IMAGE (a node image to use)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +19,7 @@ kubectl=${KUBECTL:-bin/kubectl}
 postgres=kubernaut/postgres:trial
 alertmanager=kubernaut/alertmanager:test
 namespace=${NAMESPACE:-kubernaut-system}
+workflows=${WORKFLOWS_NAMESPACE:-kubernaut-workflows}
 
 say() { echo "kind: $*" >&2; }
 exists() { "$kind" get clusters 2>/dev/null | grep -qx "$cluster"; }
@@ -100,21 +102,30 @@ overlay() {
 		- ../../deploy/kustomize/components/remediation/tls
 		- ../../deploy/kustomize/components/people
 		- tls
+		patches:
+		- target: {kind: StatefulSet, name: workflowexecution}
+		  patch: |-
+		    - op: add
+		      path: /spec/template/spec/containers/0/env/-
+		      value: {name: WORKFLOWEXECUTION_WORKFLOWS_NAMESPACE, value: $workflows}
 		images:
 	Y
 	while read -r tag; do printf -- '- {name: %s, newTag: %s}\n' "${tag%:*}" "${tag##*:}"; done <out/images/tags
 }
 
-# What the platform, in its namespace, may do in that of workflows.
-workflows_access() {
+# The workflows, and what the platform, in its namespace, may do there.
+workflows() {
 	cat <<-Y
 		apiVersion: kustomize.config.k8s.io/v1beta1
 		kind: Kustomization
-		namespace: $namespace
-		transformers:
-		- ../../../deploy/kustomize/workflows-access/namespace
+		namespace: $workflows
 		resources:
+		- ../../../deploy/kustomize/workflows
 		- ../../../deploy/kustomize/workflows-access
+		patches:
+		- target: {kind: RoleBinding, name: workflowexecution}
+		  patch: |-
+		    - {op: replace, path: /subjects/0/namespace, value: $namespace}
 	Y
 }
 
@@ -122,11 +133,11 @@ deploy() {
 	local began=$SECONDS workload part
 	# The host calls node ports of its loopback interface.
 	GOFLAGS=-buildvcs=false go run ./hack/certificates -namespace "$namespace" -ip 127.0.0.1 -dir "$out/tls"
-	mkdir -p "$out/workflows-access"
+	mkdir -p "$out/workflows"
 	overlay >"$out/kustomization.yaml"
-	workflows_access >"$out/workflows-access/kustomization.yaml"
+	workflows >"$out/workflows/kustomization.yaml"
 	: >"$out/apply.log"
-	for part in deploy/kustomize/cluster deploy/kustomize/workflows "$out/workflows-access" "$out"; do
+	for part in deploy/kustomize/cluster "$out/workflows" "$out"; do
 		"$kubectl" apply -k "$part" >>"$out/apply.log" || {
 			cat "$out/apply.log" >&2
 			exit 1
@@ -140,7 +151,7 @@ deploy() {
 		}
 	done
 	"$kubectl" wait --for=condition=Available --timeout 60s apiservice v1.audit.kubernaut.ai >/dev/null
-	say "everything is ready in namespace $namespace: $((SECONDS - began)) s"
+	say "everything is ready in namespace $namespace, workflows in $workflows: $((SECONDS - began)) s"
 }
 
 case "${1:-}" in

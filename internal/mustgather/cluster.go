@@ -39,6 +39,11 @@ func (r *run) clusterSteps(all *steps) {
 	} {
 		all.do(name, func(ctx context.Context, s *step) error { return s.clusterObjects(ctx, gvr, ours) })
 	}
+	for name, resource := range map[string]string{
+		"admission policies": "validatingadmissionpolicies", "bindings of admission policies": "validatingadmissionpolicybindings",
+	} {
+		all.do(name, func(ctx context.Context, s *step) error { return collectAdmission(ctx, s, resource) })
+	}
 	all.do("storage classes", func(ctx context.Context, s *step) error {
 		return s.clusterObjects(ctx, schema.GroupVersionResource{Group: "storage.k8s.io", Version: "v1", Resource: "storageclasses"}, "")
 	})
@@ -186,6 +191,18 @@ func (s *step) clusterObject(gvr schema.GroupVersionResource, object *unstructur
 	return s.files.save("cluster-scoped-resources/"+folder(gvr)+"/"+gvr.Resource+"/"+safeName(object.GetName())+".yaml", string(text))
 }
 
+// collectAdmission collects our admission policies or their bindings, which are ours by their names, whatever labels
+// were removed: a decision counts only while they are what was shipped.
+func collectAdmission(ctx context.Context, s *step, resource string) error {
+	gvr := schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: resource}
+	return s.each(ctx, gvr, "", "", func(object *unstructured.Unstructured) error {
+		if !strings.HasSuffix(object.GetName(), "."+group) {
+			return nil
+		}
+		return s.clusterObject(gvr, object)
+	})
+}
+
 func collectVersions(_ context.Context, s *step) error {
 	var errs []error
 	client, err := discovery.NewDiscoveryClientForConfig(withTimeout(s.config, s.TimeLimit))
@@ -277,6 +294,9 @@ func storedVersion(definition *unstructured.Unstructured) schema.GroupVersionRes
 func (s *step) ourObjects(ctx context.Context, gvr schema.GroupVersionResource) error {
 	elsewhere := 0
 	err := s.each(ctx, gvr, "", "", func(object *unstructured.Unstructured) error {
+		if object.GetNamespace() == "" {
+			return s.clusterObject(gvr, object)
+		}
 		s.remember(object)
 		if !slices.Contains(s.Namespaces, object.GetNamespace()) && !slices.Contains(s.CorrelationIDs, object.GetName()) {
 			if elsewhere++; elsewhere > s.MaxObjects {

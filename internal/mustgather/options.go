@@ -29,7 +29,7 @@ const (
 // Options of Run. The zero value collects from the cluster of the environment
 // into the working directory.
 type Options struct {
-	// Namespaces to collect; if empty, Home and all namespaces with pods of Kubernaut.
+	// Namespaces to collect; if empty, Home and all namespaces with pods or workflows of Kubernaut.
 	Namespaces []string
 	// Since is the age of the oldest logs and failures; an hour by default.
 	Since time.Duration

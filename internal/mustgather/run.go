@@ -14,7 +14,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -177,23 +179,29 @@ func (r *run) connect(ctx context.Context) bool {
 	return false
 }
 
-// findNamespaces adds the namespaces of our pods to the usual one.
+// findNamespaces adds the namespaces of our pods, and those of workflows, to the usual one. A namespace of
+// workflows has no pods while no Job runs.
 func findNamespaces(ctx context.Context, s *step) error {
 	s.Namespaces = []string{Home}
 	list, err := s.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{LabelSelector: ours})
-	if err != nil {
-		return by(err, "kubectl get pods -A --selector %s", ours)
+	errs := []error{by(err, "kubectl get pods -A --selector %s", ours)}
+	if err == nil {
+		for i := range list.Items {
+			s.Namespaces = append(s.Namespaces, list.Items[i].Namespace)
+		}
 	}
-	for i := range list.Items {
-		s.Namespaces = append(s.Namespaces, list.Items[i].Namespace)
-	}
+	workflows := schema.GroupVersionResource{Group: group, Version: "v1alpha1", Resource: "remediationworkflows"}
+	errs = append(errs, s.each(ctx, workflows, "", "", func(workflow *unstructured.Unstructured) error {
+		s.Namespaces = append(s.Namespaces, workflow.GetNamespace())
+		return nil
+	}))
 	slices.Sort(s.Namespaces)
 	s.Namespaces = slices.Compact(s.Namespaces)
 	if extra := len(s.Namespaces) - maxNamespaces; extra > 0 {
 		s.Namespaces = s.Namespaces[:maxNamespaces]
-		return by(fmt.Errorf("%d more namespaces have pods of Kubernaut", extra), "kubernaut must-gather --namespace NS")
+		errs = append(errs, by(fmt.Errorf("%d more namespaces have pods or workflows of Kubernaut", extra), "kubernaut must-gather --namespace NS"))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // finish writes the summary and the archive.

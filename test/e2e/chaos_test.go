@@ -27,8 +27,8 @@ const kills = 3
 // services are the workloads that are restarted and killed.
 var services = []podflush.Workload{cluster.DataStorage, cluster.Gateway, cluster.SignalProcessing}
 
-// leaderLease is the name of SignalProcessing's lease.
-const leaderLease = "signalprocessing.kubernaut.ai"
+// processingLease is the name of SignalProcessing's lease.
+const processingLease = "signalprocessing.kubernaut.ai"
 
 var _ = Describe("under load,", Serial, Label("chaos"), func() {
 	BeforeEach(func(ctx SpecContext) {
@@ -56,7 +56,7 @@ var _ = Describe("under load,", Serial, Label("chaos"), func() {
 				l.awaitAnswers(ctx)
 				victim := l.victim(ctx, w)
 				if n == 0 && w == cluster.SignalProcessing {
-					victim = leader(ctx)
+					victim = leader(ctx, processingLease)
 				}
 				kill(ctx, w, victim)
 			}
@@ -96,14 +96,14 @@ var _ = Describe("under load,", Serial, Label("chaos"), func() {
 	}, SpecTimeout(chaosTimeout))
 })
 
-// leader is the pod that holds SignalProcessing's lease.
-func leader(ctx context.Context) *corev1.Pod {
+// leader is the pod that holds a lease.
+func leader(ctx context.Context, name string) *corev1.Pod {
 	GinkgoHelper()
 	lease := &coordinationv1.Lease{}
-	Expect(env.Get(ctx, client.ObjectKey{Namespace: cluster.System, Name: leaderLease}, lease)).To(Succeed())
-	name, _, _ := strings.Cut(ptr.Deref(lease.Spec.HolderIdentity, ""), "_")
+	Expect(env.Get(ctx, client.ObjectKey{Namespace: cluster.System, Name: name}, lease)).To(Succeed())
+	holder, _, _ := strings.Cut(ptr.Deref(lease.Spec.HolderIdentity, ""), "_")
 	pod := &corev1.Pod{}
-	Expect(env.Get(ctx, client.ObjectKey{Namespace: cluster.System, Name: name}, pod)).To(Succeed())
+	Expect(env.Get(ctx, client.ObjectKey{Namespace: cluster.System, Name: holder}, pod)).To(Succeed())
 	return pod
 }
 

@@ -152,6 +152,28 @@ func awaitAvailable(ctx context.Context, deployment *appsv1.Deployment, pods int
 	})).To(Succeed())
 }
 
+// breakImage updates a Deployment to an image that does not exist.
+func breakImage(ctx context.Context, deployment *appsv1.Deployment) {
+	GinkgoHelper()
+	before := deployment.DeepCopy()
+	deployment.Spec.Template.Spec.Containers[0].Image = "localhost/does-not-exist"
+	Expect(env.Patch(ctx, deployment, client.MergeFrom(before))).To(Succeed())
+	awaitAvailable(ctx, deployment, 0)
+}
+
+// alertAbout are the labels of an alert about a Deployment.
+func alertAbout(deployment *appsv1.Deployment, signal string) map[string]string {
+	return map[string]string{
+		"alertname": signal, "namespace": deployment.Namespace, "deployment": deployment.Name, "severity": "critical",
+	}
+}
+
+// stepsOfRemediation are the events of a remediation that a person approves and that helps, each of which is recorded once.
+var stepsOfRemediation = []string{
+	"remediation.workflow.selected", "remediation.approval.requested", "remediation.approval.approved", "workflowexecution.execution.started",
+	"workflowexecution.execution.completed", "remediation.verification.started", "remediation.verification.passed", "remediation.request.completed",
+}
+
 var _ = Describe("remediation", func() {
 	It("rolls a Deployment back whose new image does not exist, once a person has approved by kubectl", func(ctx SpecContext) {
 		person := allowRemediation(ctx)
@@ -162,13 +184,8 @@ var _ = Describe("remediation", func() {
 		sender := startAlertmanager(ctx)
 
 		By("updating the Deployment to an image that does not exist")
-		before := deployment.DeepCopy()
-		deployment.Spec.Template.Spec.Containers[0].Image = "localhost/does-not-exist"
-		Expect(env.Patch(ctx, deployment, client.MergeFrom(before))).To(Succeed())
-		awaitAvailable(ctx, deployment, 0)
-		labels, began := map[string]string{
-			"alertname": signal, "namespace": env.Namespace, "deployment": deployment.Name, "severity": "critical",
-		}, time.Now().UTC()
+		breakImage(ctx, deployment)
+		labels, began := alertAbout(deployment, signal), time.Now().UTC()
 		sender.send(ctx, labels, began, time.Time{})
 		rr := requestAbout(ctx, signal)
 		wfe := proposed(ctx, rr)
@@ -186,10 +203,7 @@ var _ = Describe("remediation", func() {
 		Expect(testenv.WaitFor(ctx, env, rr, testenv.InPhase(v1alpha1.RemediationCompleted))).To(Succeed())
 		trail := audited(ctx, rr.Name)
 		Expect(trail).To(trailtest.HaveAudited("remediation.approval.approved", trailtest.WithActorID(person.Name)))
-		for _, once := range []string{
-			"remediation.workflow.selected", "remediation.approval.requested", "workflowexecution.execution.started",
-			"workflowexecution.execution.completed", "remediation.verification.passed", "remediation.request.completed",
-		} {
+		for _, once := range stepsOfRemediation {
 			Expect(trail.Of(once)).To(HaveLen(1), once)
 		}
 	}, SpecTimeout(remediationTimeout))

@@ -50,6 +50,31 @@ patches:
             - {name: GATEWAY_COOL_DOWN, value: 10m}
 `
 
+// ownWorkflows is what README.md shows: workflows in another namespace, and access for a platform in another one.
+const ownWorkflows = `apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: WORKFLOWS
+resources:
+- ../workflows
+- ../workflows-access
+patches:
+- target: {kind: RoleBinding, name: workflowexecution}
+  patch: |-
+    - {op: replace, path: /subjects/0/namespace, value: PLATFORM}
+`
+
+// expectAccess expects the platform's rights among the workflows.
+func expectAccess(d deployment, workflows, platform string) {
+	GinkgoHelper()
+	for _, u := range d {
+		Expect(u.GetNamespace()).To(Equal(workflows), u.GetName())
+	}
+	Expect(d.names("Role")).To(Equal([]string{"workflowexecution"}))
+	bindings := typed[rbacv1.RoleBinding](d, "RoleBinding")
+	Expect(bindings).To(HaveLen(1))
+	Expect(bindings[0].Subjects).To(ConsistOf(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: platform, Name: "workflowexecution"}))
+}
+
 // copyKustomizations returns a copy that a spec may edit.
 func copyKustomizations() string {
 	GinkgoHelper()
@@ -211,17 +236,30 @@ var _ = Describe("deployment: another namespace", func() {
 		}
 	})
 
-	It("field C21: `kustomize edit set namespace` moves the subject of what the platform may do with workflows", func() {
-		dir, namespace := filepath.Join(copyKustomizations(), "workflows-access"), "ns-"+env.CorrelationID()
-		setNamespace(dir, namespace)
-		d := kustomize(dir)
-		for _, u := range d {
-			Expect(u.GetNamespace()).To(Equal(workflowsNamespace), u.GetName())
-		}
-		bindings := typed[rbacv1.RoleBinding](d, "RoleBinding")
-		Expect(bindings).To(HaveLen(1))
-		Expect(bindings[0].Subjects).To(ConsistOf(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: "workflowexecution"}))
+	It("field C21: `kustomize edit set namespace` moves what the platform may do with workflows, and its subject", func() {
+		dir, workflows, platform := filepath.Join(copyKustomizations(), "workflows-access"), "workflows-"+env.CorrelationID(), "ns-"+env.CorrelationID()
+		setNamespace(dir, workflows)
+		setNamespace(filepath.Join(dir, "platform"), platform)
+		expectAccess(kustomize(dir), workflows, platform)
 	})
+
+	It("field C21: an overlay of one's own moves workflows to another namespace, and all that refers to it", func(ctx SpecContext) {
+		copied, workflows, platform := copyKustomizations(), "workflows-"+env.CorrelationID(), "ns-"+env.CorrelationID()
+		dir := filepath.Join(copied, "own")
+		Expect(os.Mkdir(dir, 0o700)).To(Succeed())
+		text := strings.NewReplacer("WORKFLOWS", workflows, "PLATFORM", platform).Replace(ownWorkflows)
+		Expect(os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600)).To(Succeed())
+		d, a := kustomize(dir), newApplier()
+		a.applyNamespace(ctx, d)
+		for _, u := range d {
+			content, err := json.Marshal(u)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(string(content)).NotTo(ContainSubstring(workflowsNamespace), "%s %s", u.GetKind(), u.GetName())
+			Expect(a.apply(ctx, u, metav1.DryRunAll)).To(Succeed(), "%s %s", u.GetKind(), u.GetName())
+		}
+		Expect(d.names("Namespace")).To(Equal([]string{workflows}))
+		expectAccess(slices.DeleteFunc(slices.Clone(d), func(u *unstructured.Unstructured) bool { return u.GetName() != "workflowexecution" }), workflows, platform)
+	}, SpecTimeout(specTimeout))
 
 	It("field C21: workflows have a namespace of their own, which confines them", func(ctx SpecContext) {
 		dir, namespace := filepath.Join(copyKustomizations(), "workflows"), "ns-"+env.CorrelationID()

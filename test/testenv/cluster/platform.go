@@ -11,8 +11,9 @@ import (
 // System is the namespace of the platform: NAMESPACE, by default kubernaut-system.
 var System = cmp.Or(os.Getenv("NAMESPACE"), "kubernaut-system")
 
-// Workflows is the namespace of workflows, their service accounts and their Jobs.
-const Workflows = "kubernaut-workflows"
+// Workflows is the namespace of workflows, their service accounts and their Jobs:
+// WORKFLOWS_NAMESPACE, by default kubernaut-workflows.
+var Workflows = cmp.Or(os.Getenv("WORKFLOWS_NAMESPACE"), "kubernaut-workflows")
 
 // The workloads of the platform.
 var (
