@@ -18,9 +18,9 @@ import (
 	"kubernaut.ai/internal/kube"
 )
 
-// installPolicies installs the admission policies, or brings existing ones up to date, and
+// InstallPolicies installs the admission policies, or brings existing ones up to date, and
 // waits until the API server enforces them.
-func installPolicies(ctx context.Context, config *rest.Config) error {
+func InstallPolicies(ctx context.Context, config *rest.Config) error {
 	types, err := kube.Scheme()
 	if err != nil {
 		return fmt.Errorf("install admission policies: %w", err)

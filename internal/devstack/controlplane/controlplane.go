@@ -155,7 +155,7 @@ func (c *ControlPlane) start(ctx context.Context, opts *Options) (err error) {
 	if err := installResources(c.config); err != nil {
 		return err
 	}
-	return installPolicies(ctx, c.config)
+	return InstallPolicies(ctx, c.config)
 }
 
 func (c *ControlPlane) startEtcd(ctx context.Context) error {

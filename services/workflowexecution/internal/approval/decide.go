@@ -76,7 +76,7 @@ func (s *Stage) act(ctx context.Context, wfe *v1alpha1.WorkflowExecution, d deci
 		return err
 	}
 	if why != "" {
-		wfe.Status.Reason, wfe.Status.Message = "AdmissionPolicy", "the decision does not count: "+why
+		wait(wfe, reasonAdmission, "the decision does not count: "+why)
 		return nil
 	}
 	if d.verdict == v1alpha1.VerdictApprove {

@@ -26,6 +26,10 @@ type Accounts interface {
 	Client(ctx context.Context, serviceAccount string, execution types.UID) (client.Client, error)
 }
 
+// refusedByName is what the API server answers to a decision in another's name. The message alone
+// would be no proof: every other policy could have it, too.
+const refusedByName = "ValidatingAdmissionPolicy '" + admission.Approvals + "' with binding '" + admission.Approvals + "' denied request: " + admission.NameRule
+
 // Guard proves that the API server refuses forged decisions. It is stateless.
 type Guard struct {
 	Live     client.Reader
@@ -70,6 +74,9 @@ func (g *Guard) Snapshot(ctx context.Context) (digest, why string, err error) {
 // refused as it must be; it is empty if it was.
 func (g *Guard) Probe(ctx context.Context) (why string, err error) {
 	c, err := g.Accounts.Client(ctx, admission.ProbeAccount, "")
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return fmt.Sprintf("service account %s/%s cannot be used, which tries a forged one (apply deploy/kustomize/workflows): %v", g.Namespace, admission.ProbeAccount, err), nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("act as service account %s/%s: %w", g.Namespace, admission.ProbeAccount, err)
 	}
@@ -84,8 +91,10 @@ func (g *Guard) Probe(ctx context.Context) (why string, err error) {
 	switch {
 	case err == nil:
 		return "the API server accepted a decision in another's name", nil
-	case !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), admission.NameRule) || !strings.Contains(err.Error(), admission.Approvals):
-		return "", fmt.Errorf("try a decision in another's name, which %s must refuse: %w", admission.Approvals, err)
+	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), refusedByName):
+		return "", nil
+	case apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsInvalid(err):
+		return fmt.Sprintf("a decision in another's name was not refused by %s (apply deploy/kustomize/workflows): %v", admission.Approvals, err), nil
 	}
-	return "", nil
+	return "", fmt.Errorf("try a decision in another's name, which %s must refuse: %w", admission.Approvals, err)
 }

@@ -1,6 +1,7 @@
 package approval
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -13,11 +14,26 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
+	"kubernaut.ai/services/workflowexecution/internal/executions"
 )
 
 // lookAgain bounds how long a change of the target, the workflow or the policies goes unnoticed.
 const lookAgain = time.Minute
+
+// probeAgain is when a decision is looked at again that does not count yet, because the API
+// server did not refuse a forged one.
+const probeAgain = 10 * time.Second
+
+// reasonAdmission is the reason of a proposal whose decisions the admission policies do not protect.
+const reasonAdmission = "AdmissionPolicy"
+
+// reasonPerson is the reason of a proposal that the policy may not approve.
+const reasonPerson = "PersonRequired"
+
+// maxMessage is the longest message of a status, in characters.
+const maxMessage = 1024
 
 // Recorder records audit events.
 type Recorder interface {
@@ -59,47 +75,65 @@ func New(parts Parts) *Stage { return &Stage{Parts: parts} }
 
 // Advance ends a proposal that no longer fits or has expired, and acts on a decision.
 func (s *Stage) Advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (time.Duration, error) {
-	now := s.Clock.Now()
 	if why, err := s.changed(ctx, wfe); err != nil || why != "" {
 		return 0, s.invalidate(ctx, wfe, "Changed", why, err)
 	}
 	if wfe.Spec.Approval == v1alpha1.ApprovalNone {
 		return lookAgain, nil
 	}
-	snapshot, why, err := s.Guard.Snapshot(ctx)
+	wait, err := s.decide(ctx, wfe)
+	if err != nil || executions.PhaseOf(wfe) != v1alpha1.ExecutionProposed {
+		return 0, err
+	}
+	left := wfe.Spec.ExpiresAt.Sub(s.Clock.Now())
+	if left <= 0 {
+		return 0, s.expire(ctx, wfe)
+	}
+	return min(wait, left), nil
+}
+
+// decide acts on a decision, if there is one that counts, or on the policy's approval. The
+// duration is when to look again at the latest if there is none.
+func (s *Stage) decide(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (time.Duration, error) {
+	// The decisions are read first: what is younger than the look at the policies, they may not
+	// have protected.
+	found, err := s.find(ctx, wfe)
 	if err != nil {
 		return 0, err
 	}
-	found, err := s.find(ctx, wfe)
+	snapshot, why, err := s.Guard.Snapshot(ctx)
 	if err != nil {
 		return 0, err
 	}
 	switch {
 	case wfe.Spec.Admission == "" && why == "":
-		return 0, s.invalidate(ctx, wfe, "AdmissionPolicy", "the admission policies on decisions are younger than the proposal", nil)
+		return 0, s.invalidate(ctx, wfe, reasonAdmission, "the admission policies on decisions are younger than the proposal", nil)
 	case wfe.Spec.Admission == "":
-		wfe.Status.Message = "decisions do not count: " + why
+		wait(wfe, reasonAdmission, "decisions do not count: "+why)
 	case snapshot != wfe.Spec.Admission:
-		return 0, s.invalidate(ctx, wfe, "AdmissionPolicy", "the admission policies on decisions changed: "+why, nil)
+		return 0, s.invalidate(ctx, wfe, reasonAdmission, "the admission policies on decisions changed: "+cmp.Or(why, "they were replaced"), nil)
 	default:
 		if d := s.judge(wfe, found); d.verdict != "" {
-			return 0, s.act(ctx, wfe, d)
+			return probeAgain, s.act(ctx, wfe, d)
 		}
 	}
-	if wfe.Spec.Approval == v1alpha1.ApprovalAuto && len(found) == 0 {
-		required, err := s.Rails.RequiresPerson(ctx, wfe)
-		if err != nil {
-			return 0, fmt.Errorf("check whether a person has to decide: %w", err)
-		}
-		if required == "" {
-			return 0, s.approve(ctx, wfe, nil, wfe.Spec.ApprovalReason)
-		}
-		wfe.Status.Message = required
+	if wfe.Spec.Approval != v1alpha1.ApprovalAuto || len(found) > 0 {
+		return lookAgain, nil
 	}
-	if !now.Before(wfe.Spec.ExpiresAt.Time) {
-		return 0, s.expire(ctx, wfe)
+	required, err := s.Rails.RequiresPerson(ctx, wfe)
+	if err != nil {
+		return 0, fmt.Errorf("check whether a person has to decide: %w", err)
 	}
-	return min(lookAgain, wfe.Spec.ExpiresAt.Sub(now)), nil
+	if required == "" {
+		return 0, s.approve(ctx, wfe, nil, wfe.Spec.ApprovalReason)
+	}
+	wait(wfe, reasonPerson, required)
+	return lookAgain, nil
+}
+
+// wait shows why a proposal is not decided yet.
+func wait(wfe *v1alpha1.WorkflowExecution, reason, message string) {
+	wfe.Status.Reason, wfe.Status.Message = reason, wire.TruncateCharacters(message, maxMessage)
 }
 
 // Counts says why the approval of an execution does not count any more; it is empty if it does.
@@ -113,16 +147,16 @@ func (s *Stage) Counts(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (st
 		}
 		return s.Rails.RequiresPerson(ctx, wfe) //nolint:wrapcheck // of this module
 	}
+	found, err := s.find(ctx, wfe)
+	if err != nil {
+		return "", err
+	}
 	snapshot, why, err := s.Guard.Snapshot(ctx)
 	if err != nil || why != "" {
 		return why, err
 	}
 	if snapshot != wfe.Spec.Admission {
 		return "the admission policies on decisions changed", nil
-	}
-	found, err := s.find(ctx, wfe)
-	if err != nil {
-		return "", err
 	}
 	if s.judge(wfe, found).verdict != v1alpha1.VerdictApprove {
 		return "its approval is missing, or was followed by a rejection", nil
