@@ -124,7 +124,7 @@ type AuditEvent struct {
 	EventId      *uuid.UUID   `json:"event_id,omitempty"`
 	EventOutcome EventOutcome `json:"event_outcome"`
 
-	// EventTimestamp With microsecond precision; more than 5 minutes in the future is refused.
+	// EventTimestamp With microsecond precision. Lists place an event at most 5 minutes after its receipt.
 	EventTimestamp time.Time `json:"event_timestamp"`
 
 	// EventType `<service>.<subject>.<what happened>`
@@ -257,7 +257,13 @@ type StoredEvent struct {
 	// ActorIp An IPv4 or IPv6 address.
 	ActorIp   *string `json:"actor_ip,omitempty"`
 	ActorType *string `json:"actor_type,omitempty"`
-	ClusterId *string `json:"cluster_id,omitempty"`
+
+	// ClaimedEventId The id that was sent, if another event had it already.
+	ClaimedEventId *uuid.UUID `json:"claimed_event_id,omitempty"`
+
+	// ClockSkewMs How far event_timestamp is ahead of received_at, if that is more than 5 minutes. Lists and cursors place the event 5 minutes after its receipt.
+	ClockSkewMs *int64  `json:"clock_skew_ms,omitempty"`
+	ClusterId   *string `json:"cluster_id,omitempty"`
 
 	// ClusterName Older name of cluster_id.
 	ClusterName   *string `json:"cluster_name,omitempty"`
@@ -278,7 +284,7 @@ type StoredEvent struct {
 	EventId      uuid.UUID    `json:"event_id"`
 	EventOutcome EventOutcome `json:"event_outcome"`
 
-	// EventTimestamp With microsecond precision; more than 5 minutes in the future is refused.
+	// EventTimestamp With microsecond precision. Lists place an event at most 5 minutes after its receipt.
 	EventTimestamp time.Time `json:"event_timestamp"`
 
 	// EventType `<service>.<subject>.<what happened>`
@@ -300,7 +306,7 @@ type StoredEvent struct {
 	// ProducerSeq Counts the events of that epoch.
 	ProducerSeq *int64 `json:"producer_seq,omitempty"`
 
-	// ReceivedAt When DataStorage stored it; retention counts from here.
+	// ReceivedAt When DataStorage received it; retention counts from here.
 	ReceivedAt time.Time `json:"received_at"`
 
 	// RecordedBy The authenticated caller that sent it.

@@ -375,7 +375,7 @@ func TestF2_AnAcknowledgementSurvivesACrash(t *testing.T) {
 }
 
 // Regression test: time stamps used to stay where a clock that was wrong once had
-// put them, and DataStorage rejects what is more than five minutes ahead.
+// put them, and DataStorage counts what is more than five minutes ahead as clock skew.
 func TestF11_AClockThatWasAheadOnceDoesNotSpoilAllLaterStamps(t *testing.T) {
 	t.Parallel()
 	store, sink, clock := audittest.NewStore(t)

@@ -7,9 +7,9 @@ import (
 )
 
 // clockSetBack is how far the clock may be set back for time stamps to continue
-// where they were, within a process and across restarts. DataStorage rejects
-// time stamps that are more than 5 minutes ahead: a clock that was wrong once
-// must not cost all events from then on.
+// where they were, within a process and across restarts. DataStorage counts
+// time stamps that are more than 5 minutes ahead as those of a wrong clock: one
+// that was wrong once must not spoil all events from then on.
 const clockSetBack = 5*time.Minute - 10*time.Second
 
 // stamps numbers and dates the events of a store. The store's mutex guards it.

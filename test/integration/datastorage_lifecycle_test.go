@@ -80,12 +80,12 @@ var _ = Describe("DataStorage schema", func() {
 		Expect(err).NotTo(HaveOccurred())
 		conn := connect(ctx, url)
 
-		execute(ctx, conn, `INSERT INTO schema_version (version_id, is_applied) VALUES (99, true)`)
+		execute(ctx, conn, `INSERT INTO schema_migrations (version_id, is_applied) VALUES (99, true)`)
 		Expect(serveOnce(ctx, url)).To(MatchError(ContainSubstring("version 99")))
 		_, err = datastorageapp.Migrate(ctx, url, time.Now())
 		Expect(err).To(MatchError(ContainSubstring("as new as the one that migrated it")))
 
-		execute(ctx, conn, `DELETE FROM schema_version WHERE version_id > 0`)
+		execute(ctx, conn, `DELETE FROM schema_migrations WHERE version_id > 0`)
 		Expect(serveOnce(ctx, url)).To(MatchError(ContainSubstring("datastorage migrate up")))
 	}, SpecTimeout(specTimeout))
 
@@ -152,7 +152,7 @@ var _ = Describe("DataStorage start and stop", func() {
 		Expect(metrics).To(MatchRegexp(`\nkubernaut_build_info{goversion="go[^"]+",revision="[^"]+",version="[^"]+"} 1\n`))
 
 		Expect(storeCall(ctx, own.ManagementURL, http.MethodGet, "/readyz", nil, nil).code).To(Equal(http.StatusOK))
-		execute(ctx, connect(ctx, own.DatabaseURL()), `INSERT INTO schema_version (version_id, is_applied) VALUES (99, true)`)
+		execute(ctx, connect(ctx, own.DatabaseURL()), `INSERT INTO schema_migrations (version_id, is_applied) VALUES (99, true)`)
 		Expect(storeCall(ctx, own.ManagementURL, http.MethodGet, "/readyz", nil, nil).code).To(Equal(http.StatusServiceUnavailable))
 		decoded[datastorage.Problem](storeCall(ctx, own.URL, http.MethodGet, "/health/ready", nil, nil), http.StatusServiceUnavailable)
 		Expect(storeCall(ctx, own.ManagementURL, http.MethodGet, "/healthz", nil, nil).code).To(Equal(http.StatusOK))

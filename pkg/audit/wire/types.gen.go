@@ -82,7 +82,7 @@ type AuditEvent struct {
 	EventID      *uuid.UUID   `json:"event_id,omitempty"`
 	EventOutcome EventOutcome `json:"event_outcome"`
 
-	// EventTimestamp With microsecond precision; more than 5 minutes in the future is refused.
+	// EventTimestamp With microsecond precision. Lists place an event at most 5 minutes after its receipt.
 	EventTimestamp time.Time `json:"event_timestamp"`
 
 	// EventType `<service>.<subject>.<what happened>`

@@ -32,7 +32,7 @@ func BenchmarkDecode(b *testing.B) {
 			`"resource_id":"rr-9f86d081884c-0123456789","resource_type":"RemediationRequest","severity":"critical","version":"1.0"}`, signalData, i))
 	}
 	now := time.Date(2026, time.January, 2, 3, 4, 6, 0, time.UTC)
-	decoder := event.NewDecoder(event.DefaultLimits(), clocktesting.NewFakePassiveClock(now), bytes.NewReader(nil))
+	decoder := event.NewDecoder(event.DefaultLimits(), clocktesting.NewFakePassiveClock(now), zeros{})
 	for name, c := range map[string]struct {
 		body   []byte
 		decode func(body []byte, caller string) (event.Batch, error)

@@ -19,13 +19,11 @@ type Limits struct {
 	Events int
 	// DataBytes of one event's data, in its canonical form.
 	DataBytes int
-	// Ahead is how far in the future an event's time may lie.
-	Ahead time.Duration
 }
 
 // DefaultLimits are the limits that the API's documentation names.
 func DefaultLimits() Limits {
-	return Limits{Events: 10_000, DataBytes: wire.MaxDataBytes, Ahead: 5 * time.Minute}
+	return Limits{Events: 10_000, DataBytes: wire.MaxDataBytes}
 }
 
 // Decoder turns request bodies into valid events. It is safe for concurrent use.
@@ -35,8 +33,8 @@ type Decoder struct {
 	random io.Reader
 }
 
-// NewDecoder makes a decoder; random is read for the ids of events that come
-// without one, and must be safe for concurrent use.
+// NewDecoder makes a decoder; random is read for salts, and for the ids of events
+// that come without one, and must be safe for concurrent use.
 func NewDecoder(limits Limits, c clock.PassiveClock, random io.Reader) *Decoder {
 	return &Decoder{limits: limits, clock: c, random: random}
 }
@@ -124,11 +122,11 @@ type batchDecoder struct {
 	decoder *Decoder
 	caller  string
 	now     time.Time
-	err     error // no id could be made
+	err     error // no random numbers could be read
 }
 
 func (d *Decoder) batch(caller string) *batchDecoder {
-	return &batchDecoder{decoder: d, caller: caller, now: d.clock.Now()}
+	return &batchDecoder{decoder: d, caller: caller, now: d.clock.Now().UTC().Truncate(time.Microsecond)}
 }
 
 func (b *batchDecoder) done(tooMany bool) (Batch, error) {
@@ -153,7 +151,7 @@ func (b *batchDecoder) refuse(r Refusal) {
 
 // add decodes one event, or returns why its text is not JSON.
 func (b *batchDecoder) add(text []byte, names naming) *wire.SyntaxError {
-	r := reader{names: names, limits: b.decoder.limits, now: b.now, event: &Event{RecordedBy: b.caller}}
+	r := reader{names: names, limits: b.decoder.limits, event: &Event{RecordedBy: b.caller, ReceivedAt: b.now}}
 	if syntax := r.read(text); syntax != nil {
 		return syntax
 	}
@@ -165,7 +163,13 @@ func (b *batchDecoder) add(text []byte, names naming) *wire.SyntaxError {
 	if e.ID == uuid.Nil && b.err == nil {
 		e.ID, b.err = newID(b.now, b.decoder.random)
 	}
+	if b.err == nil {
+		if _, err := io.ReadFull(b.decoder.random, e.Salts[:]); err != nil {
+			b.err = fmt.Errorf("make salts: %w", err)
+		}
+	}
 	e.Digest = digest(e, r.sentActorID, r.sentRetention)
+	e.Commitment = e.Parts().Commitment()
 	b.Events = append(b.Events, e)
 	return nil
 }

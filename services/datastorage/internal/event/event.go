@@ -10,18 +10,24 @@ import (
 
 	"github.com/google/uuid"
 
+	"kubernaut.ai/internal/commitment"
 	"kubernaut.ai/pkg/audit/wire"
 )
 
 // Event is a valid event. Optional text is empty where it is missing, other
 // optional fields are nil or zero. It is not changed after it was made.
 type Event struct {
-	ID      uuid.UUID
+	ID uuid.UUID
+	// ClaimedID is the id that was sent, where another event had it; uuid.Nil otherwise.
+	ClaimedID uuid.UUID
+
 	Version string
 	// Type is dotted, as in "gateway.signal.received".
 	Type string
-	// Timestamp is in UTC, cut to microseconds.
-	Timestamp     time.Time
+	// Timestamp is in UTC, cut to microseconds. ReceivedAt is the time of the
+	// event's receipt, likewise.
+	Timestamp, ReceivedAt time.Time
+
 	Category      string
 	Action        string
 	Outcome       wire.EventOutcome
@@ -49,6 +55,69 @@ type Event struct {
 	RecordedBy string
 	// Digest tells a replay from a conflict, see digest.
 	Digest Digest
+
+	// Salts are random, and Commitment is what the ledger commits to.
+	Salts      commitment.Salts
+	Commitment commitment.Sum
+}
+
+// SkewTolerance is how far ahead of its receipt an event's time counts as that of
+// its place in lists.
+const SkewTolerance = 5 * time.Minute
+
+// SortTime is the time of the event's place in lists and cursors: its own, but at
+// most SkewTolerance after its receipt. A clock that is wrong by years places no
+// event behind all those to come.
+func (e *Event) SortTime() time.Time {
+	if latest := e.ReceivedAt.Add(SkewTolerance); e.Timestamp.After(latest) {
+		return latest
+	}
+	return e.Timestamp
+}
+
+// ClockSkew is how far ahead of its receipt the event's time is, if that is more
+// than SkewTolerance; else 0. An event that is late may have waited in a spool, so
+// its time says nothing about a clock.
+func (e *Event) ClockSkew() time.Duration {
+	if skew := e.Timestamp.Sub(e.ReceivedAt); skew > SkewTolerance {
+		return skew
+	}
+	return 0
+}
+
+// Parts hashes the event's parts.
+func (e *Event) Parts() commitment.Parts {
+	return commitment.Of(&commitment.Envelope{
+		EventID: e.ID, ClaimedEventID: e.ClaimedID,
+		Version: e.Version, Type: e.Type, Category: e.Category, Action: e.Action, Outcome: string(e.Outcome),
+		Timestamp: e.Timestamp, ReceivedAt: e.ReceivedAt, SortTime: e.SortTime(),
+		CorrelationID: e.CorrelationID, Severity: e.Severity, ParentEventID: e.ParentID, DurationMicros: e.DurationMicros,
+		RetentionDays: e.RetentionDays, Sensitive: e.Sensitive,
+		RecordedBy: e.RecordedBy, ProducerID: e.ProducerID, ProducerEpoch: e.ProducerEpoch, ProducerSeq: e.ProducerSeq,
+	}, &commitment.Subject{
+		ActorType: e.ActorType, ActorID: e.ActorID, ActorIP: e.ActorIP,
+		ResourceType: e.ResourceType, ResourceID: e.ResourceID, Namespace: e.Namespace, ClusterID: e.ClusterID,
+		ErrorCode: e.ErrorCode, ErrorMessage: e.ErrorMessage,
+	}, e.Data, &e.Salts)
+}
+
+// SecondID is the id under which an event is stored whose own is taken by another
+// recorder, or with other content. A replay gets the same one. It has the time of
+// the first, and so the same partition.
+func (e *Event) SecondID() uuid.UUID {
+	at, timed := IDTime(e.ID)
+	if !timed {
+		at = time.Unix(0, 0)
+	}
+	return wire.DerivedID(at, e.ID.String(), e.RecordedBy, string(e.Digest[:]))
+}
+
+// UnderSecondID returns the event as it is stored under its second id.
+func (e *Event) UnderSecondID() *Event {
+	second := *e
+	second.ID, second.ClaimedID = e.SecondID(), e.ID
+	second.Commitment = second.Parts().Commitment()
+	return &second
 }
 
 // Size is about what the event takes in memory, in bytes.

@@ -1,7 +1,6 @@
 package event_test
 
 import (
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -24,7 +23,15 @@ const someID = "0190163d-8694-739b-aea5-966c26f8ad91"
 func newDecoder() *event.Decoder {
 	limits := event.DefaultLimits()
 	limits.Events, limits.DataBytes = 3, 100
-	return event.NewDecoder(limits, testclock.NewFakePassiveClock(now), bytes.NewReader(make([]byte, 1<<10)))
+	return event.NewDecoder(limits, testclock.NewFakePassiveClock(now), zeros{})
+}
+
+// zeros are not random.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
 }
 
 // wire returns an event with some fields set to other values; nil removes one.
@@ -122,7 +129,6 @@ func TestRefusedFieldsAreNamed(t *testing.T) {
 		"nil id":                        {"event_id", uuid.Nil.String(), "UUID"},
 		"id with braces":                {"event_id", "{" + someID + "}", "36 characters"},
 		"timestamp":                     {"event_timestamp", "yesterday", "RFC 3339"},
-		"future timestamp":              {"event_timestamp", now.Add(5*time.Minute + time.Microsecond), "in the future"},
 		"data is no object":             {"event_data", []int{1}, "JSON object"},
 		"data is null":                  {"event_data", json.RawMessage("null"), "is required"},
 		"data too large":                {"event_data", map[string]string{"k": long}, "larger than 100 bytes"},
@@ -152,10 +158,61 @@ func TestRefusedFieldsAreNamed(t *testing.T) {
 	}
 }
 
-func TestTimestampAtTheEdgeIsTaken(t *testing.T) {
+// Clock skew never costs evidence: an event of any time is taken, and one that is
+// ahead has its place in lists soon after its receipt.
+func TestAnEventKeepsATimeThatIsAhead(t *testing.T) {
 	t.Parallel()
-	if _, refusal := decode(t, wire(t, map[string]any{"event_timestamp": now.Add(5 * time.Minute)}), ""); refusal != nil {
-		t.Errorf("refused: %v", refusal)
+	for ahead, want := range map[time.Duration]struct{ place, skew time.Duration }{
+		-100 * 365 * 24 * time.Hour:      {-100 * 365 * 24 * time.Hour, 0},
+		5 * time.Minute:                  {5 * time.Minute, 0},
+		5*time.Minute + time.Microsecond: {5 * time.Minute, 5*time.Minute + time.Microsecond},
+		200 * 365 * 24 * time.Hour:       {5 * time.Minute, 200 * 365 * 24 * time.Hour},
+	} {
+		e, refusal := decode(t, wire(t, map[string]any{"event_timestamp": now.Add(ahead)}), "")
+		if refusal != nil {
+			t.Fatalf("%v ahead: refused: %v", ahead, refusal)
+		}
+		if !e.Timestamp.Equal(now.Add(ahead)) || !e.ReceivedAt.Equal(now) {
+			t.Errorf("%v ahead: time %v, received %v", ahead, e.Timestamp, e.ReceivedAt)
+		}
+		if place := e.SortTime().Sub(now); place != want.place || e.ClockSkew() != want.skew {
+			t.Errorf("%v ahead: place %v, skew %v, want %+v", ahead, place, e.ClockSkew(), want)
+		}
+	}
+}
+
+func TestASecondIDIsThatOfAReplay(t *testing.T) {
+	t.Parallel()
+	of := func(changes map[string]any, caller string) *event.Event {
+		merged := map[string]any{"event_id": someID}
+		maps.Copy(merged, changes)
+		e, refusal := decode(t, wire(t, merged), caller)
+		if refusal != nil {
+			t.Fatalf("refused: %v", refusal)
+		}
+		return e
+	}
+	first := of(nil, "gateway")
+	second := first.UnderSecondID()
+	if got, want := second.ID, of(map[string]any{"event_timestamp": "2025-01-01T00:00:00Z"}, "gateway").SecondID(); got != want {
+		t.Errorf("a replay has the second id %v, want %v", want, got)
+	}
+	if second.ClaimedID != first.ID || second.Commitment == first.Commitment || second.Commitment != second.Parts().Commitment() {
+		t.Errorf("got %+v", second)
+	}
+	claimed, _ := event.IDTime(first.ID)
+	if at, timed := event.IDTime(second.ID); !timed || !at.Equal(claimed) {
+		t.Errorf("the second id has the time %v, want %v", at, claimed)
+	}
+	for name, other := range map[string]*event.Event{
+		"caller": of(nil, "another"), "content": of(map[string]any{"severity": "low"}, "gateway"),
+	} {
+		if other.SecondID() == second.ID {
+			t.Errorf("another %s has the same second id", name)
+		}
+	}
+	if at, _ := event.IDTime(of(map[string]any{"event_id": "0190163d-8694-439b-aea5-966c26f8ad91"}, "").SecondID()); at.UnixMilli() != 0 {
+		t.Errorf("an id without a time has a second id of %v", at)
 	}
 }
 

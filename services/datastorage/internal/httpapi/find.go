@@ -98,6 +98,13 @@ func wireEvent(s *query.Stored, belongs belonging) api.StoredEvent {
 	if s.ParentID != uuid.Nil {
 		w.ParentEventId = &s.ParentID
 	}
+	if s.ClaimedID != uuid.Nil {
+		w.ClaimedEventId = &s.ClaimedID
+	}
+	if skew := s.ClockSkew(); skew > 0 {
+		ms := skew.Milliseconds()
+		w.ClockSkewMs = &ms
+	}
 	return w
 }
 

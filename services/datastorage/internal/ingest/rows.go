@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -18,12 +19,14 @@ const insert = `INSERT INTO audit_events (
 	id_time, event_id, version, event_type, event_timestamp, event_category, event_action, event_outcome,
 	correlation_id, event_data, actor_type, actor_id, actor_ip, resource_type, resource_id, namespace, cluster_id,
 	severity, duration_us, error_code, error_message, parent_event_id, retention_days, is_sensitive,
-	producer_id, producer_epoch, producer_seq, content_digest, recorded_by, received_at)
-SELECT row.*, now() FROM unnest(
+	producer_id, producer_epoch, producer_seq, content_digest, recorded_by, received_at,
+	sort_time, claimed_event_id, commitment, salts)
+SELECT row.* FROM unnest(
 	$1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::text[],
 	$9::text[], $10::jsonb[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
 	$18::text[], $19::bigint[], $20::text[], $21::text[], $22::uuid[], $23::integer[], $24::boolean[],
-	$25::text[], $26::bigint[], $27::bigint[], $28::bytea[], $29::text[]) AS row
+	$25::text[], $26::bigint[], $27::bigint[], $28::bytea[], $29::text[], $30::timestamptz[],
+	$31::timestamptz[], $32::uuid[], $33::bytea[], $34::bytea[]) AS row
 ON CONFLICT DO NOTHING
 RETURNING event_id`
 
@@ -61,6 +64,14 @@ func optional(c *columns, events []*event.Event, text func(*event.Event) string)
 	})
 }
 
+// optionalID makes NULL of the nil id.
+func optionalID(id uuid.UUID) *uuid.UUID {
+	if id == uuid.Nil {
+		return nil
+	}
+	return &id
+}
+
 func idTime(e *event.Event) pgtype.Timestamptz { return schema.IDTime(event.IDTime(e.ID)) }
 
 func keys(events []*event.Event) []any {
@@ -92,12 +103,7 @@ func rows(events []*event.Event) []any {
 	column(c, events, func(e *event.Event) *int64 { return e.DurationMicros })
 	optional(c, events, func(e *event.Event) string { return e.ErrorCode })
 	optional(c, events, func(e *event.Event) string { return e.ErrorMessage })
-	column(c, events, func(e *event.Event) *uuid.UUID {
-		if e.ParentID == uuid.Nil {
-			return nil
-		}
-		return &e.ParentID
-	})
+	column(c, events, func(e *event.Event) *uuid.UUID { return optionalID(e.ParentID) })
 	column(c, events, func(e *event.Event) int32 { return e.RetentionDays })
 	column(c, events, func(e *event.Event) bool { return e.Sensitive })
 	optional(c, events, func(e *event.Event) string { return e.ProducerID })
@@ -105,5 +111,15 @@ func rows(events []*event.Event) []any {
 	column(c, events, func(e *event.Event) *int64 { return e.ProducerSeq })
 	column(c, events, func(e *event.Event) []byte { return e.Digest[:] })
 	optional(c, events, func(e *event.Event) string { return e.RecordedBy })
+	column(c, events, func(e *event.Event) time.Time { return e.ReceivedAt })
+	column(c, events, func(e *event.Event) *time.Time {
+		if sorted := e.SortTime(); !sorted.Equal(e.Timestamp) {
+			return &sorted
+		}
+		return nil
+	})
+	column(c, events, func(e *event.Event) *uuid.UUID { return optionalID(e.ClaimedID) })
+	column(c, events, func(e *event.Event) []byte { return e.Commitment[:] })
+	column(c, events, func(e *event.Event) []byte { return e.Salts[:] })
 	return c.args
 }

@@ -11,9 +11,10 @@ import (
 	"github.com/google/uuid"
 
 	"kubernaut.ai/pkg/audit/wire"
+	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
-// Order of a page, by (event_timestamp, event_id).
+// Order of a page, by (schema.SortTime, event_id).
 type Order string
 
 // The orders of a page.
@@ -188,10 +189,10 @@ type span struct{ since, until *time.Time }
 
 func (s span) add(c *conditions) {
 	if s.since != nil {
-		c.add("event_timestamp >= %s", *s.since)
+		c.add(schema.SortTime+" >= %s", *s.since)
 	}
 	if s.until != nil {
-		c.add("event_timestamp < %s", *s.until)
+		c.add(schema.SortTime+" < %s", *s.until)
 	}
 }
 

@@ -31,7 +31,8 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 type Stored struct {
 	event.Event
 
-	ReceivedAt time.Time
+	// Place is the event's SortTime as it was stored.
+	Place time.Time
 }
 
 // Page is one answer, without its events.
@@ -173,7 +174,7 @@ func (f *find) run(ctx context.Context, tx pgx.Tx, pageBytes int, emit Emit) (*P
 	page := &Page{Limit: f.limit, Offset: f.offset}
 	next := cursor{query: f.fingerprint, span: f.span}
 	page.Events, page.HasMore, err = collect(rows, f.limit, pageBytes, func(s *Stored) error {
-		next.at, next.id = s.Timestamp, s.ID
+		next.at, next.id = s.Place, s.ID
 		return emit(s)
 	})
 	if err != nil {
@@ -223,12 +224,12 @@ func (f *find) pageQuery() (sql string, args []any) {
 		comparison = ">"
 	}
 	if f.cursor != nil {
-		c.add("(event_timestamp, event_id) "+comparison+" (%s, %s)", f.cursor.at, f.cursor.id)
+		c.add("("+schema.SortTime+", event_id) "+comparison+" (%s, %s)", f.cursor.at, f.cursor.id)
 	}
 	order := strings.ToUpper(string(f.order))
 	c.args = append(c.args, f.limit+1, f.offset)
-	sql = selectEvents + c.where() + fmt.Sprintf(" ORDER BY event_timestamp %s, event_id %s LIMIT $%d OFFSET $%d",
-		order, order, len(c.args)-1, len(c.args))
+	sql = selectEvents + c.where() + fmt.Sprintf(" ORDER BY %s %s, event_id %s LIMIT $%d OFFSET $%d",
+		schema.SortTime, order, order, len(c.args)-1, len(c.args))
 	return sql, c.args
 }
 
@@ -302,23 +303,26 @@ const selectEvents = `SELECT event_id, version, event_type, event_timestamp, eve
 	coalesce(resource_type, ''), coalesce(resource_id, ''), coalesce(namespace, ''), coalesce(cluster_id, ''),
 	coalesce(severity, ''), duration_us, coalesce(error_code, ''), coalesce(error_message, ''), parent_event_id,
 	retention_days, is_sensitive, coalesce(producer_id, ''), producer_epoch, producer_seq,
-	coalesce(recorded_by, ''), received_at FROM audit_events`
+	coalesce(recorded_by, ''), received_at, claimed_event_id, ` + schema.SortTime + ` FROM audit_events`
 
 func scan(row pgx.CollectableRow) (Stored, error) {
 	var s Stored
-	var parent *uuid.UUID
+	var parent, claimed *uuid.UUID
 	err := row.Scan(&s.ID, &s.Version, &s.Type, &s.Timestamp, &s.Category, &s.Action, &s.Outcome,
 		&s.CorrelationID, &s.Data, &s.ActorType, &s.ActorID, &s.ActorIP,
 		&s.ResourceType, &s.ResourceID, &s.Namespace, &s.ClusterID,
 		&s.Severity, &s.DurationMicros, &s.ErrorCode, &s.ErrorMessage, &parent,
 		&s.RetentionDays, &s.Sensitive, &s.ProducerID, &s.ProducerEpoch, &s.ProducerSeq,
-		&s.RecordedBy, &s.ReceivedAt)
+		&s.RecordedBy, &s.ReceivedAt, &claimed, &s.Place)
 	if err != nil {
 		return Stored{}, fmt.Errorf("read an event: %w", err)
 	}
 	if parent != nil {
 		s.ParentID = *parent
 	}
-	s.Timestamp, s.ReceivedAt = s.Timestamp.UTC(), s.ReceivedAt.UTC()
+	if claimed != nil {
+		s.ClaimedID = *claimed
+	}
+	s.Timestamp, s.ReceivedAt, s.Place = s.Timestamp.UTC(), s.ReceivedAt.UTC(), s.Place.UTC()
 	return s, nil
 }

@@ -29,8 +29,11 @@ var migrations embed.FS
 // The tables that goose keeps: the versions that were applied, and the lease
 // row that lets one migration run at a time.
 const (
-	versionTable = "schema_version"
+	versionTable = "schema_migrations"
 	lockTable    = "schema_lock"
+	// firstVersionTable is what programs of version 1 read. They are ready only if
+	// it says 1, so it stays as they left it until a migration breaks them.
+	firstVersionTable = "schema_version"
 )
 
 // Two migrations at once are short work: the second looks again every second,
@@ -65,20 +68,22 @@ type Status struct {
 	Current int64
 	// Wanted is the version that this program was built for.
 	Wanted int64
+	// Compatible is the oldest program that works with a newer version; 0 if it is not known.
+	Compatible int64
 }
 
 // ErrNotCurrent means that the schema is older or newer than this program.
 var ErrNotCurrent = errors.New("schema is not current")
 
-// Err is nil when the versions are the same, else an error that wraps
-// ErrNotCurrent and says what to do.
+// Err is nil when this program works with the database's version, else an error
+// that wraps ErrNotCurrent and says what to do.
 func (s Status) Err() error {
 	switch {
 	case s.Current == 0:
 		return fmt.Errorf("%w: the database has no schema: run `datastorage migrate up` first", ErrNotCurrent)
 	case s.Current < s.Wanted:
 		return fmt.Errorf("%w: the database has version %d, this program needs %d: run `datastorage migrate up` first", ErrNotCurrent, s.Current, s.Wanted)
-	case s.Current > s.Wanted:
+	case s.Current > s.Wanted && (s.Compatible == 0 || s.Compatible > s.Wanted):
 		return fmt.Errorf("%w: the database has version %d, this program knows %d: run a datastorage as new as the one that migrated it", ErrNotCurrent, s.Current, s.Wanted)
 	default:
 		return nil
@@ -92,9 +97,13 @@ func Read(ctx context.Context, db Querier) (Status, error) {
 		return Status{}, err
 	}
 	status := Status{Wanted: wanted}
-	const query = `SELECT coalesce(max(version_id), 0) FROM ` + versionTable + ` WHERE is_applied`
-	err = db.QueryRow(ctx, query).Scan(&status.Current)
+	const query = `SELECT version_id, coalesce((SELECT oldest_program FROM schema_compatible WHERE version = version_id), 0)
+		FROM ` + versionTable + ` WHERE is_applied ORDER BY version_id DESC LIMIT 1`
+	err = db.QueryRow(ctx, query).Scan(&status.Current, &status.Compatible)
 	if hasCode(err, codeUndefinedTable) {
+		err = db.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+firstVersionTable+` WHERE is_applied`).Scan(&status.Current)
+	}
+	if hasCode(err, codeUndefinedTable) || errors.Is(err, pgx.ErrNoRows) {
 		return status, nil
 	}
 	if err != nil {
@@ -127,23 +136,57 @@ type Applied struct {
 // Up applies the migrations that the database lacks, each in a transaction,
 // and returns them. Several may run at once: a lease row lets one work at a
 // time, and it needs no session, so that it works through a connection pooler
-// (the reason for goose: its alternative takes session advisory locks).
+// (the reason for goose: its alternative takes session advisory locks). No
+// migration waits long for a lock, because others would wait behind it; it is
+// tried again until ctx ends.
 func Up(ctx context.Context, config *pgx.ConnConfig) (applied []Applied, err error) {
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	provider, err := newProvider(db)
-	if err != nil {
-		return nil, err
+	if _, err := db.ExecContext(ctx, adoptVersions); err != nil {
+		return nil, fmt.Errorf("migrate: take over the versions of %s: %w", firstVersionTable, err)
 	}
-	results, err := provider.Up(ctx)
-	for _, r := range results {
-		applied = append(applied, Applied{Name: strings.TrimPrefix(r.Source.Path, "migrations/"), Duration: r.Duration})
+	for {
+		provider, err := newProvider(db)
+		if err != nil {
+			return applied, err
+		}
+		results, err := provider.Up(ctx)
+		var partial *goose.PartialError
+		if errors.As(err, &partial) {
+			results = partial.Applied
+		}
+		for _, r := range results {
+			applied = append(applied, Applied{Name: strings.TrimPrefix(r.Source.Path, "migrations/"), Duration: r.Duration})
+		}
+		switch {
+		case err == nil:
+			return applied, nil
+		case hasCode(err, codeLockNotAvailable) && ctx.Err() == nil:
+			pause(ctx)
+		default:
+			return applied, fmt.Errorf("migrate: %w", err)
+		}
 	}
-	if err != nil {
-		return applied, fmt.Errorf("migrate: %w", err)
-	}
-	return applied, nil
 }
+
+// pause lets others have a table that a migration could not lock in time.
+func pause(ctx context.Context) {
+	timer := time.NewTimer(lockRetry)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// adoptVersions makes the table of versions from that of version 1.
+const adoptVersions = `DO $$ BEGIN
+	PERFORM pg_advisory_xact_lock(7236450191);
+	IF to_regclass('` + firstVersionTable + `') IS NOT NULL AND to_regclass('` + versionTable + `') IS NULL THEN
+		CREATE TABLE ` + versionTable + ` (LIKE ` + firstVersionTable + ` INCLUDING ALL);
+		INSERT INTO ` + versionTable + ` (version_id, is_applied, tstamp) SELECT version_id, is_applied, tstamp FROM ` + firstVersionTable + ` ORDER BY id;
+	END IF;
+END $$`
 
 func newProvider(db *sql.DB) (*goose.Provider, error) {
 	files, err := fs.Sub(migrations, "migrations")
@@ -166,6 +209,10 @@ func newProvider(db *sql.DB) (*goose.Provider, error) {
 	}
 	return provider, nil
 }
+
+// SortTime is the time of an event's place in lists, as an SQL expression over
+// audit_events. Only this spelling finds the indexes.
+const SortTime = "coalesce(sort_time, event_timestamp)"
 
 // IDTime is the value of the column id_time.
 func IDTime(t time.Time, timed bool) pgtype.Timestamptz {
