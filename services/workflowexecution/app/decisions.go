@@ -17,7 +17,7 @@ func (c *controllers) deciding(p *proposals) (*approval.Stage, *guardrail.GuardR
 	o, live := &c.app.options, c.manager.GetAPIReader()
 	rails := &guardrail.GuardRails{
 		Options: guardrail.Options{PerNamespace: o.MaxPerNamespace, PerCluster: o.MaxPerCluster, MaxIneffective: o.MaxIneffective},
-		Leases:  &guardrail.Leases{Live: live, Writer: c.manager.GetClient(), Namespace: o.PlatformNamespace, Clock: o.Clock},
+		Leases:  &guardrail.Leases{Live: live, Writer: c.manager.GetClient(), Namespace: o.PlatformNamespace, Clock: o.Clock, Log: o.Log.Named("leases")},
 		Reader:  live, Audit: c.store, WorkflowsNamespace: o.WorkflowsNamespace, Now: o.Clock,
 	}
 	return approval.New(approval.Parts{

@@ -60,6 +60,9 @@ func (c *controllers) stages(p *proposals) (map[v1alpha1.ExecutionPhase]executio
 		return nil, nil, err
 	}
 	deciding, rails := c.deciding(p)
+	if err := c.manager.Add(rails.Leases); err != nil {
+		return nil, nil, fmt.Errorf("leases: %w", err)
+	}
 	executing, err := c.executing(p, deciding, rails)
 	if err != nil {
 		return nil, nil, err

@@ -19,7 +19,7 @@ func (s *Stage) execute(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (t
 		return 0, err
 	}
 	if !held {
-		return s.hold(ctx, wfe, nil, &stop{reasonLease, "another execution works on the same target", retryDelay}, time.Hour)
+		return s.hold(ctx, wfe, nil, &stop{reasonLease, "another execution works below the same top owner", retryDelay}, time.Hour)
 	}
 	gated, err := s.gate(ctx, wfe)
 	if err != nil {

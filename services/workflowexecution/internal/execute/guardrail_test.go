@@ -6,10 +6,14 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -25,9 +29,6 @@ func TestOneExecutionAtATimeHoldsATarget(t *testing.T) {
 		t.Helper()
 		if held, err := leases.Acquire(t.Context(), wfe); err != nil || held != want {
 			t.Errorf("acquired: %t, error %v, want %t", held, err, want)
-		}
-		if held, err := leases.Held(t.Context(), wfe); err != nil || held != want {
-			t.Errorf("held: %t, error %v, want %t", held, err, want)
 		}
 	}
 	acquire(first, true)
@@ -45,6 +46,98 @@ func TestOneExecutionAtATimeHoldsATarget(t *testing.T) {
 	must(t, w.Delete(t.Context(), first))
 	third := w.approve(w.workflow(restart), d, "Deployment")
 	acquire(third, true)
+}
+
+// Two executions below one Deployment do not overlap, whatever in its chain they are about.
+func TestExecutionsBelowOneOwnerDoNotOverlap(t *testing.T) {
+	w := newWorld(t, everything)
+	d := w.deployment("shop:1")
+	rs := w.controlled("apps/v1", "ReplicaSet", d.UID)
+	pod := w.controlled("v1", "Pod", rs.GetUID())
+	at := func(o *unstructured.Unstructured) *v1alpha1.WorkflowExecution {
+		wfe := w.approve(w.workflow(restart), d, "Deployment")
+		wfe.Spec.Target.APIVersion, wfe.Spec.Target.Kind, wfe.Spec.Target.Name, wfe.Spec.Target.UID = o.GetAPIVersion(), o.GetKind(), o.GetName(), o.GetUID()
+		return wfe
+	}
+	whole := w.approve(w.workflow(restart), d, "Deployment")
+	for _, part := range []*v1alpha1.WorkflowExecution{at(rs), at(pod)} {
+		for _, order := range [][2]*v1alpha1.WorkflowExecution{{whole, part}, {part, whole}} {
+			w.acquires(order[0], true)
+			w.acquires(order[1], false)
+			must(t, w.leases.Release(t.Context(), order[0]))
+		}
+	}
+	w.acquires(at(pod), true)
+	stray := w.deployment("shop:1")
+	w.acquires(w.approve(w.workflow(restart), stray, "Deployment"), true)
+}
+
+// A step waits for the execution below the same owner that is under way, and goes on after its end.
+func TestAnExecutionWaitsForTheOneBelowItsOwner(t *testing.T) {
+	w := newWorld(t, everything)
+	d := w.deployment("shop:1")
+	pod := w.controlled("v1", "Pod", w.controlled("apps/v1", "ReplicaSet", d.UID).GetUID())
+	first, second := w.approve(w.workflow(restart), d, "Deployment"), w.approve(w.workflow(restart), d, "Deployment")
+	below := first.DeepCopy()
+	below.Spec.Target.APIVersion, below.Spec.Target.Kind, below.Spec.Target.Name, below.Spec.Target.UID = "v1", "Pod", pod.GetName(), pod.GetUID()
+	w.acquires(below, true)
+	_, err := w.step(w.stage, second)
+	must(t, err)
+	if second.Status.Phase != v1alpha1.ExecutionApproved || second.Status.Reason != v1alpha1.ReasonTargetBusy {
+		t.Errorf("%s (%s), want Approved (TargetBusy)", second.Status.Phase, second.Status.Reason)
+	}
+	if d.Generation != w.read("Deployment", d.Name).GetGeneration() {
+		t.Error("the target was changed")
+	}
+	must(t, w.Delete(t.Context(), pod)) // what is held is released although its object is gone
+	must(t, w.leases.Release(t.Context(), below))
+	w.finish(second)
+	if second.Status.Phase != v1alpha1.ExecutionVerifying {
+		t.Errorf("%s: %s, want Verifying", second.Status.Phase, second.Status.Message)
+	}
+}
+
+func TestLeasesOfExecutionsThatAreGoneAreRemoved(t *testing.T) {
+	w := newWorld(t, everything)
+	gone := w.approve(w.workflow(restart), w.deployment("shop:1"), "Deployment")
+	working := w.approve(w.workflow(restart), w.deployment("shop:1"), "Deployment")
+	w.acquires(gone, true)
+	w.acquires(working, true)
+	must(t, w.Delete(t.Context(), gone))
+	must(t, w.leases.Sweep(t.Context()))
+	var left coordinationv1.LeaseList
+	must(t, w.List(t.Context(), &left, client.InNamespace(w.leases.Namespace)))
+	if len(left.Items) != 1 || left.Items[0].Labels[v1alpha1.AnnotationExecution] != string(working.UID) {
+		t.Errorf("left: %v", left.Items)
+	}
+}
+
+func (w *world) acquires(wfe *v1alpha1.WorkflowExecution, want bool) {
+	w.t.Helper()
+	if held, err := w.leases.Acquire(w.t.Context(), wfe); err != nil || held != want {
+		w.t.Errorf("%s %s: acquired %t, error %v, want %t", wfe.Spec.Target.Kind, wfe.Spec.Target.Name, held, err, want)
+	}
+}
+
+// controlled waits for an object that an owner controls.
+func (w *world) controlled(apiVersion, kind string, owner types.UID) *unstructured.Unstructured {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	list := &unstructured.UnstructuredList{}
+	list.SetAPIVersion(apiVersion)
+	list.SetKind(kind + "List")
+	watch, err := w.Watch(ctx, list, client.InNamespace(w.namespace))
+	must(w.t, err)
+	defer watch.Stop()
+	for e := range watch.ResultChan() {
+		o, ok := e.Object.(*unstructured.Unstructured)
+		if controller := metav1.GetControllerOf(o); ok && controller != nil && controller.UID == owner {
+			return o
+		}
+	}
+	w.t.Fatalf("%s controls no %s", owner, kind)
+	return nil
 }
 
 func TestPausedIsWhatALabelOrTheSwitchSays(t *testing.T) {

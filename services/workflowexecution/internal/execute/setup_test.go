@@ -167,7 +167,7 @@ func newWorld(t *testing.T, rules []rbacv1.PolicyRule) *world {
 		Accounts: w.accounts, Jobs: c, Namespace: w.workflows, WorkflowDigest: catalog.Digest,
 		Redact: func(text string) string { return text }, Clock: clock.RealClock{},
 	})
-	w.leases = &guardrail.Leases{Live: c, Writer: c, Namespace: w.workflows, Clock: clock.RealClock{}}
+	w.leases = &guardrail.Leases{Live: c, Writer: c, Namespace: w.workflows, Clock: clock.RealClock{}, Log: zap.NewNop()}
 	w.stage = w.newStage()
 	return w
 }

@@ -24,7 +24,7 @@ func (s *Stage) start(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (tim
 		return 0, err
 	}
 	if !held {
-		return wait(wfe, stop{reasonLease, "another execution works on the same target", retryDelay}), nil
+		return wait(wfe, stop{reasonLease, "another execution works below the same top owner", retryDelay}), nil
 	}
 	w, why, err := s.admissible(ctx, wfe)
 	switch {

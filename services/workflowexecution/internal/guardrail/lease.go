@@ -1,25 +1,41 @@
-// Package guardrail bounds what is executed: one execution at a time per target, pauses, cool-downs,
-// maxima, and a person after executions that did not help.
+// Package guardrail bounds what is executed: one execution at a time per top owner, pauses,
+// cool-downs, maxima, and a person after executions that did not help.
 package guardrail
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"go.uber.org/zap"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update;delete
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;list;create;update;delete
+// +kubebuilder:rbac:groups="",resources=pods;replicationcontrollers,verbs=get
+// +kubebuilder:rbac:groups=apps,resources=deployments;replicasets;statefulsets;daemonsets,verbs=get
+// +kubebuilder:rbac:groups=batch,resources=jobs;cronjobs,verbs=get
 
-// Leases let one execution at a time work on a target. A Lease has no expiry: it is free
+const (
+	// labelExecution of a Lease is the UID of the execution that holds it.
+	labelExecution = v1alpha1.AnnotationExecution
+	// annotationOwner of a Lease names the top owner for people.
+	annotationOwner = "kubernaut.ai/owner"
+	// sweepInterval is how often Leases of executions that are gone are removed.
+	sweepInterval = time.Hour
+)
+
+// Leases let only one execution work below a top owner. A Lease has no expiry: it is free
 // once the execution that holds it has ended or is gone, which can be seen without clocks.
 type Leases struct {
 	// Live reads from the API server.
@@ -28,67 +44,91 @@ type Leases struct {
 	// Namespace of the Leases: the service's own.
 	Namespace string
 	Clock     clock.PassiveClock
+	Log       *zap.Logger
 }
 
-// Acquire takes the Lease of the target for the execution; false if another holds it.
+// Acquire takes the Lease of the target's top owner for the execution; false if another
+// execution holds it.
 func (l *Leases) Acquire(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (bool, error) {
-	lease, err := l.read(ctx, wfe)
-	if apierrors.IsNotFound(err) {
-		return l.create(ctx, wfe)
-	}
+	top, err := l.topOwner(ctx, &wfe.Spec.Target)
 	if err != nil {
 		return false, err
 	}
-	mine := holderOf(wfe)
-	if held(lease) == mine {
+	lease := &coordinationv1.Lease{}
+	key := client.ObjectKey{Namespace: l.Namespace, Name: "owner-" + string(top.uid)}
+	err = l.Live.Get(ctx, key, lease)
+	if apierrors.IsNotFound(err) {
+		lease.Namespace, lease.Name = key.Namespace, key.Name
+		return l.create(ctx, lease, wfe, top)
+	}
+	if err != nil {
+		return false, fmt.Errorf("read Lease %s: %w", key, err)
+	}
+	if held(lease) == holderOf(wfe) {
 		return true, nil
 	}
 	if open, err := l.open(ctx, held(lease)); open || err != nil {
 		return false, err
 	}
-	now := metav1.NewMicroTime(l.Clock.Now())
-	lease.Spec.HolderIdentity, lease.Spec.AcquireTime = &mine, &now
+	l.take(lease, wfe, top)
 	err = l.Writer.Update(ctx, lease)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		return false, nil // another execution was faster
 	case err != nil:
-		return false, fmt.Errorf("take over Lease %s/%s: %w", lease.Namespace, lease.Name, err)
+		return false, fmt.Errorf("take over Lease %s: %w", key, err)
 	}
 	return true, nil
 }
 
-// Held reports whether the execution holds the Lease of its target.
-func (l *Leases) Held(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (bool, error) {
-	lease, err := l.read(ctx, wfe)
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	return err == nil && held(lease) == holderOf(wfe), err
-}
-
-// Release gives up the Lease, if the execution holds it.
+// Release gives up what the execution holds. It finds that by label: meanwhile the target may
+// have another owner, or be gone.
 func (l *Leases) Release(ctx context.Context, wfe *v1alpha1.WorkflowExecution) error {
-	lease, err := l.read(ctx, wfe)
-	if apierrors.IsNotFound(err) {
-		return nil
+	var leases coordinationv1.LeaseList
+	if err := l.Live.List(ctx, &leases, client.InNamespace(l.Namespace), client.MatchingLabels{labelExecution: string(wfe.UID)}); err != nil {
+		return fmt.Errorf("list the Leases of execution %s/%s: %w", wfe.Namespace, wfe.Name, err)
 	}
-	if err != nil || held(lease) != holderOf(wfe) {
-		return err
-	}
-	err = l.Writer.Delete(ctx, lease, client.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion})
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		return fmt.Errorf("release Lease %s/%s: %w", lease.Namespace, lease.Name, err)
+	for i := range leases.Items {
+		if held(&leases.Items[i]) != holderOf(wfe) {
+			continue
+		}
+		if err := l.remove(ctx, &leases.Items[i]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (l *Leases) create(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (bool, error) {
-	now, mine := metav1.NewMicroTime(l.Clock.Now()), holderOf(wfe)
-	lease := &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: leaseName(wfe)},
-		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &mine, AcquireTime: &now},
+// Sweep removes the Leases whose executions have ended or are gone, for instance because their
+// namespace was deleted.
+func (l *Leases) Sweep(ctx context.Context) error {
+	var leases coordinationv1.LeaseList
+	if err := l.Live.List(ctx, &leases, client.InNamespace(l.Namespace), client.HasLabels{labelExecution}); err != nil {
+		return fmt.Errorf("list the Leases of namespace %s: %w", l.Namespace, err)
 	}
+	var failed []error
+	for i := range leases.Items {
+		open, err := l.open(ctx, held(&leases.Items[i]))
+		if err == nil && !open {
+			err = l.remove(ctx, &leases.Items[i])
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+// Start sweeps until ctx ends. It implements manager.Runnable, which runs on the leader only.
+func (l *Leases) Start(ctx context.Context) error {
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		if err := l.Sweep(ctx); err != nil && ctx.Err() == nil {
+			l.Log.Warn("Leases of executions that are over cannot be removed; they block nothing, and are tried again in an hour", zap.Error(err))
+		}
+	}, sweepInterval)
+	return nil
+}
+
+func (l *Leases) create(ctx context.Context, lease *coordinationv1.Lease, wfe *v1alpha1.WorkflowExecution, top link) (bool, error) {
+	l.take(lease, wfe, top)
 	err := l.Writer.Create(ctx, lease)
 	switch {
 	case apierrors.IsAlreadyExists(err):
@@ -99,13 +139,20 @@ func (l *Leases) create(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (b
 	return true, nil
 }
 
-func (l *Leases) read(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (*coordinationv1.Lease, error) {
-	lease := &coordinationv1.Lease{}
-	key := client.ObjectKey{Namespace: l.Namespace, Name: leaseName(wfe)}
-	if err := l.Live.Get(ctx, key, lease); err != nil {
-		return nil, fmt.Errorf("read Lease %s: %w", key, err)
+// take makes the execution the holder.
+func (l *Leases) take(lease *coordinationv1.Lease, wfe *v1alpha1.WorkflowExecution, top link) {
+	now, mine := metav1.NewMicroTime(l.Clock.Now()), holderOf(wfe)
+	lease.Labels = map[string]string{labelExecution: string(wfe.UID)}
+	lease.Annotations = map[string]string{annotationOwner: fmt.Sprintf("%s %s/%s", top.kind, wfe.Spec.Target.Namespace, top.name)}
+	lease.Spec.HolderIdentity, lease.Spec.AcquireTime = &mine, &now
+}
+
+func (l *Leases) remove(ctx context.Context, lease *coordinationv1.Lease) error {
+	err := l.Writer.Delete(ctx, lease, client.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("release Lease %s/%s: %w", lease.Namespace, lease.Name, err)
 	}
-	return lease, nil
+	return nil
 }
 
 // open reports whether the holder of a Lease may still work on the target.
@@ -125,10 +172,6 @@ func (l *Leases) open(ctx context.Context, holder string) (bool, error) {
 		return false, nil
 	}
 	return other.Status.Phase == v1alpha1.ExecutionApproved || other.Status.Phase == v1alpha1.ExecutionExecuting, nil
-}
-
-func leaseName(wfe *v1alpha1.WorkflowExecution) string {
-	return "target-" + string(wfe.Spec.Target.UID)
 }
 
 func holderOf(wfe *v1alpha1.WorkflowExecution) string {
