@@ -37,8 +37,10 @@ func upCommand() *cobra.Command {
 		Use:   "up",
 		Short: "Run the whole platform on this machine until Ctrl-C",
 		Long: `Run the whole platform on this machine until Ctrl-C: PostgreSQL and a Kubernetes
-API server (both found on the machine or provided), DataStorage, SignalProcessing
-and the Gateway. Everything listens on loopback.`,
+control plane (both found on the machine or provided), DataStorage, SignalProcessing,
+WorkflowExecution with the shipped workflows, and the Gateway. Everything listens on
+loopback. The control plane has an API server and its controllers, but no node: pods
+are created and do not run.`,
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return up(c.Context(), f, c.OutOrStdout(), consent.NewConsole(f.install, c.InOrStdin(), c.ErrOrStderr()))
@@ -142,8 +144,11 @@ func printAddresses(out io.Writer, a stack.Addresses, took time.Duration) {
 		{"management", "/readyz, /metrics and POST /audit/flush of each service:"},
 		{"", a.Management["gateway"] + "  (Gateway)"},
 		{"", a.Management["signalprocessing"] + "  (SignalProcessing)"},
+		{"", a.Management["workflowexecution"] + "  (WorkflowExecution)"},
 		{"", a.Management["datastorage"] + "  (DataStorage)"},
-		{"requests", kubectl + " --kubeconfig " + a.Kubeconfig + " get rr,sp -A"},
+		{"requests", kubectl + " --kubeconfig " + a.Kubeconfig + " get rr,wfe -A"},
+		{"proposals", "kubernaut executions -A --kubeconfig " + a.Kubeconfig + " --context " + a.User},
+		{"story", "kubernaut trail REQUEST --datastorage-url " + a.DataStorage},
 	} {
 		_, _ = fmt.Fprintf(table, "  %s\t%s\n", row[0], row[1])
 	}

@@ -14,7 +14,10 @@ type Addresses struct {
 	Gateway     string `json:"gateway"`
 	// Management are the base URLs of the management ports, by service.
 	Management map[string]string `json:"management"`
-	// Kubeconfig is the path of a file with administrator's access to the control plane.
+	// User is who started the stack.
+	User string `json:"user"`
+	// Kubeconfig is the path of a file with administrator's access to the control plane. Its
+	// contexts User and AutoUser have the rights of people who approve remediations.
 	Kubeconfig string `json:"kubeconfig"`
 	// Kubectl is the path of a kubectl of the control plane's version; empty where there is none.
 	Kubectl string `json:"kubectl,omitempty"`

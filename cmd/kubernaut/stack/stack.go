@@ -105,7 +105,11 @@ func (s *Stack) start(ctx context.Context) error {
 	if err := s.own(ctx); err != nil {
 		return err
 	}
-	database, cluster, err := s.provide(ctx)
+	users, err := s.people()
+	if err != nil {
+		return err
+	}
+	database, cluster, controllers, err := s.provide(ctx, users)
 	if err != nil {
 		return err
 	}
@@ -119,13 +123,21 @@ func (s *Stack) start(ctx context.Context) error {
 	if err := createNamespaces(ctx, cluster, Namespace, WorkflowsNamespace); err != nil {
 		return err
 	}
-	if err := createProbe(ctx, cluster); err != nil {
+	c, err := client.New(cluster.Config(), client.Options{})
+	if err != nil {
+		return fmt.Errorf("connect to the control plane: %w", err)
+	}
+	if err := errors.Join(installWorkflows(ctx, c), admitPeople(ctx, c, users)); err != nil {
 		return err
 	}
 	s.addresses.Kubeconfig = cluster.Kubeconfig()
 	s.addresses.Kubectl = cluster.Programs().Kubectl
 	s.addresses.Management = map[string]string{}
-	return s.startServices(ctx, url, cluster)
+	// The controllers need seconds until they know all resources.
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() error { return cluster.RunControllers(both, controllers) })
+	group.Go(func() error { return s.startServices(both, url, cluster) })
+	return group.Wait() //nolint:wrapcheck // says what and where
 }
 
 // own takes the data directory for this process, before anything starts in it.
@@ -141,10 +153,12 @@ func (s *Stack) own(ctx context.Context) error {
 	return nil
 }
 
-// provide starts PostgreSQL and the control plane beside each other.
-func (s *Stack) provide(ctx context.Context) (*postgres.Server, *controlplane.ControlPlane, error) {
+// provide starts PostgreSQL and the control plane beside each other, and finds the program of
+// the controllers.
+func (s *Stack) provide(ctx context.Context, users []controlplane.User) (*postgres.Server, *controlplane.ControlPlane, string, error) {
 	var database *postgres.Server
 	var cluster *controlplane.ControlPlane
+	var controllers string
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		database, err = postgres.Start(both, postgres.Options{
@@ -153,7 +167,10 @@ func (s *Stack) provide(ctx context.Context) (*postgres.Server, *controlplane.Co
 		return err //nolint:wrapcheck // says what, where and what to do
 	})
 	group.Go(func() (err error) {
-		cluster, err = controlplane.Start(both, controlplane.Options{DataDir: s.dir("control-plane"), Progress: s.options.Progress})
+		cluster, err = controlplane.Start(both, controlplane.Options{DataDir: s.dir("control-plane"), Users: users, Progress: s.options.Progress})
+		if err == nil {
+			controllers, err = controlplane.FindControllers(both, s.options.Progress)
+		}
 		return err //nolint:wrapcheck // says what, where and what to do
 	})
 	err := group.Wait()
@@ -166,9 +183,9 @@ func (s *Stack) provide(ctx context.Context) (*postgres.Server, *controlplane.Co
 		s.options.Progress.Sayf("control plane is up: %s", cluster.Programs().Origin)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("provide PostgreSQL and a control plane: %w", err)
+		return nil, nil, "", fmt.Errorf("provide PostgreSQL and a control plane: %w", err)
 	}
-	return database, cluster, nil
+	return database, cluster, controllers, nil
 }
 
 func (s *Stack) dir(part string) string {
@@ -191,14 +208,6 @@ func createNamespaces(ctx context.Context, cluster *controlplane.ControlPlane, n
 		}
 	}
 	return nil
-}
-
-func createProbe(ctx context.Context, cluster *controlplane.ControlPlane) error {
-	c, err := client.New(cluster.Config(), client.Options{})
-	if err != nil {
-		return fmt.Errorf("connect to the control plane: %w", err)
-	}
-	return controlplane.CreateProbe(ctx, c, WorkflowsNamespace) //nolint:wrapcheck // says what and where
 }
 
 func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *controlplane.ControlPlane) error {

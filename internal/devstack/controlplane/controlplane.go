@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -34,7 +35,8 @@ type Options struct {
 	// the pods' status says. It is called concurrently, and its context ends
 	// when the control plane stops.
 	DialPods DialFunc
-	// Users of the API server that authenticate with a token (--token-auth-file).
+	// Users of the API server that authenticate with a token (--token-auth-file). None has the
+	// administrator's name, "kubernaut-admin".
 	Users []User
 	// Programs to run; empty means those that Find returns.
 	Programs Programs
@@ -96,7 +98,8 @@ func (c *ControlPlane) ConfigFor(user string, groups ...string) *rest.Config {
 	return config
 }
 
-// Kubeconfig is the path of a file with full access that its owner alone can read.
+// Kubeconfig is the path of a file with full access that its owner alone can read. It also has a
+// context for each of Options.Users, with the user's name.
 func (c *ControlPlane) Kubeconfig() string { return c.run.Join(kubeconfigFile) }
 
 // Authorities sign certificates that the API server believes.
@@ -141,6 +144,9 @@ func (c *ControlPlane) start(ctx context.Context, opts *Options) (err error) {
 			return err
 		}
 	}
+	if slices.ContainsFunc(opts.Users, func(u User) bool { return u.Name == admin }) {
+		return fmt.Errorf("prepare control plane: a user cannot be called %q: that is the administrator", admin)
+	}
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	if err := c.startEtcd(ctx); err != nil {
@@ -149,7 +155,7 @@ func (c *ControlPlane) start(ctx context.Context, opts *Options) (err error) {
 	if err := c.startAPIServer(ctx, opts.Users); err != nil {
 		return err
 	}
-	if err := writeKubeconfig(c.Kubeconfig(), c.config); err != nil {
+	if err := writeKubeconfig(c.Kubeconfig(), c.config, opts.Users); err != nil {
 		return err
 	}
 	if err := installResources(c.config); err != nil {

@@ -140,7 +140,8 @@ func TestKubeconfigIsItsOwnersAlone(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
 	want := secrets{certificate: []byte("certificate"), token: "token"}.config(6443)
-	if err := writeKubeconfig(path, want); err != nil {
+	grace := User{Name: "grace", Token: "hers"}
+	if err := writeKubeconfig(path, want, []User{grace}); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(path)
@@ -150,6 +151,11 @@ func TestKubeconfigIsItsOwnersAlone(t *testing.T) {
 	got, err := clientcmd.BuildConfigFromFlags("", path)
 	if err != nil || got.Host != want.Host || got.BearerToken != want.BearerToken || string(got.CAData) != "certificate" {
 		t.Errorf("got %v, %v", got, err)
+	}
+	got, err = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(&clientcmd.ClientConfigLoadingRules{ExplicitPath: path},
+		&clientcmd.ConfigOverrides{CurrentContext: grace.Name}).ClientConfig()
+	if err != nil || got.Host != want.Host || got.BearerToken != grace.Token {
+		t.Errorf("as %s: got %v, %v", grace.Name, got, err)
 	}
 }
 

@@ -102,14 +102,17 @@ func (s secrets) config(port int) *rest.Config {
 	}
 }
 
-// writeKubeconfig writes a file for kubectl that its owner alone can read.
-func writeKubeconfig(path string, config *rest.Config) error {
-	const name = "kubernaut"
+// writeKubeconfig writes a file for kubectl that its owner alone can read. Its current context is
+// the administrator's; each user has a context with the user's name.
+func writeKubeconfig(path string, config *rest.Config, users []User) error {
+	const cluster = "kubernaut"
 	file := clientcmdapi.NewConfig()
-	file.Clusters[name] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
-	file.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: config.BearerToken}
-	file.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
-	file.CurrentContext = name
+	file.Clusters[cluster] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
+	for _, u := range append([]User{{Name: admin, Token: config.BearerToken}}, users...) {
+		file.AuthInfos[u.Name] = &clientcmdapi.AuthInfo{Token: u.Token}
+		file.Contexts[u.Name] = &clientcmdapi.Context{Cluster: cluster, AuthInfo: u.Name}
+	}
+	file.CurrentContext = admin
 	if err := clientcmd.WriteToFile(*file, path); err != nil {
 		return fmt.Errorf("write kubeconfig: %w", err)
 	}
