@@ -183,6 +183,11 @@ type WorkflowVerification struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	Condition string `json:"condition"`
+
+	// TargetMayBeDeleted says that the workflow may delete its target. Once the target is gone, the
+	// alerts alone decide; otherwise the outcome without a target is Inconclusive.
+	// +optional
+	TargetMayBeDeleted bool `json:"targetMayBeDeleted,omitempty"`
 }
 
 // RemediationWorkflowSpec is an entry of the catalog.

@@ -29,12 +29,14 @@ func (s *Stage) execute(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (t
 	if err != nil {
 		return 0, err
 	}
-	if why != nil {
+	// A Job may delete its own target: only the creation of the Job needs it.
+	job := w != nil && w.workflow.Spec.Job != nil
+	if why != nil && (!job || why.reason != reasonTargetGone) {
 		return s.inconclusive(ctx, wfe, w, why)
 	}
 	timeout := w.workflow.Spec.Timeout.Duration
-	if w.workflow.Spec.Job != nil {
-		return s.runJob(ctx, wfe, w, gated, timeout)
+	if job {
+		return s.runJob(ctx, wfe, w, jobStops{gated: gated, gone: why}, timeout)
 	}
 	if w.target.GetAnnotations()[v1alpha1.AnnotationExecution] == string(wfe.UID) {
 		return s.changed(ctx, wfe, w)

@@ -19,14 +19,22 @@ import (
 // jobGrace is how long after its deadline a Job may take until it shows its end.
 const jobGrace = time.Minute
 
+// jobStops are what keeps a Job from being created. They do not touch one that exists.
+type jobStops struct {
+	// gated is a pause, or a decision that does not count any more.
+	gated *stop
+	// gone is set if the target is gone.
+	gone *stop
+}
+
 // runJob creates the Job, once, and waits for its end.
-func (s *Stage) runJob(ctx context.Context, wfe *v1alpha1.WorkflowExecution, w *world, gated *stop, timeout time.Duration) (time.Duration, error) {
+func (s *Stage) runJob(ctx context.Context, wfe *v1alpha1.WorkflowExecution, w *world, stops jobStops, timeout time.Duration) (time.Duration, error) {
 	job := &batchv1.Job{}
 	key := client.ObjectKey{Namespace: s.Namespace, Name: plan.JobName(wfe.UID)}
 	err := s.Live.Get(ctx, key, job)
 	switch {
 	case apierrors.IsNotFound(err):
-		return s.createJob(ctx, wfe, w, gated, timeout)
+		return s.createJob(ctx, wfe, w, stops, timeout)
 	case err != nil:
 		return 0, fmt.Errorf("read Job %s: %w", key, err)
 	case job.Annotations[v1alpha1.AnnotationExecution] != string(wfe.UID):
@@ -50,12 +58,14 @@ func (s *Stage) runJob(ctx context.Context, wfe *v1alpha1.WorkflowExecution, w *
 	return wait(wfe, stop{reasonJobCreated, fmt.Sprintf("Job %s runs", key), jobInterval}), nil
 }
 
-func (s *Stage) createJob(ctx context.Context, wfe *v1alpha1.WorkflowExecution, w *world, gated *stop, timeout time.Duration) (time.Duration, error) {
+func (s *Stage) createJob(ctx context.Context, wfe *v1alpha1.WorkflowExecution, w *world, stops jobStops, timeout time.Duration) (time.Duration, error) {
 	switch {
 	case wfe.Status.Reason == reasonJobCreated:
 		return s.inconclusive(ctx, wfe, w, &stop{reason: reasonJobDeleted, message: "somebody deleted the Job before it had ended"})
-	case gated != nil:
-		return s.hold(ctx, wfe, w, gated, timeout)
+	case stops.gone != nil:
+		return s.inconclusive(ctx, wfe, w, stops.gone)
+	case stops.gated != nil:
+		return s.hold(ctx, wfe, w, stops.gated, timeout)
 	case s.late(wfe, timeout):
 		return s.timedOut(ctx, wfe, w, timeout)
 	}

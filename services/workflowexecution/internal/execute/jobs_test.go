@@ -137,6 +137,43 @@ func TestADeletedJobIsNotCreatedAgain(t *testing.T) {
 	}
 }
 
+func TestAJobMayDeleteItsTarget(t *testing.T) {
+	w := newWorld(t, nil)
+	wfe, job := w.running()
+	must(t, w.Delete(t.Context(), w.read("Deployment", wfe.Spec.Target.Name)))
+	w.finish(wfe)
+	if wfe.Status.Phase != v1alpha1.ExecutionExecuting || wfe.Status.Reason != "JobCreated" {
+		t.Fatalf("while the Job runs: status %+v", wfe.Status)
+	}
+	w.end(job, batchv1.JobComplete)
+	w.finish(wfe)
+	if wfe.Status.Phase != v1alpha1.ExecutionVerifying {
+		t.Errorf("status %+v", wfe.Status)
+	}
+}
+
+func TestNoJobIsCreatedForATargetThatIsGone(t *testing.T) {
+	w := newWorld(t, nil)
+	wfe := w.approve(w.jobWorkflow(), w.deployment("shop:1"), "Deployment")
+	for range 20 {
+		if _, err := w.step(w.stage, wfe); !apierrors.IsConflict(err) {
+			must(t, err)
+		}
+		if wfe.Status.Phase == v1alpha1.ExecutionExecuting {
+			break
+		}
+	}
+	must(t, w.Delete(t.Context(), w.read("Deployment", wfe.Spec.Target.Name)))
+	w.finish(wfe)
+	if wfe.Status.Phase != v1alpha1.ExecutionFailed || wfe.Status.Outcome != v1alpha1.OutcomeInconclusive || wfe.Status.Reason != "TargetGone" {
+		t.Errorf("status %+v", wfe.Status)
+	}
+	err := w.Get(t.Context(), client.ObjectKey{Namespace: w.workflows, Name: "wfe-" + string(wfe.UID)}, &batchv1.Job{})
+	if !apierrors.IsNotFound(err) {
+		t.Errorf("the Job: %v", err)
+	}
+}
+
 func TestADeletedExecutionTakesItsJobAlong(t *testing.T) {
 	w := newWorld(t, nil)
 	wfe, job := w.running()

@@ -15,6 +15,7 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/services/workflowexecution/internal/catalog"
+	"kubernaut.ai/services/workflowexecution/internal/gitops"
 )
 
 // +kubebuilder:rbac:groups="",resources=namespaces;pods;nodes;persistentvolumeclaims;persistentvolumes;services;replicationcontrollers;resourcequotas;limitranges,verbs=get
@@ -106,7 +107,7 @@ func (s *Selector) lookAtTarget(ctx context.Context, rr *v1alpha1.RemediationReq
 	case err != nil:
 		return fmt.Errorf("read %s %s: %w", kind, key, err)
 	}
-	f.gitOps = gitOpsTool(f.target)
+	f.gitOps = gitops.Tool(f.target)
 	if signalled.Namespace == "" {
 		return nil
 	}
@@ -183,21 +184,6 @@ func (s *Selector) scaled(ctx context.Context, target *unstructured.Unstructured
 		}
 	}
 	return "", nil
-}
-
-// gitOpsTool is the tool that manages an object according to its labels and annotations.
-func gitOpsTool(target *unstructured.Unstructured) string {
-	for _, mark := range []struct{ tool, name string }{
-		{"Argo CD", "argocd.argoproj.io/tracking-id"},
-		{"Argo CD", "argocd.argoproj.io/instance"},
-		{"Flux", "kustomize.toolkit.fluxcd.io/name"},
-		{"Flux", "helm.toolkit.fluxcd.io/name"},
-	} {
-		if target.GetLabels()[mark.name] != "" || target.GetAnnotations()[mark.name] != "" {
-			return mark.tool
-		}
-	}
-	return ""
 }
 
 // maxRecent bounds the executions that the policy sees.

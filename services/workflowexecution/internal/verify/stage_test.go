@@ -409,6 +409,24 @@ func TestTheConditionMustHoldThroughout(t *testing.T) {
 	}
 }
 
+func TestAWorkflowThatMayDeleteItsTargetIsJudgedByTheAlertsOnceItIsGone(t *testing.T) {
+	t.Parallel()
+	b := begin(t)
+	workflow := &v1alpha1.RemediationWorkflow{}
+	if err := b.client.Get(t.Context(), client.ObjectKey{Namespace: "kubernaut-workflows", Name: "restart"}, workflow); err != nil {
+		t.Fatal(err)
+	}
+	workflow.Spec.Verification.TargetMayBeDeleted = true
+	if err := b.client.Update(t.Context(), workflow); err != nil {
+		t.Fatal(err)
+	}
+	b.remove(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}})
+	b.look(time.Minute)
+	b.expect("", "stable at")
+	b.look(16 * time.Minute)
+	b.expect(v1alpha1.OutcomeEffective, "")
+}
+
 func (b *bench) remove(object client.Object) {
 	b.t.Helper()
 	if err := b.client.Delete(b.t.Context(), object); err != nil {
