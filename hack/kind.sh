@@ -86,9 +86,14 @@ load() {
 	say "images are on the node: $((SECONDS - began)) s"
 }
 
-# Tags by image id replace those of the overlay, so that new images create new pods.
-overlay() {
+# Tags by image id replace those of the kustomizations, so that new images create new pods.
+images() {
 	local tag
+	echo images:
+	while read -r tag; do printf -- '- {name: %s, newTag: %s}\n' "${tag%:*}" "${tag##*:}"; done <out/images/tags
+}
+
+overlay() {
 	cat <<-Y
 		apiVersion: kustomize.config.k8s.io/v1beta1
 		kind: Kustomization
@@ -108,9 +113,8 @@ overlay() {
 		    - op: add
 		      path: /spec/template/spec/containers/0/env/-
 		      value: {name: WORKFLOWEXECUTION_WORKFLOWS_NAMESPACE, value: $workflows}
-		images:
 	Y
-	while read -r tag; do printf -- '- {name: %s, newTag: %s}\n' "${tag%:*}" "${tag##*:}"; done <out/images/tags
+	images
 }
 
 # The workflows, and what the platform, in its namespace, may do there.
@@ -127,6 +131,7 @@ workflows() {
 		  patch: |-
 		    - {op: replace, path: /subjects/0/namespace, value: $namespace}
 	Y
+	images # of a Job
 }
 
 deploy() {

@@ -267,17 +267,23 @@ var _ = Describe("deployment: another namespace", func() {
 		setNamespace(dir, namespace)
 		d, a := kustomize(dir), newApplier()
 		expectNoNamespaceBut(d, namespace)
-		Expect(d).To(HaveLen(3+3+3*4), "its confinement, the probe of admission, and three workflows with an account, a role and a binding each")
+		Expect(d).To(HaveLen(3+3+4*4+1), "its confinement, the probe of admission, four workflows with an account, a role and a binding each, and the traffic of the Job's pod")
 		for _, u := range d {
 			Expect(a.apply(ctx, u)).To(Succeed(), "%s %s", u.GetKind(), u.GetName())
 		}
 		Expect(a.warnings).To(BeEmpty())
 
 		policies := typed[networkingv1.NetworkPolicy](d, "NetworkPolicy")
-		Expect(policies).To(HaveLen(1))
-		Expect(policies[0].Spec).To(Equal(networkingv1.NetworkPolicySpec{
+		i := slices.IndexFunc(policies, func(p *networkingv1.NetworkPolicy) bool { return p.Name == "default-deny" })
+		Expect(i).To(BeNumerically(">=", 0))
+		Expect(policies[i].Spec).To(Equal(networkingv1.NetworkPolicySpec{
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
 		}), "every pod, no exceptions")
+		for _, p := range policies {
+			if p.Name != "default-deny" {
+				Expect(p.Spec.PodSelector.MatchLabels).To(HaveKeyWithValue("kubernaut.ai/workflow", p.Name), "only the pods of one workflow")
+			}
+		}
 
 		quotas := typed[corev1.ResourceQuota](d, "ResourceQuota")
 		Expect(quotas).To(HaveLen(1))

@@ -8,6 +8,7 @@ import (
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/internal/spoolcommand"
+	"kubernaut.ai/services/workflowexecution/internal/cleanup"
 )
 
 // Command is the command line of the program. It configures the Kubernetes
@@ -20,6 +21,14 @@ func Command() *cobra.Command {
 			kube.LogTo(log)
 			options.Log = log
 			return New(options)
-		}), spoolcommand.Command("WORKFLOWEXECUTION"))
+		}), spoolcommand.Command("WORKFLOWEXECUTION"), workflowCommand())
 	return root
+}
+
+// workflowCommand holds the programs of the shipped Job workflows, which run from the
+// service's own image.
+func workflowCommand() *cobra.Command {
+	c := cli.Group(&cobra.Command{Use: "workflow", Short: "Programs of the shipped workflows"})
+	c.AddCommand(cleanup.Command("WORKFLOWEXECUTION"))
+	return c
 }

@@ -103,9 +103,10 @@ func reconciled(t *testing.T, name string) *v1alpha1.RemediationWorkflow {
 
 func TestShippedWorkflowsAreValidAndTheirAccountsMayDoNothingElse(t *testing.T) {
 	for name, may := range map[string]string{
-		"restart":  "deployments:get,patch statefulsets:get,patch daemonsets:get,patch",
-		"rollback": "deployments:get,patch replicasets:get,list",
-		"scale":    "deployments:get,patch statefulsets:get,patch",
+		"clean-finished-jobs": "jobs:list,delete",
+		"restart":             "deployments:get,patch statefulsets:get,patch daemonsets:get,patch",
+		"rollback":            "deployments:get,patch replicasets:get,list",
+		"scale":               "deployments:get,patch statefulsets:get,patch",
 	} {
 		t.Run(name, func(t *testing.T) {
 			wf := reconciled(t, name)
@@ -129,7 +130,7 @@ func TestShippedWorkflowsAreValidAndTheirAccountsMayDoNothingElse(t *testing.T) 
 		})
 	}
 	var list v1alpha1.RemediationWorkflowList
-	if err := cluster.List(t.Context(), &list, client.InNamespace(workflows)); err != nil || len(list.Items) < 3 {
+	if err := cluster.List(t.Context(), &list, client.InNamespace(workflows)); err != nil || len(list.Items) < 4 {
 		t.Fatalf("%d workflows, %v", len(list.Items), err)
 	}
 }
@@ -337,7 +338,7 @@ func TestPlatformMayActAsTheAccountsOfTheCatalogOnly(t *testing.T) {
 			}
 		}
 	}
-	if tokens != 1 || len(want) != 4 {
+	if tokens != 1 || len(want) != 5 {
 		t.Errorf("%d rules for tokens, %d accounts", tokens, len(want))
 	}
 }
