@@ -37,6 +37,7 @@ var manifestsOf = map[rights.Role][]string{
 	rights.Writer:       {"Role/audit-writer-gateway"},
 	rights.Reader:       {"Role/audit-reader", "ClusterRole/kubernaut-audit-reader"},
 	rights.Acknowledger: {"ClusterRole/kubernaut-audit-acknowledger"},
+	rights.Approver:     {"ClusterRole/kubernaut-approver"},
 }
 
 // modeRights is a platform with one mode of --auth, and its callers.

@@ -23,7 +23,7 @@ const (
 	Reader Role = "reader"
 	// Acknowledger may acknowledge events through the API server.
 	Acknowledger Role = "acknowledger"
-	// Approver is for approvals of remediations, which do not exist yet: it has no permission.
+	// Approver decides on remediations, which no call here is about.
 	Approver Role = "approver"
 	// Pod is a process in the cluster's network without credentials.
 	Pod Role = "pod"
