@@ -16,6 +16,7 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/pkg/audittrail/trailtest"
+	workflowexecution "kubernaut.ai/services/workflowexecution/app"
 	"kubernaut.ai/test/alertmanager"
 	"kubernaut.ai/test/testenv"
 )
@@ -23,7 +24,14 @@ import (
 // proposed is a remediation whose proposal waits for the decision of a person.
 func proposed(ctx context.Context) *remediated {
 	GinkgoHelper()
-	r := remediation(ctx, nil)
+	return proposedBy(ctx, nil, nil)
+}
+
+// proposedBy is the same by a service with other options, of another workflow.
+func proposedBy(ctx context.Context, options func(*workflowexecution.Options), workflow func(*v1alpha1.RemediationWorkflow)) *remediated {
+	GinkgoHelper()
+	r := remediation(ctx, options)
+	r.adjust = workflow
 	r.propose(ctx)
 	Expect(testenv.WaitFor(ctx, env, r.rr, testenv.InPhase(v1alpha1.RemediationAwaitingApproval))).To(Succeed())
 	r.wfe = &v1alpha1.WorkflowExecution{ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: r.rr.Status.ExecutionRef}}

@@ -32,6 +32,8 @@ type remediated struct {
 	began time.Time
 	rr    *v1alpha1.RemediationRequest
 	wfe   *v1alpha1.WorkflowExecution
+	// adjust changes the workflows that are made; nil leaves them as they are.
+	adjust func(*v1alpha1.RemediationWorkflow)
 }
 
 // remediation starts a pipeline with a WorkflowExecution and an alert that fires in it.
@@ -86,6 +88,9 @@ func (r *remediated) workflow(ctx context.Context, signal string, stabilization 
 			CoolDown: metav1.Duration{Duration: time.Hour}, Stabilization: metav1.Duration{Duration: stabilization},
 			Verification: v1alpha1.WorkflowVerification{Condition: "target.metadata.name == before.metadata.name"},
 		},
+	}
+	if r.adjust != nil {
+		r.adjust(workflow)
 	}
 	Expect(env.Create(ctx, workflow)).To(Succeed())
 	return workflow
