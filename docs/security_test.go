@@ -16,25 +16,35 @@ import (
 
 const securityPage = "security.md"
 
-// The table is between these lines.
+// The tables are between these lines.
 const (
-	tableBegin = "<!-- table of rights: make security-table -->\n"
-	tableEnd   = "<!-- end of the table of rights -->\n"
+	tableBegin       = "<!-- table of rights: make security-table -->\n"
+	tableEnd         = "<!-- end of the table of rights -->\n"
+	remediationBegin = "<!-- table of rights in remediation: make security-table -->\n"
+	remediationEnd   = "<!-- end of the table of rights in remediation -->\n"
 )
 
 func TestTheTableOfRightsIsTheOneThatSpecsTry(t *testing.T) {
-	text, err := os.ReadFile(securityPage)
+	compareTable(t, tableBegin, tableEnd, rights.Table())
+	remediation, err := rights.RemediationTable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, begun := strings.Cut(string(text), tableBegin)
-	table, after, ended := strings.Cut(rest, tableEnd)
+	compareTable(t, remediationBegin, remediationEnd, remediation)
+}
+
+// compareTable compares the table between two lines of the page, or writes it.
+func compareTable(t *testing.T, begin, end, want string) {
+	t.Helper()
+	text := read(t, securityPage)
+	before, rest, begun := strings.Cut(string(text), begin)
+	table, after, ended := strings.Cut(rest, end)
 	if !begun || !ended {
-		t.Fatalf("%s has no table between %q and %q", securityPage, tableBegin, tableEnd)
+		t.Fatalf("%s has no table between %q and %q", securityPage, begin, end)
 	}
-	want := "\n" + rights.Table() + "\n"
+	want = "\n" + want + "\n"
 	if *write {
-		if err := os.WriteFile(securityPage, []byte(before+tableBegin+want+tableEnd+after), 0o644); err != nil {
+		if err := os.WriteFile(securityPage, []byte(before+begin+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

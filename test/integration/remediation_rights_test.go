@@ -1,0 +1,230 @@
+//go:build integration
+
+package integration_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	"k8s.io/client-go/rest"
+
+	"kubernaut.ai/test/rights"
+	"kubernaut.ai/test/testenv"
+)
+
+// accountOf are the service accounts of identities; the others are people.
+var accountOf = map[rights.Identity]struct{ place, name string }{
+	rights.Service:           {deployNamespace, "workflowexecution"},
+	rights.Probe:             {workflowsNamespace, "approval-probe"},
+	rights.Restart:           {workflowsNamespace, "workflow-restart"},
+	rights.Rollback:          {workflowsNamespace, "workflow-rollback"},
+	rights.Scale:             {workflowsNamespace, "workflow-scale"},
+	rights.CleanFinishedJobs: {workflowsNamespace, "workflow-clean-finished-jobs"},
+}
+
+// peopleRoles are the ClusterRoles that people are bound to.
+var peopleRoles = map[rights.Identity]string{
+	rights.RemediationApprover: "kubernaut-approver", rights.RemediationReader: "kubernaut-reader",
+}
+
+// asker asks the API server who may do what.
+type asker struct {
+	reviews authorizationclient.SubjectAccessReviewInterface
+	users   map[rights.Identity]authorizationv1.SubjectAccessReviewSpec
+	places  map[rights.Place]string
+}
+
+// newAsker deploys the rights and binds people in one of two namespaces.
+func newAsker(ctx context.Context) *asker {
+	GinkgoHelper()
+	deployRights(ctx, build("production"))
+	a := &asker{
+		users:  map[rights.Identity]authorizationv1.SubjectAccessReviewSpec{},
+		places: map[rights.Place]string{rights.Platform: deployNamespace, rights.Workflows: workflowsNamespace},
+	}
+	for _, place := range []rights.Place{rights.Team, rights.Other} {
+		a.places[place] = testenv.Unique(string(place) + "-*")
+		Expect(env.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: a.places[place]}})).To(Succeed())
+	}
+	for _, who := range rights.Identities() {
+		if account, ok := accountOf[who]; ok {
+			a.users[who] = authorizationv1.SubjectAccessReviewSpec{
+				User:   "system:serviceaccount:" + account.place + ":" + account.name,
+				Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + account.place, "system:authenticated"},
+			}
+			continue
+		}
+		user := testenv.Unique(string(who) + "-*")
+		a.users[who] = authorizationv1.SubjectAccessReviewSpec{User: user, Groups: []string{"system:authenticated"}}
+		if role := peopleRoles[who]; role != "" {
+			Expect(env.Create(ctx, &rbacv1.RoleBinding{
+				ObjectMeta: metav1.ObjectMeta{Namespace: a.places[rights.Team], Name: string(who)},
+				RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+				Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+			})).To(Succeed())
+		}
+	}
+	config := rest.CopyConfig(env.Config)
+	config.QPS = -1
+	client, err := authorizationclient.NewForConfig(config)
+	Expect(err).NotTo(HaveOccurred())
+	a.reviews = client.SubjectAccessReviews()
+	return a
+}
+
+// question is one cell of the matrix.
+type question struct {
+	who     rights.Identity
+	place   rights.Place // empty: the whole cluster
+	verb    string
+	row     *rights.Resource
+	allowed bool
+}
+
+func (q *question) String() string {
+	return fmt.Sprintf("%s %s %s @%s", q.who, q.verb, q.row, q.place)
+}
+
+func questions() []question {
+	GinkgoHelper()
+	var all []question
+	table := rights.Resources()
+	for i := range table {
+		row := &table[i]
+		grants, err := row.Granted()
+		Expect(err).NotTo(HaveOccurred())
+		places := rights.Places()
+		if row.Cluster {
+			places = []rights.Place{""}
+		}
+		for _, who := range rights.Identities() {
+			for _, place := range places {
+				for _, verb := range rights.Verbs() {
+					allowed := slices.ContainsFunc(grants, func(g rights.Grant) bool {
+						return g.Who == who && (g.Where == place || g.Where == rights.Everywhere) && slices.Contains(g.Verbs, verb)
+					})
+					all = append(all, question{who, place, verb, row, allowed})
+				}
+			}
+		}
+	}
+	return all
+}
+
+func (a *asker) ask(ctx context.Context, q *question) (bool, error) {
+	review := &authorizationv1.SubjectAccessReview{Spec: a.users[q.who]}
+	resource, subresource, _ := strings.Cut(q.row.Resource, "/")
+	review.Spec.ResourceAttributes = &authorizationv1.ResourceAttributes{
+		Namespace: a.places[q.place], Verb: q.verb, Group: q.row.Group, Resource: resource, Subresource: subresource, Name: q.row.Name,
+	}
+	answered, err := a.reviews.Create(ctx, review, metav1.CreateOptions{})
+	if err != nil {
+		return false, err
+	}
+	return answered.Status.Allowed, nil
+}
+
+// differences are the questions whose answer is not that of the table.
+func (a *asker) differences(ctx context.Context, all []question) []string {
+	GinkgoHelper()
+	const workers = 8
+	found := make([][]string, workers)
+	failures := make([]error, workers)
+	var group sync.WaitGroup
+	for w := range workers {
+		group.Go(func() {
+			for i := w; i < len(all) && failures[w] == nil; i += workers {
+				allowed, err := a.ask(ctx, &all[i])
+				if failures[w] = err; err == nil && allowed != all[i].allowed {
+					found[w] = append(found[w], fmt.Sprintf("%s: allowed %v, the table says %v", &all[i], allowed, all[i].allowed))
+				}
+			}
+		})
+	}
+	group.Wait()
+	for _, err := range failures {
+		Expect(err).NotTo(HaveOccurred())
+	}
+	return slices.Concat(found...)
+}
+
+// rulesOf are the rules that the manifests bind to the identities.
+func rulesOf(d deployment) []rbacv1.PolicyRule {
+	GinkgoHelper()
+	wanted := map[string]bool{}
+	for _, role := range peopleRoles {
+		wanted["ClusterRole/"+role] = true
+	}
+	for _, binding := range typed[rbacv1.RoleBinding](d, "RoleBinding", "ClusterRoleBinding") {
+		for _, subject := range binding.Subjects {
+			for _, account := range accountOf {
+				if subject.Name == account.name {
+					wanted[binding.RoleRef.Kind+"/"+binding.RoleRef.Name] = true
+				}
+			}
+		}
+	}
+	var rules []rbacv1.PolicyRule
+	for _, kind := range []string{"Role", "ClusterRole"} {
+		for _, role := range typed[rbacv1.ClusterRole](d, kind) {
+			if wanted[kind+"/"+role.Name] {
+				rules = append(rules, role.Rules...)
+			}
+		}
+	}
+	return rules
+}
+
+var _ = Describe("the rights of remediation", func() {
+	It("are those of the table in docs/security.md, for every identity, resource, namespace and verb", func(ctx SpecContext) {
+		a, all := newAsker(ctx), questions()
+		Expect(a.differences(ctx, all)).To(BeEmpty())
+		AddReportEntry("asked", len(all), ReportEntryVisibilityFailureOrVerbose)
+	}, SpecTimeout(specTimeout))
+
+	It("have a row for everything that a manifest grants, and for every resource of the platform", func() {
+		d := slices.Concat(build("production"), kustomize(filepath.Join(kustomizations, "workflows")), kustomize(filepath.Join(kustomizations, "workflows-access")))
+		rows := map[string]bool{}
+		for _, row := range rights.Resources() {
+			rows[row.String()] = true
+		}
+		rules := rulesOf(d)
+		Expect(rules).NotTo(BeEmpty())
+		for _, rule := range rules {
+			for _, verb := range rule.Verbs {
+				Expect(rights.Verbs()).To(ContainElement(verb), "%v", rule)
+			}
+			names := rule.ResourceNames
+			if len(names) == 0 {
+				names = []string{""}
+			}
+			for _, group := range rule.APIGroups {
+				for _, resource := range rule.Resources {
+					for _, name := range names {
+						row := rights.Resource{Group: group, Resource: resource, Name: name}
+						Expect(rows).To(HaveKey(row.String()))
+					}
+				}
+			}
+		}
+		for _, crd := range typed[apiextensionsv1.CustomResourceDefinition](d, "CustomResourceDefinition") {
+			row := rights.Resource{Group: crd.Spec.Group, Resource: crd.Spec.Names.Plural}
+			Expect(rows).To(HaveKey(row.String()))
+			if row.Resource += "/status"; crd.Spec.Versions[0].Subresources != nil && crd.Spec.Versions[0].Subresources.Status != nil {
+				Expect(rows).To(HaveKey(row.String()))
+			}
+		}
+	})
+})
