@@ -16,6 +16,17 @@ const (
 // person necessary; its reason names the guard rail.
 const ConditionGuardRail = "GuardRail"
 
+// The guard rails.
+const (
+	// RailCoolDown: the same workflow changed the same target not long ago.
+	RailCoolDown = "CoolDown"
+	// RailNamespaceMaximum and RailClusterMaximum: enough executions started in the last hour.
+	RailNamespaceMaximum = "NamespaceMaximum"
+	RailClusterMaximum   = "ClusterMaximum"
+	// RailIneffective: executions for the same problem did not help, so a person decides.
+	RailIneffective = "Ineffective"
+)
+
 // The reasons that SignalProcessing gives in conditions of a RemediationRequest.
 const (
 	// ReasonProcessingFailed: the signal could not be enriched.

@@ -210,7 +210,7 @@ type RemediationRequestStatus struct {
 	// +optional
 	CompletedAt *metav1.MicroTime `json:"completedAt,omitempty"`
 
-	// Conditions are SignalProcessed, ManualReview and Finished; their reasons say
+	// Conditions are SignalProcessed, ManualReview, GuardRail and Finished; their reasons say
 	// why the request stands where it does.
 	// +listType=map
 	// +listMapKey=type

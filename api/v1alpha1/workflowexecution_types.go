@@ -166,6 +166,11 @@ type WorkflowExecutionSpec struct {
 	// +kubebuilder:validation:MaxLength=1024
 	ApprovalReason string `json:"approvalReason"`
 
+	// GuardRail names the guard rail for which a person has to decide; empty without one.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	GuardRail string `json:"guardRail,omitempty"`
+
 	// Change is the difference that the server-side dry run showed, or what a Job will run.
 	// +kubebuilder:validation:MaxLength=16384
 	Change string `json:"change"`

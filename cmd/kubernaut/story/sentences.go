@@ -38,7 +38,7 @@ var sentences = map[string]string{ //nolint:gosec // sentences, not credentials
 	"remediation.approval.rejected":         "{@actor} rejected the plan[: {reason}].",
 	"remediation.approval.expired":          "Nobody decided in time; the proposal expired.",
 	"remediation.approval.invalidated":      "The proposal no longer fits[: {message}].",
-	"remediation.guardrail.triggered":       "A guard rail stopped the execution[ ({rail})][: {message}].",
+	"remediation.guardrail.triggered":       "A guard rail triggered[ ({rail})][: {message}].",
 	"remediation.verification.started":      "Verification began[: {message}].",
 	"remediation.verification.passed":       "[{result}: ]it helped[: {message}].",
 	"remediation.verification.failed":       "[{result}: ]it did not help, or nobody can tell[: {message}].",

@@ -59,11 +59,11 @@ func (c *controllers) stages(p *proposals) (map[v1alpha1.ExecutionPhase]executio
 	if err != nil {
 		return nil, nil, err
 	}
-	deciding, rails := c.deciding(p)
-	if err := c.manager.Add(rails.Leases); err != nil {
+	deciding := c.deciding(p)
+	if err := c.manager.Add(p.rails.Leases); err != nil {
 		return nil, nil, fmt.Errorf("leases: %w", err)
 	}
-	executing, err := c.executing(p, deciding, rails)
+	executing, err := c.executing(p, deciding)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"kubernaut.ai/services/workflowexecution/internal/accounts"
 	"kubernaut.ai/services/workflowexecution/internal/approval"
 	"kubernaut.ai/services/workflowexecution/internal/catalog"
+	"kubernaut.ai/services/workflowexecution/internal/guardrail"
 	"kubernaut.ai/services/workflowexecution/internal/plan"
 	"kubernaut.ai/services/workflowexecution/internal/requests"
 	"kubernaut.ai/services/workflowexecution/internal/selection"
@@ -17,6 +18,7 @@ type proposals struct {
 	accounts *accounts.Accounts
 	planner  *plan.Planner
 	guard    *approval.Guard
+	rails    *guardrail.GuardRails
 	selector *selection.Selector
 }
 
@@ -38,6 +40,7 @@ func (c *controllers) newProposals() (*proposals, error) {
 		WorkflowDigest: catalog.Digest, Redact: redactor.Text, Clock: o.Clock,
 	})
 	guard := &approval.Guard{Live: c.manager.GetAPIReader(), Accounts: acting, Namespace: o.WorkflowsNamespace}
+	rails := c.newRails()
 	selector := selection.New(selection.Parts{
 		Live:      c.manager.GetAPIReader(),
 		Cached:    c.manager.GetCache(),
@@ -45,6 +48,7 @@ func (c *controllers) newProposals() (*proposals, error) {
 		Policies:  c.policies.Current,
 		Planner:   planner,
 		Admission: guard.Snapshot,
+		Rails:     rails,
 		Audit:     c.store,
 		Metrics:   c.metrics,
 		Clock:     o.Clock,
@@ -58,7 +62,7 @@ func (c *controllers) newProposals() (*proposals, error) {
 		Expiry:             o.ApprovalExpiry,
 		Deadline:           o.PolicyDeadline,
 	})
-	return &proposals{accounts: acting, planner: planner, guard: guard, selector: selector}, nil
+	return &proposals{accounts: acting, planner: planner, guard: guard, rails: rails, selector: selector}, nil
 }
 
 // registerRequests adds the controller that takes requests through their phases.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/clock"
@@ -80,6 +81,12 @@ func (s *Stage) Advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (t
 	}
 	if wfe.Spec.Approval == v1alpha1.ApprovalNone {
 		return lookAgain, nil
+	}
+	if wfe.Spec.GuardRail != "" {
+		meta.SetStatusCondition(&wfe.Status.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionGuardRail, Status: metav1.ConditionTrue, ObservedGeneration: wfe.Generation,
+			Reason: wfe.Spec.GuardRail, Message: wfe.Spec.ApprovalReason,
+		})
 	}
 	wait, err := s.decide(ctx, wfe)
 	if err != nil || executions.PhaseOf(wfe) != v1alpha1.ExecutionProposed {

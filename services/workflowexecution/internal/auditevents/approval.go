@@ -56,6 +56,24 @@ func ExecutionExpired(wfe *v1alpha1.WorkflowExecution) (*audit.Event, error) {
 	return OfExecution(wfe, Content{Type: TypeApprovalExpired, Action: "expire", Outcome: audit.OutcomeSuccess, Data: decision(wfe)})
 }
 
+// guarded is the data of TypeGuardRailTriggered about a proposal that is about to be made.
+type guarded struct {
+	Execution string                   `json:"execution"`
+	Workflow  v1alpha1.WorkflowRef     `json:"workflow"`
+	Target    v1alpha1.ExecutionTarget `json:"target"`
+	// Rail is the guard rail, and Message why it triggered.
+	Rail    string `json:"rail"`
+	Message string `json:"message"`
+}
+
+// PersonRequired records that a guard rail makes a person decide on a proposal that is about to
+// be made.
+func PersonRequired(rr *v1alpha1.RemediationRequest, wfe *v1alpha1.WorkflowExecution, message string) (*audit.Event, error) {
+	return OfRequest(rr, Content{Type: TypeGuardRailTriggered, Action: "require_person", Outcome: audit.OutcomeSuccess, Data: guarded{
+		Execution: wfe.Name, Workflow: wfe.Spec.Workflow, Target: wfe.Spec.Target, Rail: wfe.Spec.GuardRail, Message: message,
+	}})
+}
+
 // GuardRailTriggered records that a guard rail keeps an execution from its start.
 func GuardRailTriggered(wfe *v1alpha1.WorkflowExecution, rail, message string) (*audit.Event, error) {
 	data := decision(wfe)

@@ -15,14 +15,8 @@ import (
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 )
 
-// The guard rails.
-const (
-	RailCoolDown         = "CoolDown"
-	RailNamespaceMaximum = "NamespaceMaximum"
-	RailClusterMaximum   = "ClusterMaximum"
-
-	window = time.Hour
-)
+// window is the time that the maxima are about.
+const window = time.Hour
 
 // Recorder records audit events.
 type Recorder interface {
@@ -61,55 +55,28 @@ func (g *GuardRails) Blocked(ctx context.Context, wfe *v1alpha1.WorkflowExecutio
 		meta.RemoveStatusCondition(&wfe.Status.Conditions, v1alpha1.ConditionGuardRail)
 		return "", 0, nil
 	}
+	return message, retry, g.trigger(ctx, wfe, rail, message)
+}
+
+// trigger records that a guard rail holds back an execution, and then shows it as a condition.
+func (g *GuardRails) trigger(ctx context.Context, wfe *v1alpha1.WorkflowExecution, rail, message string) error {
 	e, err := auditevents.GuardRailTriggered(wfe, rail, message)
 	if err != nil {
-		return "", 0, err //nolint:wrapcheck // of this module
+		return err //nolint:wrapcheck // of this module
 	}
 	if err := g.Audit.Record(ctx, e); err != nil {
-		return "", 0, fmt.Errorf("record %s: %w", e.Type, err)
+		return fmt.Errorf("record %s: %w", e.Type, err)
 	}
 	meta.SetStatusCondition(&wfe.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.ConditionGuardRail, Status: metav1.ConditionTrue, Reason: rail, Message: message, ObservedGeneration: wfe.Generation,
 	})
-	return message, retry, nil
-}
-
-// RequiresPerson says why a person has to decide although a policy approves; it is empty
-// unless earlier executions for the same fingerprint did not help.
-func (g *GuardRails) RequiresPerson(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, error) {
-	var requests v1alpha1.RemediationRequestList
-	if err := g.Reader.List(ctx, &requests, client.InNamespace(wfe.Namespace)); err != nil {
-		return "", fmt.Errorf("list requests: %w", err)
-	}
-	fingerprints := make(map[string]string, len(requests.Items))
-	for i := range requests.Items {
-		fingerprints[requests.Items[i].Name] = requests.Items[i].Spec.SignalFingerprint
-	}
-	own, ok := fingerprints[wfe.Spec.Request.Name]
-	if !ok {
-		return fmt.Sprintf("request %s is gone", wfe.Spec.Request.Name), nil
-	}
-	var all v1alpha1.WorkflowExecutionList
-	if err := g.Reader.List(ctx, &all, client.InNamespace(wfe.Namespace)); err != nil {
-		return "", fmt.Errorf("list executions: %w", err)
-	}
-	count := 0
-	for i := range all.Items {
-		if e := &all.Items[i]; e.Status.Outcome == v1alpha1.OutcomeIneffective && fingerprints[e.Spec.Request.Name] == own {
-			count++
-		}
-	}
-	if count >= g.MaxIneffective {
-		return fmt.Sprintf("a person decides: %d executions for this problem did not help", count), nil
-	}
-	return "", nil
+	return nil
 }
 
 func (g *GuardRails) check(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (rail, message string, retry time.Duration, err error) {
-	var wf v1alpha1.RemediationWorkflow
-	key := client.ObjectKey{Namespace: g.WorkflowsNamespace, Name: wfe.Spec.Workflow.Name}
-	if err := g.Reader.Get(ctx, key, &wf); client.IgnoreNotFound(err) != nil {
-		return "", "", 0, fmt.Errorf("read workflow %s: %w", key, err)
+	coolDown, err := g.coolDown(ctx, wfe.Spec.Workflow.Name)
+	if err != nil {
+		return "", "", 0, err
 	}
 	var all v1alpha1.WorkflowExecutionList
 	if err := g.Reader.List(ctx, &all); err != nil {
@@ -126,9 +93,9 @@ func (g *GuardRails) check(ctx context.Context, wfe *v1alpha1.WorkflowExecution)
 		if f := other.Status.FinishedAt; f != nil {
 			end = f.Time
 		}
-		until := end.Add(wf.Spec.CoolDown.Duration)
+		until := end.Add(coolDown)
 		if other.Spec.Workflow.Name == wfe.Spec.Workflow.Name && other.Spec.Target.UID == wfe.Spec.Target.UID && now.Before(until) {
-			return RailCoolDown, fmt.Sprintf("%s changed %s %s already; workflow %s cools down until %s", other.Name, wfe.Spec.Target.Kind,
+			return v1alpha1.RailCoolDown, fmt.Sprintf("%s changed %s %s already; workflow %s cools down until %s", other.Name, wfe.Spec.Target.Kind,
 				wfe.Spec.Target.Name, wfe.Spec.Workflow.Name, until.UTC().Format(time.RFC3339)), until.Sub(now), nil
 		}
 		if now.Sub(other.Status.StartedAt.Time) < window {
@@ -140,9 +107,9 @@ func (g *GuardRails) check(ctx context.Context, wfe *v1alpha1.WorkflowExecution)
 	}
 	switch {
 	case inNamespace >= g.PerNamespace:
-		return RailNamespaceMaximum, fmt.Sprintf("no more than %d executions an hour start in namespace %s", g.PerNamespace, wfe.Spec.Target.Namespace), time.Minute, nil
+		return v1alpha1.RailNamespaceMaximum, fmt.Sprintf("no more than %d executions an hour start in namespace %s", g.PerNamespace, wfe.Spec.Target.Namespace), time.Minute, nil
 	case inCluster >= g.PerCluster:
-		return RailClusterMaximum, fmt.Sprintf("no more than %d executions an hour start in the cluster", g.PerCluster), time.Minute, nil
+		return v1alpha1.RailClusterMaximum, fmt.Sprintf("no more than %d executions an hour start in the cluster", g.PerCluster), time.Minute, nil
 	}
 	return "", "", 0, nil
 }

@@ -99,6 +99,7 @@ func (r *Reconciler) show(ctx context.Context, rr *v1alpha1.RemediationRequest, 
 	if over := wfe.Status.FinishedAt; over != nil && wfe.Status.StartedAt != nil {
 		rr.Status.RemediatedAt = over.DeepCopy()
 	}
+	r.guardRail(rr, wfe)
 	switch wfe.Status.Phase {
 	case "", v1alpha1.ExecutionProposed:
 		if wfe.Spec.Approval == v1alpha1.ApprovalNone {
@@ -127,6 +128,16 @@ func (r *Reconciler) show(ctx context.Context, rr *v1alpha1.RemediationRequest, 
 		return r.review(ctx, rr, v1alpha1.ReasonProposalInvalidated, messageOf(wfe, "the proposal no longer fits"))
 	}
 	return nil
+}
+
+// guardRail shows the guard rail that holds back the execution, or for which a person decides.
+func (r *Reconciler) guardRail(rr *v1alpha1.RemediationRequest, wfe *v1alpha1.WorkflowExecution) {
+	is := meta.FindStatusCondition(wfe.Status.Conditions, v1alpha1.ConditionGuardRail)
+	if is == nil || is.Status != metav1.ConditionTrue || wfe.Status.Phase.Terminal() {
+		meta.RemoveStatusCondition(&rr.Status.Conditions, v1alpha1.ConditionGuardRail)
+		return
+	}
+	r.condition(rr, v1alpha1.ConditionGuardRail, metav1.ConditionTrue, is.Reason, wfe.Name+": "+is.Message)
 }
 
 // succeeded ends the request if its execution helped.

@@ -64,11 +64,7 @@ func (s *Selector) propose(
 		return nil, fmt.Errorf("set the owner of WorkflowExecution %s: %w", wfe.Name, err)
 	}
 	if wfe.Spec.Approval != v1alpha1.ApprovalNone {
-		if wfe.Spec.Admission, _, err = s.Admission(ctx); err != nil {
-			return nil, fmt.Errorf("look at the admission policies on decisions: %w", err)
-		}
-		e, err := auditevents.ApprovalRequested(rr, wfe)
-		if err := s.record(ctx, e, err); err != nil {
+		if err := s.request(ctx, rr, wfe); err != nil {
 			return nil, err
 		}
 	}
@@ -81,6 +77,29 @@ func (s *Selector) propose(
 	s.Log.Info("workflow proposed", zap.String("namespace", wfe.Namespace), zap.String("name", wfe.Name),
 		zap.String("workflow", wf.Name), zap.String("approval", string(wfe.Spec.Approval)))
 	return wfe, nil
+}
+
+// request completes a proposal that somebody decides on, and records who. After executions that
+// did not help, that is a person.
+func (s *Selector) request(ctx context.Context, rr *v1alpha1.RemediationRequest, wfe *v1alpha1.WorkflowExecution) error {
+	var err error
+	if wfe.Spec.Admission, _, err = s.Admission(ctx); err != nil {
+		return fmt.Errorf("look at the admission policies on decisions: %w", err)
+	}
+	why, err := s.Rails.Disappointed(ctx, rr)
+	if err != nil {
+		return fmt.Errorf("check whether a person has to decide: %w", err)
+	}
+	if why != "" {
+		wfe.Spec.GuardRail = v1alpha1.RailIneffective
+		wfe.Spec.Approval, wfe.Spec.ApprovalReason = v1alpha1.ApprovalRequired, wire.TruncateCharacters(why, maxReason)
+		e, err := auditevents.PersonRequired(rr, wfe, why)
+		if err := s.record(ctx, e, err); err != nil {
+			return err
+		}
+	}
+	e, err := auditevents.ApprovalRequested(rr, wfe)
+	return s.record(ctx, e, err)
 }
 
 // unplanned tells what a person has to solve from what passes.

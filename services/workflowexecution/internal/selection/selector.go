@@ -33,6 +33,13 @@ type Planner interface {
 	Make(ctx context.Context, wf *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter) (plan.Plan, error)
 }
 
+// Rails tell whether a person has to decide. *guardrail.GuardRails implements it.
+type Rails interface {
+	// Disappointed says why everything that is proposed about the request needs a person; empty
+	// if it does not.
+	Disappointed(ctx context.Context, rr *v1alpha1.RemediationRequest) (why string, err error)
+}
+
 // Parts are the dependencies of a Selector. All are required.
 type Parts struct {
 	// Live reads from the API server, Cached from the informers.
@@ -44,6 +51,7 @@ type Parts struct {
 	// Admission is a digest of the admission policies on decisions; why says what is wrong with
 	// them, and is empty if they are what the platform ships.
 	Admission func(ctx context.Context) (digest, why string, err error)
+	Rails     Rails
 	Audit     Recorder
 	Metrics   *metrics.Metrics
 	Clock     clock.PassiveClock
