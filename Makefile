@@ -38,6 +38,10 @@ test test-unit test-integration test-alerts ci nightly: export INSTALL := 1
 export INSTALL
 INSTALL_FLAG = $(if $(filter 1,$(INSTALL))$(filter true,$(CI)),--install)
 
+# The demo asks for an approval on the terminal, or approves without one: with AUTO=1 and in CI.
+ci: export AUTO := 1
+AUTO_FLAG = $(if $(filter 1,$(AUTO))$(filter true,$(CI)),--auto)
+
 export GOFLAGS ?= -buildvcs=false
 
 # What --version and kubernaut_build_info show.
@@ -49,8 +53,8 @@ LDFLAGS := -X $(BUILDINFO).version=$(VERSION) -X $(BUILDINFO).revision=$(REVISIO
 ##@ Use it
 
 .PHONY: demo
-demo: build ## a real alert is classified and a workflow looked for; prints the audit trail; INSTALL=1 installs packages without asking
-	$(BIN)/kubernaut demo $(INSTALL_FLAG)
+demo: build ## a real alert becomes a remediation that you approve; tells the audit trail; AUTO=1 does not ask, INSTALL=1 installs packages without asking
+	$(BIN)/kubernaut demo $(INSTALL_FLAG) $(AUTO_FLAG)
 
 .PHONY: up
 up: build ## the whole stack on this machine until Ctrl-C; UP_FLAGS="--data DIR --addresses FILE" keeps data, writes addresses

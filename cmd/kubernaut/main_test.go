@@ -18,7 +18,8 @@ func TestUnusableCommandLines(t *testing.T) {
 		"kubernaut up has no authentication":                               {"up", "--datastorage-listen", "10.0.0.1:80"},
 		"want debug, info, warn or error":                                  {"demo", "--log-level", "loud"},
 		"/nowhere/addresses.json: its directory does not exist":            {"up", "--addresses", "/nowhere/addresses.json"},
-		"kubernaut up --addresses /nowhere.json writes it once everything": {"demo", "--addresses", "/nowhere.json"},
+		"kubernaut up --addresses /nowhere.json writes it once everything": {"demo", "--auto", "--addresses", "/nowhere.json"},
+		"there is no terminal to ask for an approval":                      {"demo", "--addresses", "/nowhere.json"},
 	} {
 		var stderr bytes.Buffer
 		c := command()
@@ -31,6 +32,7 @@ func TestUnusableCommandLines(t *testing.T) {
 
 func TestUpAndDemoShareTheirVariables(t *testing.T) {
 	t.Setenv("KUBERNAUT_ADDRESSES", "/nowhere/addresses.json")
+	t.Setenv("KUBERNAUT_AUTO", "true")
 	for _, name := range []string{"up", "demo"} {
 		var stderr bytes.Buffer
 		c := command()

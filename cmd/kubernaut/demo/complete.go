@@ -1,7 +1,9 @@
 package demo
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"kubernaut.ai/api/datastorage"
@@ -9,9 +11,9 @@ import (
 
 const phaseTransition = "signalprocessing.phase.transition"
 
-// expected are the facts that the trail of a classified request must contain: event types, and
+// proposed are the facts that the trail of a request with a proposal must contain: event types, and
 // for transitions their phases, too.
-var expected = []string{
+var proposed = []string{
 	"gateway.signal.received",
 	"gateway.crd.created",
 	phaseTransition + " Pending → Enriching",
@@ -22,15 +24,34 @@ var expected = []string{
 	"signalprocessing.business.classified",
 	"signalprocessing.signal.processed",
 	phaseTransition + " Categorizing → Completed",
+	"remediation.workflow.selected",
+	"remediation.approval.requested",
+	"gateway.signal.resolved",
+	"remediation.request.completed",
 }
 
-// oncePrefix is the prefix of the event types with derived ids: repeated steps record the same
-// event, so that each fact is stored exactly once. Other facts may be stored more often.
-const oncePrefix = "signalprocessing."
+// remediated and rejected are the facts of a trail after an approval and after a rejection.
+var (
+	remediated = slices.Concat(proposed, []string{
+		"remediation.approval.approved",
+		"workflowexecution.execution.started",
+		"workflowexecution.execution.completed",
+		"remediation.verification.started",
+		"remediation.verification.passed",
+	})
+	rejected = slices.Concat(proposed, []string{
+		"remediation.approval.rejected",
+		"remediation.manual_review.required",
+	})
+)
+
+// gateways is the prefix of the event types without derived ids: a repeated step may record such a
+// fact again. The facts of other services are stored exactly once.
+const gateways = "gateway."
 
 // gaps describes the expected facts that are missing, or stored more than once although they
 // must not be.
-func gaps(events []datastorage.StoredEvent) []string {
+func gaps(events []datastorage.StoredEvent, expected []string) []string {
 	counts := map[string]int{}
 	for i := range events {
 		counts[factOf(&events[i])]++
@@ -38,7 +59,7 @@ func gaps(events []datastorage.StoredEvent) []string {
 	var found []string
 	for _, fact := range expected {
 		count := counts[fact]
-		if count == 0 || count > 1 && strings.HasPrefix(fact, oncePrefix) {
+		if count == 0 || count > 1 && !strings.HasPrefix(fact, gateways) {
 			found = append(found, fmt.Sprintf("%s: %d of 1", fact, count))
 		}
 	}
@@ -46,8 +67,11 @@ func gaps(events []datastorage.StoredEvent) []string {
 }
 
 func factOf(e *datastorage.StoredEvent) string {
-	if e.EventType == phaseTransition {
-		return e.EventType + " " + summary(e)
+	if e.EventType != phaseTransition {
+		return e.EventType
 	}
-	return e.EventType
+	var data struct{ From, To string }
+	// Data of another shape is no transition that is expected.
+	_ = json.Unmarshal(e.EventData, &data)
+	return fmt.Sprintf("%s %s → %s", e.EventType, data.From, data.To)
 }

@@ -9,10 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/printable"
-	"kubernaut.ai/pkg/audittrail"
 )
 
 // linef writes one line; a terminal that went away is no concern of the demo.
@@ -85,45 +83,3 @@ func orNone(s string) string {
 	}
 	return s
 }
-
-// printTrail prints the story of a trail, and apart from it the events of
-// recorders that may not write such events, or that could not be checked.
-func printTrail(out io.Writer, correlationID string, events []datastorage.StoredEvent) {
-	story, apart := audittrail.Story(events)
-	linef(out, "\nAudit trail of %s, %d events, oldest first (UTC)", printable.Line(correlationID), len(story))
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	linef(table, "  TIME\tEVENT\tOUTCOME\tWHAT")
-	for i := range story {
-		e := &story[i]
-		linef(table, "  %s\t%s\t%s\t%s", e.EventTimestamp.UTC().Format(timeOfDay), printable.Line(e.EventType), e.EventOutcome, printable.Line(summary(e)))
-	}
-	_ = table.Flush()
-	if len(apart) == 0 {
-		return
-	}
-	linef(out, "\nNot a part of it: %d events of recorders without the permission for their type", len(apart))
-	table = tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	linef(table, "  TIME\tEVENT\tRECORDED BY\tPERMISSION")
-	for i := range apart {
-		e := &apart[i]
-		permission := "missing"
-		if e.RecorderUnchecked {
-			permission = "could not be checked"
-		}
-		by := ""
-		if e.RecordedBy != nil {
-			by = *e.RecordedBy
-		}
-		linef(table, "  %s\t%s\t%s\t%s", e.EventTimestamp.UTC().Format(timeOfDay), printable.Line(e.EventType), printable.Line(orNone(by)), permission)
-	}
-	_ = table.Flush()
-}
-
-// storyOf is what a trail tells.
-func storyOf(events []datastorage.StoredEvent) []datastorage.StoredEvent {
-	story, _ := audittrail.Story(events)
-	return story
-}
-
-// timeOfDay is a time in a trail.
-const timeOfDay = "15:04:05.000000"

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -85,6 +86,10 @@ func connect(o *connection.Flags) (*cluster, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
+	return connectWith(config, namespace)
+}
+
+func connectWith(config *rest.Config, namespace string) (*cluster, error) {
 	people, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, cli.Usagef("--kubeconfig: %w", err)

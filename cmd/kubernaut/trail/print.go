@@ -73,11 +73,7 @@ func Print(ctx context.Context, from Source, id, form string, out io.Writer) err
 	}
 	var told, apart []line
 	err := Events(ctx, from, id, func(e *datastorage.StoredEvent) error {
-		if e.Foreign || e.RecorderUnchecked {
-			apart = append(apart, lineOf(e))
-		} else {
-			told = append(told, lineOf(e))
-		}
+		place(e, &told, &apart)
 		return nil
 	})
 	if err != nil {
@@ -87,6 +83,24 @@ func Print(ctx context.Context, from Source, id, form string, out io.Writer) err
 		return printMarkdown(id, told, apart, out)
 	}
 	return printTable(told, apart, out)
+}
+
+// Tell writes a trail that was read, oldest first, as Print writes a table.
+func Tell(events []datastorage.StoredEvent, out io.Writer) error {
+	var told, apart []line
+	for i := range events {
+		place(&events[i], &told, &apart)
+	}
+	return printTable(told, apart, out)
+}
+
+// place tells an event, apart from the story if its recorder may not write it.
+func place(e *datastorage.StoredEvent, told, apart *[]line) {
+	if e.Foreign || e.RecorderUnchecked {
+		*apart = append(*apart, lineOf(e))
+	} else {
+		*told = append(*told, lineOf(e))
+	}
 }
 
 // line is an event as people read it.

@@ -71,6 +71,10 @@ func TestPrintTable(t *testing.T) {
 	if strings.Index(text, "remediation.approval.approved") < strings.Index(text, "Not a part of it") {
 		t.Errorf("a forged approval is told as a part of the story:\n%s", text)
 	}
+	var told strings.Builder
+	if err := trail.Tell([]datastorage.StoredEvent{received, forged, done}, &told); err != nil || told.String() != text {
+		t.Errorf("a trail that was read is told as\n%s%v, want\n%s", told.String(), err, text)
+	}
 }
 
 func TestPrintMarkdownEscapes(t *testing.T) {

@@ -88,7 +88,7 @@ func (c *Console) Allow(ctx context.Context, change Change) error {
 	case !c.terminal:
 		return &RefusedError{Change: change, Reason: notAsked}
 	}
-	yes, err := c.ask(ctx, change)
+	yes, err := c.Ask(ctx, fmt.Sprintf("Kubernaut needs to %s (%s).\nContinue?", change.What, change.Command))
 	if err != nil {
 		return err
 	}
@@ -98,11 +98,14 @@ func (c *Console) Allow(ctx context.Context, change Change) error {
 	return nil
 }
 
-// ask takes everything but an explicit yes as a no.
-func (c *Console) ask(ctx context.Context, change Change) (bool, error) {
+// Terminal reports whether a person can be asked.
+func (c *Console) Terminal() bool { return c.terminal }
+
+// Ask asks a question, and takes everything but an explicit yes as a no.
+func (c *Console) Ask(ctx context.Context, question string) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, err := fmt.Fprintf(c.out, "Kubernaut needs to %s (%s).\nContinue? [y/N] ", change.What, change.Command); err != nil {
+	if _, err := fmt.Fprintf(c.out, "%s [y/N] ", question); err != nil {
 		return false, fmt.Errorf("ask for consent: %w", err)
 	}
 	type answer struct {
