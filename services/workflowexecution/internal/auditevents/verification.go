@@ -34,8 +34,9 @@ type Watched struct {
 	LatestStart time.Time
 }
 
-// watched is the data of TypeVerificationStarted.
-type watched struct {
+// begun is the data of TypeVerificationStarted. It says nothing of the signal, which may change
+// before a repetition: that would be another event.
+type begun struct {
 	Execution    string                   `json:"execution"`
 	ExecutionUID types.UID                `json:"execution_uid"`
 	Workflow     v1alpha1.WorkflowRef     `json:"workflow"`
@@ -43,6 +44,12 @@ type watched struct {
 	FinishedAt   *metav1.MicroTime        `json:"execution_finished_at"`
 	// ResolveBy is when every instance has to be resolved.
 	ResolveBy time.Time `json:"resolve_by"`
+}
+
+// watched is what an event says of the signal.
+type watched struct {
+	begun
+
 	// Firing names the instances that are listed as firing.
 	Firing []string `json:"firing"`
 	// Gone names the firing instances whose object is gone.
@@ -53,17 +60,22 @@ type watched struct {
 	LatestStart time.Time `json:"latest_start"`
 }
 
+func begunOf(wfe *v1alpha1.WorkflowExecution, resolveBy time.Time) begun {
+	return begun{
+		Execution: wfe.Name, ExecutionUID: wfe.UID, Workflow: wfe.Spec.Workflow, Target: wfe.Spec.Target,
+		FinishedAt: wfe.Status.FinishedAt, ResolveBy: resolveBy.UTC(),
+	}
+}
+
 func watchedOf(wfe *v1alpha1.WorkflowExecution, w *Watched) watched {
 	return watched{
-		Execution: wfe.Name, ExecutionUID: wfe.UID, Workflow: wfe.Spec.Workflow, Target: wfe.Spec.Target,
-		FinishedAt: wfe.Status.FinishedAt, ResolveBy: w.Deadline.UTC(), Firing: w.Firing, Gone: w.Gone, Unlisted: w.Unlisted,
-		LatestStart: w.LatestStart.UTC(),
+		begun: begunOf(wfe, w.Deadline), Firing: w.Firing, Gone: w.Gone, Unlisted: w.Unlisted, LatestStart: w.LatestStart.UTC(),
 	}
 }
 
 // VerificationStarted records that the effect of an execution is observed from now on.
-func VerificationStarted(wfe *v1alpha1.WorkflowExecution, w *Watched) (*audit.Event, error) {
-	return verification(wfe, TypeVerificationStarted, "verify", audit.OutcomePending, watchedOf(wfe, w))
+func VerificationStarted(wfe *v1alpha1.WorkflowExecution, resolveBy time.Time) (*audit.Event, error) {
+	return verification(wfe, TypeVerificationStarted, "verify", audit.OutcomePending, begunOf(wfe, resolveBy))
 }
 
 // Verdict is the result of a verification.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -107,7 +108,7 @@ func TestARollbackRestoresThePodTemplateBefore(t *testing.T) {
 func TestAFirstRevisionCannotBeRolledBack(t *testing.T) {
 	w := newWorld(t, everything)
 	wf := w.workflow(rollback)
-	_, err := w.planner.Make(t.Context(), wf, w.read("Deployment", w.deployment("shop:1").Name), nil)
+	_, err := w.planner.Make(t.Context(), wf, w.read("Deployment", w.deployment("shop:1").Name), nil, time.Now())
 	if err == nil || !strings.Contains(err.Error(), "has no revision before the current one") {
 		t.Errorf("error %v", err)
 	}
@@ -118,7 +119,7 @@ func TestAScaleKeepsItsBounds(t *testing.T) {
 	d := w.deployment("shop:1")
 	action := &v1alpha1.WorkflowAction{Scale: &v1alpha1.ScaleAction{MinReplicas: 1, MaxReplicas: 4}}
 	for _, replicas := range []string{"0", "5", "many"} {
-		if made, err := w.planner.Make(t.Context(), w.workflow(action), w.read("Deployment", d.Name), []v1alpha1.ExecutionParameter{scaleTo(replicas)}); err == nil {
+		if made, err := w.planner.Make(t.Context(), w.workflow(action), w.read("Deployment", d.Name), []v1alpha1.ExecutionParameter{scaleTo(replicas)}, time.Now()); err == nil {
 			t.Errorf("%s replicas: a plan %+v, want an error", replicas, made)
 		}
 	}

@@ -203,7 +203,7 @@ func (w *world) approve(wf *v1alpha1.RemediationWorkflow, target client.Object, 
 	ctx := w.t.Context()
 	must(w.t, w.Create(ctx, wf))
 	object := w.read(kind, target.GetName())
-	made, err := w.planner.Make(ctx, wf, object, parameters)
+	made, err := w.planner.Make(ctx, wf, object, parameters, time.Now())
 	must(w.t, err)
 	sum, err := catalog.Digest(&wf.Spec)
 	must(w.t, err)

@@ -55,10 +55,12 @@ type Plan struct {
 	Digest string
 }
 
-// Make makes a plan, after a dry run with the rights of the workflow's account. A
-// *NotApplicableError says why the workflow cannot be applied to the target.
+// Make makes a plan, after a dry run with the rights of the workflow's account. at is the time
+// that a restart carries: the plan is the same whenever it is made again. A *NotApplicableError
+// says why the workflow cannot be applied to the target.
 func (p *Planner) Make(
 	ctx context.Context, wf *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter,
+	at time.Time,
 ) (Plan, error) {
 	if wf.Spec.Job != nil {
 		return p.makeJob(ctx, wf, target, parameters)
@@ -67,7 +69,7 @@ func (p *Planner) Make(
 	if err != nil {
 		return Plan{}, err //nolint:wrapcheck // names the account
 	}
-	step, err := p.Prepare(ctx, c, wf, target, parameters, p.Clock.Now())
+	step, err := p.Prepare(ctx, c, wf, target, parameters, at)
 	if err != nil {
 		return Plan{}, err
 	}

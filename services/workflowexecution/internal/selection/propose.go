@@ -35,7 +35,7 @@ func (s *Selector) propose(
 	ctx context.Context, rr *v1alpha1.RemediationRequest, f *situation, choice auditevents.Choice, parameters []v1alpha1.ExecutionParameter, rollbackOf string,
 ) (*v1alpha1.WorkflowExecution, error) {
 	wf := f.workflow(choice.Workflow)
-	planned, err := s.Planner.Make(ctx, wf, f.target, parameters)
+	planned, err := s.Planner.Make(ctx, wf, f.target, parameters, decidedAt(rr))
 	if err != nil {
 		return nil, unplanned(wf.Name, err)
 	}

@@ -30,7 +30,7 @@ type Recorder interface {
 
 // Planner makes plans. *plan.Planner implements it.
 type Planner interface {
-	Make(ctx context.Context, wf *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter) (plan.Plan, error)
+	Make(ctx context.Context, wf *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter, at time.Time) (plan.Plan, error)
 }
 
 // Rails tell whether a person has to decide. *guardrail.GuardRails implements it.

@@ -121,18 +121,24 @@ func (s *Stage) Advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (t
 		return 0, err
 	}
 	if wfe.Status.Verification == nil {
-		wfe.Status.Verification = &v1alpha1.ExecutionVerification{StartedAt: metav1.NewMicroTime(seen.now)}
-		// The start is shown before anything else, so that every look sees the same deadline.
-		wfe.Status.Verification.Message = "verification has begun"
-		return time.Millisecond, s.record(ctx, wfe)(auditevents.VerificationStarted(wfe, s.watched(wfe, seen)))
+		// It starts when the execution is over, whenever that is seen: a repetition after a crash
+		// records the same event. The start is shown before anything else.
+		wfe.Status.Verification = &v1alpha1.ExecutionVerification{StartedAt: *wfe.Status.FinishedAt, Message: "verification has begun"}
+		return time.Millisecond, s.record(ctx, wfe)(auditevents.VerificationStarted(wfe, wfe.Status.FinishedAt.Add(s.options.ResolveTimeout)))
 	}
 	workflow, err := s.workflow(ctx, wfe)
 	if err != nil {
 		return 0, err
 	}
+	known := wfe.Status.Verification.ResolvedAt != nil
 	v, err := s.judge(ctx, wfe, workflow, seen)
 	if err != nil {
 		return 0, err
+	}
+	if v.outcome != "" && !known && wfe.Status.Verification.ResolvedAt != nil {
+		// When it resolved is shown before an event says it: a repetition after a crash records
+		// the same event.
+		v = waiting(seen.now, "every instance has resolved")
 	}
 	if v.outcome == "" {
 		wfe.Status.Verification.Message = shorten(v.message)

@@ -219,7 +219,7 @@ func TestAnExecutionIsEffectiveAfterTheStabilization(t *testing.T) {
 	}
 }
 
-func TestWithoutStabilizationTheConditionIsLookedAtOnce(t *testing.T) {
+func TestWithoutStabilizationTheOutcomeFollowsOnceItIsShownWhenItResolved(t *testing.T) {
 	t.Parallel()
 	for outcome, holds := range map[v1alpha1.Outcome]bool{v1alpha1.OutcomeEffective: true, v1alpha1.OutcomeIneffective: false} {
 		b := begin(t)
@@ -233,6 +233,11 @@ func TestWithoutStabilizationTheConditionIsLookedAtOnce(t *testing.T) {
 		}
 		b.holds = holds
 		b.look(0)
+		b.expect("", "every instance has resolved")
+		if resolved := b.wfe.Status.Verification.ResolvedAt; resolved == nil || len(b.events) != 1 {
+			t.Errorf("resolved at %s, events %q: an event must not say it first", resolved, b.events)
+		}
+		b.look(time.Second)
 		b.expect(outcome, "")
 	}
 }
