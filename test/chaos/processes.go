@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"kubernaut.ai/internal/devstack/controlplane"
 	"kubernaut.ai/internal/devstack/progress"
 	"kubernaut.ai/internal/devstack/supervise"
 	"kubernaut.ai/test/testenv"
@@ -28,10 +29,14 @@ type Program struct {
 
 // Options of a scenario. All are required except Output and Progress.
 type Options struct {
-	Env     *testenv.Env
-	Program Program
+	Env *testenv.Env
+	// ControlPlane is that of the Env.
+	ControlPlane *controlplane.ControlPlane
+	Program      Program
 	// Kills is how many processes are killed, at least 1.
 	Kills int
+	// Full scale: a scenario that tries each of a number of things tries all sides of them.
+	Full bool
 	// Seed of the random choices. The timing is random nevertheless.
 	Seed uint64
 	// Output receives what the program writes.

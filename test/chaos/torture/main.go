@@ -53,6 +53,8 @@ var scenarios = []scenario{
 	{"signalprocessing", "signalprocessing", chaos.SignalProcessing, 20, 200},
 	{"slow", "datastorage", chaos.Slow, 200, 1000},
 	{"memory", "datastorage", chaos.Memory, 15, 60}, // seconds
+	// Each call once, and so many at random. Its controllers run until the end.
+	{"workflowexecution", "workflowexecution", chaos.WorkflowExecution, 20, 200},
 }
 
 func main() {
@@ -101,8 +103,8 @@ func torture(ctx context.Context, names []string, report progress.Func) (err err
 	var failures []error
 	for _, s := range chosen {
 		o := chaos.Options{
-			Env: env, Program: chaos.Program{Path: filepath.Join(filepath.Dir(self), s.program)},
-			Kills: s.kills, Seed: seed, Progress: report,
+			Env: env, ControlPlane: shared.ControlPlane, Program: chaos.Program{Path: filepath.Join(filepath.Dir(self), s.program)},
+			Kills: s.kills, Full: full, Seed: seed, Progress: report,
 		}
 		if full {
 			o.Kills = s.fullKills

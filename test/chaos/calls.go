@@ -1,0 +1,87 @@
+package chaos
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// call is a request of a process to the API server or to DataStorage.
+type call struct {
+	// name is the verb and the resource, for people.
+	name string
+	path string
+	// write is set if the call changes a target or creates a Job.
+	write bool
+	// background calls belong to no remediation: discovery, caches, the validation of workflows.
+	background bool
+}
+
+// eventTypes are the types of the events in a batch for DataStorage.
+var eventTypes = regexp.MustCompile(`"event_type":"((?:remediation|workflowexecution\.execution)\.[a-z_.]+)"`)
+
+// ofStorage names a call of DataStorage. A batch without events of a remediation is background.
+func ofStorage(r *http.Request, body []byte) call {
+	c := call{name: strings.ToLower(r.Method) + " " + r.URL.Path, path: r.URL.Path}
+	var types []string
+	for _, found := range eventTypes.FindAllSubmatch(body, -1) {
+		types = append(types, string(found[1]))
+	}
+	c.background = len(types) == 0
+	if !c.background {
+		c.name = "store " + strings.Join(types, ", ")
+	}
+	return c
+}
+
+// verbs by HTTP method, of calls that name an object.
+var verbs = map[string]string{
+	http.MethodGet: "get", http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete",
+}
+
+// ofAPI names a call of the API server.
+func ofAPI(r *http.Request) call {
+	resource, object := resourceOf(r.URL.Path)
+	query := r.URL.Query()
+	verb := verbs[r.Method]
+	switch {
+	case query.Get("watch") != "":
+		verb = "watch"
+	case verb == "get" && object == "":
+		verb = "list"
+	}
+	dry := query.Has("dryRun")
+	c := call{name: verb + " " + resource, path: r.URL.Path}
+	if dry {
+		c.name += ", dry run"
+	}
+	c.write = !dry && (c.name == "patch deployments" || c.name == "create jobs")
+	// The lists of caches name a version or are in pieces.
+	cached := verb == "list" && (query.Has("resourceVersion") || query.Has("limit"))
+	c.background = verb == "watch" || cached || resource == "" ||
+		slices.Contains([]string{"subjectaccessreviews", "remediationworkflows/status", "customresourcedefinitions", "events"}, resource)
+	return c
+}
+
+// resourceOf splits /apis/GROUP/VERSION/namespaces/NAMESPACE/RESOURCE/NAME/SUBRESOURCE. The
+// resource is empty for discovery.
+func resourceOf(path string) (resource, object string) {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	prefix := map[string]int{"api": 2, "apis": 3}[parts[0]]
+	if prefix == 0 || len(parts) <= prefix {
+		return "", ""
+	}
+	parts = parts[prefix:]
+	if parts[0] == "namespaces" && len(parts) > 2 {
+		parts = parts[2:]
+	}
+	resource = parts[0]
+	if len(parts) > 1 {
+		object = parts[1]
+	}
+	if len(parts) > 2 {
+		resource += "/" + parts[2]
+	}
+	return resource, object
+}
