@@ -116,7 +116,7 @@ func (b *bench) newDatabase(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make a database: %w", err)
 	}
-	if _, err := datastorage.Migrate(ctx, url, time.Now()); err != nil {
+	if _, err := datastorage.Migrate(ctx, url, datastorage.Roles{}, time.Now()); err != nil {
 		return "", fmt.Errorf("migrate: %w", err)
 	}
 	return url, nil

@@ -59,7 +59,7 @@ func startServers(ctx context.Context) (*servers, error) {
 	if err != nil {
 		return s, fmt.Errorf("make a database: %w", err)
 	}
-	if _, err := datastorage.Migrate(ctx, url, time.Now()); err != nil {
+	if _, err := datastorage.Migrate(ctx, url, datastorage.Roles{}, time.Now()); err != nil {
 		return s, fmt.Errorf("migrate: %w", err)
 	}
 	app, err := datastorage.New(datastorage.Options{DatabaseURL: url, Listen: anyPort, ManagementListen: anyPort})

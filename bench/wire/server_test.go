@@ -50,7 +50,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, fmt.Errorf("make database: %w", err)
 	}
 	defer func() { err = errors.Join(err, server.DropDatabase(context.Background(), name)) }()
-	if _, err := datastorage.Migrate(ctx, url, time.Now()); err != nil {
+	if _, err := datastorage.Migrate(ctx, url, datastorage.Roles{}, time.Now()); err != nil {
 		stop()
 		return 1, fmt.Errorf("migrate: %w", err)
 	}

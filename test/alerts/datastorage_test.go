@@ -210,7 +210,7 @@ func trail(ctx context.Context, server *postgres.Server) string {
 	GinkgoHelper()
 	url, err := server.CreateDatabase(ctx, "trail", "")
 	Expect(err).NotTo(HaveOccurred())
-	_, err = datastorage.Migrate(ctx, url, time.Now())
+	_, err = datastorage.Migrate(ctx, url, datastorage.Roles{}, time.Now())
 	Expect(err).NotTo(HaveOccurred())
 	return url
 }

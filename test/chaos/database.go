@@ -41,7 +41,7 @@ func ownPostgres(ctx context.Context, settings map[string]string) (server *postg
 	}
 	url, err := server.CreateDatabase(ctx, tortureDatabase, "")
 	if err == nil {
-		_, err = datastorage.Migrate(ctx, url, time.Now())
+		_, err = datastorage.Migrate(ctx, url, datastorage.Roles{}, time.Now())
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare: %w", err), server.Stop(context.WithoutCancel(ctx)))

@@ -35,7 +35,7 @@ func ownPostgres(ctx context.Context) *postgres.Server {
 	stopAtEnd(server)
 	url, err := server.CreateDatabase(ctx, trailDatabase, "")
 	Expect(err).NotTo(HaveOccurred())
-	_, err = datastorageapp.Migrate(ctx, url, time.Now())
+	_, err = datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, time.Now())
 	Expect(err).NotTo(HaveOccurred())
 	return server
 }

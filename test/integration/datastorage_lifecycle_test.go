@@ -56,7 +56,7 @@ var _ = Describe("DataStorage schema", func() {
 		var group sync.WaitGroup
 		for i := range migrators {
 			group.Go(func() {
-				done, err := datastorageapp.Migrate(ctx, url, time.Now())
+				done, err := datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, time.Now())
 				applied[i], errs[i] = len(done.Migrations), err
 			})
 		}
@@ -68,7 +68,7 @@ var _ = Describe("DataStorage schema", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(status.Current).To(Equal(status.Wanted))
 		Expect(status.Err).NotTo(HaveOccurred())
-		again, err := datastorageapp.Migrate(ctx, url, time.Now())
+		again, err := datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, time.Now())
 		Expect(err).NotTo(HaveOccurred())
 		Expect(again).To(Equal(datastorageapp.Migrated{}))
 	}, SpecTimeout(specTimeout))
@@ -76,13 +76,13 @@ var _ = Describe("DataStorage schema", func() {
 	It("must be current for a service to start", func(ctx SpecContext) {
 		url := emptyDatabase(ctx)
 		Expect(serveOnce(ctx, url)).To(MatchError(ContainSubstring("the database has no schema: run `datastorage migrate up` first")))
-		_, err := datastorageapp.Migrate(ctx, url, time.Now())
+		_, err := datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, time.Now())
 		Expect(err).NotTo(HaveOccurred())
 		conn := connect(ctx, url)
 
 		execute(ctx, conn, `INSERT INTO schema_migrations (version_id, is_applied) VALUES (99, true)`)
 		Expect(serveOnce(ctx, url)).To(MatchError(ContainSubstring("version 99")))
-		_, err = datastorageapp.Migrate(ctx, url, time.Now())
+		_, err = datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, time.Now())
 		Expect(err).To(MatchError(ContainSubstring("as new as the one that migrated it")))
 
 		execute(ctx, conn, `DELETE FROM schema_migrations WHERE version_id > 0`)
@@ -97,7 +97,7 @@ var _ = Describe("DataStorage schema", func() {
 		inAYear := anEvent(id, fields{"event_id": "01ae0000-0000-7000-8000-000000000001"})
 		decoded[datastorage.EventCreated](storeJSON(ctx, own.URL, storeEvents, inAYear), http.StatusCreated)
 		far := time.UnixMilli(0x01ae00000000)
-		_, err := datastorageapp.Migrate(ctx, own.DatabaseURL(), far)
+		_, err := datastorageapp.Migrate(ctx, own.DatabaseURL(), datastorageapp.Roles{}, far)
 		Expect(err).NotTo(HaveOccurred())
 		decoded[datastorage.EventCreated](storeJSON(ctx, own.URL, storeEvents, inAYear), http.StatusCreated)
 		nextMonth := anEvent(id, fields{"event_id": "01aea000-0000-7000-8000-000000000001"})

@@ -74,7 +74,7 @@ var _ = Describe("DataStorage start before its database", func() {
 			d.open.Store(true)
 		})).To(Succeed())
 		Expect(reasons).To(ConsistOf(ContainSubstring("unreachable")))
-		done, err := datastorageapp.Migrate(ctx, d.url, time.Now())
+		done, err := datastorageapp.Migrate(ctx, d.url, datastorageapp.Roles{}, time.Now())
 		Expect(err).NotTo(HaveOccurred())
 		Expect(done.Migrations).NotTo(BeEmpty())
 	}, SpecTimeout(specTimeout))

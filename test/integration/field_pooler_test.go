@@ -66,7 +66,7 @@ var _ = Describe("A connection pooler in transaction mode", func() {
 		pooler := ownPooler(ctx, server, 3)
 		url := pooler.URL(trailDatabase)
 		for range 2 { // the second one has its statements prepared on other connections
-			_, err = datastorageapp.Migrate(ctx, url, time.Now())
+			_, err = datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, time.Now())
 			Expect(err).NotTo(HaveOccurred())
 		}
 		noteDurability(ctx, trailURL(server))

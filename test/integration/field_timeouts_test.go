@@ -66,7 +66,7 @@ var _ = Describe("The server's own limits", func() {
 				(SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'audit_events_default'); END $$`)
 		execute(ctx, watcher, `CREATE EVENT TRIGGER note ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION note_ddl()`)
 		later := time.Now().AddDate(1, 0, 0)
-		_, err := datastorageapp.Migrate(ctx, url, later)
+		_, err := datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, later)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(constraints(ctx, watcher)).To(BeEmpty())
 		var stopped, searches int
@@ -78,7 +78,7 @@ var _ = Describe("The server's own limits", func() {
 		storeSome(ctx, own.APIURL(), stray, anEvent(env.CorrelationID(), fields{"event_id": idAt(later).String()}))
 
 		By("leaving a month alone whose events are there already")
-		_, err = datastorageapp.Migrate(ctx, url, far)
+		_, err = datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, far)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(constraints(ctx, watcher)).To(BeEmpty())
 
@@ -89,7 +89,7 @@ var _ = Describe("The server's own limits", func() {
 			` CHECK (NOT (id_time IS NOT NULL AND id_time >= '`+month.Format(time.RFC3339)+`' AND id_time < '`+month.AddDate(0, 1, 0).Format(time.RFC3339)+`')) NOT VALID`)
 		arriving := anEvent(env.CorrelationID(), fields{"event_id": idAt(next).String()})
 		decoded[datastorage.Problem](storeJSON(ctx, own.APIURL(), storeEvents, arriving), http.StatusServiceUnavailable)
-		_, err = datastorageapp.Migrate(ctx, url, next)
+		_, err = datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, next)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(constraints(ctx, watcher)).To(BeEmpty())
 		storeSome(ctx, own.APIURL(), arriving)

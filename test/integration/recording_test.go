@@ -58,7 +58,7 @@ var _ = Describe("recording: DataStorage without Kubernetes", func() {
 		for _, statement := range statements("grants.sql") {
 			execute(ctx, inside, statement)
 		}
-		_, err := datastorageapp.Migrate(ctx, as(owner, "change-me"), time.Now())
+		_, err := datastorageapp.Migrate(ctx, as(owner, "change-me"), datastorageapp.Roles{}, time.Now())
 		Expect(err).NotTo(HaveOccurred())
 
 		dir := GinkgoT().TempDir()

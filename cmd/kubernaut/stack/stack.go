@@ -117,7 +117,7 @@ func (s *Stack) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create database %s: %w", databaseName, err)
 	}
-	if _, err := datastorage.Migrate(ctx, url, time.Now()); err != nil {
+	if _, err := datastorage.Migrate(ctx, url, datastorage.Roles{}, time.Now()); err != nil {
 		return fmt.Errorf("prepare database %s: %w", databaseName, err)
 	}
 	if err := createNamespaces(ctx, cluster, Namespace, WorkflowsNamespace); err != nil {

@@ -47,15 +47,18 @@ func migrateUpCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		done, err := Migrate(c.Context(), flags.DatabaseURL, time.Now())
+		done, err := Migrate(c.Context(), flags.DatabaseURL, flags.Roles, time.Now())
 		out := c.OutOrStdout() // a failed write does not undo what was done
 		for _, m := range done.Migrations {
 			_, _ = fmt.Fprintf(out, "applied %s in %s\n", m.Name, m.Took.Round(time.Millisecond))
 		}
+		for _, i := range done.Indexes {
+			_, _ = fmt.Fprintf(out, "built %s\n", i)
+		}
 		for _, p := range done.Partitions {
 			_, _ = fmt.Fprintf(out, "made %s\n", p)
 		}
-		if err == nil && len(done.Migrations)+len(done.Partitions) == 0 {
+		if err == nil && len(done.Migrations)+len(done.Indexes)+len(done.Partitions) == 0 {
 			_, _ = fmt.Fprintln(out, "nothing to do")
 		}
 		return err

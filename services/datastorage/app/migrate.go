@@ -25,14 +25,21 @@ type Migration struct {
 type Migrated struct {
 	// Migrations that were applied, none when the schema was current.
 	Migrations []Migration
+	// Indexes that were built, of tables that had events already.
+	Indexes []string
 	// Partitions that were made for the time around now.
 	Partitions []string
 }
 
+// Roles are the database roles that Migrate applies. Without names, everything
+// stays with the role that migrates.
+type Roles = schema.Roles
+
 // Migrate brings a database's schema to this program's version and makes the
 // partitions that the time around now needs. It may run anywhere any number of
-// times, also at once.
-func Migrate(ctx context.Context, databaseURL string, now time.Time) (Migrated, error) {
+// times, also at once. Events are stored and found meanwhile, by programs of the
+// version before, too.
+func Migrate(ctx context.Context, databaseURL string, roles Roles, now time.Time) (Migrated, error) {
 	config, err := database.Parse(databaseURL)
 	if err != nil {
 		return Migrated{}, err //nolint:wrapcheck // names the flag
@@ -43,8 +50,8 @@ func Migrate(ctx context.Context, databaseURL string, now time.Time) (Migrated, 
 		if err != nil {
 			return fmt.Errorf("migrate: %w", err)
 		}
-		if status.Current > status.Wanted {
-			return fmt.Errorf("migrate: %w", status.Err())
+		if err := status.Err(); status.Current > status.Wanted && err != nil {
+			return fmt.Errorf("migrate: %w", err)
 		}
 		applied, err := schema.Up(ctx, conn.Config())
 		for _, a := range applied {
@@ -53,9 +60,15 @@ func Migrate(ctx context.Context, databaseURL string, now time.Time) (Migrated, 
 		if err != nil {
 			return fmt.Errorf("apply migrations: %w", err)
 		}
+		if err := roles.Apply(ctx, conn); err != nil {
+			return err //nolint:wrapcheck // says all there is
+		}
 		report, err := schema.NewPartitions(conn).Ensure(ctx, now)
 		done.Partitions = report.Made
 		if err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
+		if done.Indexes, err = schema.NewIndexes(conn).Ensure(ctx); err != nil {
 			return fmt.Errorf("migrate: %w", err)
 		}
 		return nil
@@ -66,14 +79,17 @@ func Migrate(ctx context.Context, databaseURL string, now time.Time) (Migrated, 
 // MigrateFlags are the flags of a command that migrates.
 type MigrateFlags struct {
 	DatabaseURL string
+	Roles       Roles
 	// StartupTimeout bounds the wait for the database.
 	StartupTimeout time.Duration
 }
 
-// AddTo registers --database-url and --startup-timeout, with serve's defaults.
+// AddTo registers the flags, with serve's defaults.
 func (f *MigrateFlags) AddTo(flags *pflag.FlagSet) {
 	var declared cli.Flags
 	declareDatabase(&declared, &f.DatabaseURL)
+	declared.String(&f.Roles.Owner, "owner-role", "", "role that owns the tables and cannot log in; the role that migrates is a member of it; none: the role that migrates owns them")
+	declared.String(&f.Roles.Serving, "serving-role", "", "role that datastorage serve logs in as: it may append events, and not change them; none: rights stay as they are")
 	declared.Duration(&f.StartupTimeout, "startup-timeout", startupTimeout, "how long to wait for the database at start")
 	declared.AddTo(flags)
 }

@@ -18,6 +18,18 @@ const (
 	monthsAhead  = 3
 )
 
+// table is the partitioned table of events.
+const table = "audit_events"
+
+const monthLayout = table + "_y2006m01"
+
+// firstMonth is the first month that gets a partition when its events arrive: ids
+// with an earlier time do not come from a clock.
+var firstMonth = time.Date(2015, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// settled is how long after its month a partition counts as complete.
+const settled = 24 * time.Hour
+
 // attempts at a month whose making was disturbed by another process.
 const attempts = 3
 
@@ -65,7 +77,13 @@ func (p *Partitions) Ensure(ctx context.Context, now time.Time) (Report, error) 
 }
 
 func monthName(month time.Time) string {
-	return month.Format("audit_events_y2006m01")
+	return month.Format(monthLayout)
+}
+
+// isComplete reports whether the month of a partition has ended.
+func isComplete(partition string, now time.Time) bool {
+	month, err := time.Parse(monthLayout, partition)
+	return err == nil && !month.AddDate(0, 1, 0).Add(settled).After(now)
 }
 
 func (p *Partitions) ensureMonth(ctx context.Context, month time.Time) (made, kept bool, err error) {
@@ -74,7 +92,7 @@ func (p *Partitions) ensureMonth(ctx context.Context, month time.Time) (made, ke
 		if err != nil || found.exists || found.strays {
 			return false, err == nil && !found.exists && found.strays, err
 		}
-		err = p.makeMonth(ctx, month)
+		err = p.makeMonth(ctx, month, nil)
 		switch {
 		case err == nil:
 			return true, false, nil
@@ -119,10 +137,12 @@ const cleanupTimeout = 5 * time.Second
 // constraint that was validated before lets it do so without a lock that stops
 // inserts and queries. An event of that month that arrives meanwhile violates the
 // constraint, which IsMakingRoom tells.
-func (p *Partitions) makeMonth(ctx context.Context, month time.Time) (err error) {
-	const bound = "2006-01-02 15:04:05+00"
+//
+// With strays, the events of the month that are in the default partition move in
+// the transaction that attaches the new one, so that every query finds each once.
+func (p *Partitions) makeMonth(ctx context.Context, month time.Time, strays *strays) (err error) {
 	name, room := pgx.Identifier{monthName(month)}.Sanitize(), pgx.Identifier{month.Format(roomPrefix + "y2006m01")}.Sanitize()
-	from, to := month.Format(bound), month.AddDate(0, 1, 0).Format(bound)
+	from, to := bounds(month)
 	drop := `ALTER TABLE audit_events_default DROP CONSTRAINT IF EXISTS ` + room
 	err = p.transaction(ctx, `ALTER TABLE audit_events_default ADD CONSTRAINT `+room+
 		` CHECK (NOT (id_time IS NOT NULL AND id_time >= '`+from+`' AND id_time < '`+to+`')) NOT VALID`)
@@ -136,18 +156,39 @@ func (p *Partitions) makeMonth(ctx context.Context, month time.Time) (err error)
 			err = errors.Join(err, p.transaction(ctx, drop))
 		}
 	}()
-	if err := p.transaction(ctx, `ALTER TABLE audit_events_default VALIDATE CONSTRAINT `+room); err != nil {
+	validate := `ALTER TABLE audit_events_default VALIDATE CONSTRAINT ` + room
+	attach := []string{`ALTER TABLE audit_events ATTACH PARTITION ` + name + ` FOR VALUES FROM ('` + from + `') TO ('` + to + `')`, drop}
+	if strays != nil {
+		return strays.move(ctx, append([]string{validate}, attach...))
+	}
+	if err := p.transaction(ctx, validate); err != nil {
 		return err
 	}
-	return p.transaction(ctx,
-		`CREATE TABLE `+name+` (LIKE audit_events INCLUDING ALL)`,
-		`ALTER TABLE audit_events ATTACH PARTITION `+name+` FOR VALUES FROM ('`+from+`') TO ('`+to+`')`,
-		drop)
+	return p.transaction(ctx, append(p.create(name), attach...)...)
 }
+
+// create makes a table that can become a partition. It has the owner of
+// audit_events, whoever makes it.
+func (p *Partitions) create(name string) []string {
+	return []string{
+		`CREATE TABLE ` + name + ` (LIKE audit_events INCLUDING ALL)`,
+		`DO $$ BEGIN EXECUTE format('ALTER TABLE ` + name + ` OWNER TO %I', (SELECT relowner::regrole FROM pg_class WHERE oid = 'audit_events'::regclass)); END $$`,
+		`CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON ` + name + ` FOR EACH STATEMENT EXECUTE FUNCTION audit_append_only()`,
+	}
+}
+
+// bounds are those of a month's partition, in SQL.
+func bounds(month time.Time) (from, to string) {
+	const bound = "2006-01-02 15:04:05+00"
+	return month.Format(bound), month.AddDate(0, 1, 0).Format(bound)
+}
+
+// beginBriefly starts a transaction for whose locks nobody waits long.
+const beginBriefly = `BEGIN; SET LOCAL lock_timeout = '3s'; SET LOCAL idle_in_transaction_session_timeout = '5s'`
 
 // transaction runs statements. Nobody waits long behind their wait for a lock.
 func (p *Partitions) transaction(ctx context.Context, statements ...string) error {
-	err := pgx.BeginTxFunc(ctx, p.db, pgx.TxOptions{BeginQuery: `BEGIN; SET LOCAL lock_timeout = '3s'; SET LOCAL idle_in_transaction_session_timeout = '5s'`}, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(ctx, p.db, pgx.TxOptions{BeginQuery: beginBriefly}, func(tx pgx.Tx) error {
 		for _, statement := range statements {
 			if _, err := tx.Exec(ctx, statement); err != nil {
 				return fmt.Errorf("%.40s: %w", statement, err)
