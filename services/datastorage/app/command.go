@@ -19,7 +19,7 @@ const prefix = "DATASTORAGE"
 // logging of the whole process.
 func Command() *cobra.Command {
 	c := cli.Group(&cobra.Command{Use: "datastorage", Short: "The audit store: stores events and answers queries"})
-	c.AddCommand(serveCommand(), migrateCommand())
+	c.AddCommand(serveCommand(), migrateCommand(), maintainCommand())
 	return c
 }
 
@@ -30,6 +30,48 @@ func serveCommand() *cobra.Command {
 		options.Log = log
 		return New(options)
 	})
+}
+
+func maintainCommand() *cobra.Command {
+	var options MaintainOptions
+	var logs cli.LogFlags
+	var once, dryRun bool
+	c := &cobra.Command{
+		Use: "maintain", Short: "Make partitions, build indexes, and keep counts, until SIGTERM or SIGINT", Args: cli.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := logs.New(c.ErrOrStderr())
+			if err != nil {
+				return err //nolint:wrapcheck // names the flag
+			}
+			options.Log = log
+			m, err := NewMaintainer(options)
+			if err != nil {
+				return err
+			}
+			out := c.OutOrStdout() // a failed write does not undo what was done
+			switch {
+			case dryRun:
+				pending, err := m.Pending(c.Context())
+				_, _ = fmt.Fprintf(out, "months to move: %d\nindexes to build or drop: %v\nevents to count: %d\n", len(pending.Months), pending.Indexes, pending.Uncounted)
+				return err
+			case once:
+				done, err := m.Once(c.Context())
+				_, _ = fmt.Fprintf(out, "made partitions %v and indexes %v; moved %d events, completed %d, counted %d\n",
+					done.Partitions, done.Indexes, done.Moved, done.Completed, done.Counted)
+				return err
+			default:
+				return m.Run(c.Context())
+			}
+		},
+	}
+	options.AddFlags(c.Flags())
+	logs.AddTo(c.Flags())
+	var f cli.Flags
+	f.Bool(&once, "once", false, "do what there is to do, print it, and end")
+	f.Bool(&dryRun, "dry-run", false, "print what there is to do, and end")
+	f.AddTo(c.Flags())
+	cli.Configure(c, prefix)
+	return c
 }
 
 func migrateCommand() *cobra.Command {

@@ -64,19 +64,20 @@ func (p *Partitions) Ensure(ctx context.Context, now time.Time) (Report, error) 
 		month := first.AddDate(0, n, 0)
 		made, kept, err := p.ensureMonth(ctx, month)
 		if err != nil {
-			return report, fmt.Errorf("make partition %s: %w", monthName(month), err)
+			return report, fmt.Errorf("make partition %s: %w", MonthName(month), err)
 		}
 		if made {
-			report.Made = append(report.Made, monthName(month))
+			report.Made = append(report.Made, MonthName(month))
 		}
 		if kept {
-			report.Kept = append(report.Kept, monthName(month))
+			report.Kept = append(report.Kept, MonthName(month))
 		}
 	}
 	return report, nil
 }
 
-func monthName(month time.Time) string {
+// MonthName is the name of a month's partition.
+func MonthName(month time.Time) string {
 	return month.Format(monthLayout)
 }
 
@@ -118,7 +119,7 @@ func (p *Partitions) find(ctx context.Context, month time.Time) (found, error) {
 	var f found
 	const query = `SELECT EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = 'audit_events'::regclass AND inhrelid = to_regclass($1)),
 		EXISTS (SELECT 1 FROM audit_events_default WHERE id_time >= $2 AND id_time < $3)`
-	if err := p.db.QueryRow(ctx, query, monthName(month), month, month.AddDate(0, 1, 0)).Scan(&f.exists, &f.strays); err != nil {
+	if err := p.db.QueryRow(ctx, query, MonthName(month), month, month.AddDate(0, 1, 0)).Scan(&f.exists, &f.strays); err != nil {
 		return found{}, fmt.Errorf("look for the partition: %w", err)
 	}
 	return f, nil
@@ -141,7 +142,7 @@ const cleanupTimeout = 5 * time.Second
 // With strays, the events of the month that are in the default partition move in
 // the transaction that attaches the new one, so that every query finds each once.
 func (p *Partitions) makeMonth(ctx context.Context, month time.Time, strays *strays) (err error) {
-	name, room := pgx.Identifier{monthName(month)}.Sanitize(), pgx.Identifier{month.Format(roomPrefix + "y2006m01")}.Sanitize()
+	name, room := pgx.Identifier{MonthName(month)}.Sanitize(), pgx.Identifier{month.Format(roomPrefix + "y2006m01")}.Sanitize()
 	from, to := bounds(month)
 	drop := `ALTER TABLE audit_events_default DROP CONSTRAINT IF EXISTS ` + room
 	err = p.transaction(ctx, `ALTER TABLE audit_events_default ADD CONSTRAINT `+room+

@@ -48,7 +48,7 @@ func (p *Partitions) StrayMonths(ctx context.Context, db Executor, now time.Time
 // after each. A run that was interrupted is taken up where it was.
 func (p *Partitions) MoveStrays(ctx context.Context, month time.Time, slice int, between func() error) (moved int64, err error) {
 	s := &strays{db: p.db, month: month, slice: slice}
-	name := monthName(month)
+	name := MonthName(month)
 	var exists bool
 	if err := p.db.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, name).Scan(&exists); err != nil {
 		return 0, fmt.Errorf("look for table %s: %w", name, err)
@@ -78,7 +78,7 @@ func (p *Partitions) MoveStrays(ctx context.Context, month time.Time, slice int,
 
 // copy copies the next slice.
 func (s *strays) copy(ctx context.Context) (int64, error) {
-	name := pgx.Identifier{monthName(s.month)}.Sanitize()
+	name := pgx.Identifier{MonthName(s.month)}.Sanitize()
 	var copied int64
 	err := s.transaction(ctx, func(tx pgx.Tx) error {
 		done, err := tx.Exec(ctx, `INSERT INTO `+name+` SELECT d.* FROM audit_events_default AS d
@@ -90,7 +90,7 @@ func (s *strays) copy(ctx context.Context) (int64, error) {
 		return err //nolint:wrapcheck // wrapped below
 	})
 	if err != nil {
-		return 0, fmt.Errorf("copy events of %s: %w", monthName(s.month), err)
+		return 0, fmt.Errorf("copy events of %s: %w", MonthName(s.month), err)
 	}
 	return copied, nil
 }
@@ -99,7 +99,7 @@ func (s *strays) copy(ctx context.Context) (int64, error) {
 // default partition, and runs the statements that attach the new one. No event of
 // the month arrives meanwhile, because of the constraint that makes room.
 func (s *strays) move(ctx context.Context, attach []string) error {
-	name := pgx.Identifier{monthName(s.month)}.Sanitize()
+	name := pgx.Identifier{MonthName(s.month)}.Sanitize()
 	from, to := s.month, s.month.AddDate(0, 1, 0)
 	err := s.transaction(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO `+name+` SELECT d.* FROM audit_events_default AS d
@@ -120,7 +120,7 @@ func (s *strays) move(ctx context.Context, attach []string) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("move the events of %s: %w", monthName(s.month), err)
+		return fmt.Errorf("move the events of %s: %w", MonthName(s.month), err)
 	}
 	return nil
 }

@@ -1,0 +1,38 @@
+package maintain
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"kubernaut.ai/services/datastorage/internal/schema"
+)
+
+// Pending is what the next run has to do.
+type Pending struct {
+	// Months of which the default partition has events.
+	Months []time.Time
+	// Indexes to build or drop.
+	Indexes []string
+	// Uncounted is the number of events in batches that the rollup does not have.
+	Uncounted int64
+}
+
+// Pending looks for work without doing it, and without the lease.
+func (r *Runner) Pending(ctx context.Context) (p Pending, err error) {
+	now := r.options.Clock.Now()
+	if p.Months, err = schema.NewPartitions(r.db).StrayMonths(ctx, r.db, now); err != nil {
+		return p, err //nolint:wrapcheck // says all there is
+	}
+	missing, err := schema.NewIndexes(r.db).Missing(ctx, now)
+	if err != nil {
+		return p, err //nolint:wrapcheck // says all there is
+	}
+	for _, b := range missing {
+		p.Indexes = append(p.Indexes, b.Index)
+	}
+	if err := r.db.QueryRow(ctx, `SELECT coalesce(sum(events), 0) FROM audit_batches WHERE NOT rolled_up`).Scan(&p.Uncounted); err != nil {
+		return p, fmt.Errorf("look for batches: %w", err)
+	}
+	return p, nil
+}

@@ -1,0 +1,72 @@
+package metrics
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"kubernaut.ai/internal/buildinfo"
+	"kubernaut.ai/services/datastorage/internal/maintain"
+)
+
+// Maintenance are the metrics of `datastorage maintain`.
+type Maintenance struct {
+	registry *prometheus.Registry
+	runs     *prometheus.CounterVec
+	duration prometheus.Histogram
+	events   *prometheus.CounterVec
+	success  prometheus.Gauge
+}
+
+// NewMaintenance makes the metrics, with those of the process.
+func NewMaintenance() *Maintenance {
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: namespace, Subsystem: "maintenance", Name: name, Help: help}
+	}
+	const first, factor, buckets = 0.01, 4, 10 // to 44 minutes
+	m := &Maintenance{
+		registry: prometheus.NewRegistry(),
+		runs:     prometheus.NewCounterVec(prometheus.CounterOpts(opts("runs_total", "Maintenance runs, by result: done, busy (another run was at work) or failed.")), []string{"result"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Subsystem: "maintenance", Name: "run_seconds", Help: "Time of a maintenance run.",
+			Buckets: prometheus.ExponentialBuckets(first, factor, buckets),
+		}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts(opts("events_total",
+			"Events that maintenance moved into a partition of their month (moved), gave a commitment or a batch (completed), counted for charts (counted), or did not find (missing).")),
+			[]string{"work"}),
+		success: prometheus.NewGauge(prometheus.GaugeOpts(opts("last_success_timestamp_seconds", "When a run last ended without an error, in Unix seconds. It is the start of the process until then."))),
+	}
+	m.registry.MustRegister(m.runs, m.duration, m.events, m.success, buildinfo.Collector(),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, result := range []string{"done", "busy", "failed"} {
+		m.runs.WithLabelValues(result)
+	}
+	m.success.SetToCurrentTime()
+	return m
+}
+
+// Gatherer returns everything that is counted.
+func (m *Maintenance) Gatherer() prometheus.Gatherer { return m.registry }
+
+// Ran counts a run.
+func (m *Maintenance) Ran(report maintain.Report, err error, took time.Duration) {
+	for work, n := range map[string]int64{
+		"moved": report.Moved, "completed": report.Completed, "counted": report.Counted, "missing": report.Uncounted,
+	} {
+		m.events.WithLabelValues(work).Add(float64(n))
+	}
+	switch {
+	case errors.Is(err, maintain.ErrBusy):
+		m.runs.WithLabelValues("busy").Inc()
+		m.success.SetToCurrentTime()
+		return
+	case err != nil:
+		m.runs.WithLabelValues("failed").Inc()
+	default:
+		m.runs.WithLabelValues("done").Inc()
+		m.success.SetToCurrentTime()
+	}
+	m.duration.Observe(took.Seconds())
+}
