@@ -123,6 +123,23 @@ type batchDecoder struct {
 	caller  string
 	now     time.Time
 	err     error // no random numbers could be read
+	// room for the next events.
+	room []decoded
+}
+
+// roomFor is how many events are allocated together.
+const roomFor = 32
+
+// next returns an empty event.
+func (b *batchDecoder) next() *decoded {
+	if len(b.room) == 0 {
+		// One event is most of the requests, or the first of many.
+		b.room = make([]decoded, max(1, min(len(b.Events), roomFor)))
+	}
+	e := &b.room[0]
+	b.room = b.room[1:]
+	e.RecordedBy, e.ReceivedAt = b.caller, b.now
+	return e
 }
 
 func (d *Decoder) batch(caller string) *batchDecoder {
@@ -151,11 +168,13 @@ func (b *batchDecoder) refuse(r Refusal) {
 
 // add decodes one event, or returns why its text is not JSON.
 func (b *batchDecoder) add(text []byte, names naming) *wire.SyntaxError {
-	r := reader{names: names, limits: b.decoder.limits, event: &Event{RecordedBy: b.caller, ReceivedAt: b.now}}
+	r := readers.Get().(*reader) //nolint:forcetypeassert // the pool holds nothing else
+	defer r.release()
+	r.names, r.limits, r.event = names, b.decoder.limits, b.next()
 	if syntax := r.read(text); syntax != nil {
 		return syntax
 	}
-	e := r.event
+	e := &r.event.Event
 	if len(r.fields) > 0 {
 		b.refuse(Refusal{ID: e.ID, Code: r.code(), Detail: wire.FieldText(r.fields, maxNamedFields), Fields: r.fields})
 		return nil

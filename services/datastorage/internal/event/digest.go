@@ -2,8 +2,11 @@ package event
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"sync"
 
-	"kubernaut.ai/pkg/audit/wire"
+	"github.com/google/uuid"
 )
 
 // Digest is a SHA-256.
@@ -17,21 +20,63 @@ const digestDomain = "kubernaut.ai/audit-event/content/v1"
 // after a crash measures those anew, and means the same event.
 // requestedRetention is the retention as it was sent, 0 for none, so that a
 // changed default does not turn replays into conflicts; the actor is taken as
-// it was sent too.
+// it was sent too. Its form is that of wire.Digest, and never changes.
 func digest(e *Event, sentActorID string, requestedRetention int32) Digest {
-	d := wire.NewDigest(
-		digestDomain, e.RecordedBy, e.ID.String(),
+	p := preimages.Get().(*preimage) //nolint:forcetypeassert // the pool holds nothing else
+	defer p.release()
+	p.text(digestDomain)
+	p.text(e.RecordedBy)
+	p.id(e.ID)
+	for _, text := range [...]string{
 		e.Version, e.Type, e.Category, e.Action, string(e.Outcome), e.CorrelationID,
 		e.ActorType, sentActorID, e.ActorIP,
 		e.ResourceType, e.ResourceID, e.Namespace, e.ClusterID,
-		e.Severity, e.ErrorCode, e.ErrorMessage, e.ParentID.String(),
-	)
-	d.Number(uint64(requestedRetention)) //nolint:gosec // never negative
+		e.Severity, e.ErrorCode, e.ErrorMessage,
+	} {
+		p.text(text)
+	}
+	p.id(e.ParentID)
+	p.number(uint64(requestedRetention)) //nolint:gosec // never negative
 	sensitive := uint64(0)
 	if e.Sensitive {
 		sensitive = 1
 	}
-	d.Number(sensitive)
-	d.Text(string(e.Data))
-	return d.Sum()
+	p.number(sensitive)
+	p.number(uint64(len(e.Data)))
+	p.b = append(p.b, e.Data...)
+	return sha256.Sum256(p.b)
+}
+
+// preimage is what a digest is taken of.
+type preimage struct{ b []byte }
+
+// preimages are reused for their buffers.
+var preimages = sync.Pool{New: func() any { return new(preimage) }}
+
+func (p *preimage) release() {
+	const large = 64 << 10
+	if cap(p.b) > large {
+		p.b = nil
+	}
+	p.b = p.b[:0]
+	preimages.Put(p)
+}
+
+func (p *preimage) number(n uint64) { p.b = binary.BigEndian.AppendUint64(p.b, n) }
+
+func (p *preimage) text(text string) {
+	p.number(uint64(len(text)))
+	p.b = append(p.b, text...)
+}
+
+// id adds the text of an id.
+func (p *preimage) id(id uuid.UUID) {
+	p.number(idLength)
+	for i, end := range [...]int{4, 6, 8, 10, 16} {
+		begin := [...]int{0, 4, 6, 8, 10}[i]
+		if i > 0 {
+			p.b = append(p.b, '-')
+		}
+		p.b = hex.AppendEncode(p.b, id[begin:end])
+	}
 }

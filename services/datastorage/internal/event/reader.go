@@ -1,10 +1,12 @@
 package event
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,20 +23,47 @@ var errTooManyUnknown = fmt.Errorf("has more than %d unknown fields", maxUnknown
 // defaultRetentionDays is seven years, the longest of the usual duties to keep records.
 const defaultRetentionDays = 2555
 
+// decoded is an event, and room for its optional numbers.
+type decoded struct {
+	Event
+
+	duration, epoch, seq int64
+}
+
 // reader fills an event from the members of one JSON object and notes
 // everything that is wrong with it.
 type reader struct {
 	names  naming
 	limits Limits
 
-	values map[string][]byte
-	event  *Event
+	// values by field: parts of the text, nil where there is none.
+	values [fieldCount][]byte
+	// texts is one copy of all values that are texts; spans are their places in it.
+	texts   string
+	scratch []byte
+	spans   [fieldCount]struct{ begin, end int }
+
+	event  *decoded
 	fields map[string]string // what is wrong, by wire name
 	// tooLarge: one field at least is refused for its size.
 	tooLarge bool
 
 	sentActorID   string
 	sentRetention int32
+}
+
+// readers are reused for their buffers.
+var readers = sync.Pool{New: func() any { return new(reader) }}
+
+// release gives r back, without references to the text and its event.
+func (r *reader) release() {
+	const large = 16 << 10
+	scratch := r.scratch[:0]
+	if cap(scratch) > large {
+		scratch = nil
+	}
+	*r = reader{scratch: scratch}
+	readers.Put(r)
 }
 
 func (r *reader) code() Code {
@@ -44,86 +73,119 @@ func (r *reader) code() Code {
 	return CodeInvalid
 }
 
-func (r *reader) refusef(field, format string, args ...any) {
+func (r *reader) refusef(f field, format string, args ...any) {
+	r.refuse(r.names.shown[f], fmt.Sprintf(format, args...))
+}
+
+func (r *reader) refuse(name, reason string) {
 	if r.fields == nil {
 		r.fields = map[string]string{}
 	}
-	name := r.names.name(field)
 	if _, refused := r.fields[name]; !refused {
-		r.fields[name] = fmt.Sprintf(format, args...)
+		r.fields[name] = reason
 	}
 }
 
 // read returns a *wire.SyntaxError if the text is not JSON; everything else that is wrong with it is in fields.
 func (r *reader) read(object []byte) *wire.SyntaxError {
-	r.values = make(map[string][]byte, len(r.names.fields))
-	unknown := 0
-	err := wire.Members(object, func(name, value []byte) error {
-		field, known := r.names.fields[string(name)]
-		switch {
-		case !known && unknown == maxUnknown:
-			return errTooManyUnknown
-		case !known:
-			unknown++
-			r.refusef(wire.Quotable(string(name)), wire.ReasonUnknown)
-		case !wire.IsNull(value):
-			r.values[field] = value
-		}
-		return nil
-	})
+	err := r.members(object)
 	var syntax *wire.SyntaxError
 	switch {
 	case errors.As(err, &syntax):
 		return syntax
 	case err != nil:
-		r.refusef("event", "%v", err)
+		r.refuse("event", err.Error())
 		return nil
 	}
+	r.copyTexts()
 	e := r.event
-	e.ID = r.id(wire.FieldID)
+	e.ID = r.id(fieldID)
 	if r.names.cloud {
 		r.cloud()
 	}
-	e.Version = r.text(&wire.FieldVersion)
-	e.Type = r.text(&wire.FieldType)
+	e.Version = r.text(fieldVersion)
+	e.Type = r.text(fieldType)
 	if e.Type != "" && !wire.IsType(e.Type) {
-		r.refusef(wire.FieldType.Name, wire.ReasonType)
+		r.refusef(fieldType, wire.ReasonType)
 	}
 	e.Timestamp = r.timestamp()
-	e.Category = r.text(&wire.FieldCategory)
-	e.Action = r.text(&wire.FieldAction)
-	e.Outcome = wire.EventOutcome(r.text(&wire.FieldOutcome))
+	e.Category = r.text(fieldCategory)
+	e.Action = r.text(fieldAction)
+	e.Outcome = wire.EventOutcome(r.text(fieldOutcome))
 	if e.Outcome != "" && !e.Outcome.Valid() {
-		r.refusef(wire.FieldOutcome.Name, wire.ReasonOutcome)
+		r.refusef(fieldOutcome, wire.ReasonOutcome)
 	}
-	e.CorrelationID = r.text(&wire.FieldCorrelationID)
+	e.CorrelationID = r.text(fieldCorrelationID)
 	r.actor()
 	r.resource()
-	e.Severity = r.text(&wire.FieldSeverity)
+	e.Severity = r.text(fieldSeverity)
 	e.DurationMicros = r.duration()
-	e.ErrorCode = r.text(&wire.FieldErrorCode)
-	e.ErrorMessage = r.text(&wire.FieldErrorMessage)
-	e.ParentID = r.id(wire.FieldParentID)
+	e.ErrorCode = r.text(fieldErrorCode)
+	e.ErrorMessage = r.text(fieldErrorMessage)
+	e.ParentID = r.id(fieldParentID)
 	r.retention()
-	e.Sensitive = r.boolean(wire.FieldSensitive)
-	e.ProducerID = r.text(&wire.FieldProducerID)
-	e.ProducerEpoch = r.integer(wire.FieldProducerEpoch)
-	e.ProducerSeq = r.integer(wire.FieldProducerSeq)
+	e.Sensitive = r.boolean(fieldSensitive)
+	e.ProducerID = r.text(fieldProducerID)
+	e.ProducerEpoch = r.integer(fieldProducerEpoch, &e.epoch)
+	e.ProducerSeq = r.integer(fieldProducerSeq, &e.seq)
 	e.Data = r.data()
 	return nil
 }
 
+// members sorts the members of the object into values.
+func (r *reader) members(object []byte) error {
+	unknown := 0
+	return wire.Members(object, func(name, value []byte) error { //nolint:wrapcheck // worded for the client
+		f, known := r.names.fields[string(name)]
+		switch {
+		case !known && unknown == maxUnknown:
+			return errTooManyUnknown
+		case !known:
+			unknown++
+			r.refuse(wire.Quotable(string(name)), wire.ReasonUnknown)
+		case !wire.IsNull(value):
+			r.values[f] = value
+		}
+		return nil
+	})
+}
+
+// copyTexts copies the values that need no unescaping, all but the data, so that
+// an event neither costs an allocation for each of its fields nor refers to the
+// request's body with them.
+func (r *reader) copyTexts() {
+	for f := range r.values {
+		value := r.values[f]
+		if value == nil || field(f) == fieldData || bytes.IndexByte(value, '\\') >= 0 {
+			continue
+		}
+		if wire.Kind(value) == '"' {
+			value = value[1 : len(value)-1]
+		}
+		r.spans[f].begin = len(r.scratch)
+		r.scratch = append(r.scratch, value...)
+		r.spans[f].end = len(r.scratch)
+	}
+	r.texts = string(r.scratch)
+}
+
+// copied returns what copyTexts copied of a field.
+func (r *reader) copied(f field) (text string, ok bool) {
+	span := r.spans[f]
+	return r.texts[span.begin:span.end], span.end > span.begin
+}
+
 func (r *reader) actor() {
 	e := r.event
-	e.ActorType = r.text(&wire.FieldActorType)
-	r.sentActorID = r.text(&wire.FieldActorID)
+	e.ActorType = r.text(fieldActorType)
+	r.sentActorID = r.text(fieldActorID)
 	if e.ActorID = r.sentActorID; e.ActorID == "" {
 		e.ActorID = e.RecordedBy
 	}
-	if ip := r.text(&wire.FieldActorIP); ip != "" {
+	if ip := r.text(fieldActorIP); ip != "" {
 		address, ok := wire.ParseAddress(ip)
 		if !ok {
-			r.refusef(wire.FieldActorIP.Name, wire.ReasonAddress)
+			r.refusef(fieldActorIP, wire.ReasonAddress)
 		}
 		e.ActorIP = address.String()
 	}
@@ -131,146 +193,154 @@ func (r *reader) actor() {
 
 func (r *reader) resource() {
 	e := r.event
-	e.ResourceType = r.text(&wire.FieldResourceType)
-	e.ResourceID = r.text(&wire.FieldResourceID)
-	e.Namespace = r.text(&wire.FieldNamespace)
-	e.ClusterID = r.text(&wire.FieldClusterID)
-	older := r.text(&wire.FieldClusterName)
+	e.ResourceType = r.text(fieldResourceType)
+	e.ResourceID = r.text(fieldResourceID)
+	e.Namespace = r.text(fieldNamespace)
+	e.ClusterID = r.text(fieldClusterID)
+	older := r.text(fieldClusterName)
 	switch {
 	case e.ClusterID == "":
 		e.ClusterID = older
 	case older != "" && older != e.ClusterID:
-		r.refusef(wire.FieldClusterName.Name, "is the older name of cluster_id and contradicts it")
+		r.refusef(fieldClusterName, "is the older name of cluster_id and contradicts it")
 	}
 }
 
 // text returns a text field, or "" after it noted what is wrong.
-func (r *reader) text(field *wire.TextField) string {
-	value, given := r.values[field.Name]
-	if !given {
-		if field.Required {
-			r.refusef(field.Name, wire.ReasonRequired)
+func (r *reader) text(f field) string {
+	value := r.values[f]
+	if value == nil {
+		if rules[f].Required {
+			r.refusef(f, wire.ReasonRequired)
 		}
 		return ""
 	}
-	text, err := wire.Text(value)
+	text, err := r.textOf(f, value)
 	if err != nil {
-		r.refusef(field.Name, "%v", err)
+		r.refuse(r.names.shown[f], err.Error())
 		return ""
 	}
-	if reason := field.Check(text); reason != "" {
-		r.refusef(field.Name, "%s", reason)
+	if reason := rules[f].Check(text); reason != "" {
+		r.refuse(r.names.shown[f], reason)
 		return ""
 	}
 	return text
 }
 
-func (r *reader) id(field string) uuid.UUID {
-	const length = 36
-	if _, given := r.values[field]; !given {
+func (r *reader) textOf(f field, value []byte) (string, error) {
+	if text, ok := r.copied(f); ok && wire.Kind(value) == '"' {
+		return text, nil
+	}
+	return wire.Text(value) //nolint:wrapcheck // worded for the client
+}
+
+func (r *reader) id(f field) uuid.UUID {
+	if r.values[f] == nil {
 		return uuid.Nil
 	}
-	text := r.text(&wire.TextField{Name: field, Most: length, Required: true})
+	text := r.text(f)
 	id, err := uuid.Parse(text)
-	if err != nil || len(text) != length || id == uuid.Nil {
-		r.refusef(field, "must be a UUID, for instance 0190163d-8694-739b-aea5-966c26f8ad91, and not the nil one")
+	if err != nil || len(text) != idLength || id == uuid.Nil {
+		r.refusef(f, "must be a UUID, for instance 0190163d-8694-739b-aea5-966c26f8ad91, and not the nil one")
 		return uuid.Nil
 	}
 	return id
 }
 
 func (r *reader) timestamp() time.Time {
-	const longest = 50
-	text := r.text(&wire.TextField{Name: wire.FieldTimestamp, Most: longest, Required: true})
+	text := r.text(fieldTimestamp)
 	if text == "" {
 		return time.Time{}
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		r.refusef(wire.FieldTimestamp, "must be an RFC 3339 time, for instance 2026-01-02T15:04:05.123456Z")
+		r.refusef(fieldTimestamp, "must be an RFC 3339 time, for instance 2026-01-02T15:04:05.123456Z")
 		return time.Time{}
 	}
 	t = t.UTC().Truncate(time.Microsecond)
 	if t.Year() < 1 {
-		r.refusef(wire.FieldTimestamp, "must not be before the year 1")
+		r.refusef(fieldTimestamp, "must not be before the year 1")
 	}
 	return t
 }
 
 // scalar returns the literal of a number or boolean; CloudEvents may carry it as text.
-func (r *reader) scalar(field string) (string, bool) {
-	const longest = 50
-	value, given := r.values[field]
-	if !given {
+func (r *reader) scalar(f field) (string, bool) {
+	value := r.values[f]
+	if value == nil {
 		return "", false
 	}
 	if r.names.cloud && wire.Kind(value) == '"' {
-		return r.text(&wire.TextField{Name: field, Most: longest}), true
+		return r.text(f), true
+	}
+	if text, ok := r.copied(f); ok && wire.Kind(value) != '"' {
+		return text, true
 	}
 	return string(value), true
 }
 
-func (r *reader) integer(field string) *int64 {
-	literal, given := r.scalar(field)
+func (r *reader) integer(f field, room *int64) *int64 {
+	literal, given := r.scalar(f)
 	if !given {
 		return nil
 	}
 	n, err := strconv.ParseInt(literal, 10, 64)
 	if err != nil || n < 0 {
-		r.refusef(field, "must be a whole number from 0 to %d", int64(math.MaxInt64))
+		r.refusef(f, "must be a whole number from 0 to %d", int64(math.MaxInt64))
 		return nil
 	}
-	return &n
+	*room = n
+	return room
 }
 
 func (r *reader) duration() *int64 {
-	literal, given := r.scalar(wire.FieldDuration)
+	literal, given := r.scalar(fieldDuration)
 	if !given {
 		return nil
 	}
 	ms, err := strconv.ParseFloat(literal, 64)
 	if err != nil || !(ms >= 0 && ms <= wire.MaxDurationMilliseconds) {
-		r.refusef(wire.FieldDuration, wire.ReasonDuration)
+		r.refusef(fieldDuration, wire.ReasonDuration)
 		return nil
 	}
 	const microsPerMilli = 1000
-	micros := int64(math.Round(ms * microsPerMilli))
-	return &micros
+	r.event.duration = int64(math.Round(ms * microsPerMilli))
+	return &r.event.duration
 }
 
 func (r *reader) retention() {
 	r.event.RetentionDays = defaultRetentionDays
-	literal, given := r.scalar(wire.FieldRetention)
+	literal, given := r.scalar(fieldRetention)
 	if !given {
 		return
 	}
 	days, err := strconv.ParseInt(literal, 10, 32)
 	if err != nil || days < 1 || days > wire.MaxRetentionDays {
-		r.refusef(wire.FieldRetention, wire.ReasonRetention)
+		r.refusef(fieldRetention, wire.ReasonRetention)
 		return
 	}
 	r.sentRetention = int32(days)
 	r.event.RetentionDays = r.sentRetention
 }
 
-func (r *reader) boolean(field string) bool {
-	literal, given := r.scalar(field)
+func (r *reader) boolean(f field) bool {
+	literal, given := r.scalar(f)
 	if given && literal != "true" && literal != "false" {
-		r.refusef(field, "must be true or false")
+		r.refusef(f, "must be true or false")
 	}
 	return literal == "true"
 }
 
 func (r *reader) data() []byte {
-	value, given := r.values[wire.FieldData]
-	if !given {
-		r.refusef(wire.FieldData, wire.ReasonRequired)
+	value := r.values[fieldData]
+	if value == nil {
+		r.refusef(fieldData, wire.ReasonRequired)
 		return nil
 	}
 	data, err := wire.CanonicalData(value, r.event.Type, r.limits.DataBytes)
 	if err != nil {
 		r.tooLarge = errors.Is(err, wire.ErrCanonical)
-		r.refusef(wire.FieldData, "%v", err)
+		r.refuse(r.names.shown[fieldData], err.Error())
 		return nil
 	}
 	return data

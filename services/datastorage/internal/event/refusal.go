@@ -1,7 +1,9 @@
 package event
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 )
@@ -28,6 +30,11 @@ type Refusal struct {
 	Detail string
 	// Fields maps the name of each wrong field to what is wrong with it.
 	Fields map[string]string
+}
+
+// Sort puts refusals in the order of their indexes.
+func Sort(refusals []Refusal) {
+	slices.SortFunc(refusals, func(a, b Refusal) int { return cmp.Compare(a.Index, b.Index) })
 }
 
 // Conflict refuses an event whose id was used for something else.
