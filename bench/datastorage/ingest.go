@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"kubernaut.ai/bench/ratio"
 )
@@ -65,11 +66,23 @@ func (b *bench) measureLoad(ctx context.Context, l load) (peak float64, err erro
 	if err != nil {
 		return 0, err
 	}
-	c, err := ratio.Compare(b.pairs, b.trialOf(ctx, senders), b.trialOf(ctx, bare.turns))
+	var spent time.Duration
+	var events float64
+	ours := func() (float64, error) {
+		before, beforeErr := s.cpu()
+		begin := time.Now()
+		rate, err := together(ctx, b.trial, senders)
+		events += rate * time.Since(begin).Seconds()
+		after, afterErr := s.cpu()
+		spent += after - before
+		return rate, errors.Join(err, beforeErr, afterErr)
+	}
+	c, err := ratio.Compare(b.pairs, ours, b.trialOf(ctx, bare.turns))
 	if err != nil {
 		return 0, err //nolint:wrapcheck // says what failed
 	}
 	b.figure(c, "PostgreSQL")
+	b.report.Figuref("the server computes %.1f µs an event", float64(spent.Microseconds())/events)
 	b.report.AtLeast(l.name, c.Ratio, l.least)
 	return s.peakMiB()
 }

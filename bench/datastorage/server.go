@@ -110,6 +110,24 @@ func (s *server) peakMiB() (float64, error) {
 	return peak / kib, err //nolint:wrapcheck // the expression lets digits through only
 }
 
+// cpu is the time that the server has computed.
+func (s *server) cpu() (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("read the server's time: %w", err)
+	}
+	// Behind the name, which may have spaces: utime and stime are fields 14 and 15 (proc(5)), in hundredths of a second.
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	const utime, stime, tick = 11, 12, 10 * time.Millisecond
+	if len(fields) <= stime {
+		return 0, errors.New("read the server's time: an unknown form")
+	}
+	user, userErr := strconv.Atoi(fields[utime])
+	system, systemErr := strconv.Atoi(fields[stime])
+	return time.Duration(user+system) * tick, errors.Join(userErr, systemErr)
+}
+
 // newDatabase makes a database with the schema.
 func (b *bench) newDatabase(ctx context.Context) (string, error) {
 	url, err := b.database.CreateDatabase(ctx, fmt.Sprintf("bench_%d", time.Now().UnixNano()), "")

@@ -26,16 +26,20 @@ const (
 // round trip sets all of it, for this transaction alone, so that it holds behind
 // a pooler. Each statement may take as long as limit.
 func BeginWrite(ctx context.Context, conn *pgx.Conn, limit time.Duration) (pgx.Tx, error) {
-	// Neither READ WRITE, which would override a read-only fence of the database.
-	begin := `BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('synchronous_commit',
-		CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN 'on'
-			ELSE current_setting('synchronous_commit') END, true),
-		set_config('client_min_messages', 'warning', true), ` + limits(limit)
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: beginWrite(limit)})
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
 	return tx, nil
+}
+
+// beginWrite are the statements of BeginWrite. Without READ WRITE, which would
+// override a read-only fence of the database.
+func beginWrite(limit time.Duration) string {
+	return `BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('synchronous_commit',
+		CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN 'on'
+			ELSE current_setting('synchronous_commit') END, true),
+		set_config('client_min_messages', 'warning', true), ` + limits(limit)
 }
 
 // beginRead starts a transaction that only reads.

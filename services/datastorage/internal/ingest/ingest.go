@@ -5,19 +5,22 @@
 package ingest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"k8s.io/utils/clock"
 
 	"kubernaut.ai/services/datastorage/internal/consistency"
 	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
 // The reasons for which nothing of a request was stored, that pass.
@@ -129,6 +132,8 @@ type Writer struct {
 	pool    *pgxpool.Pool
 	options Options
 	queue   *queue
+	recent  *recent
+	ids     schema.BatchIDs
 	memory  atomic.Int64 // of transactions
 }
 
@@ -143,7 +148,7 @@ func New(pool *pgxpool.Pool, o Options) (*Writer, error) {
 		}
 	}
 	o = o.withDefaults()
-	return &Writer{pool: pool, options: o, queue: newQueue(o.QueueEvents, o.QueueBytes)}, nil
+	return &Writer{pool: pool, options: o, queue: newQueue(o.QueueEvents, o.QueueBytes), recent: newRecent()}, nil
 }
 
 // Run writes until ctx ends, then stores what was admitted and returns. What is
@@ -291,29 +296,57 @@ type planned struct {
 	Request
 
 	job *job
-	// first is the index of the event that stands for its id.
-	first    map[uuid.UUID]int
+	// slots are the places of the request's events in the job, -1 where an event is refused.
+	slots []int
+	// repeats are the events that repeat an earlier one of the request.
+	repeats  map[int]struct{}
 	refusals []event.Refusal
 }
 
 // plan finds the events of a request that repeat or contradict each other.
 func plan(r Request) *planned {
-	p := &planned{Request: r, first: make(map[uuid.UUID]int, len(r.Events)), refusals: r.Refusals}
-	p.job = &job{lenient: r.Lenient, settled: make(chan struct{})}
-	for i, e := range r.Events {
+	p := &planned{Request: r, slots: make([]int, len(r.Events)), refusals: r.Refusals}
+	p.job = &job{lenient: r.Lenient, settled: make(chan struct{}), events: make([]*event.Event, 0, len(r.Events))}
+	for _, i := range byID(r.Events) {
+		e, last := r.Events[i], len(p.job.events)-1
+		if last < 0 || p.job.events[last].ID != e.ID {
+			p.slots[i] = last + 1
+			p.job.events = append(p.job.events, e)
+			p.job.bytes += e.Size()
+			continue
+		}
+		if p.slots[i] = last; p.job.events[last].Digest != e.Digest {
+			p.slots[i] = -1
+			p.refusals = append(p.refusals, event.Conflict(i, e.ID))
+			continue
+		}
+		if p.repeats == nil {
+			p.repeats = map[int]struct{}{}
+		}
+		p.repeats[i] = struct{}{}
+	}
+	event.Sort(p.refusals)
+	return p
+}
+
+// byID are the indexes of events in the order of their ids, and of the events
+// where ids are the same.
+func byID(events []*event.Event) []int {
+	indexes := make([]int, 0, len(events))
+	sorted := true
+	for i, e := range events {
 		if e == nil {
 			continue
 		}
-		if first, again := p.first[e.ID]; again {
-			if r.Events[first].Digest != e.Digest {
-				p.refusals = append(p.refusals, event.Conflict(i, e.ID))
-			}
-			continue
+		if n := len(indexes); n > 0 {
+			sorted = sorted && bytes.Compare(events[indexes[n-1]].ID[:], e.ID[:]) <= 0
 		}
-		p.first[e.ID] = i
-		p.job.events = append(p.job.events, e)
-		p.job.bytes += e.Size()
+		indexes = append(indexes, i)
 	}
-	order(p.job.events)
-	return p
+	if !sorted {
+		slices.SortFunc(indexes, func(a, b int) int {
+			return cmp.Or(bytes.Compare(events[a].ID[:], events[b].ID[:]), cmp.Compare(a, b))
+		})
+	}
+	return indexes
 }

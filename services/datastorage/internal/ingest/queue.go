@@ -19,10 +19,10 @@ type job struct {
 	// settled is closed when outcome and err are final.
 	settled chan struct{}
 	// Owned by the writer that took the job until settled is closed.
-	outcome map[uuid.UUID]outcome
-	reasons map[uuid.UUID]string // why the database refuses an event
-	token   string
-	err     error
+	outcomes []outcome            // by event
+	reasons  map[uuid.UUID]string // why the database refuses an event
+	token    string
+	err      error
 }
 
 // outcome is what became of one event.
@@ -54,7 +54,25 @@ type queue struct {
 	owed map[*job]struct{}
 	// admitted counts events since the start; guarded by mu.
 	admitted uint64
+
+	// flying is how many transactions are under way, guarded by mu like the rest.
+	flying int
+	// begun is when the last transaction began, expected how many requests it had.
+	begun    time.Time
+	expected int
+	// until is how long the next transaction waits for as many requests.
+	until time.Time
 }
+
+const (
+	// From apartEvents or apartBytes on, what waits is worth a transaction beside
+	// others. Fewer events share one that begins when the last one has ended,
+	// because its fsync costs more than they do.
+	apartEvents = 256
+	apartBytes  = 256 << 10
+	// longestGather bounds the wait for requests that are expected.
+	longestGather = 20 * time.Millisecond
+)
 
 func newQueue(maxEvents, maxBytes int) *queue {
 	q := &queue{maxEvents: maxEvents, maxBytes: maxBytes, owed: map[*job]struct{}{}}
@@ -82,13 +100,14 @@ func (q *queue) put(j *job) error {
 	return nil
 }
 
-// take waits for jobs and returns the oldest, as many as hold maxEvents and
-// maxBytes together but at least one; nil when the queue is closed and empty.
+// take waits until a transaction is due and returns the oldest jobs, as many as
+// hold maxEvents and maxBytes together but at least one; nil when the queue is
+// closed and empty.
 func (q *queue) take(maxEvents, maxBytes int) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.jobs) == 0 {
-		if q.closed {
+	for !q.isDue() {
+		if q.closed && len(q.jobs) == 0 {
 			return nil
 		}
 		q.filled.Wait()
@@ -108,17 +127,48 @@ func (q *queue) take(maxEvents, maxBytes int) []*job {
 	clear(q.jobs[:n]) // the array lives on
 	if q.jobs = q.jobs[n:]; len(q.jobs) == 0 {
 		q.jobs = nil
+	} else {
+		q.filled.Signal()
 	}
+	q.flying++
+	q.begun, q.expected = time.Now(), len(taken)
 	return taken
 }
 
-// settled forgets jobs that their clients have an answer for.
+// isDue reports whether what waits gets a transaction. An idle queue begins at
+// once. Clients that got their answers together send their next requests
+// together, so the next transaction waits for as many, though no longer than the
+// last one took: a request that just missed that one would have waited as long.
+func (q *queue) isDue() bool {
+	switch {
+	case len(q.jobs) == 0:
+		return false
+	case q.closed, q.events >= apartEvents, q.bytes >= apartBytes:
+		return true
+	case q.flying > 0:
+		return false
+	default:
+		return len(q.jobs) >= q.expected || !time.Now().Before(q.until)
+	}
+}
+
+// settled forgets jobs that their clients have an answer for; their transaction has ended.
 func (q *queue) settled(jobs []*job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, j := range jobs {
 		delete(q.owed, j)
 	}
+	if q.flying--; q.flying > 0 {
+		return
+	}
+	now := time.Now()
+	gather := min(now.Sub(q.begun), longestGather)
+	q.until = now.Add(gather)
+	if len(q.jobs) < q.expected {
+		time.AfterFunc(gather, q.filled.Broadcast)
+	}
+	q.filled.Signal()
 }
 
 // close lets take return nil once the queue is empty.

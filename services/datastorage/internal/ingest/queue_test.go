@@ -36,6 +36,88 @@ func mustPut(t *testing.T, q *queue, jobs ...*job) {
 	}
 }
 
+// taken takes jobs, ends their transaction, and returns how many they were.
+func taken(q *queue, maxEvents, maxBytes int) int {
+	jobs := q.take(maxEvents, maxBytes)
+	q.settled(jobs)
+	return len(jobs)
+}
+
+// takers are writers that take what is due and report how many jobs that was.
+func takers(q *queue, writers int) <-chan []*job {
+	due := make(chan []*job)
+	for range writers {
+		go func() {
+			for {
+				jobs := q.take(10_000, 1<<30)
+				if jobs == nil {
+					return
+				}
+				due <- jobs
+			}
+		}()
+	}
+	return due
+}
+
+func TestSmallRequestsShareTheNextTransaction(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(100_000, 1<<30)
+		due := takers(q, 2)
+		mustPut(t, q, someJob(1))
+		first := <-due // an idle queue begins at once
+		mustPut(t, q, someJob(2), someJob(3))
+		synctest.Wait()
+		select {
+		case <-due:
+			t.Fatal("a small transaction began beside another")
+		default:
+		}
+		time.Sleep(time.Millisecond) // the transaction takes this long
+		q.settled(first)
+		second := <-due
+		if len(second) != 2 {
+			t.Fatalf("%d requests share a transaction, want 2", len(second))
+		}
+		time.Sleep(time.Millisecond)
+		q.settled(second)
+		mustPut(t, q, someJob(4))
+		synctest.Wait()
+		select {
+		case <-due:
+			t.Fatal("the transaction did not wait for the other client's next request")
+		default:
+		}
+		begin := time.Now()
+		if last := <-due; len(last) != 1 {
+			t.Errorf("%d requests, want 1", len(last))
+		}
+		if waited := time.Since(begin); waited != time.Millisecond {
+			t.Errorf("waited %s for the other client, want as long as the last transaction took", waited)
+		}
+		q.close()
+	})
+}
+
+func TestLargeRequestsHaveTransactionsBesideOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(100_000, 1<<30)
+		due := takers(q, 2)
+		large := func() *job {
+			j := someJob(1)
+			j.bytes = apartBytes
+			return j
+		}
+		mustPut(t, q, large())
+		<-due
+		mustPut(t, q, large())
+		<-due
+		q.close()
+	})
+}
+
 func TestQueueRefusesBeyondItsBounds(t *testing.T) {
 	t.Parallel()
 	for name, q := range map[string]*queue{"events": newQueue(3, 1000), "bytes": newQueue(100, 300)} {
@@ -44,8 +126,8 @@ func TestQueueRefusesBeyondItsBounds(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrFull", name, err)
 		}
 		mustPut(t, q, someJob(3))
-		q.take(1, 1000)
-		q.take(1, 1000)
+		taken(q, 1, 1000)
+		taken(q, 1, 1000)
 		mustPut(t, q, someJob(1, 2, 3, 4)) // alone it may be larger
 		if q.depth() != 4 {
 			t.Errorf("%s: depth %d", name, q.depth())
@@ -59,8 +141,8 @@ func TestTakeGathersWhatArrived(t *testing.T) {
 	q := newQueue(100, 10_000)
 	mustPut(t, q, someJob(1, 2), someJob(3), someJob(4, 5, 6, 7), someJob(8), someJob(9))
 	for i, want := range []int{2, 1, 2} { // whole jobs: one may be larger
-		if got := q.take(most, 10_000); len(got) != want {
-			t.Errorf("take %d: %d jobs, want %d", i, len(got), want)
+		if got := taken(q, most, 10_000); got != want {
+			t.Errorf("take %d: %d jobs, want %d", i, got, want)
 		}
 	}
 	if q.depth() != 0 {
@@ -73,8 +155,8 @@ func TestTakeBoundsTheBytesOfATransaction(t *testing.T) {
 	q := newQueue(100, 10_000)
 	mustPut(t, q, someJob(1), someJob(2), someJob(3), someJob(4, 5, 6), someJob(7))
 	for i, want := range []int{2, 1, 1, 1} { // whole jobs: one may be larger
-		if got := q.take(100, 250); len(got) != want {
-			t.Errorf("take %d: %d jobs, want %d", i, len(got), want)
+		if got := taken(q, 100, 250); got != want {
+			t.Errorf("take %d: %d jobs, want %d", i, got, want)
 		}
 	}
 }
@@ -92,6 +174,7 @@ func TestTakeEndsWithTheQueue(t *testing.T) {
 				if jobs == nil {
 					return
 				}
+				q.settled(jobs)
 			}
 		}()
 		synctest.Wait()
@@ -146,11 +229,11 @@ func TestContradictingJobsDoNotShareATransaction(t *testing.T) {
 	t.Parallel()
 	first, same, other, third := someJob(1, 2), someJob(2), someJob(3), someJob(4)
 	other.events = append(other.events, someEvent(2, "other"))
-	group, rest := compatible([]*job{first, same, other, third})
-	if len(group) != 3 || len(rest) != 1 || rest[0] != other {
-		t.Errorf("got %d together and %d apart", len(group), len(rest))
+	g, rest := together([]*job{first, same, other, third})
+	if len(g.jobs) != 3 || len(rest) != 1 || rest[0] != other {
+		t.Errorf("got %d together and %d apart", len(g.jobs), len(rest))
 	}
-	if events := distinct(group); len(events) != 3 {
-		t.Errorf("%d distinct events, want 3", len(events))
+	if len(g.events) != 3 {
+		t.Errorf("%d distinct events, want 3", len(g.events))
 	}
 }

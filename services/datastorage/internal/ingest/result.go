@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"cmp"
 	"errors"
 	"slices"
 
@@ -22,13 +21,13 @@ func (p *planned) result() Result {
 	refused := p.allRefusals()
 	result := Result{Statuses: make([]Status, len(p.Events)), Refusals: refused, Token: p.job.token}
 	for i, e := range p.Events {
-		if e == nil {
+		if e == nil || p.slots[i] < 0 {
 			continue
 		}
-		switch p.job.outcome[e.ID] {
+		switch p.job.outcomes[p.slots[i]] {
 		case created:
 			result.Statuses[i] = Created
-			if p.first[e.ID] != i {
+			if _, repeats := p.repeats[i]; repeats {
 				result.Statuses[i] = Duplicate
 			}
 		case duplicate:
@@ -54,18 +53,11 @@ func (p *planned) refusedOr(err error) error {
 // allRefusals adds what the database refused to what was refused before.
 func (p *planned) allRefusals() []event.Refusal {
 	all := slices.Clone(p.refusals)
-	known := make(map[int]struct{}, len(all))
-	for _, r := range all {
-		known[r.Index] = struct{}{}
-	}
 	for i, e := range p.Events {
-		if e == nil {
+		if e == nil || p.slots[i] < 0 {
 			continue
 		}
-		if _, ok := known[i]; ok {
-			continue
-		}
-		switch p.job.outcome[e.ID] {
+		switch p.job.outcomes[p.slots[i]] {
 		case conflict:
 			all = append(all, event.Conflict(i, e.ID))
 		case invalid:
@@ -73,7 +65,7 @@ func (p *planned) allRefusals() []event.Refusal {
 		case created, duplicate:
 		}
 	}
-	slices.SortFunc(all, func(a, b event.Refusal) int { return cmp.Compare(a.Index, b.Index) })
+	event.Sort(all)
 	return all
 }
 

@@ -24,11 +24,23 @@ func request(lenient bool, events ...*event.Event) Request {
 // finish gives each event of a job the outcome that its id has.
 func (p *planned) finish(t *testing.T, outcomes map[byte]outcome) error {
 	t.Helper()
-	all := map[uuid.UUID]outcome{}
-	for id, o := range outcomes {
-		all[uuid.UUID{15: id}] = o
+	return finish(t, outcomes, p.job)
+}
+
+func finish(t *testing.T, outcomes map[byte]outcome, jobs ...*job) error {
+	t.Helper()
+	g, rest := together(jobs)
+	if len(rest) > 0 {
+		t.Fatalf("%d jobs contradict others", len(rest))
 	}
-	return assign([]*job{p.job}, all)
+	for id, o := range outcomes {
+		i, known := g.find(uuid.UUID{15: id})
+		if !known {
+			t.Fatalf("event %d is not in the group", id)
+		}
+		g.outcomes[i] = o
+	}
+	return g.assign()
 }
 
 func TestEachEventHasItsStatus(t *testing.T) {
@@ -74,12 +86,32 @@ func TestAllOrNothingStopsAtAConflict(t *testing.T) {
 func TestTheFirstJobHasCreatedIt(t *testing.T) {
 	t.Parallel()
 	first, second := someJob(1, 2), someJob(2, 3)
-	outcomes := map[uuid.UUID]outcome{{15: 1}: created, {15: 2}: created, {15: 3}: created}
-	if err := assign([]*job{first, second}, outcomes); err != nil {
+	if err := finish(t, map[byte]outcome{1: created, 2: created, 3: created}, first, second); err != nil {
 		t.Fatal(err)
 	}
-	shared := uuid.UUID{15: 2}
-	if first.outcome[shared] != created || second.outcome[shared] != duplicate {
-		t.Errorf("got %v and %v", first.outcome[shared], second.outcome[shared])
+	if first.outcomes[1] != created || second.outcomes[0] != duplicate || second.outcomes[1] != created {
+		t.Errorf("got %v and %v", first.outcomes, second.outcomes)
+	}
+}
+
+func TestReplaysAreRememberedAndThenExpected(t *testing.T) {
+	t.Parallel()
+	r := newRecent()
+	before, after := someJob(1, 2).events, someJob(3).events
+	if r.has(before) {
+		t.Error("knows events that nobody stored")
+	}
+	r.add(before)
+	if !r.has(append(after, before[1])) || r.has(after) {
+		t.Error("does not tell what was stored")
+	}
+	r.expect()
+	for n := range expectFor {
+		if !r.has(after) {
+			t.Fatalf("replays are expected for %d transactions, want %d", n, expectFor)
+		}
+	}
+	if r.has(after) {
+		t.Error("replays are still expected")
 	}
 }

@@ -1,125 +1,212 @@
 package ingest
 
 import (
-	"bytes"
-	"slices"
+	"crypto/sha256"
+	"encoding/binary"
+	"math"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
-// insert names the columns in the order of columns.args.
-//
-//nolint:unqueryvet // the row is spelled out by the types of its columns
-const insert = `INSERT INTO audit_events (
-	id_time, event_id, version, event_type, event_timestamp, event_category, event_action, event_outcome,
-	correlation_id, event_data, actor_type, actor_id, actor_ip, resource_type, resource_id, namespace, cluster_id,
-	severity, duration_us, error_code, error_message, parent_event_id, retention_days, is_sensitive,
-	producer_id, producer_epoch, producer_seq, content_digest, recorded_by, received_at,
-	sort_time, claimed_event_id, commitment, salts)
-SELECT row.* FROM unnest(
-	$1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::text[],
-	$9::text[], $10::jsonb[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
-	$18::text[], $19::bigint[], $20::text[], $21::text[], $22::uuid[], $23::integer[], $24::boolean[],
-	$25::text[], $26::bigint[], $27::bigint[], $28::bytea[], $29::text[], $30::timestamptz[],
-	$31::timestamptz[], $32::uuid[], $33::bytea[], $34::bytea[]) AS row
-ON CONFLICT DO NOTHING
-RETURNING event_id`
+// row is an event with its place in a batch.
+type row struct {
+	*event.Event
 
-// stored finds the digests of events that an insert left out.
-const stored = `SELECT event_id, content_digest FROM audit_events
-WHERE (id_time, event_id) IN (SELECT k.id_time, k.event_id FROM unnest($1::timestamptz[], $2::uuid[]) AS k (id_time, event_id))`
-
-// order sorts events by primary key, so that transactions that overlap wait
-// for each other instead of deadlocking.
-func order(events []*event.Event) {
-	slices.SortFunc(events, func(a, b *event.Event) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	batch    int64
+	position int32
 }
 
-// columns turns rows into one array a column, which PostgreSQL takes in one
-// statement whatever their number.
-type columns struct {
-	args []any
+// columns of audit_events, and the value of each in PostgreSQL's binary form.
+var columns = []struct {
+	name  string
+	value func(to *value, r *row)
+}{
+	{"id_time", func(to *value, r *row) { to.timestamptz(schema.IDTime(event.IDTime(r.ID))) }},
+	{"event_id", func(to *value, r *row) { to.bytes(r.ID[:]) }},
+	{"version", func(to *value, r *row) { to.text(r.Version) }},
+	{"event_type", func(to *value, r *row) { to.text(r.Type) }},
+	{"event_timestamp", func(to *value, r *row) { to.time(r.Timestamp) }},
+	{"event_category", func(to *value, r *row) { to.text(r.Category) }},
+	{"event_action", func(to *value, r *row) { to.text(r.Action) }},
+	{"event_outcome", func(to *value, r *row) { to.text(string(r.Outcome)) }},
+	{"correlation_id", func(to *value, r *row) { to.text(r.CorrelationID) }},
+	{"event_data", func(to *value, r *row) { to.jsonb(r.Data) }},
+	{"actor_type", func(to *value, r *row) { to.optionalText(r.ActorType) }},
+	{"actor_id", func(to *value, r *row) { to.optionalText(r.ActorID) }},
+	{"actor_ip", func(to *value, r *row) { to.optionalText(r.ActorIP) }},
+	{"resource_type", func(to *value, r *row) { to.optionalText(r.ResourceType) }},
+	{"resource_id", func(to *value, r *row) { to.optionalText(r.ResourceID) }},
+	{"namespace", func(to *value, r *row) { to.optionalText(r.Namespace) }},
+	{"cluster_id", func(to *value, r *row) { to.optionalText(r.ClusterID) }},
+	{"severity", func(to *value, r *row) { to.optionalText(r.Severity) }},
+	{"duration_us", func(to *value, r *row) { to.optionalBigint(r.DurationMicros) }},
+	{"error_code", func(to *value, r *row) { to.optionalText(r.ErrorCode) }},
+	{"error_message", func(to *value, r *row) { to.optionalText(r.ErrorMessage) }},
+	{"parent_event_id", func(to *value, r *row) { to.optionalID(r.ParentID) }},
+	{"retention_days", func(to *value, r *row) { to.integer(r.RetentionDays) }},
+	{"is_sensitive", func(to *value, r *row) { to.boolean(r.Sensitive) }},
+	{"producer_id", func(to *value, r *row) { to.optionalText(r.ProducerID) }},
+	{"producer_epoch", func(to *value, r *row) { to.optionalBigint(r.ProducerEpoch) }},
+	{"producer_seq", func(to *value, r *row) { to.optionalBigint(r.ProducerSeq) }},
+	{"content_digest", func(to *value, r *row) { to.bytes(r.Digest[:]) }},
+	{"recorded_by", func(to *value, r *row) { to.optionalText(r.RecordedBy) }},
+	{"received_at", func(to *value, r *row) { to.time(r.ReceivedAt) }},
+	{"sort_time", func(to *value, r *row) { to.sortTime(r.Event) }},
+	{"claimed_event_id", func(to *value, r *row) { to.optionalID(r.ClaimedID) }},
+	{"commitment", func(to *value, r *row) { to.bytes(r.Commitment[:]) }},
+	{"batch_id", func(to *value, r *row) { to.bigint(r.batch) }},
+	{"batch_position", func(to *value, r *row) { to.integer(r.position) }},
+	{"salts", func(to *value, r *row) { to.bytes(r.Salts[:]) }},
 }
 
-func column[T any](c *columns, events []*event.Event, value func(*event.Event) T) {
-	values := make([]T, len(events))
-	for i, e := range events {
-		values[i] = value(e)
+// copyEvents copies rows of columns.
+var copyEvents = func() string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.name
 	}
-	c.args = append(c.args, values)
+	return `COPY audit_events (` + strings.Join(names, ", ") + `) FROM STDIN (FORMAT binary)`
+}()
+
+// batch is what a transaction stores: its events, in this order, and a row of
+// audit_batches, which the sequencer of the ledger numbers them by.
+type batch struct {
+	id     int64
+	at     time.Time
+	events []*event.Event
 }
 
-// optional makes NULL of empty text.
-func optional(c *columns, events []*event.Event, text func(*event.Event) string) {
-	column(c, events, func(e *event.Event) *string {
-		if s := text(e); s != "" {
-			return &s
+// rows are the batch's events from the position first on.
+func (b *batch) rows(first int) database.Copied {
+	events := b.events[first:]
+	return database.Copied{Statement: copyEvents, Count: len(events), Rows: func(to *database.Rows) {
+		r := row{batch: b.id, position: int32(first)} //nolint:gosec // a transaction is bounded
+		for _, e := range events {
+			r.Event = e
+			to.Row(len(columns))
+			for i := range columns {
+				columns[i].value((*value)(to), &r)
+			}
+			r.position++
 		}
-		return nil
-	})
+	}}
 }
 
-// optionalID makes NULL of the nil id.
-func optionalID(id uuid.UUID) *uuid.UUID {
+// row is the batch's own.
+func (b *batch) row() database.Copied {
+	const statement = `COPY audit_batches (batch_id, received_at, events, commitments) FROM STDIN (FORMAT binary)`
+	return database.Copied{Statement: statement, Count: 1, Rows: func(to *database.Rows) {
+		const fields = 4
+		to.Row(fields)
+		v := (*value)(to)
+		v.bigint(b.id)
+		v.time(b.at)
+		v.integer(int32(len(b.events))) //nolint:gosec // a transaction is bounded
+		v.length(len(b.events) * sha256.Size)
+		for _, e := range b.events {
+			v.B = append(v.B, e.Commitment[:]...)
+		}
+	}}
+}
+
+// value appends one field: its length, -1 for NULL, and its bytes.
+type value database.Rows
+
+func (v *value) length(n int) { v.B = binary.BigEndian.AppendUint32(v.B, uint32(n)) } //nolint:gosec // fields are bounded
+
+func (v *value) null() { v.B = append(v.B, 0xff, 0xff, 0xff, 0xff) }
+
+func (v *value) bytes(b []byte) {
+	v.length(len(b))
+	v.B = append(v.B, b...)
+}
+
+func (v *value) text(text string) {
+	v.length(len(text))
+	v.B = append(v.B, text...)
+}
+
+// optionalText makes NULL of empty text.
+func (v *value) optionalText(text string) {
+	if text == "" {
+		v.null()
+		return
+	}
+	v.text(text)
+}
+
+// jsonb is a text behind the version of its form.
+func (v *value) jsonb(text []byte) {
+	v.length(1 + len(text))
+	v.B = append(append(v.B, 1), text...)
+}
+
+func (v *value) optionalID(id uuid.UUID) {
 	if id == uuid.Nil {
-		return nil
+		v.null()
+		return
 	}
-	return &id
+	v.bytes(id[:])
 }
 
-func idTime(e *event.Event) pgtype.Timestamptz { return schema.IDTime(event.IDTime(e.ID)) }
-
-func keys(events []*event.Event) []any {
-	c := &columns{}
-	column(c, events, idTime)
-	column(c, events, func(e *event.Event) uuid.UUID { return e.ID })
-	return c.args
+func (v *value) boolean(b bool) {
+	v.length(1)
+	if b {
+		v.B = append(v.B, 1)
+		return
+	}
+	v.B = append(v.B, 0)
 }
 
-func rows(events []*event.Event) []any {
-	c := &columns{args: keys(events)}
-	column(c, events, func(e *event.Event) string { return e.Version })
-	column(c, events, func(e *event.Event) string { return e.Type })
-	column(c, events, func(e *event.Event) pgtype.Timestamptz { return pgtype.Timestamptz{Time: e.Timestamp, Valid: true} })
-	column(c, events, func(e *event.Event) string { return e.Category })
-	column(c, events, func(e *event.Event) string { return e.Action })
-	column(c, events, func(e *event.Event) string { return string(e.Outcome) })
-	column(c, events, func(e *event.Event) string { return e.CorrelationID })
-	// As text: the array's elements are jsonb only to the server.
-	column(c, events, func(e *event.Event) string { return string(e.Data) })
-	optional(c, events, func(e *event.Event) string { return e.ActorType })
-	optional(c, events, func(e *event.Event) string { return e.ActorID })
-	optional(c, events, func(e *event.Event) string { return e.ActorIP })
-	optional(c, events, func(e *event.Event) string { return e.ResourceType })
-	optional(c, events, func(e *event.Event) string { return e.ResourceID })
-	optional(c, events, func(e *event.Event) string { return e.Namespace })
-	optional(c, events, func(e *event.Event) string { return e.ClusterID })
-	optional(c, events, func(e *event.Event) string { return e.Severity })
-	column(c, events, func(e *event.Event) *int64 { return e.DurationMicros })
-	optional(c, events, func(e *event.Event) string { return e.ErrorCode })
-	optional(c, events, func(e *event.Event) string { return e.ErrorMessage })
-	column(c, events, func(e *event.Event) *uuid.UUID { return optionalID(e.ParentID) })
-	column(c, events, func(e *event.Event) int32 { return e.RetentionDays })
-	column(c, events, func(e *event.Event) bool { return e.Sensitive })
-	optional(c, events, func(e *event.Event) string { return e.ProducerID })
-	column(c, events, func(e *event.Event) *int64 { return e.ProducerEpoch })
-	column(c, events, func(e *event.Event) *int64 { return e.ProducerSeq })
-	column(c, events, func(e *event.Event) []byte { return e.Digest[:] })
-	optional(c, events, func(e *event.Event) string { return e.RecordedBy })
-	column(c, events, func(e *event.Event) time.Time { return e.ReceivedAt })
-	column(c, events, func(e *event.Event) *time.Time {
-		if sorted := e.SortTime(); !sorted.Equal(e.Timestamp) {
-			return &sorted
-		}
-		return nil
-	})
-	column(c, events, func(e *event.Event) *uuid.UUID { return optionalID(e.ClaimedID) })
-	column(c, events, func(e *event.Event) []byte { return e.Commitment[:] })
-	column(c, events, func(e *event.Event) []byte { return e.Salts[:] })
-	return c.args
+func (v *value) integer(n int32) {
+	const size = 4
+	v.length(size)
+	v.B = binary.BigEndian.AppendUint32(v.B, uint32(n)) //nolint:gosec // two's complement
+}
+
+func (v *value) bigint(n int64) {
+	const size = 8
+	v.length(size)
+	v.B = binary.BigEndian.AppendUint64(v.B, uint64(n)) //nolint:gosec // two's complement
+}
+
+func (v *value) optionalBigint(n *int64) {
+	if n == nil {
+		v.null()
+		return
+	}
+	v.bigint(*n)
+}
+
+// epoch is the time from which PostgreSQL counts microseconds, as Unix time.
+const epoch = 946_684_800_000_000
+
+func (v *value) time(t time.Time) { v.bigint(t.UnixMicro() - epoch) }
+
+// sortTime is NULL where it is the event's own time.
+func (v *value) sortTime(e *event.Event) {
+	if t := e.SortTime(); !t.Equal(e.Timestamp) {
+		v.time(t)
+		return
+	}
+	v.null()
+}
+
+// timestamptz is a time, or one of the infinities, which are the ends of the range.
+func (v *value) timestamptz(t pgtype.Timestamptz) {
+	switch t.InfinityModifier {
+	case pgtype.NegativeInfinity:
+		v.bigint(math.MinInt64)
+	case pgtype.Infinity:
+		v.bigint(math.MaxInt64)
+	case pgtype.Finite:
+		v.time(t.Time)
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -22,14 +21,6 @@ const (
 	retryAfter = 5 * time.Millisecond
 )
 
-// errVanished: an event that was in the way of an insert is gone again.
-var errVanished = errors.New("a stored event vanished during the transaction")
-
-// conflicted stops a transaction for the jobs in it that must not be stored.
-type conflicted struct{ jobs map[*job]struct{} }
-
-func (c *conflicted) Error() string { return fmt.Sprintf("%d requests conflict", len(c.jobs)) }
-
 // write settles jobs. Jobs that contradict each other do not share a
 // transaction: the older one is stored, and the other meets it there.
 func (w *Writer) write(ctx context.Context, jobs []*job) {
@@ -38,74 +29,64 @@ func (w *Writer) write(ctx context.Context, jobs []*job) {
 		w.options.Metrics.Waited(now.Sub(j.queued))
 	}
 	for len(jobs) > 0 {
-		var group []*job
-		group, jobs = compatible(jobs)
-		w.writeGroup(ctx, group)
+		var g *group
+		g, jobs = together(jobs)
+		w.writeGroup(ctx, g)
 	}
-}
-
-// compatible splits off the jobs that contradict an older one.
-func compatible(jobs []*job) (group, rest []*job) {
-	if len(jobs) == 1 {
-		return jobs, nil
-	}
-	claims := map[uuid.UUID]event.Digest{}
-next:
-	for _, j := range jobs {
-		for _, e := range j.events {
-			if digest, claimed := claims[e.ID]; claimed && digest != e.Digest {
-				rest = append(rest, j)
-				continue next
-			}
-		}
-		for _, e := range j.events {
-			claims[e.ID] = e.Digest
-		}
-		group = append(group, j)
-	}
-	return group, rest
 }
 
 // writeGroup settles jobs that agree with each other.
-func (w *Writer) writeGroup(ctx context.Context, group []*job) {
-	for attempt := 0; len(group) > 0; {
-		err := w.transaction(ctx, group, insertAll)
+func (w *Writer) writeGroup(ctx context.Context, g *group) {
+	how := w.copyOnly
+	if w.recent.has(g.events) {
+		how = w.copyNew
+	}
+	for attempt := 0; len(g.jobs) > 0; {
+		err := w.transaction(ctx, g, how)
 		var stopped *conflicted
 		switch {
 		case err == nil:
-			settle(group, nil)
+			w.recent.add(g.events)
+			settle(g.jobs, nil)
 			return
 		case errors.As(err, &stopped):
-			group = stopped.settle(group)
+			g, _ = together(stopped.settle(g.jobs))
+		case isTaken(err) && attempt < retries:
+			// Stored before, or by another server at this moment.
+			w.recent.expect()
+			how = w.copyNew
+			attempt++
 		case isSerialization(err) && attempt < retries:
 			attempt++
 			w.options.Metrics.Retried()
 			w.pause(ctx, time.Duration(attempt)*retryAfter)
-		case isData(err) && len(group) > 1:
-			// Each for itself: the others are not to blame.
-			for _, j := range group {
-				w.writeGroup(ctx, []*job{j})
-			}
-			return
 		case isData(err):
-			w.writeSingly(ctx, group[0])
+			w.isolate(ctx, g)
 			return
 		default:
-			settle(group, &UnavailableError{Err: err})
+			settle(g.jobs, &UnavailableError{Err: err})
 			return
 		}
+		g.reset()
 	}
 }
 
-// writeSingly settles a job of which the database refuses something, an event
-// at a time, to find out which.
-func (w *Writer) writeSingly(ctx context.Context, j *job) {
-	j.reasons = map[uuid.UUID]string{}
-	err := w.transaction(ctx, []*job{j}, singly(j.reasons))
+// isolate settles a group of which the database refuses something: in halves,
+// down to the job that is to blame, of which every event is tried.
+func (w *Writer) isolate(ctx context.Context, g *group) {
+	if half := len(g.jobs) / 2; half > 0 {
+		for _, jobs := range [][]*job{g.jobs[:half], g.jobs[half:]} {
+			part, _ := together(jobs)
+			w.writeGroup(ctx, part)
+		}
+		return
+	}
+	g.reset()
+	err := w.transaction(ctx, g, w.copyValid)
 	var stopped *conflicted
-	switch {
+	switch j := g.jobs[0]; {
 	case err == nil:
-		settle([]*job{j}, nil)
+		j.settle(nil)
 	case errors.Is(err, errInvalid):
 		j.settle(errInvalid)
 	case errors.As(err, &stopped):
@@ -121,19 +102,6 @@ func settle(jobs []*job, err error) {
 	}
 }
 
-// settle refuses the jobs that conflict and returns the others.
-func (c *conflicted) settle(group []*job) []*job {
-	var others []*job
-	for _, j := range group {
-		if _, conflicts := c.jobs[j]; conflicts {
-			j.settle(errConflict)
-			continue
-		}
-		others = append(others, j)
-	}
-	return others
-}
-
 func (w *Writer) pause(ctx context.Context, d time.Duration) {
 	timer := w.options.Clock.NewTimer(d)
 	defer timer.Stop()
@@ -143,16 +111,20 @@ func (w *Writer) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// transaction stores the events of jobs and sets their outcome and token.
-func (w *Writer) transaction(ctx context.Context, jobs []*job, insertEvents inserter) error {
-	err := w.try(ctx, jobs, insertEvents)
-	if err != nil {
+// storer stores a group in one transaction, sets its outcomes, and returns the
+// position of the log after the commit.
+type storer func(ctx context.Context, conn *pgx.Conn, g *group) (position []string, err error)
+
+// transaction stores a group and sets its jobs' outcomes and token.
+func (w *Writer) transaction(ctx context.Context, g *group, how storer) error {
+	err := w.try(ctx, g, how)
+	if err != nil && !isTaken(err) {
 		w.options.Failed(err)
 	}
 	return err
 }
 
-func (w *Writer) try(ctx context.Context, jobs []*job, insertEvents inserter) error {
+func (w *Writer) try(ctx context.Context, g *group, how storer) error {
 	ctx, cancel := context.WithTimeout(ctx, w.options.Timeout)
 	defer cancel()
 	conn, err := w.pool.Acquire(ctx)
@@ -161,184 +133,55 @@ func (w *Writer) try(ctx context.Context, jobs []*job, insertEvents inserter) er
 	}
 	defer conn.Release()
 	start := w.options.Clock.Now()
-	events := distinct(jobs)
-	tx, err := database.BeginWrite(ctx, conn.Conn(), w.options.Timeout)
+	position, err := how(ctx, conn.Conn(), g)
 	if err != nil {
-		return err //nolint:wrapcheck // says what failed
-	}
-	if err := store(ctx, tx, jobs, events, insertEvents); err != nil {
-		_ = tx.Rollback(ctx) // a failure closes the connection
 		return err
 	}
-	position, err := database.Commit(ctx, conn.Conn(), consistency.PositionQuery)
-	if err != nil {
-		return err //nolint:wrapcheck // says what failed
-	}
-	w.options.Metrics.Committed(len(events), w.options.Clock.Since(start))
+	w.options.Metrics.Committed(len(g.events), w.options.Clock.Since(start))
 	token, err := consistency.PositionOf(position)
 	if err != nil {
 		return err //nolint:wrapcheck // says what failed
 	}
-	for _, j := range jobs {
+	for _, j := range g.jobs {
 		j.token = token.String()
 	}
 	return nil
 }
 
-// store does the work of a transaction, up to its commit.
-func store(ctx context.Context, tx pgx.Tx, jobs []*job, events []*event.Event, insertEvents inserter) error {
-	outcomes, err := insertEvents(ctx, tx, events)
+// batch makes a batch of events.
+func (w *Writer) batch(ctx context.Context, conn *pgx.Conn, events []*event.Event) (*batch, error) {
+	id, err := w.ids.Next(ctx, conn)
 	if err != nil {
-		return err
+		return nil, err //nolint:wrapcheck // says what failed
 	}
-	if err := assign(jobs, outcomes); err != nil {
-		return err
-	}
-	for _, o := range outcomes {
-		if o == created {
-			return nil
-		}
-	}
-	return database.Durable(ctx, tx) //nolint:wrapcheck // says what failed
+	return &batch{id: id, at: w.options.Clock.Now(), events: events}, nil
 }
 
-// distinct returns the events of jobs that agree with each other, each id once.
-func distinct(jobs []*job) []*event.Event {
-	if len(jobs) == 1 {
-		return jobs[0].events
-	}
-	var events []*event.Event
-	seen := map[uuid.UUID]struct{}{}
-	for _, j := range jobs {
-		for _, e := range j.events {
-			if _, again := seen[e.ID]; !again {
-				seen[e.ID] = struct{}{}
-				events = append(events, e)
-			}
-		}
-	}
-	order(events)
-	return events
-}
-
-// assign gives each job its outcome. The first job with an id has created it,
-// for the others it is a duplicate. It returns *conflicted or errInvalid
-// when an all-or-nothing job cannot be stored.
-func assign(jobs []*job, outcomes map[uuid.UUID]outcome) error {
-	stopped := &conflicted{jobs: map[*job]struct{}{}}
-	refused := false
-	taken := map[uuid.UUID]struct{}{}
-	for _, j := range jobs {
-		j.outcome = make(map[uuid.UUID]outcome, len(j.events))
-		for _, e := range j.events {
-			o := outcomes[e.ID]
-			if _, again := taken[e.ID]; again && o == created {
-				o = duplicate
-			}
-			taken[e.ID] = struct{}{}
-			j.outcome[e.ID] = o
-			if !j.lenient && o == conflict {
-				stopped.jobs[j] = struct{}{}
-			}
-			refused = refused || (!j.lenient && o == invalid)
-		}
-	}
-	switch {
-	case refused:
-		return errInvalid
-	case len(stopped.jobs) > 0:
-		return stopped
-	default:
-		return nil
-	}
-}
-
-// inserter stores events within a transaction and says what became of each.
-type inserter func(ctx context.Context, tx pgx.Tx, events []*event.Event) (map[uuid.UUID]outcome, error)
-
-func insertAll(ctx context.Context, tx pgx.Tx, events []*event.Event) (map[uuid.UUID]outcome, error) {
-	found, err := tx.Query(ctx, insert, rows(events)...)
+// copyOnly stores new events, in one round trip. It fails if one was stored before.
+func (w *Writer) copyOnly(ctx context.Context, conn *pgx.Conn, g *group) ([]string, error) {
+	b, err := w.batch(ctx, conn, g.events)
 	if err != nil {
-		return nil, fmt.Errorf("insert %d events: %w", len(events), err)
+		return nil, err
 	}
-	inserted, err := pgx.CollectRows(found, pgx.RowTo[uuid.UUID])
+	position, err := database.StoreOnce(ctx, conn, w.options.Timeout, consistency.PositionQuery, b.rows(0), b.row())
 	if err != nil {
-		return nil, fmt.Errorf("insert %d events: %w", len(events), err)
+		return nil, err //nolint:wrapcheck // says what failed
 	}
-	outcomes := make(map[uuid.UUID]outcome, len(events))
-	for _, id := range inserted {
-		outcomes[id] = created
-	}
-	if len(inserted) == len(events) {
-		return outcomes, nil
-	}
-	return outcomes, compare(ctx, tx, events, outcomes)
+	g.rest(created)
+	return position, g.assign()
 }
 
-// compare holds the events that were not inserted against those that are stored.
-func compare(ctx context.Context, tx pgx.Tx, events []*event.Event, outcomes map[uuid.UUID]outcome) error {
-	digests := map[uuid.UUID]event.Digest{}
-	var missing []*event.Event
-	for _, e := range events {
-		if outcomes[e.ID] == 0 {
-			missing = append(missing, e)
-			digests[e.ID] = e.Digest
-		}
-	}
-	found, err := tx.Query(ctx, stored, keys(missing)...)
-	if err != nil {
-		return fmt.Errorf("look %d events up: %w", len(missing), err)
-	}
-	var id uuid.UUID
-	var digest []byte
-	_, err = pgx.ForEachRow(found, []any{&id, &digest}, func() error {
-		wanted := digests[id]
-		outcomes[id] = conflict
-		if string(wanted[:]) == string(digest) {
-			outcomes[id] = duplicate
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("look %d events up: %w", len(missing), err)
-	}
-	if len(outcomes) < len(events) {
-		return errVanished
-	}
-	return nil
-}
-
-// singly inserts each event behind a savepoint and notes the reasons for which
-// the database refuses one.
-func singly(reasons map[uuid.UUID]string) inserter {
-	return func(ctx context.Context, tx pgx.Tx, events []*event.Event) (map[uuid.UUID]outcome, error) {
-		outcomes := make(map[uuid.UUID]outcome, len(events))
-		for _, e := range events {
-			err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
-				one, err := insertAll(ctx, savepoint, []*event.Event{e})
-				outcomes[e.ID] = one[e.ID]
-				return err
-			})
-			var refused *pgconn.PgError
-			switch {
-			case isData(err) && errors.As(err, &refused):
-				outcomes[e.ID] = invalid
-				reasons[e.ID] = refused.Message
-			case err != nil:
-				return nil, fmt.Errorf("insert event %s: %w", e.ID, err)
-			}
-		}
-		return outcomes, nil
-	}
-}
+// isTaken reports whether an id was stored before.
+func isTaken(err error) bool { return code(err) == "23505" }
 
 // isData reports whether PostgreSQL refuses what the rows hold: data exceptions
 // (class 22), integrity constraints (23), and program limits (54).
 func isData(err error) bool {
-	if schema.IsMakingRoom(err) {
+	if schema.IsMakingRoom(err) || isTaken(err) {
 		return false
 	}
-	switch class(err) {
+	const class = 2
+	switch c := code(err); c[:min(len(c), class)] {
 	case "22", "23", "54":
 		return true
 	default:
@@ -348,27 +191,17 @@ func isData(err error) bool {
 
 // isSerialization reports whether the transaction was fine, but gave way to another.
 func isSerialization(err error) bool {
-	if schema.IsMakingRoom(err) {
-		return true
-	}
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pg.Code == "40001" || pg.Code == "40P01"
-	}
-	return errors.Is(err, errVanished)
+	return schema.IsMakingRoom(err) || code(err) == "40001" || code(err) == "40P01"
 }
 
-func class(err error) string {
-	const length = 2
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && len(pg.Code) > length {
-		return pg.Code[:length]
+// code is PostgreSQL's code of an error, empty for other errors.
+func code(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code
 	}
 	return ""
 }
 
 // isStandby reports whether the server refuses to tell its log's position
 // because it replays another's (object_not_in_prerequisite_state).
-func isStandby(err error) bool {
-	pg, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && pg.Code == "55000"
-}
+func isStandby(err error) bool { return code(err) == "55000" }

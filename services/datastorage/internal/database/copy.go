@@ -1,0 +1,255 @@
+package database
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// Input is what a COPY ... FROM STDIN reads: a function that writes it.
+type Input func(*Rows)
+
+// Rows is a stream of binary COPY data (PostgreSQL's manual, "COPY", "Binary
+// Format"). It sends what was appended in pieces, so that the rows of a
+// transaction need not be in memory together.
+type Rows struct {
+	// B is appended to; its first bytes are the header of the next message.
+	B   []byte
+	to  *pgproto3.Frontend
+	err error
+}
+
+const (
+	// pieceBytes is the size from which rows are sent.
+	pieceBytes = 64 << 10
+	// pieceHeader is a message's type and length.
+	pieceHeader = 5
+)
+
+// pieces are reused; one that a large row made large is not.
+var pieces = sync.Pool{New: func() any {
+	b := make([]byte, 0, pieceBytes+pieceBytes/4)
+	return &b
+}}
+
+// Row begins a row of so many fields.
+func (r *Rows) Row(fields int) {
+	if len(r.B) >= pieceBytes {
+		r.send()
+	}
+	r.B = binary.BigEndian.AppendUint16(r.B, uint16(fields)) //nolint:gosec // a table has at most 1600 columns
+}
+
+// send sends a piece. After an error the rest goes nowhere.
+func (r *Rows) send() {
+	if r.err == nil {
+		r.B[0] = 'd'
+		binary.BigEndian.PutUint32(r.B[1:], uint32(len(r.B)-1)) //nolint:gosec // rows are bounded
+		r.err = r.to.SendUnbufferedEncodedCopyData(r.B)
+	}
+	r.B = r.B[:pieceHeader]
+}
+
+// stream sends an input from its header to its trailer.
+func (in Input) stream(to *pgproto3.Frontend) error {
+	buffer := pieces.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	r := &Rows{B: append((*buffer)[:0], "\x00\x00\x00\x00\x00PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...), to: to}
+	in(r)
+	r.B = append(r.B, 0xff, 0xff)
+	r.send()
+	if cap(r.B) <= 2*pieceBytes {
+		*buffer = r.B
+		pieces.Put(buffer)
+	}
+	if r.err != nil {
+		return r.err
+	}
+	to.Send(&pgproto3.CopyDone{})
+	return nil
+}
+
+// Answer is what one statement answered.
+type Answer struct {
+	// Tag of the command, as in "COPY 5".
+	Tag string
+	// Row is the last row, as text.
+	Row []string
+}
+
+// Batch runs statements, separated by semicolons, in one round trip, with an
+// input for each COPY ... FROM STDIN among them. The server stops at the first
+// statement that fails: an error of the server is a *pgconn.PgError, and leaves
+// a transaction that was begun open.
+func Batch(ctx context.Context, conn *pgx.Conn, statements string, inputs ...Input) ([]Answer, error) {
+	c := conn.PgConn()
+	if err := write(ctx, c, statements, inputs); err != nil {
+		err = serversWord(ctx, c, err)
+		_ = conn.Close(ctx) // an incomplete message was sent: nothing else can be
+		return nil, err
+	}
+	answers, refused, err := receive(ctx, c)
+	if err != nil {
+		_ = conn.Close(ctx)
+		return nil, fmt.Errorf("receive the answers: %w", err)
+	}
+	if refused != nil {
+		return nil, refused
+	}
+	return answers, nil
+}
+
+// write sends the statements and their inputs until ctx ends. The server answers
+// less than what fits into the buffers of a connection, so that neither side
+// waits for the other.
+func write(ctx context.Context, c *pgconn.PgConn, statements string, inputs []Input) error {
+	if c.IsClosed() || c.IsBusy() {
+		return errors.New("the connection is closed or busy")
+	}
+	past := time.Unix(1, 0)
+	stop := context.AfterFunc(ctx, func() { _ = c.Conn().SetDeadline(past) })
+	err := func() error {
+		to := c.Frontend()
+		to.SendQuery(&pgproto3.Query{String: statements})
+		for _, in := range inputs {
+			if err := in.stream(to); err != nil {
+				return err
+			}
+		}
+		return to.Flush() //nolint:wrapcheck // wrapped below
+	}()
+	if !stop() {
+		return fmt.Errorf("send: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	return nil
+}
+
+// serversWord finds out why the server closed a connection while it was written to.
+func serversWord(ctx context.Context, c *pgconn.PgConn, err error) error {
+	if c.IsClosed() || ctx.Err() != nil {
+		return err
+	}
+	const patience = time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, refused, receiveErr := receive(ctx, c)
+	if refused != nil {
+		return refused
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](receiveErr); ok {
+		return pg
+	}
+	return err
+}
+
+// receive reads until the server is ready for the next query. refused is the server's error.
+func receive(ctx context.Context, c *pgconn.PgConn) (answers []Answer, refused *pgconn.PgError, err error) {
+	var row []string
+	for {
+		message, err := c.ReceiveMessage(ctx)
+		if err != nil {
+			return nil, refused, err //nolint:wrapcheck // by the caller
+		}
+		switch m := message.(type) {
+		case *pgproto3.DataRow:
+			row = make([]string, len(m.Values))
+			for i, value := range m.Values {
+				row[i] = string(value)
+			}
+		case *pgproto3.CommandComplete:
+			answers = append(answers, Answer{Tag: string(m.CommandTag), Row: row})
+			row = nil
+		case *pgproto3.ErrorResponse:
+			refused = pgconn.ErrorResponseToPgError(m)
+		case *pgproto3.ReadyForQuery:
+			return answers, refused, nil
+		}
+	}
+}
+
+// Copied is how a table is copied into.
+type Copied struct {
+	// Statement is COPY ... FROM STDIN (FORMAT binary).
+	Statement string
+	Rows      Input
+	// Count is how many rows those are.
+	Count int
+}
+
+// StoreOnce begins a transaction like BeginWrite, copies rows, and commits like
+// Commit, in one round trip. After an error nothing is stored, or it is unknown
+// whether it is; the connection is not in a transaction.
+func StoreOnce(ctx context.Context, conn *pgx.Conn, limit time.Duration, query string, tables ...Copied) ([]string, error) {
+	return storeAll(ctx, conn, beginWrite(limit)+"; ", query, tables)
+}
+
+// StoreRest copies rows within a transaction and commits it, like StoreOnce.
+func StoreRest(ctx context.Context, conn *pgx.Conn, query string, tables ...Copied) ([]string, error) {
+	return storeAll(ctx, conn, "", query, tables)
+}
+
+func storeAll(ctx context.Context, conn *pgx.Conn, begin, query string, tables []Copied) ([]string, error) {
+	c := conn.PgConn()
+	delete(c.CustomData(), warningKey)
+	var statements strings.Builder
+	statements.WriteString(begin)
+	inputs := make([]Input, len(tables))
+	for i, t := range tables {
+		statements.WriteString(t.Statement + "; ")
+		inputs[i] = t.Rows
+	}
+	statements.WriteString("COMMIT; " + query)
+	answers, err := Batch(ctx, conn, statements.String(), inputs...)
+	if err == nil {
+		err = checkCopies(answers, tables)
+	}
+	if warning, warned := c.CustomData()[warningKey].(string); warned {
+		err = &CommitWarningError{Message: warning}
+	}
+	if err != nil {
+		rollback(ctx, conn)
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return answers[len(answers)-1].Row, nil
+}
+
+// rollback ends a transaction that failed. The connection is closed if that fails, too.
+func rollback(ctx context.Context, conn *pgx.Conn) {
+	if conn.IsClosed() || conn.PgConn().TxStatus() == 'I' {
+		return
+	}
+	if _, err := conn.PgConn().Exec(ctx, "ROLLBACK").ReadAll(); err != nil {
+		_ = conn.Close(ctx)
+	}
+}
+
+// checkCopies expects that all rows were copied and committed.
+func checkCopies(answers []Answer, tables []Copied) error {
+	copies, committed := 0, false
+	for i, a := range answers {
+		switch {
+		case strings.HasPrefix(a.Tag, "COPY "):
+			if copies == len(tables) || a.Tag != fmt.Sprintf("COPY %d", tables[copies].Count) {
+				return fmt.Errorf("the server stored other rows than were sent: %s", a.Tag)
+			}
+			copies++
+		case a.Tag == "COMMIT":
+			committed = true
+		case a.Tag == "ROLLBACK":
+			return pgx.ErrTxCommitRollback
+		case committed && i == len(answers)-1 && len(a.Row) > 0 && copies == len(tables):
+			return nil
+		}
+	}
+	return errNothingAnswered
+}

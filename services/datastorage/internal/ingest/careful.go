@@ -1,0 +1,155 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"kubernaut.ai/services/datastorage/internal/consistency"
+	"kubernaut.ai/services/datastorage/internal/database"
+	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/schema"
+)
+
+// copyNew stores the events that were not stored before.
+func (w *Writer) copyNew(ctx context.Context, conn *pgx.Conn, g *group) ([]string, error) {
+	return w.careful(ctx, conn, g, func(_ pgx.Tx, b *batch) ([]string, error) {
+		return database.StoreRest(ctx, conn, consistency.PositionQuery, b.rows(0), b.row()) //nolint:wrapcheck // says what failed
+	})
+}
+
+// copyValid does the same with those that the database takes, and finds out which it refuses.
+func (w *Writer) copyValid(ctx context.Context, conn *pgx.Conn, g *group) ([]string, error) {
+	return w.careful(ctx, conn, g, func(tx pgx.Tx, b *batch) ([]string, error) {
+		events := b.events
+		b.events = nil
+		if err := b.divide(ctx, conn, g, events); err != nil {
+			return nil, err
+		}
+		if err := g.assign(); err != nil {
+			return nil, err
+		}
+		if len(b.events) == 0 {
+			return commitNothing(ctx, conn, tx)
+		}
+		return database.StoreRest(ctx, conn, consistency.PositionQuery, b.row()) //nolint:wrapcheck // says what failed
+	})
+}
+
+// careful stores a group in a transaction that first looks its events up. last
+// stores those that are new, and commits.
+func (w *Writer) careful(ctx context.Context, conn *pgx.Conn, g *group, last func(pgx.Tx, *batch) ([]string, error)) (position []string, err error) {
+	b, err := w.batch(ctx, conn, nil)
+	if err != nil {
+		return nil, err
+	}
+	tx, err := database.BeginWrite(ctx, conn, w.options.Timeout)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what failed
+	}
+	defer func() {
+		if err != nil {
+			_ = tx.Rollback(ctx) // a failure closes the connection
+		}
+	}()
+	if err := lookUp(ctx, tx, g); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(g.outcomes, func(o outcome) bool { return o != 0 }) {
+		w.recent.expect()
+	}
+	b.events = g.without()
+	g.rest(created)
+	if err := g.assign(); err != nil {
+		return nil, err
+	}
+	if len(b.events) == 0 {
+		return commitNothing(ctx, conn, tx)
+	}
+	return last(tx, b)
+}
+
+// commitNothing commits a transaction that stored nothing as if it had.
+func commitNothing(ctx context.Context, conn *pgx.Conn, tx pgx.Tx) ([]string, error) {
+	if err := database.Durable(ctx, tx); err != nil {
+		return nil, err //nolint:wrapcheck // says what failed
+	}
+	return database.Commit(ctx, conn, consistency.PositionQuery) //nolint:wrapcheck // says what failed
+}
+
+// stored finds the digests of events that are stored.
+const stored = `SELECT event_id, content_digest FROM audit_events
+WHERE (id_time, event_id) IN (SELECT k.id_time, k.event_id FROM unnest($1::timestamptz[], $2::uuid[]) AS k (id_time, event_id))`
+
+// lookUp gives the events that were stored before their outcome: they are
+// duplicates, or conflict with what has their id.
+func lookUp(ctx context.Context, tx pgx.Tx, g *group) error {
+	times, ids := make([]pgtype.Timestamptz, len(g.events)), make([]uuid.UUID, len(g.events))
+	for i, e := range g.events {
+		times[i], ids[i] = schema.IDTime(event.IDTime(e.ID)), e.ID
+	}
+	found, err := tx.Query(ctx, stored, times, ids)
+	if err != nil {
+		return fmt.Errorf("look %d events up: %w", len(ids), err)
+	}
+	var id uuid.UUID
+	var digest []byte
+	_, err = pgx.ForEachRow(found, []any{&id, &digest}, func() error {
+		i, known := g.find(id)
+		switch {
+		case !known:
+			return fmt.Errorf("the database returned event %s, which was not asked for", id)
+		case string(g.events[i].Digest[:]) == string(digest):
+			g.outcomes[i] = duplicate
+		default:
+			g.outcomes[i] = conflict
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look %d events up: %w", len(ids), err)
+	}
+	return nil
+}
+
+// divide copies events behind a savepoint, in halves if the database refuses one
+// of them, down to the event that it refuses. The batch gets those that are
+// stored, the others get their outcome and the reason.
+func (b *batch) divide(ctx context.Context, conn *pgx.Conn, g *group, events []*event.Event) error {
+	first := len(b.events)
+	b.events = append(b.events, events...)
+	rows := b.rows(first)
+	_, err := database.Batch(ctx, conn, "SAVEPOINT part; "+rows.Statement+"; RELEASE part", rows.Rows)
+	if err == nil {
+		return nil
+	}
+	b.events = b.events[:first]
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || !isData(err) {
+		return fmt.Errorf("copy %d events: %w", len(events), err)
+	}
+	if _, err := database.Batch(ctx, conn, "ROLLBACK TO part; RELEASE part"); err != nil {
+		return fmt.Errorf("go on behind a refused event: %w", err)
+	}
+	if half := len(events) / 2; half > 0 {
+		for _, part := range [][]*event.Event{events[:half], events[half:]} {
+			if err := b.divide(ctx, conn, g, part); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	i, _ := g.find(events[0].ID)
+	g.outcomes[i] = invalid
+	if g.reasons == nil {
+		g.reasons = map[uuid.UUID]string{}
+	}
+	g.reasons[events[0].ID] = refused.Message
+	return nil
+}
