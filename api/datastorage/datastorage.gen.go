@@ -162,6 +162,9 @@ type BatchCreated struct {
 	// EventIds In the order of the input.
 	EventIds []uuid.UUID `json:"event_ids"`
 	Message  string      `json:"message"`
+
+	// StoredAs Events whose id belongs to another event: each is stored under an id that a repetition gets again.
+	StoredAs *[]StoredAs `json:"stored_as,omitempty"`
 }
 
 // BatchItemResult defines model for BatchItemResult.
@@ -172,6 +175,9 @@ type BatchItemResult struct {
 
 	// Status 201 stored, 200 stored before, 400, 403, 409 or 413 refused.
 	Status int `json:"status"`
+
+	// StoredAs The id that the event is stored under, because another event has its own.
+	StoredAs *uuid.UUID `json:"stored_as,omitempty"`
 }
 
 // BatchResults defines model for BatchResults.
@@ -193,6 +199,9 @@ type EventCreated struct {
 	EventId          uuid.UUID `json:"event_id"`
 	EventTimestamp   time.Time `json:"event_timestamp"`
 	Message          string    `json:"message"`
+
+	// StoredAs The id that the event is stored under, because another event has its own.
+	StoredAs *uuid.UUID `json:"stored_as,omitempty"`
 }
 
 // EventOutcome defines model for EventOutcome.
@@ -247,6 +256,14 @@ type Problem struct {
 
 	// Type https://kubernaut.ai/problems/<slug>
 	Type string `json:"type"`
+}
+
+// StoredAs An event that is stored under a second id, because another event has its own.
+type StoredAs struct {
+	EventId uuid.UUID `json:"event_id"`
+
+	// Index Of the event in the request, from 0.
+	Index int `json:"index"`
 }
 
 // StoredEvent defines model for StoredEvent.

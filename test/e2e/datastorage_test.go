@@ -151,9 +151,9 @@ var _ = Describe("DataStorage", func() {
 
 		By("sending another content under one of the ids")
 		batch[0].EventData = json.RawMessage(`{"n":"another"}`)
-		problem := decoded[datastorage.Problem](writer().call(ctx, http.MethodPost, storeBatch, contentJSON(), encode(batch)), http.StatusConflict)
-		Expect(problem.Items).To(HaveLen(1))
-		Expect(problem.Items[0].Index).To(BeZero())
+		again := decoded[datastorage.BatchCreated](writer().call(ctx, http.MethodPost, storeBatch, contentJSON(), encode(batch)), http.StatusCreated)
+		Expect([]int{again.Created, again.Duplicates}).To(Equal([]int{1, len(batch) - 1}))
+		Expect(again.StoredAs).To(HaveValue(HaveLen(1)))
 	}, SpecTimeout(specTimeout))
 
 	It("reads one event by its id, and answers 404 for others", func(ctx SpecContext) {

@@ -120,6 +120,9 @@ type BatchCreated struct {
 	// EventIds In the order of the input.
 	EventIds []uuid.UUID `json:"event_ids"`
 	Message  string      `json:"message"`
+
+	// StoredAs Events whose id belongs to another event: each is stored under an id that a repetition gets again.
+	StoredAs *[]StoredAs `json:"stored_as,omitempty"`
 }
 
 // BatchItemResult defines model for BatchItemResult.
@@ -130,6 +133,9 @@ type BatchItemResult struct {
 
 	// Status 201 stored, 200 stored before, 400, 403, 409 or 413 refused.
 	Status int `json:"status"`
+
+	// StoredAs The id that the event is stored under, because another event has its own.
+	StoredAs *uuid.UUID `json:"stored_as,omitempty"`
 }
 
 // BatchResults defines model for BatchResults.
@@ -177,6 +183,14 @@ type Problem struct {
 
 	// Type https://kubernaut.ai/problems/<slug>
 	Type string `json:"type"`
+}
+
+// StoredAs An event that is stored under a second id, because another event has its own.
+type StoredAs struct {
+	EventID uuid.UUID `json:"event_id"`
+
+	// Index Of the event in the request, from 0.
+	Index int `json:"index"`
 }
 
 // ContentEncoding defines model for ContentEncoding.

@@ -57,7 +57,7 @@ func (s *Store) Create(ctx context.Context, r Request, by User) (Record, error) 
 	if err != nil {
 		return Record{}, fmt.Errorf("record an acknowledgement: %w", err)
 	}
-	if _, err := s.writer.Store(ctx, ingest.Request{Batch: batch}); err != nil {
+	if _, err := s.writer.Store(ctx, ingest.Request{Batch: batch, Exclusive: true}); err != nil {
 		return Record{}, fmt.Errorf("record an acknowledgement: %w", err)
 	}
 	return record, nil

@@ -3,7 +3,9 @@ package httpapi
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -103,7 +105,7 @@ func (a *API) createEvent(c echo.Context, _ string, body []byte) (*tally, error)
 		message = "stored before"
 	}
 	return counts, answer(c, http.StatusCreated, api.EventCreated{
-		EventId: e.ID, EventTimestamp: e.Timestamp, Message: message, ConsistencyToken: result.Token,
+		EventId: e.ID, StoredAs: secondID(result, 0), EventTimestamp: e.Timestamp, Message: message, ConsistencyToken: result.Token,
 	})
 }
 
@@ -140,9 +142,29 @@ func (a *API) createBatch(c echo.Context, media string, body []byte, lenient boo
 		ids[i] = e.ID
 	}
 	return counts, answer(c, http.StatusCreated, api.BatchCreated{
-		EventIds: ids, Created: counts.created, Duplicates: counts.duplicates, ConsistencyToken: result.Token,
+		EventIds: ids, StoredAs: storedAs(result), Created: counts.created, Duplicates: counts.duplicates, ConsistencyToken: result.Token,
 		Message: fmt.Sprintf("%d events stored, %d of them before", len(ids), counts.duplicates),
 	})
+}
+
+// secondID is the second id of the event at an index, nil if it has none.
+func secondID(r ingest.Result, index int) *uuid.UUID {
+	if id, has := r.SecondIDs[index]; has {
+		return &id
+	}
+	return nil
+}
+
+// storedAs lists the events that have a second id, nil for none.
+func storedAs(r ingest.Result) *[]api.StoredAs {
+	if len(r.SecondIDs) == 0 {
+		return nil
+	}
+	all := make([]api.StoredAs, 0, len(r.SecondIDs))
+	for _, i := range slices.Sorted(maps.Keys(r.SecondIDs)) {
+		all = append(all, api.StoredAs{Index: i, EventId: r.SecondIDs[i]})
+	}
+	return &all
 }
 
 func caller(c echo.Context) string { return auth.CallerFrom(c.Request().Context()).Name }
@@ -196,7 +218,7 @@ func itemResults(batch event.Batch, result ingest.Result, counts *tally) wire.Ba
 	for i, e := range batch.Events {
 		item := wire.BatchItemResult{Index: i, Status: http.StatusCreated}
 		if e != nil {
-			item.EventID = &e.ID
+			item.EventID, item.StoredAs = &e.ID, secondID(result, i)
 		}
 		if result.Statuses[i] == ingest.Duplicate {
 			item.Status = http.StatusOK

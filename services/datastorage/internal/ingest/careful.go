@@ -87,16 +87,46 @@ func commitNothing(ctx context.Context, conn *pgx.Conn, tx pgx.Tx) ([]string, er
 const stored = `SELECT event_id, content_digest FROM audit_events
 WHERE (id_time, event_id) IN (SELECT k.id_time, k.event_id FROM unnest($1::timestamptz[], $2::uuid[]) AS k (id_time, event_id))`
 
-// lookUp gives the events that were stored before their outcome: they are
-// duplicates, or conflict with what has their id.
+// lookUp gives the events that were stored before their outcome. An event whose
+// id is taken gets a second one, and is looked up under that.
 func lookUp(ctx context.Context, tx pgx.Tx, g *group) error {
-	times, ids := make([]pgtype.Timestamptz, len(g.events)), make([]uuid.UUID, len(g.events))
-	for i, e := range g.events {
+	wanted := g.events
+	for tries := secondTries; len(wanted) > 0; tries-- {
+		taken, err := g.lookUp(ctx, tx, wanted)
+		if err != nil {
+			return err
+		}
+		wanted = nil
+		for _, i := range taken {
+			if tries == 0 {
+				g.outcomes[i] = conflict
+				continue
+			}
+			second := g.events[i].UnderSecondID()
+			if last := g.seconds[i]; last != nil {
+				second = last.UnderSecondID()
+				second.ClaimedID = g.events[i].ID
+			}
+			if g.seconds == nil {
+				g.seconds = map[int]*event.Event{}
+			}
+			g.seconds[i] = second
+			wanted = append(wanted, second)
+		}
+	}
+	return nil
+}
+
+// lookUp marks the duplicates among events, and returns the places of those whose
+// id is taken by something else.
+func (g *group) lookUp(ctx context.Context, tx pgx.Tx, events []*event.Event) (taken []int, err error) {
+	times, ids := make([]pgtype.Timestamptz, len(events)), make([]uuid.UUID, len(events))
+	for i, e := range events {
 		times[i], ids[i] = schema.IDTime(event.IDTime(e.ID)), e.ID
 	}
 	found, err := tx.Query(ctx, stored, times, ids)
 	if err != nil {
-		return fmt.Errorf("look %d events up: %w", len(ids), err)
+		return nil, fmt.Errorf("look %d events up: %w", len(ids), err)
 	}
 	var id uuid.UUID
 	var digest []byte
@@ -108,14 +138,14 @@ func lookUp(ctx context.Context, tx pgx.Tx, g *group) error {
 		case string(g.events[i].Digest[:]) == string(digest):
 			g.outcomes[i] = duplicate
 		default:
-			g.outcomes[i] = conflict
+			taken = append(taken, i)
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("look %d events up: %w", len(ids), err)
+		return nil, fmt.Errorf("look %d events up: %w", len(ids), err)
 	}
-	return nil
+	return taken, nil
 }
 
 // divide copies events behind a savepoint, in halves if the database refuses one

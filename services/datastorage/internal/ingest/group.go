@@ -38,6 +38,9 @@ type group struct {
 	events []*event.Event
 	// outcomes by event.
 	outcomes []outcome
+	// seconds are the events as they are stored under a second id, by the place of
+	// those whose own is taken.
+	seconds map[int]*event.Event
 	// reasons why the database refuses events.
 	reasons map[uuid.UUID]string
 	// places of the jobs' events; nil for a single job, whose events these are.
@@ -95,24 +98,29 @@ func groupOf(jobs []*job, events []*event.Event, places []place) *group {
 	return &group{jobs: jobs, events: events, outcomes: make([]outcome, len(events)), places: places}
 }
 
-// without are the events that have no outcome.
+// without are the events that have no outcome, as they are to be stored.
 func (g *group) without() []*event.Event {
-	if !slices.ContainsFunc(g.outcomes, func(o outcome) bool { return o != 0 }) {
+	if !slices.ContainsFunc(g.outcomes, func(o outcome) bool { return o != 0 }) && len(g.seconds) == 0 {
 		return g.events
 	}
 	var events []*event.Event
 	for i, e := range g.events {
-		if g.outcomes[i] == 0 {
-			events = append(events, e)
+		if g.outcomes[i] != 0 {
+			continue
 		}
+		if second := g.seconds[i]; second != nil {
+			e = second
+		}
+		events = append(events, e)
 	}
+	slices.SortFunc(events, func(a, b *event.Event) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	return events
 }
 
 // reset forgets the outcomes, for another attempt.
 func (g *group) reset() {
 	clear(g.outcomes)
-	g.reasons = nil
+	g.seconds, g.reasons = nil, nil
 }
 
 // rest gives all events without an outcome this one.
@@ -124,9 +132,29 @@ func (g *group) rest(o outcome) {
 	}
 }
 
-// find returns the index of an id.
+// find returns the place of an id, or of a second one.
 func (g *group) find(id uuid.UUID) (int, bool) {
-	return slices.BinarySearchFunc(g.events, id, func(e *event.Event, id uuid.UUID) int { return bytes.Compare(e.ID[:], id[:]) })
+	i, found := slices.BinarySearchFunc(g.events, id, func(e *event.Event, id uuid.UUID) int { return bytes.Compare(e.ID[:], id[:]) })
+	if found {
+		return i, true
+	}
+	for i, second := range g.seconds {
+		if second.ID == id {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// claimed counts the events that the group created under a second id.
+func (g *group) claimed() int {
+	n := 0
+	for i := range g.seconds {
+		if g.outcomes[i] == created {
+			n++
+		}
+	}
+	return n
 }
 
 // assign gives each job its outcome. The first job with an id has created it,
@@ -134,18 +162,40 @@ func (g *group) find(id uuid.UUID) (int, bool) {
 // all-or-nothing job cannot be stored.
 func (g *group) assign() error {
 	for _, j := range g.jobs {
-		j.outcomes, j.reasons = make([]outcome, len(j.events)), g.reasons
+		j.outcomes, j.seconds, j.reasons = make([]outcome, len(j.events)), nil, g.reasons
 	}
 	if g.places == nil {
-		copy(g.jobs[0].outcomes, g.outcomes)
+		for i := range g.events {
+			g.jobs[0].assign(i, g.outcomes[i], g.seconds[i])
+		}
 	}
 	for i, p := range g.places {
 		o := g.outcomes[p.at]
 		if o == created && i > 0 && g.places[i-1].at == p.at {
 			o = duplicate
 		}
-		g.jobs[p.job].outcomes[p.own] = o
+		g.jobs[p.job].assign(p.own, o, g.seconds[p.at])
 	}
+	return g.refused()
+}
+
+// assign gives one event its outcome.
+func (j *job) assign(own int, o outcome, second *event.Event) {
+	switch {
+	case second == nil:
+	case j.exclusive:
+		o = conflict
+	default:
+		if j.seconds == nil {
+			j.seconds = map[int]*event.Event{}
+		}
+		j.seconds[own] = second
+	}
+	j.outcomes[own] = o
+}
+
+// refused is the error of a group with all-or-nothing jobs that cannot be stored.
+func (g *group) refused() error {
 	stopped := &conflicted{jobs: map[*job]struct{}{}}
 	refused := false
 	for _, j := range g.jobs {

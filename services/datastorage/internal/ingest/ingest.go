@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"k8s.io/utils/clock"
 
@@ -85,6 +86,9 @@ type Metrics interface {
 	Waited(inQueue time.Duration)
 	// Retried is called for each transaction that is run again.
 	Retried()
+	// Claimed is called with the number of events that a transaction stored under a
+	// second id.
+	Claimed(events int)
 }
 
 func (o Options) withDefaults() Options {
@@ -126,6 +130,7 @@ type noMetrics struct{}
 func (noMetrics) Committed(int, time.Duration) {}
 func (noMetrics) Waited(time.Duration)         {}
 func (noMetrics) Retried()                     {}
+func (noMetrics) Claimed(int)                  {}
 
 // Writer stores events. Its methods are safe for concurrent use.
 type Writer struct {
@@ -208,6 +213,10 @@ type Request struct {
 
 	// Lenient stores what can be stored; otherwise it is all or nothing.
 	Lenient bool
+	// Exclusive refuses an event whose id is taken by another one. Otherwise the
+	// event is stored under a second id, so that nobody who guesses an id can keep
+	// an event out.
+	Exclusive bool
 }
 
 // Status is what became of one event of a request.
@@ -226,6 +235,8 @@ type Result struct {
 	Statuses []Status
 	// Refusals of a lenient request, in the order of their indexes.
 	Refusals []event.Refusal
+	// SecondIDs are those that events are stored under whose own is taken, by index.
+	SecondIDs map[int]uuid.UUID
 	// Token vouches for what is stored; empty where nothing is.
 	Token string
 }
@@ -296,6 +307,9 @@ type planned struct {
 	Request
 
 	job *job
+	// stored are the request's events as they are stored: under a second id, if
+	// another event of the request has theirs.
+	stored []*event.Event
 	// slots are the places of the request's events in the job, -1 where an event is refused.
 	slots []int
 	// repeats are the events that repeat an earlier one of the request.
@@ -303,30 +317,70 @@ type planned struct {
 	refusals []event.Refusal
 }
 
+// secondTries bounds how often a second id that is taken, too, leads to another
+// one: whoever guessed as many knew what the event says.
+const secondTries = 3
+
 // plan finds the events of a request that repeat or contradict each other.
 func plan(r Request) *planned {
-	p := &planned{Request: r, slots: make([]int, len(r.Events)), refusals: r.Refusals}
-	p.job = &job{lenient: r.Lenient, settled: make(chan struct{}), events: make([]*event.Event, 0, len(r.Events))}
-	for _, i := range byID(r.Events) {
-		e, last := r.Events[i], len(p.job.events)-1
-		if last < 0 || p.job.events[last].ID != e.ID {
-			p.slots[i] = last + 1
-			p.job.events = append(p.job.events, e)
-			p.job.bytes += e.Size()
+	p := &planned{Request: r, stored: r.Events, slots: make([]int, len(r.Events)), refusals: r.Refusals}
+	p.job = &job{lenient: r.Lenient, exclusive: r.Exclusive, settled: make(chan struct{}), events: make([]*event.Event, 0, len(r.Events))}
+	tries := secondTries
+	if r.Exclusive {
+		tries = 0
+	}
+	sorted, contradictions := p.sort()
+	for ; len(contradictions) > 0 && tries > 0; tries-- {
+		p.stored = slices.Clone(p.stored)
+		for _, i := range contradictions {
+			p.stored[i] = p.stored[i].UnderSecondID()
+		}
+		sorted, contradictions = p.sort()
+	}
+	for _, i := range contradictions {
+		p.slots[i] = -1
+		p.refusals = append(p.refusals, event.Conflict(i, r.Events[i].ID))
+	}
+	for _, i := range sorted {
+		if p.slots[i] < 0 {
 			continue
 		}
-		if p.slots[i] = last; p.job.events[last].Digest != e.Digest {
-			p.slots[i] = -1
-			p.refusals = append(p.refusals, event.Conflict(i, e.ID))
+		e, last := p.stored[i], len(p.job.events)-1
+		if last >= 0 && p.job.events[last].ID == e.ID {
+			p.repeat(i, last)
 			continue
 		}
-		if p.repeats == nil {
-			p.repeats = map[int]struct{}{}
-		}
-		p.repeats[i] = struct{}{}
+		p.slots[i] = last + 1
+		p.job.events = append(p.job.events, e)
+		p.job.bytes += e.Size()
 	}
 	event.Sort(p.refusals)
 	return p
+}
+
+// repeat notes that an event repeats the one that has a slot.
+func (p *planned) repeat(i, slot int) {
+	p.slots[i] = slot
+	if p.repeats == nil {
+		p.repeats = map[int]struct{}{}
+	}
+	p.repeats[i] = struct{}{}
+}
+
+// sort returns the indexes of the events in the order of their ids, and those of
+// the events that contradict an earlier one with their id.
+func (p *planned) sort() (sorted, contradictions []int) {
+	sorted = byID(p.stored)
+	first := 0
+	for n, i := range sorted {
+		if p.stored[sorted[first]].ID != p.stored[i].ID {
+			first = n
+		}
+		if p.stored[sorted[first]].Digest != p.stored[i].Digest {
+			contradictions = append(contradictions, i)
+		}
+	}
+	return sorted, contradictions
 }
 
 // byID are the indexes of events in the order of their ids, and of the events

@@ -14,13 +14,17 @@ import (
 type job struct {
 	events  []*event.Event // in the order of their ids
 	lenient bool
+	// exclusive: an event whose id is taken is a conflict.
+	exclusive bool
 	bytes   int
 	queued  time.Time
 	// settled is closed when outcome and err are final.
 	settled chan struct{}
 	// Owned by the writer that took the job until settled is closed.
-	outcomes []outcome            // by event
-	reasons  map[uuid.UUID]string // why the database refuses an event
+	outcomes []outcome // by event
+	// seconds are the events that are stored under a second id, by their place among events.
+	seconds map[int]*event.Event
+	reasons map[uuid.UUID]string // why the database refuses an event
 	token    string
 	err      error
 }

@@ -74,13 +74,13 @@ func TestSmallRequestsShareTheNextTransaction(t *testing.T) {
 			t.Fatal("a small transaction began beside another")
 		default:
 		}
-		time.Sleep(time.Millisecond) // the transaction takes this long
+		<-time.After(time.Millisecond) // the transaction takes this long
 		q.settled(first)
 		second := <-due
 		if len(second) != 2 {
 			t.Fatalf("%d requests share a transaction, want 2", len(second))
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		q.settled(second)
 		mustPut(t, q, someJob(4))
 		synctest.Wait()

@@ -24,6 +24,12 @@ func (p *planned) result() Result {
 		if e == nil || p.slots[i] < 0 {
 			continue
 		}
+		if id := p.storedID(i); id != p.Events[i].ID {
+			if result.SecondIDs == nil {
+				result.SecondIDs = map[int]uuid.UUID{}
+			}
+			result.SecondIDs[i] = id
+		}
 		switch p.job.outcomes[p.slots[i]] {
 		case created:
 			result.Statuses[i] = Created
@@ -38,8 +44,17 @@ func (p *planned) result() Result {
 	}
 	for _, r := range refused {
 		result.Statuses[r.Index] = Refused
+		delete(result.SecondIDs, r.Index)
 	}
 	return result
+}
+
+// storedID is the id that an event is stored under.
+func (p *planned) storedID(i int) uuid.UUID {
+	if second := p.job.seconds[p.slots[i]]; second != nil {
+		return second.ID
+	}
+	return p.stored[i].ID
 }
 
 // refusedOr turns the error of a job into one that names its events, where it can.
@@ -61,7 +76,7 @@ func (p *planned) allRefusals() []event.Refusal {
 		case conflict:
 			all = append(all, event.Conflict(i, e.ID))
 		case invalid:
-			all = append(all, refusedByDatabase(i, e.ID, p.job.reasons[e.ID]))
+			all = append(all, refusedByDatabase(i, e.ID, p.job.reasons[p.storedID(i)]))
 		case created, duplicate:
 		}
 	}

@@ -10,6 +10,13 @@ import (
 	"kubernaut.ai/services/datastorage/internal/event"
 )
 
+// exclusive is a request whose ids belong to nobody else.
+func exclusive(lenient bool, events ...*event.Event) Request {
+	r := request(lenient, events...)
+	r.Exclusive = true
+	return r
+}
+
 func request(lenient bool, events ...*event.Event) Request {
 	r := Request{Lenient: lenient}
 	for i, e := range events {
@@ -45,7 +52,7 @@ func finish(t *testing.T, outcomes map[byte]outcome, jobs ...*job) error {
 
 func TestEachEventHasItsStatus(t *testing.T) {
 	t.Parallel()
-	p := plan(request(true,
+	p := plan(exclusive(true,
 		someEvent(3, "a"), nil, someEvent(1, "a"), someEvent(3, "a"), someEvent(3, "b"), someEvent(2, "a"), someEvent(4, "a")))
 	if ids := len(p.job.events); ids != 4 {
 		t.Fatalf("%d events go to the database, want 4", ids)
@@ -71,7 +78,7 @@ func TestEachEventHasItsStatus(t *testing.T) {
 
 func TestAllOrNothingStopsAtAConflict(t *testing.T) {
 	t.Parallel()
-	p := plan(request(false, someEvent(1, "a"), someEvent(2, "a")))
+	p := plan(exclusive(false, someEvent(1, "a"), someEvent(2, "a")))
 	err := p.finish(t, map[byte]outcome{1: created, 2: conflict})
 	var stopped *conflicted
 	if !errors.As(err, &stopped) || len(stopped.jobs) != 1 {
@@ -80,6 +87,53 @@ func TestAllOrNothingStopsAtAConflict(t *testing.T) {
 	var refused *RefusedError
 	if err := p.refusedOr(errConflict); !errors.As(err, &refused) || len(refused.Refusals) != 1 || refused.Refusals[0].Index != 1 {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnotherEventWithAnIDGetsASecondOne(t *testing.T) {
+	t.Parallel()
+	first, other, again := someEvent(1, "a"), someEvent(1, "b"), someEvent(1, "b")
+	p := plan(request(false, other, first, again))
+	if len(p.refusals) > 0 || len(p.job.events) != 2 {
+		t.Fatalf("%d refused, %d events go to the database, want none and 2", len(p.refusals), len(p.job.events))
+	}
+	g, _ := together([]*job{p.job})
+	g.rest(created)
+	if err := g.assign(); err != nil {
+		t.Fatal(err)
+	}
+	result := p.result()
+	if want := []Status{Created, Created, Duplicate}; !slices.Equal(result.Statuses, want) {
+		t.Errorf("got %v, want %v", result.Statuses, want)
+	}
+	second := first.UnderSecondID().ID
+	if len(result.SecondIDs) != 1 || result.SecondIDs[1] != second {
+		t.Errorf("second ids %v, want %s for the event at 1", result.SecondIDs, second)
+	}
+}
+
+func TestAnIDThatIsTakenLeadsToASecondOneOrToARefusal(t *testing.T) {
+	t.Parallel()
+	free, owned := plan(request(false, someEvent(1, "a"))), plan(exclusive(false, someEvent(1, "a")))
+	g, _ := together([]*job{free.job, owned.job})
+	second := g.events[0].UnderSecondID()
+	g.seconds = map[int]*event.Event{0: second}
+	if i, known := g.find(second.ID); !known || i != 0 {
+		t.Error("the second id is not found")
+	}
+	if events := g.without(); len(events) != 1 || events[0] != second {
+		t.Errorf("stores %v, want the event under its second id", events)
+	}
+	g.rest(created)
+	var stopped *conflicted
+	if err := g.assign(); !errors.As(err, &stopped) || len(stopped.jobs) != 1 {
+		t.Fatalf("got %v, want the exclusive request alone stopped", err)
+	}
+	if result := free.result(); result.Statuses[0] != Created || result.SecondIDs[0] != second.ID {
+		t.Errorf("got %+v", result)
+	}
+	if g.claimed() != 1 {
+		t.Errorf("%d claimed ids, want 1", g.claimed())
 	}
 }
 

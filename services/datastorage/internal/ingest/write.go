@@ -47,6 +47,7 @@ func (w *Writer) writeGroup(ctx context.Context, g *group) {
 		switch {
 		case err == nil:
 			w.recent.add(g.events)
+			w.options.Metrics.Claimed(g.claimed())
 			settle(g.jobs, nil)
 			return
 		case errors.As(err, &stopped):

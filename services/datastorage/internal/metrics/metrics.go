@@ -28,6 +28,7 @@ type Metrics struct {
 	events    *prometheus.CounterVec
 	rejects   *prometheus.CounterVec
 	retries   prometheus.Counter
+	claimed   prometheus.Counter
 	batch     prometheus.Histogram
 	commit    prometheus.Histogram
 	queueWait prometheus.Histogram
@@ -52,13 +53,15 @@ func New(db *database.Pools) *Metrics {
 		events:   counter("ingest_events_total", "Events that were stored (created) or had been before (duplicate).", "result"),
 		rejects:  counter("ingest_rejected_events_total", "Events that were refused, by reason.", "reason"),
 		retries:  prometheus.NewCounter(prometheus.CounterOpts(opts("ingest_retries_total", "Transactions run again after a serialization failure."))),
+		claimed: prometheus.NewCounter(prometheus.CounterOpts(opts("ingest_claimed_ids_total",
+			"Events that were stored under a second id, because another event has theirs."))),
 		batch: prometheus.NewHistogram(histogram("ingest_batch_events", "Events in one transaction.",
 			prometheus.ExponentialBuckets(1, batchFactor, batches))),
 		commit:    prometheus.NewHistogram(histogram("ingest_commit_seconds", "Time of one transaction, to its commit.", latency)),
 		queueWait: prometheus.NewHistogram(histogram("ingest_queue_wait_seconds", "Time that a request waited for a writer.", latency)),
 		queries:   prometheus.NewHistogramVec(histogram("query_seconds", "Time of a query, by kind and status of the answer.", latency), []string{"kind", "status"}),
 	}
-	m.registry.MustRegister(m.requests, m.events, m.rejects, m.retries, m.batch, m.commit, m.queueWait, m.queries,
+	m.registry.MustRegister(m.requests, m.events, m.rejects, m.retries, m.claimed, m.batch, m.commit, m.queueWait, m.queries,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.database(db)
 	// So that a rate has its zero before the first event.
@@ -132,3 +135,6 @@ func (m *Metrics) Waited(inQueue time.Duration) { m.queueWait.Observe(inQueue.Se
 
 // Retried implements ingest.Metrics.
 func (m *Metrics) Retried() { m.retries.Inc() }
+
+// Claimed implements ingest.Metrics.
+func (m *Metrics) Claimed(events int) { m.claimed.Add(float64(events)) }

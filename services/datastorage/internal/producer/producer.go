@@ -172,7 +172,7 @@ func (o *Owners) record(ctx context.Context, producerID, owner string) error {
 	if err != nil {
 		return fmt.Errorf("owner of producer %q: %w", producerID, err)
 	}
-	_, err = o.writer.Store(ctx, ingest.Request{Batch: batch})
+	_, err = o.writer.Store(ctx, ingest.Request{Batch: batch, Exclusive: true})
 	if refused, ok := errors.AsType[*ingest.RefusedError](err); ok && refused.Refusals[0].Code == event.CodeConflict {
 		return nil
 	}
