@@ -20,7 +20,7 @@ import (
 // later step would be missing, and an object that lives for years would have all of its events stored as if they were as
 // old as it is. A time before 1970 counts as 1970.
 //
-// Record the same content with the same id: DataStorage rejects other content as a conflict. Timestamp, Duration and
+// Record the same content with the same id: DataStorage stores other content as another event. Timestamp, Duration and
 // Producer are not compared.
 func DerivedID(at time.Time, parts ...string) uuid.UUID { return wire.DerivedID(at, parts...) }
 
