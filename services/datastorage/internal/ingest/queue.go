@@ -16,8 +16,8 @@ type job struct {
 	lenient bool
 	// exclusive: an event whose id is taken is a conflict.
 	exclusive bool
-	bytes   int
-	queued  time.Time
+	bytes     int
+	queued    time.Time
 	// settled is closed when outcome and err are final.
 	settled chan struct{}
 	// Owned by the writer that took the job until settled is closed.
@@ -25,8 +25,8 @@ type job struct {
 	// seconds are the events that are stored under a second id, by their place among events.
 	seconds map[int]*event.Event
 	reasons map[uuid.UUID]string // why the database refuses an event
-	token    string
-	err      error
+	token   string
+	err     error
 }
 
 // outcome is what became of one event.
