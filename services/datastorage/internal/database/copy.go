@@ -123,7 +123,7 @@ func write(ctx context.Context, c *pgconn.PgConn, statements string, inputs []In
 				return err
 			}
 		}
-		return to.Flush() //nolint:wrapcheck // wrapped below
+		return to.Flush()
 	}()
 	if !stop() {
 		return fmt.Errorf("send: %w", context.Cause(ctx))

@@ -20,7 +20,7 @@ import (
 // copyNew stores the events that were not stored before.
 func (w *Writer) copyNew(ctx context.Context, conn *pgx.Conn, g *group) ([]string, error) {
 	return w.careful(ctx, conn, g, func(_ pgx.Tx, b *batch) ([]string, error) {
-		return database.StoreRest(ctx, conn, consistency.PositionQuery, b.rows(0), b.row()) //nolint:wrapcheck // says what failed
+		return database.StoreRest(ctx, conn, consistency.PositionQuery, b.rows(0), b.row())
 	})
 }
 
@@ -38,7 +38,7 @@ func (w *Writer) copyValid(ctx context.Context, conn *pgx.Conn, g *group) ([]str
 		if len(b.events) == 0 {
 			return commitNothing(ctx, conn, tx)
 		}
-		return database.StoreRest(ctx, conn, consistency.PositionQuery, b.row()) //nolint:wrapcheck // says what failed
+		return database.StoreRest(ctx, conn, consistency.PositionQuery, b.row())
 	})
 }
 
@@ -65,7 +65,7 @@ func (w *Writer) careful(ctx context.Context, conn *pgx.Conn, g *group, last fun
 		w.recent.expect()
 	}
 	b.events = g.without()
-	g.rest(created)
+	g.create()
 	if err := g.assign(); err != nil {
 		return nil, err
 	}

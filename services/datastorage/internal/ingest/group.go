@@ -123,11 +123,11 @@ func (g *group) reset() {
 	g.seconds, g.reasons = nil, nil
 }
 
-// rest gives all events without an outcome this one.
-func (g *group) rest(o outcome) {
+// create gives all events without an outcome that of new ones.
+func (g *group) create() {
 	for i := range g.outcomes {
 		if g.outcomes[i] == 0 {
-			g.outcomes[i] = o
+			g.outcomes[i] = created
 		}
 	}
 }

@@ -98,7 +98,7 @@ func TestAnotherEventWithAnIDGetsASecondOne(t *testing.T) {
 		t.Fatalf("%d refused, %d events go to the database, want none and 2", len(p.refusals), len(p.job.events))
 	}
 	g, _ := together([]*job{p.job})
-	g.rest(created)
+	g.create()
 	if err := g.assign(); err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestAnIDThatIsTakenLeadsToASecondOneOrToARefusal(t *testing.T) {
 	if events := g.without(); len(events) != 1 || events[0] != second {
 		t.Errorf("stores %v, want the event under its second id", events)
 	}
-	g.rest(created)
+	g.create()
 	var stopped *conflicted
 	if err := g.assign(); !errors.As(err, &stopped) || len(stopped.jobs) != 1 {
 		t.Fatalf("got %v, want the exclusive request alone stopped", err)

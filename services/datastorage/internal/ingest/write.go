@@ -168,7 +168,7 @@ func (w *Writer) copyOnly(ctx context.Context, conn *pgx.Conn, g *group) ([]stri
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what failed
 	}
-	g.rest(created)
+	g.create()
 	return position, g.assign()
 }
 
