@@ -172,7 +172,7 @@ e2e-run: compiler $(CLUSTER_TOOLS) ## the end-to-end suites against the deployed
 
 .PHONY: must-gather
 must-gather: ## what is needed to diagnose the cluster, without secrets, into out/must-gather
-	hack/must-gather.sh --kubeconfig out/kind/kubeconfig --namespace $(NAMESPACE) --dest out/must-gather
+	hack/must-gather.sh --kubeconfig out/kind/kubeconfig --namespace $(NAMESPACE) --namespace $(WORKFLOWS_NAMESPACE) --dest out/must-gather
 
 .PHONY: kind-down
 kind-down: $(CLUSTER_TOOLS) ## deletes the cluster

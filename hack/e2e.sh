@@ -2,7 +2,7 @@
 # Runs the end-to-end suites.
 # usage: hack/e2e.sh run    against the cluster that out/kind/kubeconfig names
 #        hack/e2e.sh all    cluster, images, deployment, suites; collects a diagnosis when one fails; deletes the cluster
-# Environment: NAMESPACE (kubernaut-system), E2E_KEEP=1 (keeps the cluster), PROCS (12), SEED, FOCUS, LABELS (a Ginkgo label filter)
+# Environment: NAMESPACE (kubernaut-system), WORKFLOWS_NAMESPACE (kubernaut-workflows), E2E_KEEP=1 (keeps the cluster), PROCS (12), SEED, FOCUS, LABELS (a Ginkgo label filter)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,7 @@ latest=out/must-gather/latest # the file with the path of the newest archive
 procs=${PROCS:-12}
 export E2E_KUBECONFIG=${E2E_KUBECONFIG:-$PWD/out/kind/kubeconfig}
 KUBECTL=${KUBECTL:-$PWD/bin/kubectl}
-export KUBECTL NAMESPACE=${NAMESPACE:-kubernaut-system}
+export KUBECTL NAMESPACE=${NAMESPACE:-kubernaut-system} WORKFLOWS_NAMESPACE=${WORKFLOWS_NAMESPACE:-kubernaut-workflows}
 
 say() { echo "e2e: $*" >&2; }
 
@@ -31,7 +31,7 @@ run() {
 collect() {
 	local archive
 	mkdir -p out/must-gather
-	archive=$(hack/must-gather.sh --kubeconfig "$E2E_KUBECONFIG" --namespace "$NAMESPACE" --dest out/must-gather | tee /dev/stderr | tail -n 1) || true
+	archive=$(hack/must-gather.sh --kubeconfig "$E2E_KUBECONFIG" --namespace "$NAMESPACE" --namespace "$WORKFLOWS_NAMESPACE" --dest out/must-gather | tee /dev/stderr | tail -n 1) || true
 	[ ! -e "$archive" ] || realpath "$archive" >"$latest"
 }
 

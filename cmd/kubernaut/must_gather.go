@@ -49,7 +49,7 @@ archive; 2 invalid flags.`,
 	}
 	set := c.Flags()
 	set.StringArrayVarP(&o.Namespaces, "namespace", "n", nil, "namespace to collect; can be repeated (default "+mustgather.Home+
-		", and namespaces with pods labeled app.kubernetes.io/part-of=kubernaut)")
+		", namespaces with pods labeled app.kubernetes.io/part-of=kubernaut, and those of workflows)")
 	set.StringArrayVar(&o.CorrelationIDs, "correlation-id", nil, "request that gets a timeline; can be repeated. The newest failed and the oldest stuck requests always have one")
 	set.BoolVar(&o.ShowSensitive, "show-sensitive", false, "include the payloads of signals and the data of sensitive audit events")
 	var flags cli.Flags

@@ -297,7 +297,9 @@ func (s *step) ourObjects(ctx context.Context, gvr schema.GroupVersionResource) 
 		if object.GetNamespace() == "" {
 			return s.clusterObject(gvr, object)
 		}
-		s.remember(object)
+		if gvr.Resource != "remediationworkflows" { // which are about no request
+			s.remember(object)
+		}
 		if !slices.Contains(s.Namespaces, object.GetNamespace()) && !slices.Contains(s.CorrelationIDs, object.GetName()) {
 			if elsewhere++; elsewhere > s.MaxObjects {
 				return nil

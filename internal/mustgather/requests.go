@@ -36,9 +36,10 @@ func (r *run) remember(object *unstructured.Unstructured) {
 		return text
 	}
 	known := request{
-		id: cmp.Or(field("spec", "remediationRequestRef", "name"), object.GetName()), kind: strings.ToLower(object.GetKind()),
+		id:   cmp.Or(field("spec", "remediationRequestRef", "name"), field("spec", "request", "name"), object.GetName()),
+		kind: strings.ToLower(object.GetKind()),
 		name: object.GetNamespace() + "/" + object.GetName(), phase: field("status", "phase"), message: printable.Line(field("status", "message")),
-		created: field("metadata", "creationTimestamp"), started: field("status", "startedAt"), completed: field("status", "completedAt"),
+		created: field("metadata", "creationTimestamp"), started: field("status", "startedAt"), completed: cmp.Or(field("status", "completedAt"), field("status", "finishedAt")),
 	}
 	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
 	for _, condition := range conditions {

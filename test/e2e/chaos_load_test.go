@@ -44,6 +44,7 @@ type load struct {
 
 	namespace string
 	group     *errgroup.Group
+	sending   context.Context //nolint:containedctx // ends with the first sender that fails, and names its error
 	random    *rand.Rand
 }
 
@@ -64,11 +65,10 @@ func startLoad(ctx context.Context) *load {
 		Namespace: namespace, Pace: pace, HTTP: env.HTTP, Authorize: env.Tokens.Sender.Authorize,
 		NewRoute: func() alertmanager.Route { return alertmanager.Backoff(env.GatewayURL, minBackoff, maxBackoff) },
 	})
-	var sending context.Context
-	l.group, sending = errgroup.WithContext(ctx)
+	l.group, l.sending = errgroup.WithContext(ctx)
 	for i := range senders {
 		random := rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), uint64(i)+1))
-		l.group.Go(func() error { return l.Send(sending, random) })
+		l.group.Go(func() error { return l.Send(l.sending, random) })
 	}
 	return l
 }
@@ -79,8 +79,8 @@ func (l *load) awaitAnswers(ctx context.Context) {
 	for range 1 + l.random.IntN(maxTicks) {
 		select {
 		case <-l.Ticks():
-		case <-ctx.Done():
-			Fail("signals are no longer answered: " + context.Cause(ctx).Error())
+		case <-l.sending.Done():
+			Fail("signals are not answered any more: " + context.Cause(l.sending).Error())
 		}
 	}
 }

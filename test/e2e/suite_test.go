@@ -69,7 +69,7 @@ var _ = SynchronizedAfterSuite(func(ctx SpecContext) {
 	}
 	// Before the shared objects are removed. The namespaces of failed specs remain.
 	archive, err := gathering.Collect(ctx, gather.Target{
-		Kubeconfig: shared.Addresses.Kubeconfig, Namespace: cluster.System,
+		Kubeconfig: shared.Addresses.Kubeconfig, Namespaces: []string{cluster.System, cluster.Workflows},
 	}, GinkgoWriter)
 	if archive != "" {
 		AddReportEntry("must-gather archive", archive)

@@ -79,8 +79,18 @@ func (r *remediated) send(ctx context.Context, status string, began time.Time) a
 // workflow makes a workflow that applies to a signal.
 func (r *remediated) workflow(ctx context.Context, signal string, stabilization time.Duration) *v1alpha1.RemediationWorkflow {
 	GinkgoHelper()
-	workflow := &v1alpha1.RemediationWorkflow{
-		ObjectMeta: metav1.ObjectMeta{Namespace: r.WorkflowsNamespace, Name: "restart"},
+	workflow := restartFor(r.WorkflowsNamespace, signal, stabilization)
+	if r.adjust != nil {
+		r.adjust(workflow)
+	}
+	Expect(env.Create(ctx, workflow)).To(Succeed())
+	return workflow
+}
+
+// restartFor is a workflow that restarts a Deployment.
+func restartFor(namespace, signal string, stabilization time.Duration) *v1alpha1.RemediationWorkflow {
+	return &v1alpha1.RemediationWorkflow{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "restart"},
 		Spec: v1alpha1.RemediationWorkflowSpec{
 			Description: "Restarts a Deployment.", ServiceAccountName: "restart", Risk: v1alpha1.RiskLow,
 			AppliesTo: v1alpha1.AppliesTo{Signals: []string{signal}, Kinds: []v1alpha1.WorkflowKind{{APIVersion: "apps/v1", Kind: "Deployment"}}},
@@ -89,11 +99,6 @@ func (r *remediated) workflow(ctx context.Context, signal string, stabilization 
 			Verification: v1alpha1.WorkflowVerification{Condition: "target.metadata.name == before.metadata.name"},
 		},
 	}
-	if r.adjust != nil {
-		r.adjust(workflow)
-	}
-	Expect(env.Create(ctx, workflow)).To(Succeed())
-	return workflow
 }
 
 // propose makes a workflow that applies to the alert, with the rights that it needs, and sends

@@ -58,10 +58,31 @@ func (r *Redactor) Object(object map[string]any) {
 				binary[key] = fmt.Sprintf("%s (%d bytes in base64)", redacted, len(text))
 			}
 		}
-	case strings.HasSuffix(group, "kubernaut.ai") && !r.Sensitive:
-		hidePayloads(object)
+	case strings.HasSuffix(group, "kubernaut.ai"):
+		if !r.Sensitive {
+			hidePayloads(object)
+		}
+		r.before(object)
 	}
 	r.fields(object, "")
+}
+
+// before removes secrets from the target that the status of an execution has as text.
+func (r *Redactor) before(object map[string]any) {
+	status, _ := object["status"].(map[string]any)
+	text, _ := status["before"].(string)
+	if text == "" {
+		return
+	}
+	target := map[string]any{}
+	if json.Unmarshal([]byte(text), &target) == nil {
+		r.Object(target)
+		if safe, err := json.Marshal(target); err == nil {
+			status["before"] = string(safe)
+			return
+		}
+	}
+	status["before"] = redacted // not the text of an object
 }
 
 // clean is Text for the values of objects, which a YAML file can hold only if they are printable.

@@ -51,8 +51,8 @@ type Failure struct {
 type Target struct {
 	// Kubeconfig of the cluster.
 	Kubeconfig string
-	// Namespace of the platform, if it runs in the cluster.
-	Namespace string
+	// Namespaces of the platform and of its workflows, if they are in the cluster.
+	Namespaces []string
 	// DataStorageURL, if it is not a Service of the cluster.
 	DataStorageURL string
 }
@@ -132,9 +132,7 @@ func (r *Run) Collect(ctx context.Context, t Target, out io.Writer) (archive str
 	}
 	options := about(failures)
 	options.Dest, options.Kubeconfig, options.DataStorageURL, options.ExtraLogs, options.Out = r.dest, t.Kubeconfig, t.DataStorageURL, logs, out
-	if t.Namespace != "" {
-		options.Namespaces = append(options.Namespaces, t.Namespace)
-	}
+	options.Namespaces = append(options.Namespaces, t.Namespaces...)
 	if archive, err = mustgather.Run(ctx, options); err != nil {
 		return "", fmt.Errorf("collect: %w", err)
 	}
