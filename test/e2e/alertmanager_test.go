@@ -130,8 +130,8 @@ func (a *realAlertmanager) send(ctx context.Context, labels map[string]string, s
 	Expect(answer.StatusCode).To(Equal(http.StatusOK))
 }
 
-// requestAbout waits for the request about an alert in the process's namespace.
-func requestAbout(ctx context.Context, alertname string) *v1alpha1.RemediationRequest {
+// requestAbout waits for the request about an alert.
+func requestAbout(ctx context.Context, namespace, alertname string) *v1alpha1.RemediationRequest {
 	GinkgoHelper()
 	var found *v1alpha1.RemediationRequest
 	Expect(testenv.WaitForAll(ctx, env, &v1alpha1.RemediationRequestList{}, func(all map[client.ObjectKey]*v1alpha1.RemediationRequest) bool {
@@ -141,7 +141,7 @@ func requestAbout(ctx context.Context, alertname string) *v1alpha1.RemediationRe
 			}
 		}
 		return found != nil
-	}, client.InNamespace(env.Namespace))).To(Succeed())
+	}, client.InNamespace(namespace))).To(Succeed())
 	env.Track(found.Name)
 	return found
 }
@@ -151,7 +151,7 @@ var _ = Describe("a real Alertmanager", func() {
 		sender := startAlertmanager(ctx)
 		alert, began := podAlert(), time.Now().UTC()
 		sender.send(ctx, alert, began, time.Time{})
-		rr := requestAbout(ctx, alert["alertname"])
+		rr := requestAbout(ctx, env.Namespace, alert["alertname"])
 		Expect(rr.Spec.Annotations).To(HaveKeyWithValue("summary", "the Deployment has no available pods"))
 		Expect(rr.Spec.FiringTime.UTC()).To(BeTemporally("~", began, time.Millisecond))
 
