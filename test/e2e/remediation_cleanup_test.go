@@ -7,6 +7,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	gomegatypes "github.com/onsi/gomega/types"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	"kubernaut.ai/test/testenv"
 	"kubernaut.ai/test/testenv/cluster"
 )
@@ -63,12 +65,13 @@ func (c *cleanup) expectOneJob(ctx context.Context, trail testenv.Trail) {
 	for _, job := range c.finished {
 		Expect(apierrors.IsNotFound(env.Get(ctx, client.ObjectKeyFromObject(job), job))).To(BeTrue(), job.Name)
 	}
-	completed := trail.Of("workflowexecution.execution.completed")[0]
-	Expect(completed.EventData).To(HaveKeyWithValue("job", c.job.Name))
-	for _, job := range c.finished {
-		Expect(completed.EventData).To(HaveKeyWithValue("log", ContainSubstring(job.Namespace+"/"+job.Name)))
+	facts := []gomegatypes.GomegaMatcher{
+		trailtest.WithActorID("system:serviceaccount:" + cluster.Workflows + ":workflow-clean-finished-jobs"), trailtest.WithData("job", c.job.Name),
 	}
-	Expect(completed.ActorId).To(HaveValue(Equal("system:serviceaccount:" + cluster.Workflows + ":workflow-clean-finished-jobs")))
+	for _, job := range c.finished {
+		facts = append(facts, trailtest.WithData("log", ContainSubstring(job.Namespace+"/"+job.Name)))
+	}
+	Expect(trail).To(trailtest.HaveAudited("workflowexecution.execution.completed", facts...))
 	Expect(c.job.Spec.Template.Spec.ServiceAccountName).To(Equal("workflow-clean-finished-jobs"))
 
 	By("having seen one Job under its name")
@@ -87,4 +90,3 @@ func (c *cleanup) expectOneJob(ctx context.Context, trail testenv.Trail) {
 	Expect(env.List(ctx, &pods, client.InNamespace(cluster.Workflows), client.MatchingLabels{batchv1.JobNameLabel: c.job.Name})).To(Succeed())
 	Expect(len(pods.Items)).To(BeNumerically("<=", 1), "its pod is going")
 }
-

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/pkg/audittrail/trailtest"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -56,9 +57,8 @@ func (r *rollback) expectOneChange(ctx context.Context, trail testenv.Trail) {
 	var history appsv1.ReplicaSetList
 	Expect(env.List(ctx, &history, client.InNamespace(r.deployment.Namespace), client.MatchingLabels(r.deployment.Spec.Selector.MatchLabels))).To(Succeed())
 	Expect(history.Items).To(HaveLen(2), "of the template that works, and of the one that does not")
-	started, completed := trail.Of("workflowexecution.execution.started")[0], trail.Of("workflowexecution.execution.completed")[0]
-	Expect(started.EventData).To(HaveKeyWithValue("generation_before", BeNumerically("==", r.broken)))
-	Expect(completed.EventData).To(HaveKeyWithValue("generation_after", BeNumerically("==", r.broken+1)))
+	Expect(trail).To(trailtest.HaveAudited("workflowexecution.execution.started", trailtest.WithData("generation_before", BeNumerically("==", r.broken))))
+	Expect(trail).To(trailtest.HaveAudited("workflowexecution.execution.completed", trailtest.WithData("generation_after", BeNumerically("==", r.broken+1))))
 }
 
 // runningDeployment makes a Deployment of one pod that runs, with the node's pause image.

@@ -90,4 +90,3 @@ func removed(ctx context.Context, name string) time.Duration {
 	Fail("the namespace " + name + " is not gone; its last status was " + last.String())
 	return 0
 }
-
