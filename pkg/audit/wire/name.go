@@ -54,8 +54,8 @@ func sum(text []byte, begin, end int) uint64 {
 	case begin+8 <= len(text):
 		head = binary.LittleEndian.Uint64(text[begin:]) & (1<<(8*size) - 1)
 	default:
-		for _, c := range text[begin:end] {
-			head = head<<8 | uint64(c)
+		for i, c := range text[begin:end] {
+			head |= uint64(c) << (8 * i) // in the order of LittleEndian
 		}
 	}
 	return ((head*odd)^tail)*odd + uint64(size)*odd //nolint:gosec // a size
