@@ -179,7 +179,8 @@ type WorkflowJob struct {
 // WorkflowVerification is how the effect of a workflow is verified, beside the alerts.
 type WorkflowVerification struct {
 	// Condition is a CEL expression over `target`, the live object, and `before`, the object before
-	// the execution. It has to be true throughout the stabilization.
+	// the execution. It has to be true throughout the stabilization. Both lack the fields that may
+	// contain secrets: `env`, `command`, `args` and `httpHeaders` of containers.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	Condition string `json:"condition"`
@@ -220,6 +221,7 @@ type RemediationWorkflowSpec struct {
 	// workflow works.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must be the name of a service account in the workflow's own namespace, without a namespace"
 	ServiceAccountName string `json:"serviceAccountName"`
 
 	Risk Risk `json:"risk"`
@@ -247,6 +249,7 @@ type RemediationWorkflowSpec struct {
 
 	// Rollback names the workflow that is proposed if this one was ineffective.
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must be the name of a workflow in the same namespace, without a namespace"
 	// +optional
 	Rollback string `json:"rollback,omitempty"`
 

@@ -283,8 +283,8 @@ type WorkflowExecutionStatus struct {
 	// +optional
 	Outcome Outcome `json:"outcome,omitempty"`
 
-	// Before is the target before the execution, as a JSON document without managed fields: the
-	// `before` of the workflow's condition.
+	// Before is what the workflow's condition selects from `before`, the target before the execution, as
+	// a JSON document. It has no commands, arguments or environment variables.
 	// +kubebuilder:validation:MaxLength=65536
 	// +optional
 	Before string `json:"before,omitempty"`

@@ -37,7 +37,7 @@ func (c *controllers) newProposals() (*proposals, error) {
 	}
 	planner := plan.New(plan.Options{
 		Accounts: acting, Jobs: c.manager.GetClient(), Namespace: o.WorkflowsNamespace,
-		WorkflowDigest: catalog.Digest, Redact: redactor.Text, Clock: o.Clock,
+		WorkflowDigest: catalog.Digest, Redact: redactor.Text, RedactObject: redactor.Object, Clock: o.Clock,
 	})
 	guard := &approval.Guard{Live: c.manager.GetAPIReader(), Accounts: acting, Namespace: o.WorkflowsNamespace}
 	rails := c.newRails()

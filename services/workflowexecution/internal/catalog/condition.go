@@ -29,6 +29,8 @@ const (
 // Condition is a compiled verification condition.
 type Condition struct {
 	program cel.Program
+	// before are the paths that the expression selects from `before`.
+	before [][]string
 }
 
 var conditionEnvironment = sync.OnceValues(func() (*cel.Env, error) {
@@ -49,7 +51,7 @@ func environment(variables ...cel.EnvOption) (*cel.Env, error) {
 }
 
 // CompileCondition compiles a CEL expression over `target`, the live object, and `before`,
-// the object before the execution.
+// the object before the execution. Visible says which fields they have.
 func CompileCondition(expression string) (*Condition, error) {
 	env, err := conditionEnvironment()
 	if err != nil {
@@ -66,13 +68,13 @@ func CompileCondition(expression string) (*Condition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("condition: %w", err)
 	}
-	return &Condition{program}, nil
+	return &Condition{program, selected(ast, "before")}, nil
 }
 
-// Holds evaluates the condition. A field that an object lacks is an error, which says so:
+// Holds evaluates the condition; before is what Before returned, or the target's identity. A field that an object lacks is an error, which says so:
 // the condition should ask with has().
 func (c *Condition) Holds(ctx context.Context, target, before *unstructured.Unstructured) (bool, error) {
-	variables := map[string]any{"target": content(target), "before": content(before)}
+	variables := map[string]any{"target": Visible(target), "before": Visible(before)}
 	result, _, err := c.program.ContextEval(ctx, variables)
 	if err != nil {
 		return false, fmt.Errorf("evaluate the condition: %w", err)
@@ -82,14 +84,6 @@ func (c *Condition) Holds(ctx context.Context, target, before *unstructured.Unst
 		return false, fmt.Errorf("the condition is of type %s: it has to be true or false", result.Type().TypeName())
 	}
 	return holds, nil
-}
-
-// content is an object as CEL sees it; without one it is empty.
-func content(u *unstructured.Unstructured) map[string]any {
-	if u == nil || u.Object == nil {
-		return map[string]any{}
-	}
-	return u.Object
 }
 
 // rule is a compiled rule of a parameter.

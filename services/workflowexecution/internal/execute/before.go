@@ -2,31 +2,37 @@ package execute
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"kubernaut.ai/services/workflowexecution/internal/catalog"
 )
 
-const (
-	// maxBefore bounds the target in an execution's status, in bytes.
-	maxBefore = 64 << 10
-	// lastApplied is kubectl's copy of the object in an annotation.
-	lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
-)
+// maxBefore bounds the target in an execution's status, in bytes.
+const maxBefore = 64 << 10
 
-// before is the target as the condition of the workflow sees it later. What is too large for
-// the status is left out, so that the condition sees the target's identity only.
-func before(target *unstructured.Unstructured) string {
+// before is what a workflow's condition needs of the target as it was, as JSON; empty if it needs
+// nothing. Whoever reads executions reads it, who need not be allowed to read the target. What is too
+// large for the status is left out, so that the condition sees the target's identity only.
+func before(condition string, target *unstructured.Unstructured) (string, error) {
 	if target == nil {
-		return ""
+		return "", nil
 	}
-	kept := target.DeepCopy()
-	kept.SetManagedFields(nil)
-	annotations := kept.GetAnnotations()
-	delete(annotations, lastApplied)
-	kept.SetAnnotations(annotations)
-	encoded, err := json.Marshal(kept.Object)
-	if err != nil || len(encoded) > maxBefore {
-		return ""
+	compiled, err := catalog.CompileCondition(condition)
+	if err != nil {
+		return "", fmt.Errorf("verification: %w", err)
 	}
-	return string(encoded)
+	needed := compiled.Before(target)
+	if len(needed) == 0 {
+		return "", nil
+	}
+	encoded, err := json.Marshal(needed)
+	if err != nil {
+		return "", fmt.Errorf("encode the target before the execution: %w", err)
+	}
+	if len(encoded) > maxBefore {
+		return "", nil
+	}
+	return string(encoded), nil
 }

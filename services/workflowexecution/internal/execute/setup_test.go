@@ -165,7 +165,7 @@ func newWorld(t *testing.T, rules []rbacv1.PolicyRule) *world {
 	must(t, err)
 	w.planner = plan.New(plan.Options{
 		Accounts: w.accounts, Jobs: c, Namespace: w.workflows, WorkflowDigest: catalog.Digest,
-		Redact: func(text string) string { return text }, Clock: clock.RealClock{},
+		Redact: func(text string) string { return text }, RedactObject: func(map[string]any) {}, Clock: clock.RealClock{},
 	})
 	w.leases = &guardrail.Leases{Live: c, Writer: c, Namespace: w.workflows, Clock: clock.RealClock{}, Log: zap.NewNop()}
 	w.stage = w.newStage()

@@ -74,6 +74,10 @@ func (s *Stage) admissible(ctx context.Context, wfe *v1alpha1.WorkflowExecution)
 
 // begin records the start and shows it.
 func (s *Stage) begin(ctx context.Context, wfe *v1alpha1.WorkflowExecution, w *world) (time.Duration, error) {
+	needed, err := before(w.workflow.Spec.Verification.Condition, w.target)
+	if err != nil {
+		return 0, fmt.Errorf("execution %s/%s: %w", wfe.Namespace, wfe.Name, err)
+	}
 	event, err := auditevents.ExecutionStarted(wfe, auditevents.Started{
 		Account: s.Accounts.Username(w.workflow.Spec.ServiceAccountName), Generation: generation(w), Change: wfe.Spec.Change,
 	})
@@ -92,7 +96,7 @@ func (s *Stage) begin(ctx context.Context, wfe *v1alpha1.WorkflowExecution, w *w
 	}
 	now := metav1.NewMicroTime(s.Clock.Now())
 	wfe.Status.Phase, wfe.Status.Reason, wfe.Status.Message = v1alpha1.ExecutionExecuting, reasonStarted, "the start is on the trail"
-	wfe.Status.StartedAt, wfe.Status.TargetGenerationBefore, wfe.Status.Before = &now, generation(w), before(w.target)
+	wfe.Status.StartedAt, wfe.Status.TargetGenerationBefore, wfe.Status.Before = &now, generation(w), needed
 	return again, nil
 }
 

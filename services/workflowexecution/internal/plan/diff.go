@@ -9,6 +9,7 @@ import (
 	"github.com/aymanbagabas/go-udiff"
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -20,12 +21,12 @@ const MaxChange = 16 << 10
 const cut = "\n[cut: the change is longer]\n"
 
 // difference is the unified diff of two states of an object.
-func difference(before, after *unstructured.Unstructured) (string, error) {
-	old, err := shown(before)
+func (p *Planner) difference(before, after *unstructured.Unstructured) (string, error) {
+	old, err := p.shown(before)
 	if err != nil {
 		return "", err
 	}
-	changed, err := shown(after)
+	changed, err := p.shown(after)
 	if err != nil {
 		return "", err
 	}
@@ -33,9 +34,9 @@ func difference(before, after *unstructured.Unstructured) (string, error) {
 	return udiff.Unified(name+" (now)", name+" (proposed)", old, changed), nil
 }
 
-// shown is an object as YAML without what says nothing about a change: the mark, the
-// API server's own fields, and the status.
-func shown(object *unstructured.Unstructured) (string, error) {
+// shown is an object as YAML without secrets and without what says nothing about a change: the
+// mark, the API server's own fields, and the status.
+func (p *Planner) shown(object *unstructured.Unstructured) (string, error) {
 	o := object.DeepCopy()
 	for _, field := range []string{"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp"} {
 		unstructured.RemoveNestedField(o.Object, "metadata", field)
@@ -47,6 +48,7 @@ func shown(object *unstructured.Unstructured) (string, error) {
 		unstructured.RemoveNestedField(o.Object, "metadata", "annotations")
 	}
 	delete(o.Object, "status")
+	p.RedactObject(o.Object)
 	text, err := yaml.Marshal(o.Object)
 	if err != nil {
 		return "", fmt.Errorf("show %s %s: %w", object.GetKind(), object.GetName(), err)
@@ -55,8 +57,13 @@ func shown(object *unstructured.Unstructured) (string, error) {
 }
 
 // jobText shows a Job that will run.
-func jobText(job *batchv1.Job) (string, error) {
-	text, err := yaml.Marshal(job.Spec)
+func (p *Planner) jobText(job *batchv1.Job) (string, error) {
+	spec, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&job.Spec)
+	if err != nil {
+		return "", fmt.Errorf("show the Job: %w", err)
+	}
+	p.RedactObject(spec)
+	text, err := yaml.Marshal(spec)
 	if err != nil {
 		return "", fmt.Errorf("show the Job: %w", err)
 	}

@@ -33,9 +33,11 @@ type Options struct {
 	Namespace string
 	// WorkflowDigest is the digest of a workflow's spec.
 	WorkflowDigest func(*v1alpha1.RemediationWorkflowSpec) (string, error)
-	// Redact removes secrets from what people are shown.
-	Redact func(string) string
-	Clock  clock.PassiveClock
+	// Redact removes secrets from the texts that people are shown, RedactObject from the objects that
+	// the texts are made of, in place. Values that differ are still told apart.
+	Redact       func(string) string
+	RedactObject func(map[string]any)
+	Clock        clock.PassiveClock
 }
 
 // Planner makes plans. It is stateless.
@@ -82,7 +84,7 @@ func (p *Planner) Make(
 	if err != nil {
 		return Plan{}, fmt.Errorf("dry run of workflow %s: %w", wf.Name, err)
 	}
-	text, err := difference(target, after)
+	text, err := p.difference(target, after)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -128,7 +130,7 @@ func (p *Planner) makeJob(
 	ctx context.Context, wf *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter,
 ) (Plan, error) {
 	job := RenderJob(wf, target, parameters, proposed, p.Namespace)
-	text, err := jobText(job)
+	text, err := p.jobText(job)
 	if err != nil {
 		return Plan{}, err
 	}
