@@ -12,12 +12,15 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
 	"kubernaut.ai/test/rights"
@@ -192,6 +195,27 @@ var _ = Describe("the rights of remediation", func() {
 		a, all := newAsker(ctx), questions()
 		Expect(a.differences(ctx, all)).To(BeEmpty())
 		AddReportEntry("asked", len(all), ReportEntryVisibilityFailureOrVerbose)
+	}, SpecTimeout(specTimeout))
+
+	It("let the service request tokens of the workflows' accounts, and of no account elsewhere", func(ctx SpecContext) {
+		a := newAsker(ctx)
+		config := rest.AnonymousClientConfig(env.Config)
+		config.BearerToken = token(ctx, "workflowexecution")
+		asService, err := corev1client.NewForConfig(config)
+		Expect(err).NotTo(HaveOccurred())
+		for _, place := range []rights.Place{rights.Team, rights.Workflows} {
+			account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: a.places[place], Name: testenv.Unique("own-*")}}
+			Expect(env.Create(ctx, account)).To(Succeed())
+			_, err = asService.ServiceAccounts(account.Namespace).CreateToken(ctx, account.Name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+			Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%s: %v", place, err)
+		}
+		sameName := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: a.places[rights.Team], Name: "workflow-restart"}}
+		Expect(env.Create(ctx, sameName)).To(Succeed())
+		for namespace, allowed := range map[string]bool{workflowsNamespace: true, sameName.Namespace: false, deployNamespace: false} {
+			_, err = asService.ServiceAccounts(namespace).CreateToken(ctx, sameName.Name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+			Expect(err == nil).To(Equal(allowed), "%s: %v", namespace, err)
+			Expect(err == nil || apierrors.IsForbidden(err)).To(BeTrue(), "%s: %v", namespace, err)
+		}
 	}, SpecTimeout(specTimeout))
 
 	It("have a row for everything that a manifest grants, and for every resource of the platform", func() {

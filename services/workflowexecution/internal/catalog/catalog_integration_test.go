@@ -163,14 +163,15 @@ var mistakes = map[string]struct {
 	change func(s *v1alpha1.RemediationWorkflowSpec)
 	want   string // empty: valid
 }{
-	"nothing":             {func(*v1alpha1.RemediationWorkflowSpec) {}, ""},
-	"account is absent":   {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "absent" }, "service account kubernaut-workflows/absent does not exist"},
-	"account lacks right": {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "powerless" }, "must be allowed to patch deployments.apps"},
-	"rollback is absent":  {func(s *v1alpha1.RemediationWorkflowSpec) { s.Rollback = "absent" }, "workflow absent does not exist"},
-	"kind cannot scale":   {func(s *v1alpha1.RemediationWorkflowSpec) { s.AppliesTo.Kinds[0].Kind = "DaemonSet" }, "scale cannot change a DaemonSet"},
-	"pattern":             {func(s *v1alpha1.RemediationWorkflowSpec) { add(s, "zone").Pattern = "(" }, "parameter zone: pattern"},
-	"rule":                {func(s *v1alpha1.RemediationWorkflowSpec) { add(s, "zone").Rule = "value ==" }, "parameter zone: rule"},
-	"rule is no boolean":  {func(s *v1alpha1.RemediationWorkflowSpec) { add(s, "zone").Rule = "size(value)" }, "has to be true or false"},
+	"nothing":              {func(*v1alpha1.RemediationWorkflowSpec) {}, ""},
+	"account is absent":    {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "absent" }, "service account kubernaut-workflows/absent does not exist"},
+	"account is elsewhere": {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "elsewhere" }, "service account kubernaut-workflows/elsewhere does not exist"},
+	"account lacks right":  {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "powerless" }, "must be allowed to patch deployments.apps"},
+	"rollback is absent":   {func(s *v1alpha1.RemediationWorkflowSpec) { s.Rollback = "absent" }, "workflow absent does not exist"},
+	"kind cannot scale":    {func(s *v1alpha1.RemediationWorkflowSpec) { s.AppliesTo.Kinds[0].Kind = "DaemonSet" }, "scale cannot change a DaemonSet"},
+	"pattern":              {func(s *v1alpha1.RemediationWorkflowSpec) { add(s, "zone").Pattern = "(" }, "parameter zone: pattern"},
+	"rule":                 {func(s *v1alpha1.RemediationWorkflowSpec) { add(s, "zone").Rule = "value ==" }, "parameter zone: rule"},
+	"rule is no boolean":   {func(s *v1alpha1.RemediationWorkflowSpec) { add(s, "zone").Rule = "size(value)" }, "has to be true or false"},
 	"rule costs too much": {func(s *v1alpha1.RemediationWorkflowSpec) {
 		add(s, "zone").Rule = "value.split(',').all(a, value.split(',').all(b, value.split(',').all(c, a + b + c != '')))"
 	}, "simplify it"},
@@ -211,6 +212,10 @@ func add(s *v1alpha1.RemediationWorkflowSpec, name string) *v1alpha1.WorkflowPar
 func TestControllerNamesWhatIsWrong(t *testing.T) {
 	powerless := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: workflows, Name: "powerless"}}
 	if err := cluster.Create(t.Context(), powerless); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "elsewhere"}}
+	if err := cluster.Create(t.Context(), elsewhere); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range mistakes {
@@ -284,6 +289,8 @@ var refused = map[string]struct {
 	"pattern of an integer":      {func(s *v1alpha1.RemediationWorkflowSpec) { s.Parameters[0].Pattern = "1" }, "pattern is for parameters of type string"},
 	"required with default":      {func(s *v1alpha1.RemediationWorkflowSpec) { s.Parameters[0].Default = new("2") }, "a required parameter has no default"},
 	"two parameters of one name": {func(s *v1alpha1.RemediationWorkflowSpec) { add(s, "replicas") }, "Duplicate value"},
+	"account elsewhere":          {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "default/elsewhere" }, "without a namespace"},
+	"rollback elsewhere":         {func(s *v1alpha1.RemediationWorkflowSpec) { s.Rollback = "default/restart" }, "without a namespace"},
 	"parameter's name":           {func(s *v1alpha1.RemediationWorkflowSpec) { add(s, "PATH") }, "name"},
 }
 
