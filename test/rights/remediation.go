@@ -16,12 +16,12 @@ const (
 	Service Identity = "service"
 	// Probe is the account with which the service tries its admission policies.
 	Probe Identity = "approval-probe"
-	// The accounts of the shipped workflows.
+	// Restart and the next ones are the accounts of the shipped workflows.
 	Restart           Identity = "restart"
 	Rollback          Identity = "rollback"
 	Scale             Identity = "scale"
 	CleanFinishedJobs Identity = "clean-finished-jobs"
-	// A person with the ClusterRole kubernaut-approver, and one with kubernaut-reader.
+	// RemediationApprover is a person with the ClusterRole kubernaut-approver, RemediationReader one with kubernaut-reader.
 	RemediationApprover Identity = "approver"
 	RemediationReader   Identity = "reader"
 	// Somebody authenticates and has no permission.
@@ -128,7 +128,7 @@ func workflowResources() []Resource {
 }
 
 func targetResources() []Resource {
-	resources := []Resource{
+	resources := []Resource{ //nolint:prealloc // a literal and a few more
 		{Group: "apps", Resource: "deployments", Grants: "service@everywhere get; restart@everywhere get patch; rollback@everywhere get patch; scale@everywhere get patch"},
 		{Group: "apps", Resource: "statefulsets", Grants: "service@everywhere get; restart@everywhere get patch; scale@everywhere get patch"},
 		{Group: "apps", Resource: "daemonsets", Grants: "service@everywhere get; restart@everywhere get patch"},

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"maps"
 	"slices"
 
 	"cel.dev/cel-go/cel"
@@ -80,9 +81,7 @@ func keep(from, to map[string]any, path []string) {
 		}
 		from, to = inner, next
 	}
-	for field, value := range from { // `before` as a whole
-		to[field] = value
-	}
+	maps.Copy(to, from) // `before` as a whole
 }
 
 // selected returns the paths that an expression selects from a variable, the longest first: a

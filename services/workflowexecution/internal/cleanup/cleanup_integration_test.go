@@ -47,7 +47,7 @@ func podOf(t *testing.T, target *batchv1.Job, parameters map[string]string) (*ba
 	object.SetAPIVersion("batch/v1")
 	object.SetKind("Job")
 	must(t, cluster.Get(t.Context(), client.ObjectKeyFromObject(target), object))
-	job := plan.RenderJob(wf, object, resolved, types.UID(target.UID), workflows)
+	job := plan.RenderJob(wf, object, resolved, target.UID, workflows)
 	watch, err := cluster.Watch(t.Context(), &corev1.PodList{}, client.InNamespace(workflows))
 	must(t, err)
 	defer watch.Stop()
@@ -66,8 +66,8 @@ func podOf(t *testing.T, target *batchv1.Job, parameters map[string]string) (*ba
 func runPod(t *testing.T, pod *corev1.Pod) (string, error) {
 	t.Helper()
 	container := &pod.Spec.Containers[0]
-	variables := []string{"PATH="}
-	expand := []string{}
+	variables := append(make([]string, 0, len(container.Env)+1), "PATH=")
+	expand := make([]string, 0, 2*len(container.Env))
 	for _, v := range container.Env {
 		variables = append(variables, v.Name+"="+v.Value)
 		expand = append(expand, "$("+v.Name+")", v.Value)
