@@ -40,8 +40,11 @@ var verbs = map[string]string{
 	http.MethodGet: "get", http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete",
 }
 
-// ofAPI names a call of the API server.
-func ofAPI(r *http.Request) call {
+// byWorkflow ends the names of calls with the rights of the workflow's service account.
+const byWorkflow = ", by the workflow"
+
+// ofAPI names a call of the API server. token is the process's own.
+func ofAPI(r *http.Request, token string) call {
 	resource, object := resourceOf(r.URL.Path)
 	query := r.URL.Query()
 	verb := verbs[r.Method]
@@ -57,6 +60,9 @@ func ofAPI(r *http.Request) call {
 		c.name += ", dry run"
 	}
 	c.write = !dry && (c.name == "patch deployments" || c.name == "create jobs")
+	if r.Header.Get("Authorization") != "Bearer "+token {
+		c.name += byWorkflow
+	}
 	// The lists of caches name a version or are in pieces.
 	cached := verb == "list" && (query.Has("resourceVersion") || query.Has("limit"))
 	c.background = verb == "watch" || cached || resource == "" ||

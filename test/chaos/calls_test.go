@@ -25,8 +25,13 @@ func TestCallsAreNamedByVerbAndResource(t *testing.T) {
 			method, path, _ := strings.Cut(target, " ")
 			r := httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody)
 			want.path = r.URL.Path
-			if got := ofAPI(r); got != want {
+			r.Header.Set("Authorization", "Bearer own")
+			if got := ofAPI(r, "own"); got != want {
 				t.Errorf("got %+v, want %+v", got, want)
+			}
+			r.Header.Set("Authorization", "Bearer account")
+			if got := ofAPI(r, "own").name; got != want.name+byWorkflow {
+				t.Errorf("got %q for the call of a workflow", got)
 			}
 		})
 	}

@@ -40,6 +40,7 @@ func (d death) String() string {
 // of a remediation, and kills or stops the process at one of them. Each process has its own.
 type gate struct {
 	api, storage *httptest.Server
+	token        string // the process's own for the API server
 
 	mu      sync.Mutex
 	process *process // guarded by mu, as all that follows
@@ -60,7 +61,7 @@ func newGate(config *rest.Config, storageURL string) (*gate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reach the API server: %w", err)
 	}
-	g := &gate{}
+	g := &gate{token: config.BearerToken}
 	if g.api, err = g.serve(config.Host, transport, true); err != nil {
 		return nil, err
 	}
@@ -79,12 +80,12 @@ func (g *gate) close() {
 }
 
 // kubeconfig writes a file that leads to the API server through the gate.
-func (g *gate) kubeconfig(path, token string) error {
+func (g *gate) kubeconfig(path string) error {
 	const name = "gate"
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: g.api.Certificate().Raw})
 	file := clientcmdapi.NewConfig()
 	file.Clusters[name] = &clientcmdapi.Cluster{Server: g.api.URL, CertificateAuthorityData: authority}
-	file.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: token}
+	file.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: g.token}
 	file.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
 	file.CurrentContext = name
 	if err := clientcmd.WriteToFile(*file, path); err != nil {
@@ -156,7 +157,7 @@ func (g *gate) arrive(r *http.Request, api bool) (*numbered, error) {
 		}
 		n.body, r.Body = body, io.NopCloser(bytes.NewReader(body))
 	}
-	if n.call = ofAPI(r); !api {
+	if n.call = ofAPI(r, g.token); !api {
 		n.call = ofStorage(r, n.body)
 	}
 	g.mu.Lock()

@@ -130,7 +130,7 @@ func (l *lane) start(ctx context.Context, d *death) error {
 	l.started++
 	name := strconv.Itoa(l.started)
 	config := l.dir.Join("kubeconfig-" + name)
-	if err := g.kubeconfig(config, l.Env.Config.BearerToken); err != nil {
+	if err := g.kubeconfig(config); err != nil {
 		g.close()
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // stop stops a process between its last read and its write: the answer to the read is held
@@ -56,21 +57,29 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
+// stopPatience bounds a remediation with a stopped process.
+const stopPatience = time.Minute
+
 // refusals are the answers to a write that comes too late.
 var refusals = []int{http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnprocessableEntity}
 
 // stopOnce stops the lane's process between its last read and its write, lets a successor
 // finish, and continues the process, whose write must be refused.
-func (l *lane) stopOnce(ctx context.Context, kind string) error {
+func (l *lane) stopOnce(ctx context.Context, kind string) (err error) {
 	r, err := l.newRemediation(ctx, kind)
 	if err != nil {
 		return err
 	}
 	first := l.current
-	held := newStop(map[string]string{kindAction: "get deployments", kindJob: "get jobs"}[kind])
+	defer func() {
+		if err != nil {
+			_ = syscall.Kill(first.PID(), syscall.SIGKILL) // it may have ended
+		}
+	}()
+	held := newStop(map[string]string{kindAction: "get deployments" + byWorkflow, kindJob: "get jobs"}[kind])
 	first.gate.arm(nil, l.over)
 	first.gate.stopAt(held)
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
 	over := make(chan error, 1)
 	go func() { over <- r.drive(ctx) }()
