@@ -28,15 +28,25 @@ const (
 
 func main() {
 	root := command()
-	switch filepath.Base(os.Args[0]) {
+	os.Args = append(os.Args[:1:1], invoked(root, os.Args)...)
+	os.Exit(cli.Main(root))
+}
+
+// invoked returns the arguments of the command line, which begins with the name that the
+// program was called by: others than its own stand for a command.
+func invoked(root *cobra.Command, line []string) []string {
+	switch args := line[1:]; filepath.Base(line[0]) {
 	case imageProgram:
-		os.Args = append(os.Args[:1:1], gatherArguments(os.Args[1:])...)
+		return gatherArguments(args)
 	case plugin:
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl kubernaut"}
+		return args
 	case pluginCompletion:
-		os.Args = append(os.Args[:1:1], append([]string{cobra.ShellCompRequestCmd}, os.Args[1:]...)...)
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl kubernaut"}
+		return append([]string{cobra.ShellCompRequestCmd}, args...)
+	default:
+		return args
 	}
-	os.Exit(cli.Main(root))
 }
 
 func command() *cobra.Command {

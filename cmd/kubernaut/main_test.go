@@ -60,3 +60,28 @@ func TestUpNamesTheFlagOfADirectoryInUse(t *testing.T) {
 		t.Errorf("exit code %d, message %q, want %q", code, stderr.String(), want)
 	}
 }
+
+func TestTheNameOfTheProgramIsThatOfItsCaller(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		line []string
+		want string
+	}{
+		"by itself":           {[]string{"/usr/local/bin/kubernaut", "approve", "--help"}, "kubernaut approve NAME [flags]"},
+		"by kubectl":          {[]string{"/usr/local/bin/kubectl-kubernaut", "approve", "--help"}, "kubectl kubernaut approve NAME [flags]"},
+		"by kubectl, no help": {[]string{"/usr/local/bin/kubectl-kubernaut", "dmo"}, `unknown command "dmo" for "kubectl kubernaut"`},
+		"by kubectl's shell":  {[]string{"/usr/local/bin/kubectl_complete-kubernaut", "appr"}, "approve\tApprove a proposal"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			c := command()
+			c.SetOut(&out)
+			c.SetErr(&out)
+			cli.Execute(t.Context(), c, invoked(c, test.line), &out)
+			if !strings.Contains(out.String(), test.want) {
+				t.Errorf("want %q in:\n%s", test.want, out.String())
+			}
+		})
+	}
+}
