@@ -159,6 +159,10 @@ type WorkflowExecutionSpec struct {
 	// +kubebuilder:validation:MaxLength=1024
 	Reason string `json:"reason"`
 
+	// Policy selected the workflow; none did for a rollback.
+	// +optional
+	Policy *Policy `json:"policy,omitempty"`
+
 	// Approval says who decides.
 	Approval ApprovalMode `json:"approval"`
 

@@ -1240,6 +1240,11 @@ func (in *WorkflowExecutionSpec) DeepCopyInto(out *WorkflowExecutionSpec) {
 		*out = make([]ExecutionParameter, len(*in))
 		copy(*out, *in)
 	}
+	if in.Policy != nil {
+		in, out := &in.Policy, &out.Policy
+		*out = new(Policy)
+		**out = **in
+	}
 	in.ExpiresAt.DeepCopyInto(&out.ExpiresAt)
 }
 

@@ -97,6 +97,7 @@ var _ = Describe("deployment: permissions", func() {
 			{"workflowexecution", "", "update", "kubernaut.ai", "workflowexecutions/finalizers"},
 			{"workflowexecution", "", "get", "admissionregistration.k8s.io", "validatingadmissionpolicybindings"},
 			{"workflowexecution", deployNamespace, "delete", "coordination.k8s.io", "leases"},
+			{"workflowexecution", "", "watch", "", "namespaces"},
 			{"workflowexecution", workflowsNamespace, "watch", "batch", "jobs"},
 			{"workflowexecution", workflowsNamespace, "get", "", "pods/log"},
 		} {
@@ -135,6 +136,9 @@ var _ = Describe("deployment: permissions", func() {
 		Expect(may(ctx, "must-gather", deployNamespace, "create", "audit.kubernaut.ai", "events")).To(BeFalse())
 		Expect(may(ctx, "signalprocessing", d.Namespace, "get", "coordination.k8s.io", "leases")).To(BeFalse())
 		Expect(may(ctx, "gateway", d.Namespace, "get", "coordination.k8s.io", "leases")).To(BeFalse())
+		for name, allowed := range map[string]bool{"workflowexecution-paused-namespaces": true, "gateway-target-rules": false} {
+			Expect(mayName(ctx, "workflowexecution", deployNamespace, "update", "", "configmaps", name)).To(Equal(allowed), name)
+		}
 		Expect(may(ctx, "gateway", deployNamespace, "get", "", "configmaps")).To(BeFalse(), "other ConfigMaps than that of the target rules")
 		as := rest.AnonymousClientConfig(env.Config)
 		as.BearerToken = token(ctx, "gateway")

@@ -46,6 +46,8 @@ type Pipeline struct {
 	Namespace string
 	// WorkflowsNamespace is that of its workflows; empty without a WorkflowExecution.
 	WorkflowsNamespace string
+	// PlatformNamespace is that of its WorkflowExecution; empty without one.
+	PlatformNamespace string
 	// GatewayURL is the address of the Gateway's API.
 	GatewayURL string
 	// ManagementURLs are those of the services that may have pending events.
@@ -184,6 +186,7 @@ func (p *Pipeline) startWorkflowExecution(ctx context.Context, e *Env, o *Pipeli
 	if err != nil {
 		return err
 	}
+	p.PlatformNamespace = platform
 	options := workflowexecution.Options{
 		DataStorageURL: p.DataStorage.URL, ManagementListen: anyPort, ControlListen: anyPort,
 		RESTConfig: e.Config, WatchNamespaces: []string{p.Namespace}, WorkflowsNamespace: workflows,

@@ -103,6 +103,11 @@ func TestTell(t *testing.T) {
 			`[]`,
 			"The Gateway could not create a request: the API server is down.",
 		},
+		"a pause by a label": {
+			datastorage.StoredEvent{EventType: "remediation.paused"},
+			`{"paused":true,"namespace":"shop","field_manager":"kubectl-label"}`,
+			"Executions are paused in namespace shop; kubectl-label wrote the label.",
+		},
 		"a type of others": {datastorage.StoredEvent{EventType: "shop.order.paid", EventAction: "pay"}, `{}`, "pay."},
 		"a sequence that controls the terminal": {
 			datastorage.StoredEvent{EventType: "signalprocessing.phase.transition"},

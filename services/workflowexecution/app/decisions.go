@@ -4,12 +4,16 @@ import (
 	"fmt"
 
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"kubernaut.ai/internal/buildinfo"
 	"kubernaut.ai/internal/mustgather/redact"
 	"kubernaut.ai/services/workflowexecution/internal/approval"
 	"kubernaut.ai/services/workflowexecution/internal/catalog"
 	"kubernaut.ai/services/workflowexecution/internal/execute"
 	"kubernaut.ai/services/workflowexecution/internal/guardrail"
+	"kubernaut.ai/services/workflowexecution/internal/pauses"
+	"kubernaut.ai/services/workflowexecution/internal/reminder"
 )
 
 // newRails makes the guard rails.
@@ -23,13 +27,39 @@ func (c *controllers) newRails() *guardrail.GuardRails {
 }
 
 // deciding makes the stage that decides on proposals.
-func (c *controllers) deciding(p *proposals) *approval.Stage {
+func (c *controllers) deciding(p *proposals) (*approval.Stage, error) {
 	o, live := &c.app.options, c.manager.GetAPIReader()
+	reminding, err := c.reminding()
+	if err != nil {
+		return nil, err
+	}
 	return approval.New(approval.Parts{
 		Live: live, Guard: p.guard,
-		Plans: p.planner, WorkflowDigest: catalog.Digest, Rails: p.rails, Audit: c.store,
+		Plans: p.planner, WorkflowDigest: catalog.Digest, Rails: p.rails, Reminder: reminding, Audit: c.store,
 		Namespace: o.WorkflowsNamespace, FourEyes: o.FourEyes, Clock: o.Clock,
-	})
+	}), nil
+}
+
+// reminding makes what reminds people of proposals, and adds what posts its alerts.
+func (c *controllers) reminding() (*reminder.Reminder, error) {
+	o, log := &c.app.options, c.app.options.Log.Named("reminder")
+	told, err := reminder.NewAlertmanager(o.Alertmanager, buildinfo.UserAgent(program), log, c.app.registry)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what failed
+	}
+	if err := c.manager.Add(manager.RunnableFunc(told.Run)); err != nil {
+		return nil, fmt.Errorf("reminders: %w", err)
+	}
+	return reminder.New(c.manager.GetEventRecorder(eventSource), told, o.Clock, log, c.app.registry) //nolint:wrapcheck // says what failed
+}
+
+// registerPauses adds the controllers that record who paused executions.
+func (c *controllers) registerPauses() error {
+	o := &c.app.options
+	return pauses.New(pauses.Parts{ //nolint:wrapcheck // of this module
+		Live: c.manager.GetAPIReader(), Cached: c.manager.GetCache(), Writer: c.manager.GetClient(), Audit: c.store,
+		Log: o.Log.Named("pause"), Namespace: o.PlatformNamespace, Namespaces: o.WatchNamespaces,
+	}).Register(c.manager)
 }
 
 // executing makes the stage that executes what was approved.

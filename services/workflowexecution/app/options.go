@@ -15,6 +15,7 @@ import (
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/memory"
+	"kubernaut.ai/services/workflowexecution/internal/reminder"
 	"kubernaut.ai/services/workflowexecution/internal/selection"
 )
 
@@ -78,6 +79,8 @@ type Options struct {
 	ResolveTimeout time.Duration
 	// GroupInterval is how late senders tell that an alert has resolved.
 	GroupInterval time.Duration
+	// Alertmanager is told of proposals that wait too long.
+	Alertmanager reminder.Flags
 	// StaleAfter is how long a request stays open without another signal.
 	StaleAfter time.Duration
 	// PolicyDir is the directory of the policies, which is looked at again every few
@@ -140,6 +143,7 @@ func (o *Options) flags() *cli.Flags {
 	f.Int(&o.MaxIneffective, "max-ineffective", 3, "executions for one problem that did not help, after which a person decides")
 	f.Duration(&o.ResolveTimeout, "resolve-timeout", 15*time.Minute, "how long the alerts may take to resolve after an execution")
 	f.Duration(&o.GroupInterval, "group-interval", 5*time.Minute, "longest group_interval of the senders of alerts")
+	o.Alertmanager.Declare(&f)
 	f.Duration(&o.StaleAfter, "stale-after", 12*time.Hour, "how long a request stays open without another signal")
 	f.String(&o.PolicyDir, "policy-dir", "", "directory of the Rego policies, reloaded when it changes; none: the built-in policies")
 	f.Duration(&o.PolicyDeadline, "policy-deadline", selection.DefaultDeadline, "time limit of one policy decision")
@@ -168,6 +172,9 @@ func (o *Options) complete() error {
 	if o.ResolveTimeout < 2*o.GroupInterval {
 		return cli.Usagef("--resolve-timeout %s: want at least twice --group-interval (%s): senders tell that late that an alert has resolved",
 			o.ResolveTimeout, 2*o.GroupInterval)
+	}
+	if err := o.Alertmanager.Check(); err != nil {
+		return err //nolint:wrapcheck // names the flag
 	}
 	if o.PlatformNamespace == "" {
 		namespace, err := kube.PodNamespace(kube.PodNamespaceFile)

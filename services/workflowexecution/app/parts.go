@@ -50,6 +50,9 @@ func (c *controllers) register() error {
 	if err := c.registerRequests(proposing.selector); err != nil {
 		return err
 	}
+	if err := c.registerPauses(); err != nil {
+		return err
+	}
 	return c.registerEnds()
 }
 
@@ -59,7 +62,10 @@ func (c *controllers) stages(p *proposals) (map[v1alpha1.ExecutionPhase]executio
 	if err != nil {
 		return nil, nil, err
 	}
-	deciding := c.deciding(p)
+	deciding, err := c.deciding(p)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := c.manager.Add(p.rails.Leases); err != nil {
 		return nil, nil, fmt.Errorf("leases: %w", err)
 	}

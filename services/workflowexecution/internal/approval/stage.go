@@ -18,6 +18,7 @@ import (
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
+	"kubernaut.ai/services/workflowexecution/internal/reminder"
 )
 
 // lookAgain bounds how long a change of the target, the workflow or the policies goes unnoticed.
@@ -51,6 +52,12 @@ type Rails interface {
 	RequiresPerson(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (why string, err error)
 }
 
+// Reminder reminds people of a proposal that waits.
+type Reminder interface {
+	// Remind is called at each look at the proposal once half of its time is over.
+	Remind(wfe *v1alpha1.WorkflowExecution, first bool)
+}
+
 // Parts are the dependencies of a Stage. All are required.
 type Parts struct {
 	Live           client.Reader
@@ -58,6 +65,7 @@ type Parts struct {
 	Plans          Plans
 	WorkflowDigest func(*v1alpha1.RemediationWorkflowSpec) (string, error)
 	Rails          Rails
+	Reminder       Reminder
 	Audit          Recorder
 	// Namespace of workflows.
 	Namespace string
@@ -92,11 +100,27 @@ func (s *Stage) Advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (t
 	if err != nil || executions.PhaseOf(wfe) != v1alpha1.ExecutionProposed {
 		return 0, err
 	}
-	left := wfe.Spec.ExpiresAt.Sub(s.Clock.Now())
+	now := s.Clock.Now()
+	left := wfe.Spec.ExpiresAt.Sub(now)
 	if left <= 0 {
 		return 0, s.expire(ctx, wfe)
 	}
-	return min(wait, left), nil
+	return min(wait, left, s.remind(wfe, now)), nil
+}
+
+// remind reminds people once half of the time for a decision is over. The duration is when to
+// look again.
+func (s *Stage) remind(wfe *v1alpha1.WorkflowExecution, now time.Time) time.Duration {
+	if due := reminder.Due(wfe).Sub(now); due > 0 {
+		return due
+	}
+	first := wfe.Status.ReminderSentAt == nil
+	if first {
+		at := metav1.NewMicroTime(now)
+		wfe.Status.ReminderSentAt = &at
+	}
+	s.Reminder.Remind(wfe, first)
+	return lookAgain
 }
 
 // decide acts on a decision, if there is one that counts, or on the policy's approval. The

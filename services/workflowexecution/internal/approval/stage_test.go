@@ -3,6 +3,7 @@ package approval
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,11 @@ func (r rails) RequiresPerson(context.Context, *v1alpha1.WorkflowExecution) (str
 	return string(r), nil
 }
 
+// reminders are the proposals that people are reminded of; true for the first time.
+type reminders []bool
+
+func (r *reminders) Remind(_ *v1alpha1.WorkflowExecution, first bool) { *r = append(*r, first) }
+
 // scene is a proposal, with what it depends on.
 type scene struct {
 	wfe      *v1alpha1.WorkflowExecution
@@ -65,6 +71,7 @@ type scene struct {
 	now      time.Time
 	rails    rails
 	server   apiServer
+	reminded reminders
 }
 
 // decided adds a decision.
@@ -114,7 +121,7 @@ func (s *scene) stage(t *testing.T, recorded *events) *Stage {
 	s.server.objects = append(s.server.objects, objects...)
 	guard := s.server.guard(t)
 	return New(Parts{
-		Live: guard.Live, Guard: guard, Plans: planOf{}, Rails: s.rails, Audit: recorded, Namespace: workflows,
+		Live: guard.Live, Guard: guard, Plans: planOf{}, Rails: s.rails, Reminder: &s.reminded, Audit: recorded, Namespace: workflows,
 		WorkflowDigest: func(spec *v1alpha1.RemediationWorkflowSpec) (string, error) { return spec.Description, nil },
 		Clock:          testingclock.NewFakePassiveClock(s.now),
 	})
@@ -136,8 +143,9 @@ func TestAdvance(t *testing.T) {
 		says string
 		wait time.Duration
 	}{
-		"nobody has decided": {wait: lookAgain},
-		"the expiry is near": {change: func(s *scene) { s.wfe.Spec.ExpiresAt = metav1.NewMicroTime(s.now.Add(time.Second)) }, wait: time.Second},
+		"nobody has decided":              {wait: lookAgain},
+		"the expiry is near":              {change: func(s *scene) { s.now = s.wfe.Spec.ExpiresAt.Add(-time.Second) }, wait: time.Second},
+		"half of the time is nearly over": {change: func(s *scene) { s.now = s.now.Add(30*time.Minute - 2*time.Second) }, wait: 2 * time.Second},
 		"nobody decided in time": {
 			change: func(s *scene) { s.now = s.wfe.Spec.ExpiresAt.Time },
 			phase:  v1alpha1.ExecutionExpired, event: expired, says: "nobody decided",
@@ -251,6 +259,31 @@ func TestAdvance(t *testing.T) {
 				t.Errorf("looks again after %s, want %s", wait, test.wait)
 			}
 		})
+	}
+}
+
+func TestPeopleAreRemindedOnceHalfOfTheTimeIsOver(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	for i, test := range []struct {
+		after time.Duration
+		want  string
+	}{
+		{30*time.Minute - 1, "[]"}, {30 * time.Minute, "[true]"}, {31 * time.Minute, "[true false]"}, {time.Hour, "[true false]"},
+	} {
+		at := newScene(t)
+		at.now = at.now.Add(test.after)
+		at.wfe.Status, at.reminded = s.wfe.Status, s.reminded
+		if _, err := at.stage(t, &events{}).Advance(t.Context(), at.wfe); err != nil {
+			t.Fatal(err)
+		}
+		s = at
+		if got := fmt.Sprint([]bool(s.reminded)); got != test.want {
+			t.Errorf("look %d: %s, want %s", i, got, test.want)
+		}
+	}
+	if at := s.wfe.Status.ReminderSentAt; at == nil || !at.Time.Equal(s.wfe.CreationTimestamp.Add(30*time.Minute)) {
+		t.Errorf("sent at %v", at)
 	}
 }
 

@@ -26,6 +26,8 @@ type decided struct {
 	Rail         string                   `json:"rail,omitempty"`
 	DecidedBy    []v1alpha1.Decider       `json:"decided_by,omitempty"`
 	Admission    string                   `json:"admission_sha256,omitempty"`
+	PolicySHA256 string                   `json:"policy_sha256,omitempty"`
+	PolicyOrigin string                   `json:"policy_origin,omitempty"`
 }
 
 func decision(wfe *v1alpha1.WorkflowExecution) decided {
@@ -36,17 +38,21 @@ func decision(wfe *v1alpha1.WorkflowExecution) decided {
 }
 
 // ExecutionDecided records that persons approved or rejected, or that the policy approved: then
-// there are none. The last person is the actor; the data names all, with their groups.
+// there are none, and the data names the policy. The last person is the actor; the data names
+// all, with their groups.
 func ExecutionDecided(wfe *v1alpha1.WorkflowExecution, verdict v1alpha1.Verdict, by []v1alpha1.Decider, reason string) (*audit.Event, error) {
 	c := Content{Type: TypeApprovalApproved, Action: "approve", Outcome: audit.OutcomeSuccess}
 	if verdict == v1alpha1.VerdictReject {
 		c.Type, c.Action = TypeApprovalRejected, "reject"
 	}
-	if len(by) > 0 {
-		c.Actor = Person(by[len(by)-1])
-	}
 	data := decision(wfe)
 	data.Reason, data.DecidedBy = reason, by
+	switch policy := wfe.Spec.Policy; {
+	case len(by) > 0:
+		c.Actor = Person(by[len(by)-1])
+	case policy != nil:
+		data.PolicySHA256, data.PolicyOrigin = policy.SHA256, policy.Origin
+	}
 	c.Data = data
 	return OfExecution(wfe, c)
 }

@@ -104,7 +104,9 @@ func (s *Selector) choose(ctx context.Context, rr *v1alpha1.RemediationRequest, 
 		return auditevents.Choice{}, nil, fmt.Errorf("decode the policy's input: %w", err)
 	}
 	sum := sha256.Sum256(text)
-	evidence := auditevents.Evidence{Policy: set.Policy(), Input: text, InputSHA256: hex.EncodeToString(sum[:])}
+	asked := set.Policy()
+	f.policy = &asked
+	evidence := auditevents.Evidence{Policy: asked, Input: text, InputSHA256: hex.EncodeToString(sum[:])}
 	bounded, cancel := context.WithTimeout(ctx, s.options.Deadline)
 	defer cancel()
 	var choice auditevents.Choice

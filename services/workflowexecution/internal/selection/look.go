@@ -43,6 +43,7 @@ type situation struct {
 	gitOps     string
 	workflows  []v1alpha1.RemediationWorkflow
 	recent     []v1alpha1.WorkflowExecution
+	policy     *v1alpha1.Policy // written by choose
 }
 
 func (f *situation) workflow(name string) *v1alpha1.RemediationWorkflow {

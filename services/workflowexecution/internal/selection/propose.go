@@ -52,6 +52,7 @@ func (s *Selector) propose(
 			Workflow:   v1alpha1.WorkflowRef{Name: wf.Name, SHA256: wf.Status.SHA256, Risk: wf.Spec.Risk},
 			Parameters: parameters,
 			Reason:     choice.Reason,
+			Policy:     f.policy,
 			Change:     planned.Change,
 			PlanDigest: planned.Digest,
 			RunbookURL: runbook(rr.Spec.Annotations[annotationRunbook]),
