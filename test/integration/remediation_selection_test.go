@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"kubernaut.ai/api/admission"
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audittrail/trailtest"
 	"kubernaut.ai/services/workflowexecution/app"
@@ -175,6 +176,14 @@ var _ = Describe("the selection of a remediation", func() {
 		Expect(wfe.Spec.Approval).To(Equal(v1alpha1.ApprovalNone))
 		Expect(wfe.Spec.ApprovalReason).To(ContainSubstring(says))
 		Expect(meta.FindStatusCondition(rr.Status.Conditions, v1alpha1.ConditionManualReview).Reason).To(Equal(v1alpha1.ReasonProposalOnly))
+		Expect(env.Create(ctx, mine(ctx, wfe))).To(MatchError(SatisfyAll(ContainSubstring(admission.Decisions), ContainSubstring("only a proposal"))))
+		trail, err := p.AuditTrail(ctx, rr.Name)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(trail.Of("remediation.manual_review.required")).To(ConsistOf(trailtest.WithData("reason", v1alpha1.ReasonProposalOnly)))
+		Expect(trail.Of("remediation.approval.requested")).To(BeEmpty(), "nobody is asked")
+		after := &appsv1.Deployment{}
+		Expect(env.Get(ctx, client.ObjectKeyFromObject(d), after)).To(Succeed())
+		Expect(after.Generation).To(Equal(d.Generation))
 	},
 		Entry("a namespace that has not opted in", SpecTimeout(specTimeout), nil, nil, "", "opted in", nil),
 		Entry("mode observe", SpecTimeout(specTimeout), optedIn, nil, "", "observe", func(o *app.Options) { o.Mode = "observe" }),

@@ -77,11 +77,16 @@ func (r *remediated) send(ctx context.Context, status string, began time.Time) a
 }
 
 // workflow makes a workflow that applies to a signal.
-func (r *remediated) workflow(ctx context.Context, signal string, stabilization time.Duration) *v1alpha1.RemediationWorkflow {
+func (r *remediated) workflow(
+	ctx context.Context, signal string, stabilization time.Duration, changes ...func(*v1alpha1.RemediationWorkflow),
+) *v1alpha1.RemediationWorkflow {
 	GinkgoHelper()
 	workflow := restartFor(r.WorkflowsNamespace, signal, stabilization)
 	if r.adjust != nil {
 		r.adjust(workflow)
+	}
+	for _, change := range changes {
+		change(workflow)
 	}
 	Expect(env.Create(ctx, workflow)).To(Succeed())
 	return workflow
@@ -103,7 +108,7 @@ func restartFor(namespace, signal string, stabilization time.Duration) *v1alpha1
 
 // propose makes a workflow that applies to the alert, with the rights that it needs, and sends
 // another alert about the Deployment.
-func (r *remediated) propose(ctx context.Context) {
+func (r *remediated) propose(ctx context.Context, changes ...func(*v1alpha1.RemediationWorkflow)) {
 	GinkgoHelper()
 	rules := []rbacv1.PolicyRule{{APIGroups: []string{"apps"}, Resources: []string{"deployments", "statefulsets", "daemonsets"}, Verbs: []string{"get", "patch"}}}
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: testenv.Unique("restart-*")}, Rules: rules}
@@ -118,7 +123,7 @@ func (r *remediated) propose(ctx context.Context) {
 	DeferCleanup(removed, binding)
 	Expect(env.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: r.WorkflowsNamespace, Name: "restart"}})).To(Succeed())
 	signal := "Alert-" + env.CorrelationID()
-	workflow := r.workflow(ctx, signal, 0)
+	workflow := r.workflow(ctx, signal, 0, changes...)
 	Expect(testenv.WaitFor(ctx, env, workflow, func(wf *v1alpha1.RemediationWorkflow) bool {
 		return meta.IsStatusConditionTrue(wf.Status.Conditions, v1alpha1.ConditionValid)
 	})).To(Succeed())
@@ -180,6 +185,13 @@ func (r *remediated) expectOutcome(ctx context.Context, outcome v1alpha1.Outcome
 	Expect(trail.Of(ended)).To(ConsistOf(trailtest.WithData("result", outcome)))
 }
 
+// leftAlone expects that the request waits for a person, and that nobody changes the target.
+func (r *remediated) leftAlone(ctx context.Context, reason string) {
+	GinkgoHelper()
+	r.inReview(ctx, reason)
+	Expect(r.target(ctx).Generation).To(Equal(r.wfe.Spec.Target.Generation))
+}
+
 func (r *remediated) trail(ctx context.Context) testenv.Trail {
 	GinkgoHelper()
 	trail, err := r.AuditTrail(ctx, r.rr.Name)
@@ -221,12 +233,14 @@ var _ = Describe("the verification of a remediation", func() {
 		r.resolving(ctx)
 		r.send(ctx, alertmanager.Firing, time.Now().UTC())
 		r.expectOutcome(ctx, v1alpha1.OutcomeIneffective, "remediation.verification.failed")
+		r.leftAlone(ctx, v1alpha1.ReasonIneffective)
 	}, SpecTimeout(specTimeout))
 
 	It("ends with Inconclusive when the alert neither resolves nor is repeated", func(ctx SpecContext) {
 		r := remediation(ctx, soon)
 		r.over(ctx, time.Second)
 		r.expectOutcome(ctx, v1alpha1.OutcomeInconclusive, "remediation.verification.failed")
+		r.leftAlone(ctx, v1alpha1.ReasonInconclusive)
 	}, SpecTimeout(specTimeout))
 
 	It("ends with Ineffective when the alert is repeated instead of resolved", func(ctx SpecContext) {
@@ -234,6 +248,7 @@ var _ = Describe("the verification of a remediation", func() {
 		r.over(ctx, time.Second)
 		r.send(ctx, alertmanager.Firing, r.began)
 		r.expectOutcome(ctx, v1alpha1.OutcomeIneffective, "remediation.verification.failed")
+		r.leftAlone(ctx, v1alpha1.ReasonIneffective)
 	}, SpecTimeout(specTimeout))
 })
 
