@@ -24,8 +24,9 @@ var eventTypes = regexp.MustCompile(`"event_type":"((?:remediation|workflowexecu
 // ofStorage names a call of DataStorage. A batch without events of a remediation is background.
 func ofStorage(r *http.Request, body []byte) call {
 	c := call{name: strings.ToLower(r.Method) + " " + r.URL.Path, path: r.URL.Path}
-	var types []string
-	for _, found := range eventTypes.FindAllSubmatch(body, -1) {
+	all := eventTypes.FindAllSubmatch(body, -1)
+	types := make([]string, 0, len(all))
+	for _, found := range all {
 		types = append(types, string(found[1]))
 	}
 	c.background = len(types) == 0

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -16,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 
+	"go.uber.org/zap"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -113,7 +113,7 @@ func (g *gate) serve(to string, transport http.RoundTripper, api bool) (*httptes
 	if err != nil {
 		return nil, fmt.Errorf("gate to %s: %w", to, err)
 	}
-	silent := log.New(io.Discard, "", 0)
+	silent := zap.NewStdLog(zap.NewNop()) // killed processes break connections
 	proxy := &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport: transport, FlushInterval: -1, ErrorLog: silent,

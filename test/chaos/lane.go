@@ -84,7 +84,7 @@ func (s *remediations) newLane(ctx context.Context, number int) (l *lane, err er
 	if err := controlplane.CreateProbe(ctx, s.Env, l.workflows); err != nil {
 		return l, err
 	}
-	if err := l.start(ctx, nil); err != nil {
+	if err := l.start(nil); err != nil {
 		return l, err
 	}
 	var playing context.Context
@@ -122,7 +122,7 @@ func (l *lane) close(ctx context.Context) error {
 //
 // There is no leader election: each of two processes believes that it leads, which is what a
 // Lease cannot exclude.
-func (l *lane) start(ctx context.Context, d *death) error {
+func (l *lane) start(d *death) error {
 	g, err := newGate(l.Env.Config, l.Env.DataStorage.URL)
 	if err != nil {
 		return err
@@ -186,12 +186,8 @@ func (l *lane) createWorkflows(ctx context.Context) error {
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: l.workflows, Name: account}},
 		},
 	}
-	var made []*v1alpha1.RemediationWorkflow
-	for _, kind := range []string{kindAction, kindJob} {
-		made = append(made, l.workflow(kind))
-		objects = append(objects, made[len(made)-1])
-	}
-	for _, o := range objects {
+	made := []*v1alpha1.RemediationWorkflow{l.workflow(kindAction), l.workflow(kindJob)}
+	for _, o := range append(objects, made[0], made[1]) {
 		if err := l.Env.Create(ctx, o, client.FieldOwner("testenv")); err != nil {
 			return fmt.Errorf("prepare: %w", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -153,9 +154,9 @@ func (l *lane) check(ctx context.Context, r *remediation, gates ...*gate) error 
 func (l *lane) judge(r *remediation, trail testenv.Trail, changes int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	want := append(beginning[:len(beginning):len(beginning)], effective...)
+	want := slices.Concat(beginning, effective)
 	if r.wfe.Status.Outcome == v1alpha1.OutcomeInconclusive {
-		want = append(beginning[:len(beginning):len(beginning)], inconclusive...)
+		want = slices.Concat(beginning, inconclusive)
 		l.inconclusive++
 	} else if r.wfe.Status.Outcome != v1alpha1.OutcomeEffective {
 		return fmt.Errorf("execution %s is %s, %s: %s", r.wfe.Name, r.wfe.Status.Phase, r.wfe.Status.Outcome, r.wfe.Status.Message)

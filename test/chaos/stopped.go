@@ -86,7 +86,7 @@ func (l *lane) stopOnce(ctx context.Context, kind string) (err error) {
 	if err := await(ctx, held.stopped, over, first); err != nil {
 		return err
 	}
-	if err := l.start(ctx, nil); err != nil {
+	if err := l.start(nil); err != nil {
 		return errors.Join(err, first.resume(held))
 	}
 	err = <-over
@@ -101,7 +101,7 @@ func (l *lane) stopOnce(ctx context.Context, kind string) (err error) {
 		if !slices.Contains(refusals, status) {
 			return fmt.Errorf("the late write of a stopped process was answered %d: it must be refused", status)
 		}
-		l.say("%s: stopped after %s, a successor finished, the late write was answered %d", kind, held.read, status)
+		l.sayf("%s: stopped after %s, a successor finished, the late write was answered %d", kind, held.read, status)
 	case <-first.Done():
 		return fmt.Errorf("the stopped process ended before its late write: %w", first.Failure())
 	case <-ctx.Done():

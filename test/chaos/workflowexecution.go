@@ -91,9 +91,9 @@ func WorkflowExecution(ctx context.Context, o Options) (result verdict.Result, e
 func (o *Options) runControllers(ctx context.Context) error {
 	program, err := controlplane.FindControllers(ctx, o.Progress)
 	if err != nil {
-		return err //nolint:wrapcheck // says what is missing
+		return err
 	}
-	return o.ControlPlane.RunControllers(ctx, program) //nolint:wrapcheck // says what failed
+	return o.ControlPlane.RunControllers(ctx, program)
 }
 
 // plan chooses the remediations: each point once, at full scale on both sides, and then random ones.
@@ -148,7 +148,7 @@ func (l *lane) survey(ctx context.Context) (map[string]int, error) {
 		}
 		points[kind] = len(calls)
 		for i, name := range calls {
-			l.say("%s %d of %d: %s", kind, i+1, len(calls), name)
+			l.sayf("%s %d of %d: %s", kind, i+1, len(calls), name)
 		}
 	}
 	return points, nil
@@ -216,7 +216,7 @@ func (l *lane) remediate(ctx context.Context, j job) ([]string, error) {
 			l.killed(j.kind, *dies, where)
 			l.current.gate.close()
 			dies = next()
-			if err := l.start(ctx, dies); err != nil {
+			if err := l.start(dies); err != nil {
 				return nil, err
 			}
 			gates = append(gates, l.current.gate)
@@ -226,7 +226,7 @@ func (l *lane) remediate(ctx context.Context, j job) ([]string, error) {
 	if closed(l.current.Done()) { // at its last call
 		l.killed(j.kind, *dies, l.current.gate.killedAt())
 		l.current.gate.close()
-		if err := l.start(ctx, nil); err != nil {
+		if err := l.start(nil); err != nil {
 			return nil, err
 		}
 	}
@@ -238,10 +238,10 @@ func (l *lane) killed(kind string, d death, where string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.result.Disruptions++
-	l.say("kill %d, %s: %s call %d, %s", l.result.Disruptions, kind, d, d.at, where)
+	l.sayf("kill %d, %s: %s call %d, %s", l.result.Disruptions, kind, d, d.at, where)
 }
 
-func (s *remediations) say(format string, args ...any) {
+func (s *remediations) sayf(format string, args ...any) {
 	if s.Progress != nil {
 		s.Progress.Sayf(format, args...)
 	}
