@@ -101,7 +101,7 @@ test-integration: $(SUITE) ## Ginkgo suites against real PostgreSQL and kube-api
 	cd test && go tool ginkgo -p --procs=$(PROCS) --randomize-all --fail-on-pending --fail-on-empty \
 		--output-dir=$(abspath $(REPORTS)) --junit-report=integration.xml $(if $(SEED),--seed=$(SEED)) $(if $(FOCUS),--focus='$(FOCUS)') $(abspath $<) \
 		|| { [ ! -e ../out/must-gather/latest ] || echo "collected: $$(cat ../out/must-gather/latest)"; exit 1; }
-	$(if $(FOCUS),,go test -race -tags integration ./services/datastorage/app ./services/workflowexecution/internal/catalog ./services/workflowexecution/internal/cleanup ./services/workflowexecution/internal/execute)
+	$(if $(FOCUS),,go test -race -tags integration ./services/datastorage/app ./services/workflowexecution/internal/catalog ./services/workflowexecution/internal/cleanup ./services/workflowexecution/internal/execute ./cmd/kubernaut)
 
 .PHONY: test-alerts
 test-alerts: build compiler ## causes each alert in real services, follows its runbook, waits for its end; PROCS=12 SEED= FOCUS=

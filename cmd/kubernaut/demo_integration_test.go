@@ -131,8 +131,9 @@ func told(t *testing.T, story string, inOrder ...string) []string {
 	if logRe.MatchString(story) {
 		t.Errorf("logs disturb the story:\n%s", story)
 	}
-	var types []string
-	for _, event := range row.FindAllStringSubmatch(story, -1) {
+	events := row.FindAllStringSubmatch(story, -1)
+	types := make([]string, 0, len(events))
+	for _, event := range events {
 		types = append(types, event[1])
 	}
 	return types

@@ -70,7 +70,10 @@ func factOf(e *datastorage.StoredEvent) string {
 	if e.EventType != phaseTransition {
 		return e.EventType
 	}
-	var data struct{ From, To string }
+	var data struct {
+		From string `json:"from"`
+		To   string `json:"to"`
+	}
 	// Data of another shape is no transition that is expected.
 	_ = json.Unmarshal(e.EventData, &data)
 	return fmt.Sprintf("%s %s → %s", e.EventType, data.From, data.To)

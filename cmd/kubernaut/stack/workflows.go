@@ -59,7 +59,7 @@ func workflows() ([]*unstructured.Unstructured, error) {
 		if err != nil {
 			return err //nolint:wrapcheck // wrapped below
 		}
-		return files.WriteFile(path, content) //nolint:wrapcheck // wrapped below
+		return files.WriteFile(path, content)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the workflows: %w", err)
