@@ -135,6 +135,16 @@ func (f *forwarder) swallowFrom(text string) {
 	f.swallow = text
 }
 
+// cut ends all connections.
+func (f *forwarder) cut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, conn := range f.open {
+		_ = conn.Close()
+	}
+	f.open = nil
+}
+
 func (f *forwarder) serve() {
 	for {
 		client, err := f.listener.Accept()
@@ -162,7 +172,9 @@ func (f *forwarder) send(server, client net.Conn) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := client.Read(buffer)
-		if n > 0 && f.swallows(buffer[:n]) {
+		if before, swallowed := f.swallows(buffer[:n]); swallowed {
+			_, _ = server.Write(before)
+			close(f.swallowed)
 			return // both connections stay open
 		}
 		if _, failed := server.Write(buffer[:n]); errors.Join(err, failed) != nil {
@@ -172,13 +184,16 @@ func (f *forwarder) send(server, client net.Conn) {
 	}
 }
 
-func (f *forwarder) swallows(message []byte) bool {
+// swallows returns what comes before the text in a message, if it has the text.
+func (f *forwarder) swallows(message []byte) (before []byte, swallowed bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.swallow == "" || !bytes.Contains(message, []byte(f.swallow)) {
-		return false
+	if f.swallow == "" {
+		return nil, false
 	}
-	f.swallow = ""
-	close(f.swallowed)
-	return true
+	before, _, swallowed = bytes.Cut(message, []byte(f.swallow))
+	if swallowed {
+		f.swallow = ""
+	}
+	return before, swallowed
 }
