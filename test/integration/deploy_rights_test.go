@@ -136,7 +136,7 @@ var _ = Describe("deployment: permissions", func() {
 		Expect(may(ctx, "must-gather", deployNamespace, "create", "audit.kubernaut.ai", "events")).To(BeFalse())
 		Expect(may(ctx, "signalprocessing", d.Namespace, "get", "coordination.k8s.io", "leases")).To(BeFalse())
 		Expect(may(ctx, "gateway", d.Namespace, "get", "coordination.k8s.io", "leases")).To(BeFalse())
-		for name, allowed := range map[string]bool{"workflowexecution-paused-namespaces": true, "gateway-target-rules": false} {
+		for name, allowed := range map[string]bool{"workflowexecution-pauses": true, "gateway-target-rules": false} {
 			Expect(mayName(ctx, "workflowexecution", deployNamespace, "update", "", "configmaps", name)).To(Equal(allowed), name)
 		}
 		Expect(may(ctx, "gateway", deployNamespace, "get", "", "configmaps")).To(BeFalse(), "other ConfigMaps than that of the target rules")

@@ -109,7 +109,6 @@ var _ = Describe("must-gather about remediations", func() {
 
 		g := gatherFrom(ctx, func(o *mustgather.Options) { o.Kubeconfig = plane.Kubeconfig() })
 		Expect(g.file("namespaces/" + namespace + "/kubernaut.ai/remediationworkflows/" + workflow.Name + ".yaml")).To(ContainSubstring("risk: low"))
-		Expect(g.file("namespaces/"+namespace+"/core/serviceaccounts.yaml")).NotTo(BeEmpty(), "the namespace is collected")
 		Expect(g.file("cluster-scoped-resources/kubernaut.ai/pauseswitches/cluster.yaml")).To(ContainSubstring("reason: a migration"))
 		Expect(g.file("summary.txt")).NotTo(ContainSubstring("remediationworkflow"))
 	}, SpecTimeout(specTimeout))

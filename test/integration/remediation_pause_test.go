@@ -45,11 +45,15 @@ func unreadablePauses(ctx context.Context) (config *rest.Config, allow func(cont
 	}
 	all := []string{"*"}
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: testenv.Unique("unpaused-*")}, Rules: []rbacv1.PolicyRule{
-		rule([]string{"", "apps", "batch", "autoscaling", "policy", "networking.k8s.io", "coordination.k8s.io", "events.k8s.io", "apiextensions.k8s.io",
-			"authorization.k8s.io", "admissionregistration.k8s.io"}, all, all),
-		rule([]string{"kubernaut.ai"}, []string{"remediationrequests", "remediationrequests/status", "remediationrequests/finalizers", "signalprocessings",
+		rule([]string{
+			"", "apps", "batch", "autoscaling", "policy", "networking.k8s.io", "coordination.k8s.io", "events.k8s.io", "apiextensions.k8s.io",
+			"authorization.k8s.io", "admissionregistration.k8s.io",
+		}, all, all),
+		rule([]string{"kubernaut.ai"}, []string{
+			"remediationrequests", "remediationrequests/status", "remediationrequests/finalizers", "signalprocessings",
 			"workflowexecutions", "workflowexecutions/status", "workflowexecutions/finalizers", "remediationworkflows", "remediationworkflows/status",
-			"remediationapprovals", "remediationcommands", "remediationcommands/status"}, all),
+			"remediationapprovals", "remediationcommands", "remediationcommands/status",
+		}, all),
 		rule([]string{"kubernaut.ai"}, []string{"pauseswitches"}, []string{"list", "watch"}),
 	}}
 	user := role.Name + "@example.org"
@@ -84,7 +88,7 @@ var _ = Describe("a pause", func() {
 		Expect(r.target(ctx).Generation).To(Equal(before))
 		Expect(r.trail(ctx).Of("workflowexecution.execution.started")).To(BeEmpty())
 
-		pauses := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: r.PlatformNamespace, Name: "workflowexecution-paused-namespaces"}}
+		pauses := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: r.PlatformNamespace, Name: "workflowexecution-pauses"}}
 		Expect(testenv.WaitFor(ctx, env, pauses, func(m *corev1.ConfigMap) bool { return m.Data[r.Namespace] != "" })).To(Succeed())
 		code, out = ada.run(ctx, "", "resume", "-n", r.Namespace)
 		Expect(code).To(Equal(cli.ExitOK), out)

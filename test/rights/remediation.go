@@ -138,7 +138,7 @@ func targetResources() []Resource {
 		{Group: "batch", Resource: "cronjobs", Grants: byOwner},
 		{Group: "autoscaling", Resource: "horizontalpodautoscalers", Grants: "service@everywhere get list"},
 		{Group: "policy", Resource: "poddisruptionbudgets", Grants: byOwner},
-		{Resource: "namespaces", Cluster: true, Grants: "service@everywhere get list"},
+		{Resource: "namespaces", Cluster: true, Grants: "service@everywhere get list watch"},
 		{Resource: "nodes", Cluster: true, Grants: byOwner},
 		{Resource: "persistentvolumes", Cluster: true, Grants: byOwner},
 	}
@@ -161,6 +161,7 @@ func otherResources() []Resource {
 		{Group: "admissionregistration.k8s.io", Resource: "validatingadmissionpolicybindings", Cluster: true, Grants: byOwner},
 		{Resource: "secrets"},
 		{Resource: "configmaps"},
+		{Resource: "configmaps", Name: "workflowexecution-pauses", Grants: "service@platform get update"},
 		{Resource: "users", Cluster: true},
 		{Resource: "groups", Cluster: true},
 		{Group: "rbac.authorization.k8s.io", Resource: "roles"},

@@ -15,7 +15,7 @@ import (
 
 // ConfigMap is the name of the ConfigMap with the namespaces whose pause is on the trail, so
 // that an end of the pause is recorded that nobody was there to see. Its data are UIDs by name.
-const ConfigMap = "workflowexecution-paused-namespaces"
+const ConfigMap = "workflowexecution-pauses"
 
 // maxPaused bounds the ConfigMap.
 const maxPaused = 5000
@@ -87,7 +87,7 @@ func (r *Reconciler) remember(ctx context.Context, name, uid string) error {
 func writer(ns *metav1.PartialObjectMetadata) *metav1.ManagedFieldsEntry {
 	for i := range ns.ManagedFields {
 		entry := &ns.ManagedFields[i]
-		if entry.FieldsV1 != nil && bytes.Contains(entry.FieldsV1.Raw, []byte(`"f:`+v1alpha1.LabelRemediation+`"`)) {
+		if entry.FieldsV1 != nil && bytes.Contains(entry.FieldsV1.GetRawBytes(), []byte(`"f:`+v1alpha1.LabelRemediation+`"`)) {
 			return entry
 		}
 	}

@@ -21,7 +21,7 @@ var namespaceKind = corev1.SchemeGroupVersion.WithKind("Namespace")
 
 // +kubebuilder:rbac:groups=kubernaut.ai,resources=pauseswitches,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",namespace=kubernaut-system,resources=configmaps,resourceNames=workflowexecution-paused-namespaces,verbs=get;update
+// +kubebuilder:rbac:groups="",namespace=kubernaut-system,resources=configmaps,resourceNames=workflowexecution-pauses,verbs=get;update
 
 // Register adds the controllers to a manager.
 func (r *Reconciler) Register(m manager.Manager) error {
