@@ -156,7 +156,7 @@ func (p *preimage) texts(texts ...string) {
 func (p *preimage) id(id uuid.UUID) { p.b = append(p.b, id[:]...) }
 
 func (p *preimage) time(t time.Time) {
-	p.number(uint64(t.UnixMicro())) //nolint:gosec // two's complement
+	p.number(uint64(t.UnixMicro()))
 }
 
 func (p *preimage) optional(n *int64) {

@@ -11,8 +11,6 @@ import (
 	"kubernaut.ai/internal/commitment"
 )
 
-func number(n int64) *int64 { return &n }
-
 func example() (commitment.Envelope, commitment.Subject, []byte, commitment.Salts) {
 	var salts commitment.Salts
 	for i := range salts {
@@ -22,8 +20,8 @@ func example() (commitment.Envelope, commitment.Subject, []byte, commitment.Salt
 	return commitment.Envelope{
 			EventID: uuid.MustParse("0190163d-8694-739b-aea5-966c26f8ad91"), Version: "1.0", Type: "gateway.signal.received",
 			Category: "gateway", Action: "received", Outcome: "success", Timestamp: at, ReceivedAt: at.Add(time.Second), SortTime: at,
-			CorrelationID: "rr-1", Severity: "critical", DurationMicros: number(1500), RetentionDays: 2555, RecordedBy: "gateway",
-			ProducerID: "gateway-0", ProducerEpoch: number(1), ProducerSeq: number(2),
+			CorrelationID: "rr-1", Severity: "critical", DurationMicros: new(int64(1500)), RetentionDays: 2555, RecordedBy: "gateway",
+			ProducerID: "gateway-0", ProducerEpoch: new(int64(1)), ProducerSeq: new(int64(2)),
 		}, commitment.Subject{
 			ActorType: "source", ActorID: "alertmanager", Namespace: "shop", ResourceType: "Pod", ResourceID: "cart-0",
 		}, []byte(`{"k":"v"}`), salts
@@ -82,7 +80,7 @@ func TestEveryFieldCounts(t *testing.T) {
 		case *int64:
 			field.Set(reflect.ValueOf((*int64)(nil)))
 			if old == nil {
-				field.Set(reflect.ValueOf(number(0)))
+				field.Set(reflect.ValueOf(new(int64(0))))
 			}
 		default:
 			t.Fatalf("a field of type %T: extend this test", old)

@@ -27,6 +27,9 @@ const group = "kubernaut.ai"
 // signalLeases selects the Leases that stand for signals: there may be a great many.
 const signalLeases = "app.kubernetes.io/managed-by=kubernaut-gateway"
 
+// resourceWorkflows is the catalog of workflows.
+const resourceWorkflows = "remediationworkflows"
+
 // clusterSteps collect what belongs to no namespace.
 func (r *run) clusterSteps(all *steps) {
 	all.do("kubernaut.ai resources", collectOurResources)
@@ -260,7 +263,7 @@ func collectOurResources(ctx context.Context, s *step) error {
 		}
 		for _, resource := range []string{
 			"remediationrequests", "signalprocessings", "workflowexecutions", "remediationapprovals", "remediationcommands",
-			"remediationworkflows", "pauseswitches",
+			resourceWorkflows, "pauseswitches",
 		} {
 			found = append(found, schema.GroupVersionResource{Group: group, Version: "v1alpha1", Resource: resource})
 		}
@@ -297,7 +300,7 @@ func (s *step) ourObjects(ctx context.Context, gvr schema.GroupVersionResource) 
 		if object.GetNamespace() == "" {
 			return s.clusterObject(gvr, object)
 		}
-		if gvr.Resource != "remediationworkflows" { // which are about no request
+		if gvr.Resource != resourceWorkflows { // which are about no request
 			s.remember(object)
 		}
 		if !slices.Contains(s.Namespaces, object.GetNamespace()) && !slices.Contains(s.CorrelationIDs, object.GetName()) {

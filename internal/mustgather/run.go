@@ -190,7 +190,7 @@ func findNamespaces(ctx context.Context, s *step) error {
 			s.Namespaces = append(s.Namespaces, list.Items[i].Namespace)
 		}
 	}
-	workflows := schema.GroupVersionResource{Group: group, Version: "v1alpha1", Resource: "remediationworkflows"}
+	workflows := schema.GroupVersionResource{Group: group, Version: "v1alpha1", Resource: resourceWorkflows}
 	errs = append(errs, s.each(ctx, workflows, "", "", func(workflow *unstructured.Unstructured) error {
 		s.Namespaces = append(s.Namespaces, workflow.GetNamespace())
 		return nil

@@ -65,9 +65,8 @@ func (c *cleanup) expectOneJob(ctx context.Context, trail testenv.Trail) {
 	for _, job := range c.finished {
 		Expect(apierrors.IsNotFound(env.Get(ctx, client.ObjectKeyFromObject(job), job))).To(BeTrue(), job.Name)
 	}
-	facts := []gomegatypes.GomegaMatcher{
-		trailtest.WithActorID("system:serviceaccount:" + cluster.Workflows + ":workflow-clean-finished-jobs"), trailtest.WithData("job", c.job.Name),
-	}
+	facts := make([]gomegatypes.GomegaMatcher, 0, 2+len(c.finished))
+	facts = append(facts, trailtest.WithActorID("system:serviceaccount:"+cluster.Workflows+":workflow-clean-finished-jobs"), trailtest.WithData("job", c.job.Name))
 	for _, job := range c.finished {
 		facts = append(facts, trailtest.WithData("log", ContainSubstring(job.Namespace+"/"+job.Name)))
 	}

@@ -102,8 +102,8 @@ func (q *question) String() string {
 
 func questions() []question {
 	GinkgoHelper()
-	var all []question
 	table := rights.Resources()
+	all := make([]question, 0, len(table)*len(rights.Identities())*len(rights.Places())*len(rights.Verbs()))
 	for i := range table {
 		row := &table[i]
 		grants, err := row.Granted()

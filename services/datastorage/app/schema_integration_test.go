@@ -48,17 +48,17 @@ func TestMain(m *testing.M) {
 // maintainUntilKilled prints a line after each transaction.
 func maintainUntilKilled(database string) int {
 	maintainer, err := app.NewMaintainer(app.MaintainOptions{DatabaseURL: database, Slice: 40, Between: func() error {
-		_, err := fmt.Println("slice")
+		_, err := fmt.Fprintln(os.Stdout, "slice")
 		return err
 	}})
 	if err == nil {
 		_, err = maintainer.Once(context.Background())
 	}
 	if err != nil {
-		fmt.Println("failed:", err)
+		_, _ = fmt.Fprintln(os.Stdout, "failed:", err)
 		return 1
 	}
-	fmt.Println("done")
+	_, _ = fmt.Fprintln(os.Stdout, "done")
 	return 0
 }
 
@@ -169,6 +169,8 @@ func post(t *testing.T, a *app.App, id uuid.UUID) {
 }
 
 // insertOfVersion1 is the statement of a program of schema version 1, for one event.
+//
+//nolint:unqueryvet // as that program sends it
 const insertOfVersion1 = `INSERT INTO audit_events (
 	id_time, event_id, version, event_type, event_timestamp, event_category, event_action, event_outcome,
 	correlation_id, event_data, actor_type, actor_id, actor_ip, resource_type, resource_id, namespace, cluster_id,
@@ -185,20 +187,20 @@ RETURNING event_id`
 // insertAsVersion1 stores an event whose id has a time.
 func insertAsVersion1(ctx context.Context, conn *pgx.Conn, at time.Time) (uuid.UUID, error) {
 	at = at.UTC().Truncate(time.Millisecond)
-	id := wire.NewID(at, rand.Uint64()) //nolint:gosec // test data
+	id := wire.NewID(at, rand.Uint64())
 	var stored uuid.UUID
 	err := conn.QueryRow(ctx, insertOfVersion1, []time.Time{at}, []uuid.UUID{id}, []string{`{"n": 1.50e3, "t": "a\nb"}`}).Scan(&stored)
 	return id, err
 }
 
 // counts are what a database has.
-type counts struct{ Events, Ids, Complete, Batched, Counted int64 }
+type counts struct{ Events, IDs, Complete, Batched, Counted int64 }
 
 func countsOf(t *testing.T, conn *pgx.Conn) (c counts) {
 	t.Helper()
 	const query = `SELECT count(*), count(DISTINCT event_id), count(*) FILTER (WHERE commitment IS NOT NULL AND batch_id IS NOT NULL),
 		(SELECT coalesce(sum(events), 0)::bigint FROM audit_batches), (SELECT coalesce(sum(events), 0)::bigint FROM audit_rollup) FROM audit_events`
-	if err := conn.QueryRow(t.Context(), query).Scan(&c.Events, &c.Ids, &c.Complete, &c.Batched, &c.Counted); err != nil {
+	if err := conn.QueryRow(t.Context(), query).Scan(&c.Events, &c.IDs, &c.Complete, &c.Batched, &c.Counted); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -343,7 +345,7 @@ func TestMaintenanceThatIsKilledIsTakenUp(t *testing.T) {
 		if strings.HasPrefix(last, "failed") {
 			t.Fatal(last)
 		}
-		if c := countsOf(t, conn); c.Events != events || c.Ids != events {
+		if c := countsOf(t, conn); c.Events != events || c.IDs != events {
 			t.Fatalf("killed after %d slices: %+v", after, c)
 		}
 		if last == "done" {
@@ -445,9 +447,9 @@ func TestTheServingRoleAppendsAndChangesNothing(t *testing.T) {
 func TestDataHasItsCanonicalFormAfterPostgreSQLHadIt(t *testing.T) {
 	conn := connect(t, newServer(t))
 	const cases = 3000
-	seed := rand.Uint64() //nolint:gosec // test data
+	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // likewise
+	random := rand.New(rand.NewPCG(seed, 0))
 	var sent, canonical []string
 	for len(sent) < cases {
 		text := randomObject(random, 0)

@@ -65,8 +65,12 @@ func (r *Runner) Run(ctx context.Context) (report Report, err error) {
 		do   func(context.Context, *Report) error
 	}{
 		// Strays come before completion: a copy that was begun must not get older than its events.
-		{"make partitions", r.partitions}, {"move strays", r.strays}, {"complete events", r.complete},
-		{"build indexes", r.indexes}, {"count events", r.count}, {"analyze", r.analyze},
+		{"make partitions", r.partitions},
+		{"move strays", r.strays},
+		{"complete events", r.complete},
+		{"build indexes", r.indexes},
+		{"count events", r.count},
+		{"analyze", r.analyze},
 	} {
 		if err := step.do(ctx, &report); err != nil {
 			if cause := context.Cause(ctx); cause != nil {

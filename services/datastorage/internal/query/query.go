@@ -314,12 +314,14 @@ func scan(row pgx.CollectableRow) (Stored, error) { return ScanWith(row) }
 func ScanWith(row pgx.CollectableRow, more ...any) (Stored, error) {
 	var s Stored
 	var parent, claimed *uuid.UUID
-	err := row.Scan(append([]any{&s.ID, &s.Version, &s.Type, &s.Timestamp, &s.Category, &s.Action, &s.Outcome,
+	err := row.Scan(append([]any{
+		&s.ID, &s.Version, &s.Type, &s.Timestamp, &s.Category, &s.Action, &s.Outcome,
 		&s.CorrelationID, &s.Data, &s.ActorType, &s.ActorID, &s.ActorIP,
 		&s.ResourceType, &s.ResourceID, &s.Namespace, &s.ClusterID,
 		&s.Severity, &s.DurationMicros, &s.ErrorCode, &s.ErrorMessage, &parent,
 		&s.RetentionDays, &s.Sensitive, &s.ProducerID, &s.ProducerEpoch, &s.ProducerSeq,
-		&s.RecordedBy, &s.ReceivedAt, &claimed, &s.Place}, more...)...)
+		&s.RecordedBy, &s.ReceivedAt, &claimed, &s.Place,
+	}, more...)...)
 	if err != nil {
 		return Stored{}, fmt.Errorf("read an event: %w", err)
 	}

@@ -151,8 +151,7 @@ func Up(ctx context.Context, config *pgx.ConnConfig) (applied []Applied, err err
 			return applied, err
 		}
 		results, err := provider.Up(ctx)
-		var partial *goose.PartialError
-		if errors.As(err, &partial) {
+		if partial, ok := errors.AsType[*goose.PartialError](err); ok {
 			results = partial.Applied
 		}
 		for _, r := range results {

@@ -76,11 +76,12 @@ func (p *Partitions) MoveStrays(ctx context.Context, month time.Time, slice int,
 	return s.moved, nil
 }
 
-// copy copies the next slice.
+// copy copies the next slice. A partition has the columns of the table, in the same order.
 func (s *strays) copy(ctx context.Context) (int64, error) {
 	name := pgx.Identifier{MonthName(s.month)}.Sanitize()
 	var copied int64
 	err := s.transaction(ctx, func(tx pgx.Tx) error {
+		//nolint:unqueryvet // all columns are moved
 		done, err := tx.Exec(ctx, `INSERT INTO `+name+` SELECT d.* FROM audit_events_default AS d
 			WHERE id_time >= $1 AND id_time < $2
 			AND (id_time, event_id) > (SELECT coalesce(max(id_time), '-infinity'),
@@ -102,6 +103,7 @@ func (s *strays) move(ctx context.Context, attach []string) error {
 	name := pgx.Identifier{MonthName(s.month)}.Sanitize()
 	from, to := s.month, s.month.AddDate(0, 1, 0)
 	err := s.transaction(ctx, func(tx pgx.Tx) error {
+		//nolint:unqueryvet // all columns are moved
 		_, err := tx.Exec(ctx, `INSERT INTO `+name+` SELECT d.* FROM audit_events_default AS d
 			WHERE id_time >= $1 AND id_time < $2 AND NOT EXISTS (SELECT FROM `+name+` AS n WHERE n.id_time = d.id_time AND n.event_id = d.event_id)`, from, to)
 		if err != nil {

@@ -47,7 +47,7 @@ func (s *apiServer) guard(t *testing.T) *Guard {
 			if _, ok := object.(*v1alpha1.RemediationApproval); ok && s.reading != nil {
 				s.reading(c)
 			}
-			return c.Get(ctx, key, object, opts...) //nolint:wrapcheck // of the fake
+			return c.Get(ctx, key, object, opts...)
 		},
 	}).Build()
 	return &Guard{Live: c, Accounts: accounts{c, s.account}, Namespace: workflows}
@@ -60,8 +60,9 @@ func shipped(t *testing.T) []client.Object {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []client.Object
-	for _, name := range []string{admission.Approvals, admission.Decisions, admission.Executions} {
+	names := []string{admission.Approvals, admission.Decisions, admission.Executions}
+	found := make([]client.Object, 0, 2*len(names))
+	for _, name := range names {
 		policy, binding := all[name].Policy, all[name].Binding
 		policy.UID, binding.UID = types.UID("policy-"+name), types.UID("binding-"+name)
 		policy.Generation, binding.Generation = 1, 1
@@ -81,7 +82,7 @@ func snapshotOf(t *testing.T, objects []client.Object) string {
 }
 
 func forbidden(message string) error {
-	return apierrors.NewForbidden(schema.GroupResource{Group: "kubernaut.ai", Resource: "remediationapprovals"}, "u", errors.New(message)) //nolint:wrapcheck // made here
+	return apierrors.NewForbidden(schema.GroupResource{Group: "kubernaut.ai", Resource: "remediationapprovals"}, "u", errors.New(message))
 }
 
 // refusal is what the API server answers to a decision in another's name.
@@ -92,10 +93,10 @@ func refusal() error {
 func TestSnapshotNamesWhatIsNotAsShipped(t *testing.T) {
 	t.Parallel()
 	policy := func(o []client.Object) *admissionv1.ValidatingAdmissionPolicy {
-		return o[0].(*admissionv1.ValidatingAdmissionPolicy) //nolint:forcetypeassert // made above
+		return o[0].(*admissionv1.ValidatingAdmissionPolicy)
 	}
 	binding := func(o []client.Object) *admissionv1.ValidatingAdmissionPolicyBinding {
-		return o[1].(*admissionv1.ValidatingAdmissionPolicyBinding) //nolint:forcetypeassert // made above
+		return o[1].(*admissionv1.ValidatingAdmissionPolicyBinding)
 	}
 	for name, test := range map[string]struct {
 		change func([]client.Object) []client.Object

@@ -108,6 +108,34 @@ func (s *Stage) Advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (t
 	return min(wait, left, s.remind(wfe, now)), nil
 }
 
+// Counts says why the approval of an execution does not count any more; it is empty if it does.
+func (s *Stage) Counts(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, error) {
+	if wfe.Status.Approval == nil {
+		return "nobody approved it", nil
+	}
+	if len(wfe.Status.Approval.By) == 0 {
+		if wfe.Spec.Approval != v1alpha1.ApprovalAuto {
+			return "it needs a person, and none approved it", nil
+		}
+		return s.Rails.RequiresPerson(ctx, wfe) //nolint:wrapcheck // of this module
+	}
+	found, err := s.find(ctx, wfe)
+	if err != nil {
+		return "", err
+	}
+	snapshot, why, err := s.Guard.Snapshot(ctx)
+	if err != nil || why != "" {
+		return why, err
+	}
+	if snapshot != wfe.Spec.Admission {
+		return "the admission policies on decisions changed", nil
+	}
+	if s.judge(wfe, found).verdict != v1alpha1.VerdictApprove {
+		return "its approval is missing, or was followed by a rejection", nil
+	}
+	return s.Guard.Probe(ctx)
+}
+
 // remind reminds people once half of the time for a decision is over. The duration is when to
 // look again.
 func (s *Stage) remind(wfe *v1alpha1.WorkflowExecution, now time.Time) time.Duration {
@@ -165,34 +193,6 @@ func (s *Stage) decide(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (ti
 // wait shows why a proposal is not decided yet.
 func wait(wfe *v1alpha1.WorkflowExecution, reason, message string) {
 	wfe.Status.Reason, wfe.Status.Message = reason, wire.TruncateCharacters(message, maxMessage)
-}
-
-// Counts says why the approval of an execution does not count any more; it is empty if it does.
-func (s *Stage) Counts(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, error) {
-	if wfe.Status.Approval == nil {
-		return "nobody approved it", nil
-	}
-	if len(wfe.Status.Approval.By) == 0 {
-		if wfe.Spec.Approval != v1alpha1.ApprovalAuto {
-			return "it needs a person, and none approved it", nil
-		}
-		return s.Rails.RequiresPerson(ctx, wfe) //nolint:wrapcheck // of this module
-	}
-	found, err := s.find(ctx, wfe)
-	if err != nil {
-		return "", err
-	}
-	snapshot, why, err := s.Guard.Snapshot(ctx)
-	if err != nil || why != "" {
-		return why, err
-	}
-	if snapshot != wfe.Spec.Admission {
-		return "the admission policies on decisions changed", nil
-	}
-	if s.judge(wfe, found).verdict != v1alpha1.VerdictApprove {
-		return "its approval is missing, or was followed by a rejection", nil
-	}
-	return s.Guard.Probe(ctx)
 }
 
 // changed says how the target or the workflow is not what was proposed.

@@ -33,7 +33,7 @@ func (r *events) Record(_ context.Context, e *audit.Event) error {
 }
 
 func (r *events) types() string {
-	var all []string
+	all := make([]string, 0, len(*r))
 	for _, e := range *r {
 		all = append(all, e.Type)
 	}

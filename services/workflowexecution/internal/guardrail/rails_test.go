@@ -113,7 +113,7 @@ func TestWhatHoldsBackAnExecution(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var objects []client.Object
+			objects := make([]client.Object, 0, len(tt.earlier))
 			for i := range tt.earlier {
 				objects = append(objects, tt.earlier[i].object(i))
 			}
@@ -176,7 +176,8 @@ func TestAPersonDecidesAfterExecutionsThatDidNotHelp(t *testing.T) {
 				return rr
 			}
 			current := request("now", "problem", 0)
-			objects := []client.Object{current, request("same", "problem", 24*time.Hour), request("other", "other", 0)}
+			objects := make([]client.Object, 0, 3+len(tt.earlier))
+			objects = append(objects, current, request("same", "problem", 24*time.Hour), request("other", "other", 0))
 			for i := range tt.earlier {
 				objects = append(objects, tt.earlier[i].object(i))
 			}

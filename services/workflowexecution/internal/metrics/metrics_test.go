@@ -102,8 +102,12 @@ func TestAGuardRailAndABusyTargetAreCountedWhenTheyBegin(t *testing.T) {
 	free := execution("rr-1", v1alpha1.WorkflowExecutionStatus{Phase: v1alpha1.ExecutionApproved})
 	busy := execution("rr-1", v1alpha1.WorkflowExecutionStatus{Phase: v1alpha1.ExecutionApproved, Reason: v1alpha1.ReasonTargetBusy})
 	for _, step := range [][2]*v1alpha1.WorkflowExecution{
-		{free, held("CoolDown")}, {held("CoolDown"), held("CoolDown")}, {held("CoolDown"), held("ClusterMaximum")}, {held("ClusterMaximum"), free},
-		{free, busy}, {busy, busy},
+		{free, held("CoolDown")},
+		{held("CoolDown"), held("CoolDown")},
+		{held("CoolDown"), held("ClusterMaximum")},
+		{held("ClusterMaximum"), free},
+		{free, busy},
+		{busy, busy},
 	} {
 		m.Changed(step[0], step[1])
 	}

@@ -51,7 +51,7 @@ func (c *cluster) Record(_ context.Context, e *audit.Event) error {
 
 // types are the types of the events since the last call.
 func (c *cluster) types() string {
-	var all []string
+	all := make([]string, 0, len(c.events))
 	for _, e := range c.events {
 		all = append(all, e.Type)
 	}

@@ -119,19 +119,6 @@ func NewAlertmanager(flags Flags, userAgent string, log *zap.Logger, registerer 
 	return a, nil
 }
 
-// send leaves an alert to Run. It is posted again at each later look at the proposal, so that
-// one that is dropped, or that Alertmanager does not take, is only late.
-func (a *Alertmanager) send(one alert) {
-	if a.flags.URL == "" {
-		return
-	}
-	select {
-	case a.queue <- one:
-	default:
-		a.results.WithLabelValues(resultDropped).Inc()
-	}
-}
-
 // Run posts alerts until ctx ends.
 func (a *Alertmanager) Run(ctx context.Context) error {
 	for {
@@ -145,6 +132,19 @@ func (a *Alertmanager) Run(ctx context.Context) error {
 			}
 			a.tell(ctx, len(batch), a.post(ctx, batch))
 		}
+	}
+}
+
+// send leaves an alert to Run. It is posted again at each later look at the proposal, so that
+// one that is dropped, or that Alertmanager does not take, is only late.
+func (a *Alertmanager) send(one alert) {
+	if a.flags.URL == "" {
+		return
+	}
+	select {
+	case a.queue <- one:
+	default:
+		a.results.WithLabelValues(resultDropped).Inc()
 	}
 }
 
