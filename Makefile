@@ -103,6 +103,12 @@ test-integration: $(SUITE) ## Ginkgo suites against real PostgreSQL and kube-api
 		|| { [ ! -e ../out/must-gather/latest ] || echo "collected: $$(cat ../out/must-gather/latest)"; exit 1; }
 	$(if $(FOCUS),,go test -race -tags integration ./services/datastorage/app ./services/workflowexecution/internal/catalog ./services/workflowexecution/internal/cleanup ./services/workflowexecution/internal/execute ./cmd/kubernaut)
 
+.PHONY: event-examples
+event-examples: ## the examples of docs/events.md, from what the integration suites store
+	@mkdir -p api/events/examples
+	EVENT_EXAMPLES=$(abspath api/events/examples) $(MAKE) --no-print-directory test-integration
+	$(MAKE) --no-print-directory generate
+
 .PHONY: test-alerts
 test-alerts: build compiler ## causes each alert in real services, follows its runbook, waits for its end; PROCS=12 SEED= FOCUS=
 	@mkdir -p $(REPORTS)
@@ -241,12 +247,13 @@ examples: ## examples/, from docs/recording.md
 OPENAPI_CODE := api/datastorage/datastorage.gen.go pkg/audit/wire/types.gen.go services/datastorage/internal/httpapi/routes/routes.gen.go
 
 .PHONY: generate
-generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API types, client and server
+generate: $(BIN)/controller-gen $(BIN)/oapi-codegen ## deep copies, CRDs, API types, client and server, schemas and page of events
 	cd api && ../$(BIN)/controller-gen object paths=./v1alpha1 crd:crdVersions=v1 output:crd:dir=crds
 	cd api/datastorage && ../../$(BIN)/oapi-codegen -config codegen.yaml openapi.yaml
 	cd pkg/audit/wire && ../../../$(BIN)/oapi-codegen -config codegen.yaml ../../../api/datastorage/openapi.yaml
 	cd services/datastorage/internal/httpapi/routes && ../../../../../$(BIN)/oapi-codegen -config codegen.yaml ../../../../../api/datastorage/openapi.yaml
 	sed -i -e '1,/^\/\/$$/d' -e '/^\/\/ Code generated/G' $(OPENAPI_CODE)
+	go run ./test/platformevents/generate
 
 .PHONY: security-table
 security-table: ## the table of docs/security.md, from test/rights

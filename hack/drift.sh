@@ -7,10 +7,10 @@ cd "$(dirname "$0")/.."
 # Compare with the state before, so that a work tree with uncommitted changes can be checked too.
 before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
-generated=(api pkg/audit/wire services/datastorage/internal/httpapi)
+generated=(api pkg/audit/wire docs/events.md services/datastorage/internal/httpapi)
 for dir in "${generated[@]}"; do
-	mkdir -p "$before/$dir"
-	cp -r "$dir/." "$before/$dir/"
+	mkdir -p "$(dirname "$before/$dir")"
+	cp -r "$dir" "$before/$dir"
 done
 
 # sums prints the checksum files of the workspace with a digest each.

@@ -213,6 +213,18 @@ type EventPage struct {
 	Pagination Pagination    `json:"pagination"`
 }
 
+// EventSchemaList defines model for EventSchemaList.
+type EventSchemaList struct {
+	EventSchemas []EventSchemaSummary `json:"event_schemas"`
+}
+
+// EventSchemaSummary defines model for EventSchemaSummary.
+type EventSchemaSummary struct {
+	// Enforced Events of this type that do not conform are refused.
+	Enforced  bool   `json:"enforced"`
+	EventType string `json:"event_type"`
+}
+
 // ItemProblem defines model for ItemProblem.
 type ItemProblem struct {
 	Code        ItemProblemCode   `json:"code"`
@@ -513,6 +525,19 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/audit/acknowledgements/{acknowledgement_id} (the `GetAcknowledgement` operationId).
 	GetAcknowledgement(ctx context.Context, acknowledgementId uuid.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListEventSchemas List the event types that have a JSON Schema
+	//
+	// Those of the platform are published; those that an operator has registered (`--event-schemas`) are enforced at ingest. Events of other
+	// types are taken with any data.
+	//
+	// Corresponds with GET /api/v1/audit/event-schemas (the `ListEventSchemas` operationId).
+	ListEventSchemas(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetEventSchema Read the JSON Schema of an event type
+	//
+	// Corresponds with GET /api/v1/audit/event-schemas/{event_type} (the `GetEventSchema` operationId).
+	GetEventSchema(ctx context.Context, eventType string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListEvents Find events
 	//
 	// Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
@@ -614,6 +639,39 @@ type ClientInterface interface {
 // Corresponds with GET /api/v1/audit/acknowledgements/{acknowledgement_id} (the `GetAcknowledgement` operationId).
 func (c *Client) GetAcknowledgement(ctx context.Context, acknowledgementId uuid.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetAcknowledgementRequest(c.Server, acknowledgementId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListEventSchemas List the event types that have a JSON Schema
+//
+// Those of the platform are published; those that an operator has registered (`--event-schemas`) are enforced at ingest. Events of other
+// types are taken with any data.
+//
+// Corresponds with GET /api/v1/audit/event-schemas (the `ListEventSchemas` operationId).
+func (c *Client) ListEventSchemas(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEventSchemasRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetEventSchema Read the JSON Schema of an event type
+//
+// Corresponds with GET /api/v1/audit/event-schemas/{event_type} (the `GetEventSchema` operationId).
+func (c *Client) GetEventSchema(ctx context.Context, eventType string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetEventSchemaRequest(c.Server, eventType)
 	if err != nil {
 		return nil, err
 	}
@@ -813,6 +871,67 @@ func NewGetAcknowledgementRequest(server string, acknowledgementId uuid.UUID) (*
 	}
 
 	operationPath := fmt.Sprintf("/api/v1/audit/acknowledgements/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListEventSchemasRequest constructs an http.Request for the ListEventSchemas method
+func NewListEventSchemasRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/event-schemas")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetEventSchemaRequest constructs an http.Request for the GetEventSchema method
+func NewGetEventSchemaRequest(server string, eventType string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "event_type", eventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/event-schemas/%s", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -1419,6 +1538,23 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/audit/acknowledgements/{acknowledgement_id} (the `GetAcknowledgement` operationId).
 	GetAcknowledgementWithResponse(ctx context.Context, acknowledgementId uuid.UUID, reqEditors ...RequestEditorFn) (*GetAcknowledgementResponse, error)
 
+	// ListEventSchemasWithResponse List the event types that have a JSON Schema
+	//
+	// Those of the platform are published; those that an operator has registered (`--event-schemas`) are enforced at ingest. Events of other
+	// types are taken with any data.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/event-schemas (the `ListEventSchemas` operationId).
+	ListEventSchemasWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListEventSchemasResponse, error)
+
+	// GetEventSchemaWithResponse Read the JSON Schema of an event type
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/event-schemas/{event_type} (the `GetEventSchema` operationId).
+	GetEventSchemaWithResponse(ctx context.Context, eventType string, reqEditors ...RequestEditorFn) (*GetEventSchemaResponse, error)
+
 	// ListEventsWithResponse Find events
 	//
 	// Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
@@ -1631,6 +1767,244 @@ func (r GetAcknowledgementResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetAcknowledgementResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListEventSchemasResponse200Headers the declared response headers of an HTTP 200 response for ListEventSchemas
+type ListEventSchemasResponse200Headers struct {
+	XRequestID *string
+}
+
+// ListEventSchemasResponse401Headers the declared response headers of an HTTP 401 response for ListEventSchemas
+type ListEventSchemasResponse401Headers struct {
+	XRequestID *string
+}
+
+// ListEventSchemasResponse403Headers the declared response headers of an HTTP 403 response for ListEventSchemas
+type ListEventSchemasResponse403Headers struct {
+	XRequestID *string
+}
+
+// ListEventSchemasResponse406Headers the declared response headers of an HTTP 406 response for ListEventSchemas
+type ListEventSchemasResponse406Headers struct {
+	XRequestID *string
+}
+
+// ListEventSchemasResponse503Headers the declared response headers of an HTTP 503 response for ListEventSchemas
+type ListEventSchemasResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type ListEventSchemasResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EventSchemaList
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationproblemJSON406 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *RetryLater
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListEventSchemasResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListEventSchemasResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListEventSchemasResponse403Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *ListEventSchemasResponse406Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListEventSchemasResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListEventSchemasResponse) GetJSON200() *EventSchemaList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListEventSchemasResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListEventSchemasResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r ListEventSchemasResponse) GetApplicationproblemJSON406() *Problem {
+	return r.ApplicationproblemJSON406
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListEventSchemasResponse) GetApplicationproblemJSON503() *RetryLater {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListEventSchemasResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListEventSchemasResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListEventSchemasResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListEventSchemasResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetEventSchemaResponse200Headers the declared response headers of an HTTP 200 response for GetEventSchema
+type GetEventSchemaResponse200Headers struct {
+	XRequestID *string
+}
+
+// GetEventSchemaResponse400Headers the declared response headers of an HTTP 400 response for GetEventSchema
+type GetEventSchemaResponse400Headers struct {
+	XRequestID *string
+}
+
+// GetEventSchemaResponse401Headers the declared response headers of an HTTP 401 response for GetEventSchema
+type GetEventSchemaResponse401Headers struct {
+	XRequestID *string
+}
+
+// GetEventSchemaResponse403Headers the declared response headers of an HTTP 403 response for GetEventSchema
+type GetEventSchemaResponse403Headers struct {
+	XRequestID *string
+}
+
+// GetEventSchemaResponse404Headers the declared response headers of an HTTP 404 response for GetEventSchema
+type GetEventSchemaResponse404Headers struct {
+	XRequestID *string
+}
+
+// GetEventSchemaResponse406Headers the declared response headers of an HTTP 406 response for GetEventSchema
+type GetEventSchemaResponse406Headers struct {
+	XRequestID *string
+}
+
+// GetEventSchemaResponse503Headers the declared response headers of an HTTP 503 response for GetEventSchema
+type GetEventSchemaResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type GetEventSchemaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationproblemJSON406 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *RetryLater
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetEventSchemaResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetEventSchemaResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetEventSchemaResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetEventSchemaResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetEventSchemaResponse404Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *GetEventSchemaResponse406Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetEventSchemaResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetEventSchemaResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetEventSchemaResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetEventSchemaResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetEventSchemaResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetEventSchemaResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r GetEventSchemaResponse) GetApplicationproblemJSON406() *Problem {
+	return r.ApplicationproblemJSON406
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetEventSchemaResponse) GetApplicationproblemJSON503() *RetryLater {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetEventSchemaResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetEventSchemaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetEventSchemaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetEventSchemaResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -2312,6 +2686,35 @@ func (c *ClientWithResponses) GetAcknowledgementWithResponse(ctx context.Context
 	return ParseGetAcknowledgementResponse(rsp)
 }
 
+// ListEventSchemasWithResponse List the event types that have a JSON Schema
+//
+// Those of the platform are published; those that an operator has registered (`--event-schemas`) are enforced at ingest. Events of other
+// types are taken with any data.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/event-schemas (the `ListEventSchemas` operationId).
+func (c *ClientWithResponses) ListEventSchemasWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListEventSchemasResponse, error) {
+	rsp, err := c.ListEventSchemas(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListEventSchemasResponse(rsp)
+}
+
+// GetEventSchemaWithResponse Read the JSON Schema of an event type
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/event-schemas/{event_type} (the `GetEventSchema` operationId).
+func (c *ClientWithResponses) GetEventSchemaWithResponse(ctx context.Context, eventType string, reqEditors ...RequestEditorFn) (*GetEventSchemaResponse, error) {
+	rsp, err := c.GetEventSchema(ctx, eventType, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetEventSchemaResponse(rsp)
+}
+
 // ListEventsWithResponse Find events
 //
 // Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
@@ -2569,6 +2972,268 @@ func ParseGetAcknowledgementResponse(rsp *http.Response) (*GetAcknowledgementRes
 		response.Headers404 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetAcknowledgementResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListEventSchemasResponse parses an HTTP response from a ListEventSchemasWithResponse call
+func ParseListEventSchemasResponse(rsp *http.Response) (*ListEventSchemasResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListEventSchemasResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EventSchemaList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest RetryLater
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListEventSchemasResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListEventSchemasResponse401Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListEventSchemasResponse403Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 406:
+		var headers ListEventSchemasResponse406Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListEventSchemasResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetEventSchemaResponse parses an HTTP response from a GetEventSchemaWithResponse call
+func ParseGetEventSchemaResponse(rsp *http.Response) (*GetEventSchemaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetEventSchemaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest RetryLater
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetEventSchemaResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetEventSchemaResponse400Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetEventSchemaResponse401Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetEventSchemaResponse403Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetEventSchemaResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 406:
+		var headers GetEventSchemaResponse406Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetEventSchemaResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -3,6 +3,7 @@ package alerts_test
 import (
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -51,6 +52,22 @@ var _ = Describe("callers and certificates:", func() {
 		rewrite(path, good)
 		m.ends(ctx, "KubernautTokenFileUnusable")
 		Expect(string(g.log.text())).To(ContainSubstring("token file usable again"))
+	})
+
+	causes("KubernautEventSchemasUnusable", func(ctx SpecContext) {
+		s := site(ctx)
+		dir := GinkgoT().TempDir()
+		path := filepath.Join(dir, "shop.order.placed.json")
+		Expect(os.WriteFile(path, []byte(`{"type":"object"}`), 0o600)).To(Succeed())
+		store := s.store(ctx, func(o *datastorage.Options) { o.EventSchemas = dir })
+		m := watch(ctx, s)
+		m.pass(ctx, time.Minute)
+		rewrite(path, `{"type":`)
+		a := m.fires(ctx, "KubernautEventSchemasUnusable")
+		(&reader{site: s, about: store}).looks(ctx, a, SatisfyAll(ContainSubstring("event schemas cannot be used"), ContainSubstring("shop.order.placed.json")))
+		rewrite(path, `{"type":"object"}`)
+		m.ends(ctx, "KubernautEventSchemasUnusable")
+		Expect(string(store.log.text())).To(ContainSubstring("event schemas are in force"))
 	})
 
 	causes("KubernautSignalsForbidden", func(ctx SpecContext) {

@@ -33,7 +33,7 @@ type fields map[string]any
 // anEvent is a valid event with an id; changes overwrite fields, nil removes one.
 func anEvent(correlationID string, changes fields) fields {
 	e := fields{
-		"event_id": newEventID().String(), "version": "1.0", "event_type": "gateway.signal.received",
+		"event_id": newEventID().String(), "version": "1.0", "event_type": "gateway.test.received",
 		"event_timestamp": time.Now().UTC().Format(time.RFC3339Nano), "event_category": "gateway", "event_action": "received",
 		"event_outcome": "success", "correlation_id": correlationID, "event_data": fields{"signal": "KubePodCrashLooping"},
 	}

@@ -5,6 +5,8 @@ package integration_test
 import (
 	"context"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -231,11 +233,42 @@ var _ = Describe("token files", func() {
 			return storeCall(ctx, store.URL, http.MethodPost, storeEvents, bearing(token), encode(ofType(id, eventType, nil)))
 		}
 		decoded[datastorage.EventCreated](try("of-shop", "shop.order.placed"), http.StatusCreated)
-		problem := decoded[datastorage.Problem](try("of-shop", "gateway.signal.received"), http.StatusForbidden)
+		problem := decoded[datastorage.Problem](try("of-shop", "gateway.test.received"), http.StatusForbidden)
 		Expect(problem.Detail).To(ContainSubstring("add gateway to types= to its line in the token file"))
-		decoded[datastorage.EventCreated](try("of-relay", "gateway.signal.received"), http.StatusCreated)
+		decoded[datastorage.EventCreated](try("of-relay", "gateway.test.received"), http.StatusCreated)
 	}, SpecTimeout(specTimeout))
 })
+
+var _ = Describe("registered event schemas", func() {
+	It("are enforced at ingest, for their types only, and listed", func(ctx SpecContext) {
+		dir := GinkgoT().TempDir()
+		schema := `{"type":"object","required":["order"],"properties":{"order":{"type":"string"}}}`
+		Expect(os.WriteFile(filepath.Join(dir, "shop.order.placed.json"), []byte(schema), 0o600)).To(Succeed())
+		store := ownStore(ctx, func(o *datastorageapp.Options) { o.EventSchemas = dir })
+		id := env.CorrelationID()
+		good, bad := ofType(id, "shop.order.placed", fields{"event_data": fields{"order": "7"}}), ofType(id, "shop.order.placed", fields{"event_data": fields{"order": 7}})
+		other := ofType(id, "shop.order.canceled", fields{"event_data": fields{"order": 7}})
+
+		one := decoded[datastorage.Problem](storeCall(ctx, store.URL, http.MethodPost, storeEvents, headerOf(), encode(bad)), http.StatusBadRequest)
+		Expect(one.FieldErrors).To(HaveKeyWithValue("event_data", ContainSubstring("registered for shop.order.placed")))
+		batch := decoded[datastorage.Problem](storeCall(ctx, store.URL, http.MethodPost, storeBatch, headerOf(), encode([]fields{good, bad, other})), http.StatusBadRequest)
+		Expect(batch.Items).To(ConsistOf(HaveField("Index", 1)))
+		page := decoded[datastorage.EventPage](storeCall(ctx, store.URL, http.MethodGet, storeEvents+"?correlation_id="+id, nil, nil), http.StatusOK)
+		Expect(page.Data).To(BeEmpty(), "all or nothing")
+		decoded[datastorage.BatchCreated](storeCall(ctx, store.URL, http.MethodPost, storeBatch, headerOf(), encode([]fields{good, other})), http.StatusCreated)
+
+		list := decoded[datastorage.EventSchemaList](storeCall(ctx, store.URL, http.MethodGet, storeSchemas, nil, nil), http.StatusOK)
+		Expect(list.EventSchemas).To(ContainElements(
+			datastorage.EventSchemaSummary{EventType: "shop.order.placed", Enforced: true},
+			datastorage.EventSchemaSummary{EventType: "gateway.signal.received", Enforced: false},
+		))
+		Expect(storeCall(ctx, store.URL, http.MethodGet, storeSchemas+"/shop.order.placed", nil, nil).body).To(MatchJSON(schema))
+		decoded[datastorage.Problem](storeCall(ctx, store.URL, http.MethodGet, storeSchemas+"/shop.order.canceled", nil, nil), http.StatusNotFound)
+	}, SpecTimeout(specTimeout))
+})
+
+// storeSchemas is where DataStorage lists event schemas.
+const storeSchemas = "/api/v1/audit/event-schemas"
 
 // aMinute is how long the last usable token file stays in force.
 const aMinute = time.Minute

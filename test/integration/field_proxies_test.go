@@ -51,7 +51,7 @@ func filled(correlationID string, size int) *audit.Event {
 	for i := range random {
 		random[i] = byte(rand.Uint32())
 	}
-	e := audittest.NewEvent("gateway.signal.received", correlationID)
+	e := audittest.NewEvent("gateway.test.received", correlationID)
 	e.Data = fmt.Appendf(nil, `{"fill":%q}`, hex.EncodeToString(random))
 	return e
 }

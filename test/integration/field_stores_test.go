@@ -34,7 +34,7 @@ func refusedEvent() (flags.Flags, audit.Event) {
 	GinkgoHelper()
 	disk := newSpool()
 	event := audit.Event{
-		ID: audit.DerivedID(time.Now(), env.CorrelationID()), Version: audit.SchemaVersion, Type: "gateway.signal.received", Category: "gateway",
+		ID: audit.DerivedID(time.Now(), env.CorrelationID()), Version: audit.SchemaVersion, Type: "gateway.test.received", Category: "gateway",
 		Action: "receive", Outcome: "unheard-of", CorrelationID: env.CorrelationID(), Data: []byte(`{"account":"secret"}`),
 		Timestamp: time.Now(), Sensitive: true, Producer: audit.Producer{ID: "field", Epoch: 1, Sequence: 1},
 	}

@@ -63,7 +63,7 @@ var _ = SynchronizedAfterSuite(func() {
 	if archive != "" {
 		AddReportEntry("collected for a diagnosis", archive)
 	}
-	Expect(errors.Join(err, shared.Stop(ctx))).To(Succeed())
+	Expect(errors.Join(err, checkEvents(ctx, shared.DataStorage.URL), shared.Stop(ctx))).To(Succeed())
 })
 
 var _ = BeforeEach(func() { env.Forget() })

@@ -83,6 +83,8 @@ func Rows() []Row {
 		checked(DataStorage, "GET "+audit+"/events/{event_id}", "get events.audit.kubernaut.ai", reader, reader),
 		checked(DataStorage, "GET "+audit+"/acknowledgements/{acknowledgement_id}", "get acknowledgements.audit.kubernaut.ai; others than the recorder get 404",
 			[]Role{Writer, Reader, Acknowledger}, []Role{Writer, Reader}),
+		checked(DataStorage, "GET "+audit+"/event-schemas", "list events.audit.kubernaut.ai", reader, reader),
+		checked(DataStorage, "GET "+audit+"/event-schemas/{event_type}", "list events.audit.kubernaut.ai", reader, reader),
 		open(DataStorage, "GET /openapi.json"),
 		open(DataStorage, "GET /health"),
 		open(DataStorage, "GET /health/live"),

@@ -123,6 +123,7 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	for _, part := range httpserver.ManagementParts(ports, s.managementHandler, managementShare, a.log) {
 		g.Add(ctx, part)
 	}
+	g.Add(ctx, lifecycle.Part{Name: "event schemas", Run: lifecycle.Simple(s.schemas.Run)})
 	g.Add(ctx, lifecycle.Part{Name: "partitions", Run: lifecycle.Simple(s.partitions)})
 	g.Add(ctx, lifecycle.Part{Name: "writer", Share: writerShare, Run: s.writer.Run})
 	api := &httpserver.Server{Name: "API", Listener: ports.API, Handler: s.apiHandler, TLS: a.tls.Config(), Log: a.log}

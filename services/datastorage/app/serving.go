@@ -17,6 +17,7 @@ import (
 	"kubernaut.ai/services/datastorage/internal/consistency"
 	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/eventschema"
 	"kubernaut.ai/services/datastorage/internal/httpapi"
 	"kubernaut.ai/services/datastorage/internal/ingest"
 	"kubernaut.ai/services/datastorage/internal/metrics"
@@ -33,6 +34,7 @@ type serving struct {
 	app               *App
 	database          *database.Pools
 	writer            *ingest.Writer
+	schemas           *eventschema.Source
 	apiHandler        http.Handler
 	managementHandler http.Handler
 	peopleHandler     http.Handler // nil without --aggregated-listen
@@ -62,6 +64,12 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 	}
 	decoder := event.NewDecoder(limits, o.Clock, rand.Reader)
 	finder := query.New(pools.Reads(o.QueryWait, o.QueryTimeout), o.Clock, consistency.NewGate(o.Clock, o.StandbyWait), o.MaxPageBytes)
+	if s.schemas, err = eventschema.NewSource(o.EventSchemas, o.Clock, a.log); err != nil {
+		return nil, fmt.Errorf("--event-schemas: %w", err)
+	}
+	if err := observed.Register(s.schemas); err != nil {
+		return nil, fmt.Errorf("event schemas: %w", err)
+	}
 	acknowledgements := acknowledgement.NewStore(decoder, s.writer, finder, o.Clock, rand.Reader)
 	machines := httpapi.Config{
 		Decoder:          decoder,
@@ -70,6 +78,7 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 		Acknowledgements: acknowledgements,
 		Producers:        producer.NewOwners(decoder, finder, s.writer, o.Clock),
 		Auth:             a.auth,
+		Schemas:          s.schemas,
 		Observer:         observed,
 		Log:              a.log,
 		Clock:            o.Clock,

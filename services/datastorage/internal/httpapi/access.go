@@ -21,6 +21,8 @@ const group = "audit.kubernaut.ai"
 var actions = map[string]auth.Action{
 	"getEvent":           onEvents("get", reader),
 	"listEvents":         onEvents("list", reader),
+	"listEventSchemas":   onEvents("list", reader),
+	"getEventSchema":     onEvents("list", reader),
 	"getAcknowledgement": {Group: group, Resource: "acknowledgements", Verb: "get", Role: writer},
 }
 

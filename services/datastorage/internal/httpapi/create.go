@@ -94,6 +94,7 @@ func (a *API) createEvent(c echo.Context, _ string, body []byte) (*tally, error)
 	case len(refused) > 0:
 		return &tally{refused: refusedCounts(refused)}, forbidden(refused, true)
 	}
+	setAside(&batch, a.unconforming(&batch))
 	result, err := a.config.Writer.Store(c.Request().Context(), ingest.Request{Batch: batch})
 	if err != nil {
 		return refusedTally(err), oneProblem(err)
@@ -129,6 +130,7 @@ func (a *API) createBatch(c echo.Context, media string, body []byte, lenient boo
 	default:
 		setAside(&batch, refused)
 	}
+	setAside(&batch, a.unconforming(&batch))
 	result, err := a.config.Writer.Store(c.Request().Context(), ingest.Request{Batch: batch, Lenient: lenient})
 	if err != nil {
 		return refusedTally(err), batchProblem(err)

@@ -23,6 +23,7 @@ import (
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/acknowledgement"
 	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/eventschema"
 	"kubernaut.ai/services/datastorage/internal/httpapi/routes"
 	"kubernaut.ai/services/datastorage/internal/ingest"
 	"kubernaut.ai/services/datastorage/internal/producer"
@@ -40,6 +41,8 @@ type Config struct {
 	// Acknowledgements that people made.
 	Acknowledgements *acknowledgement.Store
 	Auth             *auth.Gate
+	// Schemas are those that events are checked against.
+	Schemas *eventschema.Source
 	// Producers tells whose producers events under audit. speak about.
 	Producers *producer.Owners
 	Observer  Observer

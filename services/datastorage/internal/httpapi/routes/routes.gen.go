@@ -17,6 +17,12 @@ type ServerInterface interface {
 	// GetAcknowledgement Read an acknowledgement of the caller's own events
 	// (GET /api/v1/audit/acknowledgements/{acknowledgement_id})
 	GetAcknowledgement(ctx echo.Context, acknowledgementId uuid.UUID) error
+	// ListEventSchemas List the event types that have a JSON Schema
+	// (GET /api/v1/audit/event-schemas)
+	ListEventSchemas(ctx echo.Context) error
+	// GetEventSchema Read the JSON Schema of an event type
+	// (GET /api/v1/audit/event-schemas/{event_type})
+	GetEventSchema(ctx echo.Context, eventType string) error
 	// ListEvents Find events
 	// (GET /api/v1/audit/events)
 	ListEvents(ctx echo.Context, params ListEventsParams) error
@@ -52,6 +58,31 @@ func (w *ServerInterfaceWrapper) GetAcknowledgement(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetAcknowledgement(ctx, acknowledgementId)
+	return err
+}
+
+// ListEventSchemas converts echo context to params.
+func (w *ServerInterfaceWrapper) ListEventSchemas(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListEventSchemas(ctx)
+	return err
+}
+
+// GetEventSchema converts echo context to params.
+func (w *ServerInterfaceWrapper) GetEventSchema(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "event_type" -------------
+	var eventType string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "event_type", ctx.Param("event_type"), &eventType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter event_type: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetEventSchema(ctx, eventType)
 	return err
 }
 
@@ -391,6 +422,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/audit/events/batch", wrapper.CreateEventsBatch, options.OperationMiddlewares["createEventsBatch"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/events/:event_id", wrapper.GetEvent, options.OperationMiddlewares["getEvent"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/acknowledgements/:acknowledgement_id", wrapper.GetAcknowledgement, options.OperationMiddlewares["getAcknowledgement"]...)
+	router.GET(options.BaseURL+"/api/v1/audit/event-schemas", wrapper.ListEventSchemas, options.OperationMiddlewares["listEventSchemas"]...)
+	router.GET(options.BaseURL+"/api/v1/audit/event-schemas/:event_type", wrapper.GetEventSchema, options.OperationMiddlewares["getEventSchema"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.GetOpenAPI, options.OperationMiddlewares["getOpenAPI"]...)
 
 }

@@ -1,0 +1,15 @@
+// Package events lists the audit events of services/datastorage for the catalog of events.
+package events
+
+import (
+	"slices"
+
+	"kubernaut.ai/internal/eventcatalog"
+	"kubernaut.ai/services/datastorage/internal/acknowledgement"
+	"kubernaut.ai/services/datastorage/internal/producer"
+)
+
+// Catalog describes each type of event that the service records.
+func Catalog() []eventcatalog.Entry {
+	return slices.Concat(acknowledgement.Catalog(), producer.Catalog())
+}
