@@ -17,14 +17,16 @@ func example() (commitment.Envelope, commitment.Subject, []byte, commitment.Salt
 		salts[i] = byte(i)
 	}
 	at := time.Date(2026, time.January, 2, 3, 4, 5, 678_901_000, time.UTC)
-	return commitment.Envelope{
-			EventID: uuid.MustParse("0190163d-8694-739b-aea5-966c26f8ad91"), Version: "1.0", Type: "gateway.signal.received",
-			Category: "gateway", Action: "received", Outcome: "success", Timestamp: at, ReceivedAt: at.Add(time.Second), SortTime: at,
-			CorrelationID: "rr-1", Severity: "critical", DurationMicros: new(int64(1500)), RetentionDays: 2555, RecordedBy: "gateway",
-			ProducerID: "gateway-0", ProducerEpoch: new(int64(1)), ProducerSeq: new(int64(2)),
-		}, commitment.Subject{
-			ActorType: "source", ActorID: "alertmanager", Namespace: "shop", ResourceType: "Pod", ResourceID: "cart-0",
-		}, []byte(`{"k":"v"}`), salts
+	envelope := commitment.Envelope{
+		EventID: uuid.MustParse("0190163d-8694-739b-aea5-966c26f8ad91"), Version: "1.0", Type: "gateway.signal.received",
+		Category: "gateway", Action: "received", Outcome: "success", Timestamp: at, ReceivedAt: at.Add(time.Second), SortTime: at,
+		CorrelationID: "rr-1", Severity: "critical", DurationMicros: new(int64(1500)), RetentionDays: 2555, RecordedBy: "gateway",
+		ProducerID: "gateway-0", ProducerEpoch: new(int64(1)), ProducerSeq: new(int64(2)),
+	}
+	subject := commitment.Subject{
+		ActorType: "source", ActorID: "alertmanager", Namespace: "shop", ResourceType: "Pod", ResourceID: "cart-0",
+	}
+	return envelope, subject, []byte(`{"k":"v"}`), salts
 }
 
 // The form is a promise: logs of earlier versions have these commitments.
