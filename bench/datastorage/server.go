@@ -53,7 +53,7 @@ func serve(ctx context.Context, database, profile string) (err error) {
 	return err //nolint:wrapcheck // there is nothing to add
 }
 
-// server is a DataStorage in a process of its own, whose memory can be told from that of the clients.
+// server is a DataStorage in its own process, whose memory can be told from that of the clients.
 type server struct {
 	url     string
 	process *exec.Cmd

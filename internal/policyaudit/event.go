@@ -26,7 +26,7 @@ type data struct {
 }
 
 // event tells that policies are about to decide, or that they are rejected. Each process
-// records what it finds itself, so the event has an id of its own. All events about one
+// records what it finds itself, so the event has its own id. All events about one
 // bundle are on one trail.
 func (o *Options) event(change policy.Change) (*audit.Event, error) {
 	sha256, origin := change.Policy.SHA256, change.Policy.Origin

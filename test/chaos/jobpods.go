@@ -13,39 +13,20 @@ import (
 // runPods plays the kubelet for the pods of Jobs until ctx ends: each writes a line and
 // succeeds at once.
 func (l *lane) runPods(ctx context.Context) error {
-	for ctx.Err() == nil {
-		// Without a resource version the watch begins with the current state.
-		w, err := l.Env.Watch(ctx, &corev1.PodList{}, client.InNamespace(l.workflows))
-		if err == nil {
-			err = l.runWatched(ctx, w)
+	err := follow(ctx, l.Env, &corev1.PodList{}, l.workflows, func(event watch.Event) error {
+		pod, ok := event.Object.(*corev1.Pod)
+		if !ok || event.Type == watch.Deleted || pod.Spec.NodeName != "" {
+			return nil
 		}
-		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("run the pods of Jobs: %w", err)
+		if err := l.runPod(ctx, pod); client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
+			return err
 		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("run the pods of Jobs: %w", err)
 	}
 	return nil
-}
-
-// runWatched runs the pods of one watch, to its end.
-func (l *lane) runWatched(ctx context.Context, w watch.Interface) error {
-	defer w.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case event, open := <-w.ResultChan():
-			if !open {
-				return nil
-			}
-			pod, ok := event.Object.(*corev1.Pod)
-			if !ok || event.Type == watch.Deleted || pod.Spec.NodeName != "" {
-				continue
-			}
-			if err := l.runPod(ctx, pod); client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
-				return err
-			}
-		}
-	}
 }
 
 func (l *lane) runPod(ctx context.Context, pod *corev1.Pod) error {

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/watch"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/test/testenv"
@@ -140,37 +139,16 @@ func (v *observer) doneLocked(request string) chan struct{} {
 
 // watch observes every status until ctx ends.
 func (v *observer) watch(ctx context.Context) error {
-	for ctx.Err() == nil {
-		// Without a resource version the watch begins with the current state.
-		w, err := v.env.Watch(ctx, &v1alpha1.SignalProcessingList{}, client.InNamespace(v.namespace))
-		if err == nil {
-			err = v.readWatch(ctx, w)
+	err := follow(ctx, v.env, &v1alpha1.SignalProcessingList{}, v.namespace, func(event watch.Event) error {
+		if sp, ok := event.Object.(*v1alpha1.SignalProcessing); ok {
+			return v.observe(sp)
 		}
-		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("watch statuses: %w", err)
-		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("watch statuses: %w", err)
 	}
 	return nil
-}
-
-// readWatch reads one watch to its end.
-func (v *observer) readWatch(ctx context.Context, w watch.Interface) error {
-	defer w.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case event, open := <-w.ResultChan():
-			if !open {
-				return nil
-			}
-			if sp, ok := event.Object.(*v1alpha1.SignalProcessing); ok {
-				if err := v.observe(sp); err != nil {
-					return err
-				}
-			}
-		}
-	}
 }
 
 func (v *observer) observe(sp *v1alpha1.SignalProcessing) error {

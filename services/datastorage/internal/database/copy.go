@@ -40,7 +40,7 @@ var pieces = sync.Pool{New: func() any {
 	return &b
 }}
 
-// Row begins a row of so many fields.
+// Row begins a row with this number of fields.
 func (r *Rows) Row(fields int) {
 	if len(r.B) >= pieceBytes {
 		r.send()

@@ -83,7 +83,7 @@ func (s *Stage) act(ctx context.Context, wfe *v1alpha1.WorkflowExecution, d deci
 		return s.approve(ctx, wfe, d.by, d.reason)
 	}
 	e, err := auditevents.ExecutionDecided(wfe, d.verdict, d.by, d.reason)
-	if err := s.record(ctx, e, err); err != nil {
+	if err := auditevents.Record(ctx, s.Audit, e, err); err != nil {
 		return err
 	}
 	wfe.Status.Approval = &v1alpha1.ExecutionApproval{By: d.by, At: metav1.NewMicroTime(s.Clock.Now()), Reason: d.reason}

@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
@@ -36,11 +35,6 @@ const reasonPerson = "PersonRequired"
 
 // maxMessage is the longest message of a status, in characters.
 const maxMessage = 1024
-
-// Recorder records audit events.
-type Recorder interface {
-	Record(ctx context.Context, e *audit.Event) error
-}
 
 // Plans tells what a plan would be now.
 type Plans interface {
@@ -66,7 +60,7 @@ type Parts struct {
 	WorkflowDigest func(*v1alpha1.RemediationWorkflowSpec) (string, error)
 	Rails          Rails
 	Reminder       Reminder
-	Audit          Recorder
+	Audit          auditevents.Recorder
 	// Namespace of workflows.
 	Namespace string
 	// FourEyes: workflows of high risk need two persons.
@@ -235,22 +229,12 @@ func (s *Stage) changed(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (s
 	return "", nil
 }
 
-func (s *Stage) record(ctx context.Context, e *audit.Event, err error) error {
-	if err != nil {
-		return err
-	}
-	if err := s.Audit.Record(ctx, e); err != nil {
-		return fmt.Errorf("record %s: %w", e.Type, err)
-	}
-	return nil
-}
-
 func (s *Stage) invalidate(ctx context.Context, wfe *v1alpha1.WorkflowExecution, reason, why string, err error) error {
 	if err != nil {
 		return err
 	}
 	e, err := auditevents.Invalidated(wfe, reason, why)
-	if err := s.record(ctx, e, err); err != nil {
+	if err := auditevents.Record(ctx, s.Audit, e, err); err != nil {
 		return err
 	}
 	wfe.Status.Phase, wfe.Status.Reason, wfe.Status.Message = v1alpha1.ExecutionInvalidated, reason, why
@@ -259,7 +243,7 @@ func (s *Stage) invalidate(ctx context.Context, wfe *v1alpha1.WorkflowExecution,
 
 func (s *Stage) expire(ctx context.Context, wfe *v1alpha1.WorkflowExecution) error {
 	e, err := auditevents.ExecutionExpired(wfe)
-	if err := s.record(ctx, e, err); err != nil {
+	if err := auditevents.Record(ctx, s.Audit, e, err); err != nil {
 		return err
 	}
 	wfe.Status.Phase, wfe.Status.Reason, wfe.Status.Message = v1alpha1.ExecutionExpired, "Expired", "nobody decided in time"
@@ -268,7 +252,7 @@ func (s *Stage) expire(ctx context.Context, wfe *v1alpha1.WorkflowExecution) err
 
 func (s *Stage) approve(ctx context.Context, wfe *v1alpha1.WorkflowExecution, by []v1alpha1.Decider, reason string) error {
 	e, err := auditevents.ExecutionDecided(wfe, v1alpha1.VerdictApprove, by, reason)
-	if err := s.record(ctx, e, err); err != nil {
+	if err := auditevents.Record(ctx, s.Audit, e, err); err != nil {
 		return err
 	}
 	wfe.Status.Approval = &v1alpha1.ExecutionApproval{By: by, At: metav1.NewMicroTime(s.Clock.Now()), Reason: reason}

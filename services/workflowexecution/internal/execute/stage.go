@@ -36,7 +36,8 @@ const (
 
 // Recorder records events. *audit.Store implements it.
 type Recorder interface {
-	Record(ctx context.Context, e *audit.Event) error
+	auditevents.Recorder
+
 	RecordWith(ctx context.Context, e *audit.Event, durability audit.Durability) error
 }
 

@@ -11,17 +11,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 )
 
 // window is the time that the maxima are about.
 const window = time.Hour
-
-// Recorder records audit events.
-type Recorder interface {
-	Record(ctx context.Context, e *audit.Event) error
-}
 
 // Options bound executions.
 type Options struct {
@@ -38,7 +32,7 @@ type GuardRails struct {
 
 	// Reader reads from the API server.
 	Reader client.Reader
-	Audit  Recorder
+	Audit  auditevents.Recorder
 	// WorkflowsNamespace is where workflows are.
 	WorkflowsNamespace string
 	Now                clock.PassiveClock
@@ -61,11 +55,8 @@ func (g *GuardRails) Blocked(ctx context.Context, wfe *v1alpha1.WorkflowExecutio
 // trigger records that a guard rail holds back an execution, and then shows it as a condition.
 func (g *GuardRails) trigger(ctx context.Context, wfe *v1alpha1.WorkflowExecution, rail, message string) error {
 	e, err := auditevents.GuardRailTriggered(wfe, rail, message)
-	if err != nil {
-		return err //nolint:wrapcheck // of this module
-	}
-	if err := g.Audit.Record(ctx, e); err != nil {
-		return fmt.Errorf("record %s: %w", e.Type, err)
+	if err := auditevents.Record(ctx, g.Audit, e, err); err != nil {
+		return err
 	}
 	meta.SetStatusCondition(&wfe.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.ConditionGuardRail, Status: metav1.ConditionTrue, Reason: rail, Message: message, ObservedGeneration: wfe.Generation,

@@ -12,21 +12,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 )
-
-// Recorder records audit events. *audit.Store implements it.
-type Recorder interface {
-	Record(ctx context.Context, e *audit.Event) error
-}
 
 // Parts are the dependencies of a Reconciler. All are required, except Namespaces.
 type Parts struct {
 	// Live reads from the API server, Cached from the informers.
 	Live, Cached client.Reader
 	Writer       client.Client
-	Audit        Recorder
+	Audit        auditevents.Recorder
 	Log          *zap.Logger
 	// Namespace is the platform's, which has the ConfigMap of what was recorded.
 	Namespace string
@@ -51,7 +45,7 @@ func (r *Reconciler) Switch(ctx context.Context, req reconcile.Request) (reconci
 		return reconcile.Result{}, client.IgnoreNotFound(err) //nolint:wrapcheck // logged with the object's name
 	}
 	e, err := auditevents.SwitchChanged(found)
-	if err := r.record(ctx, e, err); err != nil {
+	if err := auditevents.Record(ctx, r.Audit, e, err); err != nil {
 		return reconcile.Result{}, err
 	}
 	r.log(found.Spec.Paused, zap.String("by", found.Spec.ChangedBy.Name), zap.String("reason", found.Spec.Reason))
@@ -96,7 +90,7 @@ func (r *Reconciler) changed(ctx context.Context, name string, was bool) error {
 		return nil
 	}
 	e, err := auditevents.NamespaceChanged(ns, is, writer(ns))
-	if err := r.record(ctx, e, err); err != nil {
+	if err := auditevents.Record(ctx, r.Audit, e, err); err != nil {
 		return err
 	}
 	r.log(is, zap.String("namespace", name))
@@ -104,16 +98,6 @@ func (r *Reconciler) changed(ctx context.Context, name string, was bool) error {
 		return r.remember(ctx, name, string(ns.UID))
 	}
 	return r.remember(ctx, name, "")
-}
-
-func (r *Reconciler) record(ctx context.Context, e *audit.Event, err error) error {
-	if err != nil {
-		return fmt.Errorf("make an event: %w", err)
-	}
-	if err := r.Audit.Record(ctx, e); err != nil {
-		return fmt.Errorf("record %s: %w", e.Type, err)
-	}
-	return nil
 }
 
 func (r *Reconciler) log(paused bool, fields ...zap.Field) {

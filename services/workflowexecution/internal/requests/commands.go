@@ -31,7 +31,7 @@ func (r *Reconciler) command(ctx context.Context, rr *v1alpha1.RemediationReques
 	}
 	c := &waiting[0]
 	e, err := auditevents.Commanded(rr, c)
-	if err := r.record(ctx, e, err); err != nil {
+	if err := auditevents.Record(ctx, r.Audit, e, err); err != nil {
 		return false, err
 	}
 	by := fmt.Sprintf("%s: %s", c.Spec.RequestedBy.Name, c.Spec.Reason)

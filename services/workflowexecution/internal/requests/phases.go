@@ -11,7 +11,6 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/printable"
-	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
@@ -163,7 +162,7 @@ func (r *Reconciler) complete(ctx context.Context, rr *v1alpha1.RemediationReque
 	e, err := auditevents.RequestEnded(rr, auditevents.RequestEnd{
 		Phase: v1alpha1.RemediationCompleted, Reason: reason, Message: shown(message), Execution: wfe.Name,
 	})
-	if err := r.record(ctx, e, err); err != nil {
+	if err := auditevents.Record(ctx, r.Audit, e, err); err != nil {
 		return err
 	}
 	r.finish(rr, reason, message)
@@ -186,7 +185,7 @@ func (r *Reconciler) review(ctx context.Context, rr *v1alpha1.RemediationRequest
 		return nil
 	}
 	e, err := auditevents.ManualReview(rr, reason, message)
-	if err := r.record(ctx, e, err); err != nil {
+	if err := auditevents.Record(ctx, r.Audit, e, err); err != nil {
 		return err
 	}
 	rr.Status.Phase, rr.Status.Message = v1alpha1.RemediationManualReview, message
@@ -241,17 +240,6 @@ func (r *Reconciler) condition(rr *v1alpha1.RemediationRequest, name string, val
 		Type: name, Status: value, ObservedGeneration: rr.Generation, LastTransitionTime: metav1.NewTime(r.Clock.Now()),
 		Reason: reason, Message: shown(message),
 	})
-}
-
-// record records an event that was made without an error.
-func (r *Reconciler) record(ctx context.Context, e *audit.Event, err error) error {
-	if err != nil {
-		return fmt.Errorf("make an event: %w", err)
-	}
-	if err := r.Audit.Record(ctx, e); err != nil {
-		return fmt.Errorf("record %s: %w", e.Type, err)
-	}
-	return nil
 }
 
 func messageOf(wfe *v1alpha1.WorkflowExecution, otherwise string) string {

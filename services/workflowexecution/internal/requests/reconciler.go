@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
 )
 
@@ -26,11 +26,6 @@ const (
 	// conflictDelay is the delay before a retry after a conflict.
 	conflictDelay = 10 * time.Millisecond
 )
-
-// Recorder records audit events. *audit.Store implements it.
-type Recorder interface {
-	Record(ctx context.Context, e *audit.Event) error
-}
 
 // Selected is the result of a selection.
 type Selected struct {
@@ -52,7 +47,7 @@ type Parts struct {
 	Live, Cached client.Reader
 	Writer       client.Client
 	Selector     Selector
-	Audit        Recorder
+	Audit        auditevents.Recorder
 	Clock        clock.PassiveClock
 	Log          *zap.Logger
 	// Concurrency is the number of requests that are handled concurrently, at least 1.

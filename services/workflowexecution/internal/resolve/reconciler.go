@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 	"kubernaut.ai/services/workflowexecution/internal/metrics"
 )
@@ -33,17 +32,12 @@ const (
 	reasonFinished = "RequestFinished"
 )
 
-// Recorder records events. *audit.Store implements it.
-type Recorder interface {
-	Record(ctx context.Context, e *audit.Event) error
-}
-
 // Parts are the dependencies of a Reconciler. All are required.
 type Parts struct {
 	// Live reads from the API server, Cached from the informers.
 	Live, Cached client.Reader
 	Writer       client.Client
-	Audit        Recorder
+	Audit        auditevents.Recorder
 	// Events are the Kubernetes events that kubectl describe shows.
 	Events  events.EventRecorder
 	Metrics *Metrics

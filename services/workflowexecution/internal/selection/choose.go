@@ -133,7 +133,7 @@ func (s *Selector) choose(ctx context.Context, rr *v1alpha1.RemediationRequest, 
 		evidence.PolicyError = query + " " + failure.Error()
 	}
 	e, err := auditevents.Selected(rr, choice, evidence, "")
-	if err := s.record(ctx, e, err); err != nil {
+	if err := auditevents.Record(ctx, s.Audit, e, err); err != nil {
 		return choice, nil, err
 	}
 	switch {

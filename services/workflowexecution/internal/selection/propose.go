@@ -95,12 +95,12 @@ func (s *Selector) request(ctx context.Context, rr *v1alpha1.RemediationRequest,
 		wfe.Spec.GuardRail = v1alpha1.RailIneffective
 		wfe.Spec.Approval, wfe.Spec.ApprovalReason = v1alpha1.ApprovalRequired, wire.TruncateCharacters(why, maxReason)
 		e, err := auditevents.PersonRequired(rr, wfe, why)
-		if err := s.record(ctx, e, err); err != nil {
+		if err := auditevents.Record(ctx, s.Audit, e, err); err != nil {
 			return err
 		}
 	}
 	e, err := auditevents.ApprovalRequested(rr, wfe)
-	return s.record(ctx, e, err)
+	return auditevents.Record(ctx, s.Audit, e, err)
 }
 
 // unplanned tells what a person has to solve from what passes.

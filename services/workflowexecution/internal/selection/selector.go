@@ -14,7 +14,6 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/policy"
-	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 	"kubernaut.ai/services/workflowexecution/internal/catalog"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
@@ -22,11 +21,6 @@ import (
 	"kubernaut.ai/services/workflowexecution/internal/plan"
 	"kubernaut.ai/services/workflowexecution/internal/requests"
 )
-
-// Recorder records audit events. *audit.Store implements it.
-type Recorder interface {
-	Record(ctx context.Context, e *audit.Event) error
-}
 
 // Planner makes plans. *plan.Planner implements it.
 type Planner interface {
@@ -52,7 +46,7 @@ type Parts struct {
 	// them, and is empty if they are what the platform ships.
 	Admission func(ctx context.Context) (digest, why string, err error)
 	Rails     Rails
-	Audit     Recorder
+	Audit     auditevents.Recorder
 	Metrics   *metrics.Metrics
 	Clock     clock.PassiveClock
 	Log       *zap.Logger
@@ -138,7 +132,7 @@ func (s *Selector) proposeRollback(ctx context.Context, rr *v1alpha1.Remediation
 	}
 	choice := auditevents.Choice{Workflow: workflow, Approval: string(v1alpha1.ApprovalRequired), Reason: "execution " + rollbackOf + " did not help"}
 	e, err := auditevents.Selected(rr, choice, auditevents.Evidence{}, rollbackOf)
-	if err := s.record(ctx, e, err); err != nil {
+	if err := auditevents.Record(ctx, s.Audit, e, err); err != nil {
 		return err
 	}
 	_, err = s.propose(ctx, rr, found, choice, parameters, rollbackOf)
@@ -159,17 +153,6 @@ func (s *Selector) made(ctx context.Context, rr *v1alpha1.RemediationRequest, na
 		return nil, fmt.Errorf("WorkflowExecution %s is about another request: delete it", key)
 	}
 	return wfe, nil
-}
-
-// record records an event that was made without an error.
-func (s *Selector) record(ctx context.Context, e *audit.Event, err error) error {
-	if err != nil {
-		return fmt.Errorf("make an event: %w", err)
-	}
-	if err := s.Audit.Record(ctx, e); err != nil {
-		return fmt.Errorf("record %s: %w", e.Type, err)
-	}
-	return nil
 }
 
 // noneError says why nothing is proposed; a person has to look.

@@ -26,11 +26,6 @@ const interval = 15 * time.Second
 // maxMessage is the length of a message in a status, in characters.
 const maxMessage = 1024
 
-// Recorder records events. *audit.Store implements it.
-type Recorder interface {
-	Record(ctx context.Context, e *audit.Event) error
-}
-
 // Condition is the condition of a workflow. *catalog.Condition implements it.
 type Condition interface {
 	Holds(ctx context.Context, target, before *unstructured.Unstructured) (bool, error)
@@ -54,7 +49,7 @@ type Proposer interface {
 type Parts struct {
 	// Live reads from the API server.
 	Live    client.Reader
-	Audit   Recorder
+	Audit   auditevents.Recorder
 	Catalog Catalog
 	// Proposer proposes rollbacks. Without one, they are only named on the trail.
 	Proposer Proposer
