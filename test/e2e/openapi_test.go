@@ -61,6 +61,12 @@ var _ = Describe("DataStorage's document", func() {
 			"getAcknowledgement": func() storageAnswer {
 				return writer().call(ctx, http.MethodGet, "/api/v1/audit/acknowledgements/"+uuid.NewString(), nil, nil)
 			},
+			"listEventSchemas": func() storageAnswer {
+				return reader().call(ctx, http.MethodGet, "/api/v1/audit/event-schemas", nil, nil)
+			},
+			"getEventSchema": func() storageAnswer {
+				return reader().call(ctx, http.MethodGet, "/api/v1/audit/event-schemas/gateway.signal.received", nil, nil)
+			},
 			"getOpenAPI": func() storageAnswer { return answer },
 		}
 		// A value for each query parameter that matches the stored event.
