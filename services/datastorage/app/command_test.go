@@ -9,8 +9,8 @@ import (
 	"kubernaut.ai/services/datastorage/app"
 )
 
+// Not parallel: the command configures the logging of the process.
 func TestUnusableCommandLines(t *testing.T) {
-	t.Parallel()
 	for want, args := range map[string][]string{
 		"a command is missing":                {},
 		`unknown command "fly"`:               {"fly"},
@@ -34,8 +34,8 @@ func TestUnusableCommandLines(t *testing.T) {
 	}
 }
 
+// Not parallel: the command configures the logging of the process.
 func TestTheDatabaseIsRequiredInTheSameWordsByEveryCommand(t *testing.T) {
-	t.Parallel()
 	for _, args := range [][]string{{"serve"}, {"migrate", "up"}, {"migrate", "status"}} {
 		var stderr bytes.Buffer
 		code := cli.Execute(t.Context(), app.Command(), args, &stderr)
