@@ -33,6 +33,13 @@ func (c *controllers) deciding(p *proposals) (*approval.Stage, error) {
 	if err != nil {
 		return nil, err
 	}
+	watch, err := approval.NewWatch(p.guard, o.Clock, o.Log.Named("decisions"), c.app.registry)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what failed
+	}
+	if err := c.manager.Add(manager.RunnableFunc(watch.Run)); err != nil {
+		return nil, fmt.Errorf("decisions: %w", err)
+	}
 	return approval.New(approval.Parts{
 		Live: live, Guard: p.guard,
 		Plans: p.planner, WorkflowDigest: catalog.Digest, Rails: p.rails, Reminder: reminding, Audit: c.store,

@@ -8,6 +8,7 @@ func (c *controllers) registerCatalog() error {
 		Validator: catalog.Validator{Live: c.manager.GetAPIReader(), Writer: c.manager.GetClient()},
 		Status:    c.manager.GetClient(),
 		Namespace: c.app.options.WorkflowsNamespace,
+		Known:     c.metrics.Workflow,
 	}
 	return r.Register(c.manager) //nolint:wrapcheck // of this module
 }

@@ -84,7 +84,10 @@ func validator() catalog.Validator { return catalog.Validator{Live: cluster, Wri
 // reconciled is the workflow after it was reconciled twice: once decides, twice changes nothing.
 func reconciled(t *testing.T, name string) *v1alpha1.RemediationWorkflow {
 	t.Helper()
-	r := &catalog.Reconciler{Validator: validator(), Status: cluster, Namespace: workflows}
+	var known []string
+	r := &catalog.Reconciler{
+		Validator: validator(), Status: cluster, Namespace: workflows, Known: func(workflow string) { known = append(known, workflow) },
+	}
 	key := client.ObjectKey{Namespace: workflows, Name: name}
 	var first, wf v1alpha1.RemediationWorkflow
 	for _, into := range []*v1alpha1.RemediationWorkflow{&first, &wf} {
@@ -97,6 +100,9 @@ func reconciled(t *testing.T, name string) *v1alpha1.RemediationWorkflow {
 	}
 	if first.ResourceVersion != wf.ResourceVersion {
 		t.Error("reconciling again writes again")
+	}
+	if !slices.Equal(known, []string{name, name}) {
+		t.Errorf("told of %q", known)
 	}
 	return &wf
 }

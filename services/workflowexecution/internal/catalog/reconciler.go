@@ -45,6 +45,8 @@ type Reconciler struct {
 	Status client.StatusClient
 	// Namespace holds the workflows; those elsewhere are nobody's.
 	Namespace string
+	// Known is told the name of each workflow.
+	Known func(workflow string)
 }
 
 // Register adds the controller to a manager.
@@ -69,6 +71,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		}
 		return reconcile.Result{}, fmt.Errorf("read workflow %s: %w", request.NamespacedName, err)
 	}
+	r.Known(wf.Name)
 	wrong, err := r.Validate(ctx, wf)
 	if err != nil {
 		return reconcile.Result{}, err

@@ -19,6 +19,9 @@ const (
 	resultInvalidated = "Invalidated"
 )
 
+// outcomes are the other results.
+var outcomes = []v1alpha1.Outcome{v1alpha1.OutcomeEffective, v1alpha1.OutcomeIneffective, v1alpha1.OutcomeInconclusive}
+
 // Who decided on a proposal.
 const (
 	byPerson = "person"
@@ -83,10 +86,24 @@ func New(registerer prometheus.Registerer) (*Metrics, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	for _, outcome := range []v1alpha1.Outcome{v1alpha1.OutcomeEffective, v1alpha1.OutcomeIneffective, v1alpha1.OutcomeInconclusive} {
+	// A rate needs the zero before the first one.
+	for _, outcome := range outcomes {
 		m.verifications.WithLabelValues(string(outcome)).Add(0)
 	}
+	for _, rail := range []string{v1alpha1.RailCoolDown, v1alpha1.RailNamespaceMaximum, v1alpha1.RailClusterMaximum, v1alpha1.RailIneffective} {
+		m.guardRails.WithLabelValues(rail).Add(0)
+	}
 	return m, nil
+}
+
+// Workflow tells of a workflow that may be executed.
+func (m *Metrics) Workflow(name string) {
+	for _, outcome := range outcomes {
+		m.executions.WithLabelValues(name, string(outcome)).Add(0)
+	}
+	for _, result := range []string{resultFailed, resultRejected, resultExpired, resultInvalidated} {
+		m.executions.WithLabelValues(name, result).Add(0)
+	}
 }
 
 // PolicyError counts a selection whose policy failed.

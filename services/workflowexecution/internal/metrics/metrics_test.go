@@ -50,6 +50,34 @@ func expect(t *testing.T, g prometheus.Gatherer, name, want string) {
 	}
 }
 
+// workflow is a workflow that the catalog has looked at, with conditions.
+func workflow(name string, generation int64, conditions ...metav1.Condition) *v1alpha1.RemediationWorkflow {
+	return &v1alpha1.RemediationWorkflow{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "kubernaut-workflows", Name: name, Generation: generation},
+		Status:     v1alpha1.RemediationWorkflowStatus{Conditions: conditions},
+	}
+}
+
+func TestTheResultsOfAKnownWorkflowBeginAtZero(t *testing.T) {
+	t.Parallel()
+	m, registry := newMetrics(t)
+	m.Workflow("restart")
+	after := execution("rr-1", v1alpha1.WorkflowExecutionStatus{Phase: v1alpha1.ExecutionFailed})
+	m.Changed(execution("rr-1", v1alpha1.WorkflowExecutionStatus{Phase: v1alpha1.ExecutionExecuting}), after)
+	m.Workflow("restart")
+	expect(t, registry, "workflowexecution_executions_total", `
+# HELP workflowexecution_executions_total Executions that ended, by workflow and result (an outcome, Failed, Rejected, Expired or Invalidated).
+# TYPE workflowexecution_executions_total counter
+workflowexecution_executions_total{result="Effective",workflow="restart"} 0
+workflowexecution_executions_total{result="Expired",workflow="restart"} 0
+workflowexecution_executions_total{result="Failed",workflow="restart"} 1
+workflowexecution_executions_total{result="Inconclusive",workflow="restart"} 0
+workflowexecution_executions_total{result="Ineffective",workflow="restart"} 0
+workflowexecution_executions_total{result="Invalidated",workflow="restart"} 0
+workflowexecution_executions_total{result="Rejected",workflow="restart"} 0
+`)
+}
+
 func TestEveryEndIsCountedOnce(t *testing.T) {
 	t.Parallel()
 	m, registry := newMetrics(t)
@@ -116,6 +144,8 @@ func TestAGuardRailAndABusyTargetAreCountedWhenTheyBegin(t *testing.T) {
 # TYPE workflowexecution_guard_rails_triggered_total counter
 workflowexecution_guard_rails_triggered_total{rail="ClusterMaximum"} 1
 workflowexecution_guard_rails_triggered_total{rail="CoolDown"} 1
+workflowexecution_guard_rails_triggered_total{rail="Ineffective"} 0
+workflowexecution_guard_rails_triggered_total{rail="NamespaceMaximum"} 0
 `)
 	expect(t, registry, "workflowexecution_lease_contention_total", `
 # HELP workflowexecution_lease_contention_total Executions that began to wait because another one works below the same top owner.
@@ -181,6 +211,10 @@ func TestWhatWaitsIsShownByAgeAndReason(t *testing.T) {
 		execution("rr-1-1", v1alpha1.WorkflowExecutionStatus{}), young, unapprovable,
 		execution("rr-4-1", v1alpha1.WorkflowExecutionStatus{Phase: v1alpha1.ExecutionApproved, Reason: v1alpha1.ReasonPaused}),
 		execution("rr-5-1", v1alpha1.WorkflowExecutionStatus{Phase: v1alpha1.ExecutionExecuting, Reason: v1alpha1.ReasonPaused}),
+		workflow("restart", 3, metav1.Condition{Type: v1alpha1.ConditionValid, Status: metav1.ConditionTrue, ObservedGeneration: 3}),
+		workflow("scale", 2, metav1.Condition{Type: v1alpha1.ConditionValid, Status: metav1.ConditionFalse, ObservedGeneration: 2}),
+		workflow("changed", 2, metav1.Condition{Type: v1alpha1.ConditionValid, Status: metav1.ConditionFalse, ObservedGeneration: 1}),
+		workflow("new", 1),
 		&v1alpha1.PauseSwitch{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.PauseSwitchName}, Spec: v1alpha1.PauseSwitchSpec{Paused: true}},
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
@@ -208,6 +242,10 @@ workflowexecution_waiting_executions{reason="GuardRail"} 0
 workflowexecution_waiting_executions{reason="Paused"} 1
 workflowexecution_waiting_executions{reason="TargetBusy"} 0
 workflowexecution_waiting_executions{reason="TrailUnavailable"} 0
+# HELP workflowexecution_workflow_valid 1 if a workflow can be selected, 0 if it is wrong, by workflow.
+# TYPE workflowexecution_workflow_valid gauge
+workflowexecution_workflow_valid{workflow="restart"} 1
+workflowexecution_workflow_valid{workflow="scale"} 0
 `)); err != nil {
 		t.Error(err)
 	}

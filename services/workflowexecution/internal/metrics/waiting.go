@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -27,7 +29,7 @@ type Waiting struct {
 	Cached client.Reader
 	Clock  clock.PassiveClock
 
-	proposals, oldest, executions, paused *prometheus.Desc
+	proposals, oldest, executions, paused, valid *prometheus.Desc
 }
 
 // NewWaiting makes the collector.
@@ -42,12 +44,14 @@ func NewWaiting(cached client.Reader, c clock.PassiveClock) *Waiting {
 			"Approved executions that are kept from starting, by reason.", []string{"reason"}, nil),
 		paused: prometheus.NewDesc("workflowexecution_paused",
 			"1 while the cluster's PauseSwitch keeps executions from starting.", nil, nil),
+		valid: prometheus.NewDesc("workflowexecution_workflow_valid",
+			"1 if a workflow can be selected, 0 if it is wrong, by workflow.", []string{"workflow"}, nil),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (w *Waiting) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{w.proposals, w.oldest, w.executions, w.paused} {
+	for _, d := range []*prometheus.Desc{w.proposals, w.oldest, w.executions, w.paused, w.valid} {
 		to <- d
 	}
 }
@@ -57,6 +61,7 @@ func (w *Waiting) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
 	w.collectPaused(ctx, to)
+	w.collectWorkflows(ctx, to)
 	var all v1alpha1.WorkflowExecutionList
 	if err := w.Cached.List(ctx, &all); err != nil {
 		return
@@ -103,6 +108,26 @@ func (w *Waiting) collectPaused(ctx context.Context, to chan<- prometheus.Metric
 		value = 1
 	}
 	to <- gauge(w.paused, value)
+}
+
+// collectWorkflows shows workflows that were looked at as they are.
+func (w *Waiting) collectWorkflows(ctx context.Context, to chan<- prometheus.Metric) {
+	var all v1alpha1.RemediationWorkflowList
+	if err := w.Cached.List(ctx, &all); err != nil {
+		return
+	}
+	for i := range all.Items {
+		wf := &all.Items[i]
+		c := meta.FindStatusCondition(wf.Status.Conditions, v1alpha1.ConditionValid)
+		if c == nil || c.ObservedGeneration != wf.Generation {
+			continue
+		}
+		value := 0.0
+		if c.Status == metav1.ConditionTrue {
+			value = 1
+		}
+		to <- gauge(w.valid, value, wf.Name)
+	}
 }
 
 func gauge(d *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
