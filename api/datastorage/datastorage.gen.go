@@ -270,6 +270,37 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// Reconstruction defines model for Reconstruction.
+type Reconstruction struct {
+	Approximate []ReconstructionGap `json:"approximate"`
+
+	// Completeness The share of the parts of the request that the trail tells, from 0 to 1.
+	Completeness  float64 `json:"completeness"`
+	CorrelationId string  `json:"correlation_id"`
+
+	// Events How many events were read.
+	Events int `json:"events"`
+
+	// Foreign How many of them were not used
+	Foreign int `json:"foreign"`
+
+	// Missing At most 100.
+	Missing []ReconstructionGap `json:"missing"`
+
+	// RecorderUnchecked How many of them were used although nobody could tell whether their recorders may write them.
+	RecorderUnchecked int `json:"recorder_unchecked"`
+
+	// RemediationRequest The request as YAML. What the trail does not tell is left out.
+	RemediationRequest string `json:"remediation_request"`
+}
+
+// ReconstructionGap defines model for ReconstructionGap.
+type ReconstructionGap struct {
+	// Field A path, as in status.phase; left out for an event that should be there.
+	Field  *string `json:"field,omitempty"`
+	Reason string  `json:"reason"`
+}
+
 // StoredAs An event that is stored under a second id, because another event has its own.
 type StoredAs struct {
 	EventId uuid.UUID `json:"event_id"`
@@ -625,6 +656,14 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/audit/events/{event_id} (the `GetEvent` operationId).
 	GetEvent(ctx context.Context, eventId uuid.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ReconstructRemediationRequest Rebuild a RemediationRequest from its trail
+	//
+	// The answer is made of the request's events, also long after the request itself is gone. It says which parts the trail does not tell, and
+	// which it tells nearly. Events of recorders that may not write them are not used. A trail of more than 10,000 events is read as far as that.
+	//
+	// Corresponds with POST /api/v1/audit/remediation-requests/{correlation_id}/reconstruct (the `ReconstructRemediationRequest` operationId).
+	ReconstructRemediationRequest(ctx context.Context, correlationId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetOpenAPI This document
 	//
 	// Corresponds with GET /openapi.json (the `GetOpenAPI` operationId).
@@ -829,6 +868,24 @@ func (c *Client) CreateEventsBatch(ctx context.Context, params *CreateEventsBatc
 // Corresponds with GET /api/v1/audit/events/{event_id} (the `GetEvent` operationId).
 func (c *Client) GetEvent(ctx context.Context, eventId uuid.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetEventRequest(c.Server, eventId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReconstructRemediationRequest Rebuild a RemediationRequest from its trail
+//
+// The answer is made of the request's events, also long after the request itself is gone. It says which parts the trail does not tell, and
+// which it tells nearly. Events of recorders that may not write them are not used. A trail of more than 10,000 events is read as far as that.
+//
+// Corresponds with POST /api/v1/audit/remediation-requests/{correlation_id}/reconstruct (the `ReconstructRemediationRequest` operationId).
+func (c *Client) ReconstructRemediationRequest(ctx context.Context, correlationId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReconstructRemediationRequestRequest(c.Server, correlationId)
 	if err != nil {
 		return nil, err
 	}
@@ -1457,6 +1514,40 @@ func NewGetEventRequest(server string, eventId uuid.UUID) (*http.Request, error)
 	return req, nil
 }
 
+// NewReconstructRemediationRequestRequest constructs an http.Request for the ReconstructRemediationRequest method
+func NewReconstructRemediationRequestRequest(server string, correlationId string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "correlation_id", correlationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/remediation-requests/%s/reconstruct", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetOpenAPIRequest constructs an http.Request for the GetOpenAPI method
 func NewGetOpenAPIRequest(server string) (*http.Request, error) {
 	var err error
@@ -1645,6 +1736,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/audit/events/{event_id} (the `GetEvent` operationId).
 	GetEventWithResponse(ctx context.Context, eventId uuid.UUID, reqEditors ...RequestEditorFn) (*GetEventResponse, error)
+
+	// ReconstructRemediationRequestWithResponse Rebuild a RemediationRequest from its trail
+	//
+	// The answer is made of the request's events, also long after the request itself is gone. It says which parts the trail does not tell, and
+	// which it tells nearly. Events of recorders that may not write them are not used. A trail of more than 10,000 events is read as far as that.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/audit/remediation-requests/{correlation_id}/reconstruct (the `ReconstructRemediationRequest` operationId).
+	ReconstructRemediationRequestWithResponse(ctx context.Context, correlationId string, reqEditors ...RequestEditorFn) (*ReconstructRemediationRequestResponse, error)
 
 	// GetOpenAPIWithResponse This document
 	//
@@ -2629,6 +2730,139 @@ func (r GetEventResponse) ContentType() string {
 	return ""
 }
 
+// ReconstructRemediationRequestResponse200Headers the declared response headers of an HTTP 200 response for ReconstructRemediationRequest
+type ReconstructRemediationRequestResponse200Headers struct {
+	XRequestID *string
+}
+
+// ReconstructRemediationRequestResponse400Headers the declared response headers of an HTTP 400 response for ReconstructRemediationRequest
+type ReconstructRemediationRequestResponse400Headers struct {
+	XRequestID *string
+}
+
+// ReconstructRemediationRequestResponse401Headers the declared response headers of an HTTP 401 response for ReconstructRemediationRequest
+type ReconstructRemediationRequestResponse401Headers struct {
+	XRequestID *string
+}
+
+// ReconstructRemediationRequestResponse403Headers the declared response headers of an HTTP 403 response for ReconstructRemediationRequest
+type ReconstructRemediationRequestResponse403Headers struct {
+	XRequestID *string
+}
+
+// ReconstructRemediationRequestResponse404Headers the declared response headers of an HTTP 404 response for ReconstructRemediationRequest
+type ReconstructRemediationRequestResponse404Headers struct {
+	XRequestID *string
+}
+
+// ReconstructRemediationRequestResponse406Headers the declared response headers of an HTTP 406 response for ReconstructRemediationRequest
+type ReconstructRemediationRequestResponse406Headers struct {
+	XRequestID *string
+}
+
+// ReconstructRemediationRequestResponse503Headers the declared response headers of an HTTP 503 response for ReconstructRemediationRequest
+type ReconstructRemediationRequestResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type ReconstructRemediationRequestResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Reconstruction
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationproblemJSON406 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *RetryLater
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ReconstructRemediationRequestResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ReconstructRemediationRequestResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ReconstructRemediationRequestResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ReconstructRemediationRequestResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *ReconstructRemediationRequestResponse404Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *ReconstructRemediationRequestResponse406Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ReconstructRemediationRequestResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReconstructRemediationRequestResponse) GetJSON200() *Reconstruction {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ReconstructRemediationRequestResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ReconstructRemediationRequestResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ReconstructRemediationRequestResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ReconstructRemediationRequestResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r ReconstructRemediationRequestResponse) GetApplicationproblemJSON406() *Problem {
+	return r.ApplicationproblemJSON406
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ReconstructRemediationRequestResponse) GetApplicationproblemJSON503() *RetryLater {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ReconstructRemediationRequestResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReconstructRemediationRequestResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReconstructRemediationRequestResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReconstructRemediationRequestResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetOpenAPIResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2846,6 +3080,22 @@ func (c *ClientWithResponses) GetEventWithResponse(ctx context.Context, eventId 
 		return nil, err
 	}
 	return ParseGetEventResponse(rsp)
+}
+
+// ReconstructRemediationRequestWithResponse Rebuild a RemediationRequest from its trail
+//
+// The answer is made of the request's events, also long after the request itself is gone. It says which parts the trail does not tell, and
+// which it tells nearly. Events of recorders that may not write them are not used. A trail of more than 10,000 events is read as far as that.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/audit/remediation-requests/{correlation_id}/reconstruct (the `ReconstructRemediationRequest` operationId).
+func (c *ClientWithResponses) ReconstructRemediationRequestWithResponse(ctx context.Context, correlationId string, reqEditors ...RequestEditorFn) (*ReconstructRemediationRequestResponse, error) {
+	rsp, err := c.ReconstructRemediationRequest(ctx, correlationId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReconstructRemediationRequestResponse(rsp)
 }
 
 // GetOpenAPIWithResponse This document
@@ -3942,6 +4192,154 @@ func ParseGetEventResponse(rsp *http.Response) (*GetEventResponse, error) {
 		response.Headers406 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetEventResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReconstructRemediationRequestResponse parses an HTTP response from a ReconstructRemediationRequestWithResponse call
+func ParseReconstructRemediationRequestResponse(rsp *http.Response) (*ReconstructRemediationRequestResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReconstructRemediationRequestResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Reconstruction
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest RetryLater
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ReconstructRemediationRequestResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ReconstructRemediationRequestResponse400Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ReconstructRemediationRequestResponse401Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ReconstructRemediationRequestResponse403Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers ReconstructRemediationRequestResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 406:
+		var headers ReconstructRemediationRequestResponse406Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 503:
+		var headers ReconstructRemediationRequestResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

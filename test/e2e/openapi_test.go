@@ -67,6 +67,9 @@ var _ = Describe("DataStorage's document", func() {
 			"getEventSchema": func() storageAnswer {
 				return reader().call(ctx, http.MethodGet, "/api/v1/audit/event-schemas/gateway.signal.received", nil, nil)
 			},
+			"reconstructRemediationRequest": func() storageAnswer {
+				return reader().call(ctx, http.MethodPost, "/api/v1/audit/remediation-requests/"+id+"/reconstruct", nil, nil)
+			},
 			"getOpenAPI": func() storageAnswer { return answer },
 		}
 		// A value for each query parameter that matches the stored event.

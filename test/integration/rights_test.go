@@ -195,7 +195,7 @@ func (m *modeRights) try(ctx context.Context) {
 func (m *modeRights) send(ctx context.Context, row *rights.Row, role rights.Role) (code int, body string) {
 	GinkgoHelper()
 	method, path, _ := strings.Cut(row.Call, " ")
-	for _, parameter := range []string{"{event_id}", "{acknowledgement_id}", "{name}"} {
+	for _, parameter := range []string{"{event_id}", "{acknowledgement_id}", "{correlation_id}", "{name}"} {
 		path = strings.ReplaceAll(path, parameter, uuid.NewString())
 	}
 	base, token, caller := m.storage.URL, m.credentials[role], http.DefaultClient
@@ -206,7 +206,7 @@ func (m *modeRights) send(ctx context.Context, row *rights.Row, role rights.Role
 		switch {
 		case strings.HasSuffix(path, "/batch"):
 			content = encode([]fields{event})
-		case method == http.MethodPost:
+		case method == http.MethodPost && strings.HasSuffix(path, "/events"):
 			content = encode(event)
 		case strings.HasSuffix(path, "/events"):
 			path += "?correlation_id=" + env.CorrelationID()

@@ -85,6 +85,7 @@ func Rows() []Row {
 			[]Role{Writer, Reader, Acknowledger}, []Role{Writer, Reader}),
 		checked(DataStorage, "GET "+audit+"/event-schemas", "list events.audit.kubernaut.ai", reader, reader),
 		checked(DataStorage, "GET "+audit+"/event-schemas/{event_type}", "list events.audit.kubernaut.ai", reader, reader),
+		checked(DataStorage, "POST "+audit+"/remediation-requests/{correlation_id}/reconstruct", "list events.audit.kubernaut.ai", reader, reader),
 		open(DataStorage, "GET /openapi.json"),
 		open(DataStorage, "GET /health"),
 		open(DataStorage, "GET /health/live"),

@@ -37,7 +37,7 @@ const (
 // environment variables with the prefix.
 func Commands(prefix string) []*cobra.Command {
 	return []*cobra.Command{
-		trailCommand(prefix), executionsCommand(prefix),
+		trailCommand(prefix), reconstructCommand(prefix), executionsCommand(prefix),
 		decideCommand(prefix, v1alpha1.VerdictApprove), decideCommand(prefix, v1alpha1.VerdictReject),
 		orderCommand(prefix, v1alpha1.CommandRetry), orderCommand(prefix, v1alpha1.CommandClose),
 		pauseCommand(prefix, true), pauseCommand(prefix, false),

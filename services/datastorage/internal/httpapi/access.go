@@ -19,11 +19,12 @@ const group = "audit.kubernaut.ai"
 
 // actions are what the operations of the document need the permission for.
 var actions = map[string]auth.Action{
-	"getEvent":           onEvents("get", reader),
-	"listEvents":         onEvents("list", reader),
-	"listEventSchemas":   onEvents("list", reader),
-	"getEventSchema":     onEvents("list", reader),
-	"getAcknowledgement": {Group: group, Resource: "acknowledgements", Verb: "get", Role: writer},
+	"getEvent":                      onEvents("get", reader),
+	"listEvents":                    onEvents("list", reader),
+	"listEventSchemas":              onEvents("list", reader),
+	"getEventSchema":                onEvents("list", reader),
+	"reconstructRemediationRequest": onEvents("list", reader),
+	"getAcknowledgement":            {Group: group, Resource: "acknowledgements", Verb: "get", Role: writer},
 }
 
 // byType are operations that any known caller may use: what it may write depends

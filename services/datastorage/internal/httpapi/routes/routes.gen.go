@@ -35,6 +35,9 @@ type ServerInterface interface {
 	// GetEvent Read one event
 	// (GET /api/v1/audit/events/{event_id})
 	GetEvent(ctx echo.Context, eventId uuid.UUID) error
+	// ReconstructRemediationRequest Rebuild a RemediationRequest from its trail
+	// (POST /api/v1/audit/remediation-requests/{correlation_id}/reconstruct)
+	ReconstructRemediationRequest(ctx echo.Context, correlationId string) error
 	// GetOpenAPI This document
 	// (GET /openapi.json)
 	GetOpenAPI(ctx echo.Context) error
@@ -361,6 +364,22 @@ func (w *ServerInterfaceWrapper) GetEvent(ctx echo.Context) error {
 	return err
 }
 
+// ReconstructRemediationRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) ReconstructRemediationRequest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "correlation_id" -------------
+	var correlationId string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "correlation_id", ctx.Param("correlation_id"), &correlationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter correlation_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReconstructRemediationRequest(ctx, correlationId)
+	return err
+}
+
 // GetOpenAPI converts echo context to params.
 func (w *ServerInterfaceWrapper) GetOpenAPI(ctx echo.Context) error {
 	var err error
@@ -424,6 +443,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/audit/acknowledgements/:acknowledgement_id", wrapper.GetAcknowledgement, options.OperationMiddlewares["getAcknowledgement"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/event-schemas", wrapper.ListEventSchemas, options.OperationMiddlewares["listEventSchemas"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/event-schemas/:event_type", wrapper.GetEventSchema, options.OperationMiddlewares["getEventSchema"]...)
+	router.POST(options.BaseURL+"/api/v1/audit/remediation-requests/:correlation_id/reconstruct", wrapper.ReconstructRemediationRequest, options.OperationMiddlewares["reconstructRemediationRequest"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.GetOpenAPI, options.OperationMiddlewares["getOpenAPI"]...)
 
 }

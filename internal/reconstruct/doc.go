@@ -1,0 +1,5 @@
+// Package reconstruct rebuilds a RemediationRequest from its audit trail, and says what the trail does not tell.
+//
+// It reads the data of the events as docs/events.md describes it, so it works for every trail that Kubernaut wrote,
+// also after the request, its namespace or its cluster is gone.
+package reconstruct
