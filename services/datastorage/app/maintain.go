@@ -88,7 +88,7 @@ func NewMaintainer(o MaintainOptions) (*Maintainer, error) {
 	}
 	const connections = 3 // work, the lease, and a probe
 	config.MaxConns, config.MinConns = connections, 0
-	return &Maintainer{options: o, database: config, observed: metrics.NewMaintenance(), ready: make(chan struct{})}, nil
+	return &Maintainer{options: o, database: config, observed: metrics.NewMaintenance(o.Clock), ready: make(chan struct{})}, nil
 }
 
 // Ready is closed once it works.

@@ -38,6 +38,7 @@ func (f forbidding) Authorize(_ context.Context, _ auth.Caller, action auth.Acti
 type unobserved struct{}
 
 func (unobserved) Ingested(int, int, int, map[event.Code]int) {}
+func (unobserved) Misdated(string, int, int)                  {}
 func (unobserved) Queried(string, int, time.Duration)         {}
 
 func TestEachRouteNamesItsAction(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/ingest"
+	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
 // CreateEvent implements routes.ServerInterface.
@@ -35,6 +36,9 @@ func (a *API) CreateEventsBatch(c echo.Context, params api.CreateEventsBatchPara
 type tally struct {
 	created, duplicates int
 	refused             map[event.Code]int
+	// Of those that were created: with a time far ahead of their receipt, and with
+	// an id of a month that has no partition in advance.
+	skewed, strays int
 }
 
 // ingest reads the body, hands it on, and observes the answer.
@@ -65,6 +69,9 @@ func (a *API) ingest(c echo.Context, media []string, handle func(c echo.Context,
 		counts = &tally{}
 	}
 	a.config.Observer.Ingested(status, counts.created, counts.duplicates, counts.refused)
+	if counts.skewed > 0 || counts.strays > 0 {
+		a.config.Observer.Misdated(caller(c), counts.skewed, counts.strays)
+	}
 	return err
 }
 
@@ -99,7 +106,7 @@ func (a *API) createEvent(c echo.Context, _ string, body []byte) (*tally, error)
 	if err != nil {
 		return refusedTally(err), oneProblem(err)
 	}
-	counts := count(result)
+	counts := count(batch, result)
 	e := batch.Events[0]
 	message := "stored"
 	if counts.duplicates > 0 {
@@ -135,7 +142,7 @@ func (a *API) createBatch(c echo.Context, media string, body []byte, lenient boo
 	if err != nil {
 		return refusedTally(err), batchProblem(err)
 	}
-	counts := count(result)
+	counts := count(batch, result)
 	if lenient {
 		return counts, answer(c, http.StatusMultiStatus, itemResults(batch, result, counts))
 	}
@@ -183,12 +190,19 @@ func lenient(prefer string) bool {
 	return false
 }
 
-func count(r ingest.Result) *tally {
+func count(batch event.Batch, r ingest.Result) *tally {
 	t := &tally{refused: refusedCounts(r.Refusals)}
-	for _, s := range r.Statuses {
+	for i, s := range r.Statuses {
 		switch s {
 		case ingest.Created:
 			t.created++
+			e := batch.Events[i]
+			if e.ClockSkew() > 0 {
+				t.skewed++
+			}
+			if at, timed := event.IDTime(e.ID); timed && schema.IsStray(at, e.ReceivedAt) {
+				t.strays++
+			}
 		case ingest.Duplicate:
 			t.duplicates++
 		case ingest.Refused:

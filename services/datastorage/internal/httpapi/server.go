@@ -71,6 +71,9 @@ type Observer interface {
 	// Ingested is called for each request that brings events, with the status of
 	// its answer and how many of its events were created, duplicates and refused.
 	Ingested(status, created, duplicates int, refused map[event.Code]int)
+	// Misdated is called for each request that had events created whose time is far
+	// ahead of their receipt, or whose id's time lies far from it.
+	Misdated(recorder string, skewed, strays int)
 	// Queried is called for each query, with its kind and the status of its answer.
 	Queried(kind string, status int, took time.Duration)
 }

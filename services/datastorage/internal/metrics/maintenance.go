@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"k8s.io/utils/clock"
 
 	"kubernaut.ai/internal/buildinfo"
 	"kubernaut.ai/services/datastorage/internal/maintain"
@@ -17,16 +18,18 @@ type Maintenance struct {
 	runs     *prometheus.CounterVec
 	duration prometheus.Histogram
 	events   *prometheus.CounterVec
-	success  prometheus.Gauge
+	success  *prometheus.GaugeVec // without a series before the first success
+	clock    clock.PassiveClock
 }
 
 // NewMaintenance makes the metrics, with those of the process.
-func NewMaintenance() *Maintenance {
+func NewMaintenance(c clock.PassiveClock) *Maintenance {
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Namespace: namespace, Subsystem: "maintenance", Name: name, Help: help}
 	}
 	const first, factor, buckets = 0.01, 4, 10 // to 44 minutes
 	m := &Maintenance{
+		clock:    c,
 		registry: prometheus.NewRegistry(),
 		runs:     prometheus.NewCounterVec(prometheus.CounterOpts(opts("runs_total", "Maintenance runs, by result: done, busy (another run was at work) or failed.")), []string{"result"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -36,14 +39,13 @@ func NewMaintenance() *Maintenance {
 		events: prometheus.NewCounterVec(prometheus.CounterOpts(opts("events_total",
 			"Events that maintenance moved into a partition of their month (moved), gave a commitment or a batch (completed), counted for charts (counted), or did not find (missing).")),
 			[]string{"work"}),
-		success: prometheus.NewGauge(prometheus.GaugeOpts(opts("last_success_timestamp_seconds", "When a run last ended without an error, in Unix seconds. It is the start of the process until then."))),
+		success: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("last_success_timestamp_seconds", "When a run last ended without an error, in Unix seconds. It is missing until then.")), nil),
 	}
 	m.registry.MustRegister(m.runs, m.duration, m.events, m.success, buildinfo.Collector(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{"done", "busy", "failed"} {
 		m.runs.WithLabelValues(result)
 	}
-	m.success.SetToCurrentTime()
 	return m
 }
 
@@ -60,13 +62,18 @@ func (m *Maintenance) Ran(report maintain.Report, err error, took time.Duration)
 	switch {
 	case errors.Is(err, maintain.ErrBusy):
 		m.runs.WithLabelValues("busy").Inc()
-		m.success.SetToCurrentTime()
+		m.succeeded()
 		return
 	case err != nil:
 		m.runs.WithLabelValues("failed").Inc()
 	default:
 		m.runs.WithLabelValues("done").Inc()
-		m.success.SetToCurrentTime()
+		m.succeeded()
 	}
 	m.duration.Observe(took.Seconds())
+}
+
+func (m *Maintenance) succeeded() {
+	const second = float64(time.Second)
+	m.success.WithLabelValues().Set(float64(m.clock.Now().UnixNano()) / second)
 }

@@ -33,6 +33,8 @@ type Metrics struct {
 	commit    prometheus.Histogram
 	queueWait prometheus.Histogram
 	queries   *prometheus.HistogramVec
+	skewed    *perRecorder
+	strays    *perRecorder
 }
 
 // New makes the metrics, with those of the process and of the database.
@@ -61,6 +63,9 @@ func New(db *database.Pools) *Metrics {
 		queueWait: prometheus.NewHistogram(histogram("ingest_queue_wait_seconds", "Time that a request waited for a writer.", latency)),
 		queries:   prometheus.NewHistogramVec(histogram("query_seconds", "Time of a query, by kind and status of the answer.", latency), []string{"kind", "status"}),
 	}
+	m.skewed = newPerRecorder(opts("ingest_skewed_events_total", "Events whose time was more than five minutes ahead of their receipt, by recorder."))
+	m.strays = newPerRecorder(opts("ingest_stray_events_total", "Events with an id of a month that has no partition in advance, by recorder."))
+	m.registry.MustRegister(m.skewed, m.strays)
 	m.registry.MustRegister(m.requests, m.events, m.rejects, m.retries, m.claimed, m.batch, m.commit, m.queueWait, m.queries,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.database(db)
@@ -117,6 +122,12 @@ func (m *Metrics) Ingested(status, created, duplicates int, refused map[event.Co
 	for code, n := range refused {
 		m.rejects.WithLabelValues(string(code)).Add(float64(n))
 	}
+}
+
+// Misdated implements httpapi.Observer.
+func (m *Metrics) Misdated(recorder string, skewed, strays int) {
+	m.skewed.add(recorder, skewed)
+	m.strays.add(recorder, strays)
 }
 
 // Queried implements httpapi.Observer.

@@ -76,6 +76,15 @@ func (p *Partitions) Ensure(ctx context.Context, now time.Time) (Report, error) 
 	return report, nil
 }
 
+// IsStray reports whether the time of an id lies outside the months that have a
+// partition in advance. Such an event waits in the default partition until
+// maintenance makes one for its month.
+func IsStray(at, now time.Time) bool {
+	months := func(t time.Time) int { t = t.UTC(); return 12*t.Year() + int(t.Month()) } //nolint:mnd // months of a year
+	distance := months(at) - months(now)
+	return distance < -monthsBehind || distance > monthsAhead
+}
+
 // MonthName is the name of a month's partition.
 func MonthName(month time.Time) string {
 	return month.Format(monthLayout)
