@@ -7,6 +7,7 @@ func (c *controllers) registerCatalog() error {
 	r := &catalog.Reconciler{
 		Validator: catalog.Validator{Live: c.manager.GetAPIReader(), Writer: c.manager.GetClient()},
 		Status:    c.manager.GetClient(),
+		Cached:    c.manager.GetCache(),
 		Namespace: c.app.options.WorkflowsNamespace,
 		Known:     c.metrics.Workflow,
 	}

@@ -34,17 +34,20 @@ import (
 
 const workflows = "kubernaut-workflows"
 
-// cluster is a client of the package's API server, which has the shipped catalog.
-var cluster client.Client
+// plane is the package's API server, which has the shipped catalog, and cluster a client of it.
+var (
+	plane   *controlplane.ControlPlane
+	cluster client.WithWatch
+)
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	ctx := context.Background()
-	plane, err := controlplane.Start(ctx, controlplane.Options{})
-	if err == nil {
+	var err error
+	if plane, err = controlplane.Start(ctx, controlplane.Options{}); err == nil {
 		defer func() { _ = plane.Stop(ctx) }()
-		err = applyCatalog(ctx, plane)
+		err = applyCatalog(ctx)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -53,12 +56,12 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-func applyCatalog(ctx context.Context, plane *controlplane.ControlPlane) error {
+func applyCatalog(ctx context.Context) error {
 	scheme, err := kube.Scheme()
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	if cluster, err = client.New(plane.Config(), client.Options{Scheme: scheme}); err != nil {
+	if cluster, err = client.NewWithWatch(plane.Config(), client.Options{Scheme: scheme}); err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
 	dir := filepath.Join("..", "..", "..", "..", "deploy", "kustomize", "workflows")

@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -43,23 +45,48 @@ type Reconciler struct {
 
 	// Status writes statuses.
 	Status client.StatusClient
+	// Cached reads from the informers.
+	Cached client.Reader
 	// Namespace holds the workflows; those elsewhere are nobody's.
 	Namespace string
 	// Known is told the name of each workflow.
 	Known func(workflow string)
 }
 
-// Register adds the controller to a manager.
+// Register adds the controller to a manager. A workflow is looked at when it changes, or the
+// workflow that it names as its rollback comes or goes.
 func (r *Reconciler) Register(m manager.Manager) error {
+	here := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetNamespace() == r.Namespace })
 	err := builder.ControllerManagedBy(m).
 		Named("workflow").
-		For(&v1alpha1.RemediationWorkflow{}, builder.WithPredicates(predicate.GenerationChangedPredicate{},
-			predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetNamespace() == r.Namespace }))).
+		For(&v1alpha1.RemediationWorkflow{}, builder.WithPredicates(predicate.GenerationChangedPredicate{}, here)).
+		Watches(&v1alpha1.RemediationWorkflow{}, handler.EnqueueRequestsFromMapFunc(r.rolledBackBy), builder.WithPredicates(existence, here)).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up workflow controller: %w", err)
 	}
 	return nil
+}
+
+// existence lets creations and deletions through.
+var existence = predicate.Funcs{
+	UpdateFunc:  func(event.UpdateEvent) bool { return false },
+	GenericFunc: func(event.GenericEvent) bool { return false },
+}
+
+// rolledBackBy are the workflows that name the object as their rollback.
+func (r *Reconciler) rolledBackBy(ctx context.Context, rollback client.Object) []reconcile.Request {
+	var all v1alpha1.RemediationWorkflowList
+	if err := r.Cached.List(ctx, &all, client.InNamespace(r.Namespace)); err != nil {
+		return nil // they are validated again within a minute
+	}
+	var found []reconcile.Request
+	for i := range all.Items {
+		if all.Items[i].Spec.Rollback == rollback.GetName() {
+			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+		}
+	}
+	return found
 }
 
 // Reconcile validates a workflow.
