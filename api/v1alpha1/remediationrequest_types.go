@@ -105,8 +105,9 @@ type SignalInstances struct {
 	// +optional
 	MoreSeenAt *metav1.MicroTime `json:"moreSeenAt,omitempty"`
 
-	// LatestStartsAt is the latest time at which the source says that an instance began
-	// to fire, whether or not it still does; absent before the second signal.
+	// LatestStartsAt is the latest time at which an instance began to fire, whether or not
+	// it still does: what the source says, or else when the instance's first signal arrived.
+	// It is absent as long as only the request's first signal tells one.
 	// +optional
 	LatestStartsAt *metav1.MicroTime `json:"latestStartsAt,omitempty"`
 

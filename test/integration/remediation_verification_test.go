@@ -60,9 +60,11 @@ func remediation(ctx context.Context, change func(*workflowexecution.Options)) *
 		"alertname": "Alert-" + env.CorrelationID(), "namespace": p.Namespace, "pod": "web-1", "severity": "warning",
 	}}
 	r.rr = requestIn(ctx, r.send(ctx, alertmanager.Firing, r.began).Result)
-	Expect(testenv.WaitFor(ctx, env, r.rr, func(rr *v1alpha1.RemediationRequest) bool { return rr.Status.Severity != "" })).To(Succeed())
+	Expect(testenv.WaitFor(ctx, env, r.rr, isClassified)).To(Succeed())
 	return r
 }
+
+func isClassified(rr *v1alpha1.RemediationRequest) bool { return rr.Status.Severity != "" }
 
 // send sends the alert, which began to fire at a time.
 func (r *remediated) send(ctx context.Context, status string, began time.Time) alertmanager.Answer {
@@ -106,9 +108,8 @@ func restartFor(namespace, signal string, stabilization time.Duration) *v1alpha1
 	}
 }
 
-// propose makes a workflow that applies to the alert, with the rights that it needs, and sends
-// another alert about the Deployment.
-func (r *remediated) propose(ctx context.Context, changes ...func(*v1alpha1.RemediationWorkflow)) {
+// account makes the service account of workflows, with the rights that they need.
+func (r *remediated) account(ctx context.Context) {
 	GinkgoHelper()
 	rules := []rbacv1.PolicyRule{{APIGroups: []string{"apps"}, Resources: []string{"deployments", "statefulsets", "daemonsets"}, Verbs: []string{"get", "patch"}}}
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: testenv.Unique("restart-*")}, Rules: rules}
@@ -122,14 +123,29 @@ func (r *remediated) propose(ctx context.Context, changes ...func(*v1alpha1.Reme
 	Expect(env.Create(ctx, binding)).To(Succeed())
 	DeferCleanup(removed, binding)
 	Expect(env.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: r.WorkflowsNamespace, Name: "restart"}})).To(Succeed())
+}
+
+// propose makes a workflow that applies to the alert, with the rights that it needs, and sends
+// another alert about the Deployment.
+func (r *remediated) propose(ctx context.Context, changes ...func(*v1alpha1.RemediationWorkflow)) {
+	GinkgoHelper()
+	r.account(ctx)
+	r.alerted(ctx, changes...)
+}
+
+// alerted is propose for workflows whose account exists.
+func (r *remediated) alerted(ctx context.Context, changes ...func(*v1alpha1.RemediationWorkflow)) {
+	GinkgoHelper()
 	signal := "Alert-" + env.CorrelationID()
 	workflow := r.workflow(ctx, signal, 0, changes...)
-	Expect(testenv.WaitFor(ctx, env, workflow, func(wf *v1alpha1.RemediationWorkflow) bool {
-		return meta.IsStatusConditionTrue(wf.Status.Conditions, v1alpha1.ConditionValid)
-	})).To(Succeed())
+	Expect(testenv.WaitFor(ctx, env, workflow, isValid)).To(Succeed())
 	r.alert = map[string]string{"alertname": signal, "namespace": r.Namespace, "deployment": "web", "severity": "warning"}
 	r.began = time.Now().UTC()
 	r.rr = requestIn(ctx, r.send(ctx, alertmanager.Firing, r.began).Result)
+}
+
+func isValid(wf *v1alpha1.RemediationWorkflow) bool {
+	return meta.IsStatusConditionTrue(wf.Status.Conditions, v1alpha1.ConditionValid)
 }
 
 // execution makes a workflow, and an execution of it in a phase.
@@ -224,6 +240,28 @@ var _ = Describe("the verification of a remediation", func() {
 		By("opening another request for what begins to fire later, also during the cool-down")
 		Expect(r.send(ctx, alertmanager.Firing, r.began).RemediationRequestName).To(Equal(r.rr.Name), "a late repeat is absorbed")
 		Expect(r.send(ctx, alertmanager.Firing, time.Now().UTC()).RemediationRequestName).NotTo(Equal(r.rr.Name))
+	}, SpecTimeout(specTimeout))
+
+	It("ends with Effective although a sender that says no start repeats the alert", func(ctx SpecContext) {
+		r := remediation(ctx, nil)
+		var unsaid time.Time
+		r.alert["alertname"] = "Alert-" + env.CorrelationID()
+		r.rr = requestIn(ctx, r.send(ctx, alertmanager.Firing, unsaid).Result)
+		Expect(testenv.WaitFor(ctx, env, r.rr, isClassified)).To(Succeed())
+		r.over(ctx, time.Second)
+		Expect(r.send(ctx, alertmanager.Firing, unsaid).RemediationRequestName).To(Equal(r.rr.Name))
+		r.send(ctx, alertmanager.Resolved, unsaid)
+		r.expectOutcome(ctx, v1alpha1.OutcomeEffective, "remediation.verification.passed")
+	}, SpecTimeout(specTimeout))
+
+	It("ends with Ineffective when an alert without a start fires again after it resolved", func(ctx SpecContext) {
+		r := remediation(ctx, nil)
+		var unsaid time.Time
+		r.over(ctx, time.Hour)
+		r.send(ctx, alertmanager.Resolved, unsaid)
+		r.resolving(ctx)
+		r.send(ctx, alertmanager.Firing, unsaid)
+		r.expectOutcome(ctx, v1alpha1.OutcomeIneffective, "remediation.verification.failed")
 	}, SpecTimeout(specTimeout))
 
 	It("ends with Ineffective when the alert begins to fire again during the stabilization", func(ctx SpecContext) {

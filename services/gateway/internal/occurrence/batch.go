@@ -31,6 +31,8 @@ type Batch struct {
 	Seen map[string]Report
 	// Beyond are the ids of instances that are counted, but not listed, at most maxBeyond.
 	Beyond map[string]time.Time
+	// Started is when the latest firing of those began; zero if none of them tells.
+	Started time.Time
 	// Ended are the ids of such instances that do not fire any more, at most maxBeyond.
 	Ended map[string]time.Time
 }
@@ -66,6 +68,9 @@ func (b *Batch) see(r Report) {
 		}
 		return
 	}
+	if r.Beyond || !r.StartAssumed {
+		b.start(r.StartsAt)
+	}
 	if r.Beyond && len(b.Beyond) < maxBeyond {
 		if b.Beyond == nil {
 			b.Beyond = map[string]time.Time{}
@@ -77,10 +82,30 @@ func (b *Batch) see(r Report) {
 		b.Seen = map[string]Report{}
 	}
 	before, known := b.Seen[r.ID]
-	if (known && !r.Seen.After(before.Seen)) || (!known && len(b.Seen) > v1alpha1.MaxSignalInstances) {
-		return
+	switch {
+	case known:
+		b.Seen[r.ID] = merge(before, r)
+	case len(b.Seen) <= v1alpha1.MaxSignalInstances:
+		b.Seen[r.ID] = r
 	}
-	b.Seen[r.ID] = r
+}
+
+// merge is the later of two reports about an instance, with the later start: a sender may repeat
+// what it knew before the instance began to fire again.
+func merge(a, b Report) Report {
+	if !b.Seen.After(a.Seen) {
+		a, b = b, a
+	}
+	if !a.StartAssumed && (b.StartAssumed || a.StartsAt.After(b.StartsAt)) {
+		b.StartsAt, b.StartAssumed = a.StartsAt, false
+	}
+	return b
+}
+
+func (b *Batch) start(at time.Time) {
+	if at.After(b.Started) {
+		b.Started = at
+	}
 }
 
 // restore puts back what could not be written. Changes are not: their senders
@@ -102,6 +127,7 @@ func (t *tally) restore(b *Batch) {
 	if b.LastSeen.After(t.pending.LastSeen) {
 		t.pending.LastSeen = b.LastSeen
 	}
+	t.pending.start(b.Started)
 	for _, r := range b.Seen {
 		t.pending.see(r)
 	}

@@ -14,8 +14,10 @@ import (
 type Report struct {
 	// ID, Name and Severity are those of v1alpha1.SignalInstance.
 	ID, Name, Severity string
-	// StartsAt is when the instance began to fire.
-	StartsAt time.Time
+	// StartsAt is when the instance began to fire. StartAssumed means that the source does not say
+	// it, and that it is the time of receipt: then only a new instance has a start.
+	StartsAt     time.Time
+	StartAssumed bool
 	// Seen is when the signal arrived.
 	Seen time.Time
 	// Beyond is that of the change which the report makes.
@@ -103,7 +105,9 @@ func apply(s *v1alpha1.SignalInstances, r Report, beyond bool) bool {
 		endIfNoneFires(s, r.Seen)
 		return false
 	}
-	noteStart(s, r.StartsAt)
+	if c.Instance || c.Beyond {
+		noteStart(s, r.StartsAt)
+	}
 	if c.NewSeverity != "" {
 		s.Severities = append(s.Severities, c.NewSeverity)
 	}
@@ -150,7 +154,9 @@ func endIfNoneFires(s *v1alpha1.SignalInstances, seen time.Time) {
 
 // touch notes that an instance fires still. It lists nothing.
 func touch(s *v1alpha1.SignalInstances, r Report) {
-	noteStart(s, r.StartsAt)
+	if !r.StartAssumed {
+		noteStart(s, r.StartsAt)
+	}
 	at := indexOf(s, r.ID)
 	if at < 0 {
 		if s.More > 0 {
@@ -160,7 +166,9 @@ func touch(s *v1alpha1.SignalInstances, r Report) {
 	}
 	instance := &s.Instances[at]
 	later(&instance.LastSeenAt, r.Seen)
-	later(&instance.StartsAt, r.StartsAt)
+	if !r.StartAssumed {
+		later(&instance.StartsAt, r.StartsAt)
+	}
 	instance.Severity = r.Severity
 }
 

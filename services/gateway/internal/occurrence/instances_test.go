@@ -173,30 +173,6 @@ func TestAProblemIsOverWhenNoInstanceFires(t *testing.T) {
 	})
 }
 
-// What fired in between is seen by whoever looks later.
-func TestTheLatestStartOutlastsItsInstance(t *testing.T) {
-	t.Parallel()
-	tell(t, func(s *story) {
-		expect := func(second int) {
-			t.Helper()
-			if got := s.request().Status.Signals.LatestStartsAt; got == nil || !got.Time.Equal(s.at(second).Truncate(time.Microsecond)) {
-				t.Errorf("latest start %v, want second %d", got, second)
-			}
-		}
-		s.fires("a", "warning", 1)
-		expect(1)
-		s.fires("b", "warning", 5)
-		s.ends("b", 6)
-		expect(5)
-		s.fires("a", "warning", 7) // a plain duplicate that began anew
-		s.wait(2 * time.Second)
-		expect(7)
-		s.fires("a", "warning", 3)
-		s.wait(2 * time.Second)
-		expect(7)
-	})
-}
-
 func TestTheFirstInstanceEndsARequestWithoutSiblings(t *testing.T) {
 	t.Parallel()
 	tell(t, func(s *story) {

@@ -81,6 +81,9 @@ func (b *Batch) update(request *v1alpha1.RemediationRequest) []bool {
 	for _, r := range b.Seen {
 		touch(signals, r)
 	}
+	if !b.Started.IsZero() {
+		noteStart(signals, b.Started)
+	}
 	request.Status.Signals = signals
 	return beyond
 }

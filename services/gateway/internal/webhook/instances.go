@@ -163,6 +163,8 @@ func report(o *signal.Observation) occurrence.Report {
 		Seen:     o.Spec.ReceivedTime.Time,
 		Resolved: o.Resolved,
 		EndedAt:  o.ResolvedAt,
+
+		StartAssumed: o.StartsAt.IsZero(),
 	}
 }
 
