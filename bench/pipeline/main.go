@@ -19,8 +19,11 @@ import (
 // pairs of trials make a comparison.
 const pairs = 5
 
+// trace is set to print when each call of a remediation began.
+var trace = flag.Bool("trace", false, "print when each call of a remediation began and how long it took")
+
 func main() {
-	only := flag.String("only", "", "measure one family alone: policy, processing, gateway or flood")
+	only := flag.String("only", "", "measure one family alone: policy, processing, gateway, flood or remediation")
 	flag.Parse()
 	kube.LogTo(zap.NewNop())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -40,6 +43,7 @@ var families = []struct {
 	{"processing", measureProcessing},
 	{"gateway", measureGateway},
 	{"flood", measureFlood},
+	{"remediation", measureRemediation},
 }
 
 func run(ctx context.Context, out io.Writer, scaleText, only string) error {
