@@ -248,8 +248,14 @@ type Pagination struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 	Offset     int     `json:"offset"`
 
-	// Total Events that match, on all pages; exact up to 10,000.
-	Total             int  `json:"total"`
+	// ScannedUntil How far a search came that goes on: every event that was placed later (earlier with `order=asc`) was looked at.
+	// Missing where an index leads to the events, and on the last page.
+	ScannedUntil *time.Time `json:"scanned_until,omitempty"`
+
+	// Total Events that match, on all pages; exact up to 10,000 unless total_is_lower_bound.
+	Total int `json:"total"`
+
+	// TotalIsLowerBound There may be more: more than 10,000, or a search that has not come to its end.
 	TotalIsLowerBound bool `json:"total_is_lower_bound"`
 }
 
@@ -576,7 +582,9 @@ type ClientInterface interface {
 	// A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 	// Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
 	//
-	// Only correlation_id and the time have an index. Give `since` and `until` with any other filter: it reads every event between them.
+	// Indexes serve correlation_id and the time. For any other filter the server looks at events in the order of the answer, for 150 ms (configurable):
+	// the answer has what was found by then, maybe nothing, `scanned_until`, and a `next_cursor` with which the search goes on. `has_more` is true until
+	// the end of the span. `since` and `until` make it shorter.
 	//
 	// The client must read at least 64 KiB a second, or its connection is closed. A page is compressed if the client accepts gzip.
 	//
@@ -728,7 +736,9 @@ func (c *Client) GetEventSchema(ctx context.Context, eventType string, reqEditor
 // A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 // Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
 //
-// Only correlation_id and the time have an index. Give `since` and `until` with any other filter: it reads every event between them.
+// Indexes serve correlation_id and the time. For any other filter the server looks at events in the order of the answer, for 150 ms (configurable):
+// the answer has what was found by then, maybe nothing, `scanned_until`, and a `next_cursor` with which the search goes on. `has_more` is true until
+// the end of the span. `since` and `until` make it shorter.
 //
 // The client must read at least 64 KiB a second, or its connection is closed. A page is compressed if the client accepts gzip.
 //
@@ -1653,7 +1663,9 @@ type ClientWithResponsesInterface interface {
 	// A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 	// Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
 	//
-	// Only correlation_id and the time have an index. Give `since` and `until` with any other filter: it reads every event between them.
+	// Indexes serve correlation_id and the time. For any other filter the server looks at events in the order of the answer, for 150 ms (configurable):
+	// the answer has what was found by then, maybe nothing, `scanned_until`, and a `next_cursor` with which the search goes on. `has_more` is true until
+	// the end of the span. `since` and `until` make it shorter.
 	//
 	// The client must read at least 64 KiB a second, or its connection is closed. A page is compressed if the client accepts gzip.
 	//
@@ -2956,7 +2968,9 @@ func (c *ClientWithResponses) GetEventSchemaWithResponse(ctx context.Context, ev
 // A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 // Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
 //
-// Only correlation_id and the time have an index. Give `since` and `until` with any other filter: it reads every event between them.
+// Indexes serve correlation_id and the time. For any other filter the server looks at events in the order of the answer, for 150 ms (configurable):
+// the answer has what was found by then, maybe nothing, `scanned_until`, and a `next_cursor` with which the search goes on. `has_more` is true until
+// the end of the span. `since` and `until` make it shorter.
 //
 // The client must read at least 64 KiB a second, or its connection is closed. A page is compressed if the client accepts gzip.
 //

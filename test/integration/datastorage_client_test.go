@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -137,6 +138,20 @@ func storeFind(ctx context.Context, base string, parameters ...string) storeAnsw
 		query.Add(parameters[i], parameters[i+1])
 	}
 	return storeCall(ctx, base, http.MethodGet, storeEvents+"?"+query.Encode(), nil, nil)
+}
+
+// findAll returns the events of a query on all pages.
+func findAll(ctx context.Context, base string, parameters ...string) []datastorage.StoredEvent {
+	GinkgoHelper()
+	var events []datastorage.StoredEvent
+	for page, more := []string(nil), true; more; {
+		answer := decoded[datastorage.EventPage](storeFind(ctx, base, slices.Concat(parameters, page)...), http.StatusOK)
+		events = append(events, answer.Data...)
+		if more = answer.Pagination.HasMore; more {
+			page = []string{"cursor", *answer.Pagination.NextCursor}
+		}
+	}
+	return events
 }
 
 // storedOf returns the events of a correlation id, at most 1000, oldest first.

@@ -57,7 +57,7 @@ var _ = Describe("DataStorage query", func() {
 		for _, caller := range []string{behaves, stalls} {
 			storeJSON(ctx, own.URL, storeEvents, anEvent(id, fields{"actor_id": "alice"}), "Authorization", "Bearer "+caller)
 		}
-		answer := storeCall(ctx, own.URL, http.MethodGet, storeEvents+"?actor_id=alice&recorded_by="+stalls, behaved(), nil)
+		answer := storeCall(ctx, own.URL, http.MethodGet, storeEvents+"?correlation_id="+id+"&actor_id=alice&recorded_by="+stalls, behaved(), nil)
 		page := decoded[datastorage.EventPage](answer, http.StatusOK)
 		Expect(page.Data).To(HaveLen(1))
 		Expect(*page.Data[0].RecordedBy).To(Equal(stalls))

@@ -242,7 +242,7 @@ var _ = Describe("gateway: admission", func() {
 				parameters = append(parameters, "at_least", r.ConsistencyToken)
 			}
 		}
-		return decoded[datastorage.EventPage](storeFind(ctx, p.DataStorage.URL, parameters...), http.StatusOK).Data
+		return findAll(ctx, p.DataStorage.URL, parameters...)
 	}
 	typesOf := func(events []datastorage.StoredEvent) []string { return testenv.Trail(events).Types() }
 

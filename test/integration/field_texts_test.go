@@ -11,7 +11,6 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/api/meta"
 
-	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audittrail"
 	"kubernaut.ai/pkg/audittrail/trailtest"
@@ -30,7 +29,7 @@ func eventsOfSignal(ctx context.Context, p *testenv.Pipeline, signalName string)
 			parameters = append(parameters, "at_least", r.ConsistencyToken)
 		}
 	}
-	return decoded[datastorage.EventPage](storeFind(ctx, p.DataStorage.URL, parameters...), http.StatusOK).Data
+	return findAll(ctx, p.DataStorage.URL, parameters...)
 }
 
 var _ = Describe("texts that become part of event ids", func() {

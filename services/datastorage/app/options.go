@@ -66,6 +66,8 @@ type Options struct {
 
 	// QueryTimeout bounds one query, QueryWait its wait for a connection.
 	QueryTimeout, QueryWait time.Duration
+	// QueryStep is how long one query looks at events that no index leads to.
+	QueryStep time.Duration
 	// StandbyWait bounds how long a query waits for a standby to catch up.
 	StandbyWait time.Duration
 	// StartupTimeout bounds the wait for the database at start.
@@ -126,6 +128,7 @@ func (o *Options) flags() *cli.Flags {
 	f.Int(&o.QueueEvents, "queue-events", 50_000, "bound on events that wait for a writer; above, requests get 503", cli.AtMost(most))
 	f.Duration(&o.QueryTimeout, "query-timeout", 30*time.Second, "time limit of one query")
 	f.Duration(&o.QueryWait, "query-wait", 2*time.Second, "how long a query waits for a connection; after that it gets 503")
+	f.Duration(&o.QueryStep, "query-step", 150*time.Millisecond, "how long one query looks at events for a filter without an index; then it answers with what it found and a cursor")
 	f.Duration(&o.StandbyWait, "standby-wait", 5*time.Second, "how long a query with at_least waits for a standby")
 	f.Duration(&o.StartupTimeout, "startup-timeout", startupTimeout, "how long to wait for the database at start")
 	f.Duration(&o.Grace, "grace", 25*time.Second, "time limit of a graceful stop, all parts together")

@@ -63,7 +63,8 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 		return nil, err
 	}
 	decoder := event.NewDecoder(limits, o.Clock, rand.Reader)
-	finder := query.New(pools.Reads(o.QueryWait, o.QueryTimeout), o.Clock, consistency.NewGate(o.Clock, o.StandbyWait), o.MaxPageBytes)
+	finder := query.New(pools.Reads(o.QueryWait, o.QueryTimeout), o.Clock, consistency.NewGate(o.Clock, o.StandbyWait),
+		query.Options{PageBytes: o.MaxPageBytes, Step: o.QueryStep})
 	if s.schemas, err = eventschema.NewSource(o.EventSchemas, o.Clock, a.log); err != nil {
 		return nil, fmt.Errorf("--event-schemas: %w", err)
 	}

@@ -42,9 +42,11 @@ func beginWrite(limit time.Duration) string {
 		set_config('client_min_messages', 'warning', true), ` + limits(limit)
 }
 
-// beginRead starts a transaction that only reads.
+// beginRead starts a transaction that only reads. A query has one process of the
+// server: what it may compute is bounded, and compiling takes longer than most.
 func beginRead(ctx context.Context, conn *pgx.Conn, limit time.Duration) (pgx.Tx, error) {
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SELECT ` + limits(limit)})
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SELECT set_config('jit', 'off', true),
+		set_config('max_parallel_workers_per_gather', '0', true), ` + limits(limit)})
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}

@@ -120,7 +120,7 @@ func (p *page) list(ctx context.Context, finder *query.Finder, params query.Para
 }
 
 func pagination(p *query.Page) api.Pagination {
-	w := api.Pagination{Limit: p.Limit, Offset: p.Offset, Total: p.Total, TotalIsLowerBound: p.TotalIsLowerBound, HasMore: p.HasMore}
+	w := api.Pagination{Limit: p.Limit, Offset: p.Offset, Total: p.Total, TotalIsLowerBound: p.TotalIsLowerBound, HasMore: p.HasMore, ScannedUntil: p.ScannedUntil}
 	if p.NextCursor != "" {
 		w.NextCursor = &p.NextCursor
 	}

@@ -20,11 +20,16 @@ type cursor struct {
 	query [8]byte
 	at    time.Time
 	id    uuid.UUID
-	span  span
+	// all: the walk goes on with every event of the time at, whatever its id.
+	all  bool
+	span span
+	// found is how many matching events the pages before had or left out, and skip
+	// how many are still to be left out.
+	found, skip int
 }
 
 // cursorVersion is the first byte of every cursor.
-const cursorVersion = 1
+const cursorVersion = 2
 
 var (
 	errCursor         = errors.New("is malformed: pass next_cursor as it came")
@@ -39,15 +44,23 @@ type layout struct {
 	At           int64 // microseconds
 	ID           uuid.UUID
 	Since, Until int64 // microseconds
+	Found, Skip  uint32
 }
 
 const (
 	flagSince = 1 << iota
 	flagUntil
+	flagAll
 )
 
 func (c cursor) encode() (string, error) {
-	w := layout{Version: cursorVersion, Query: c.query, At: c.at.UnixMicro(), ID: c.id}
+	w := layout{
+		Version: cursorVersion, Query: c.query, At: c.at.UnixMicro(), ID: c.id,
+		Found: uint32(c.found), Skip: uint32(c.skip), //nolint:gosec // bounded by MaxTotal and MaxOffset
+	}
+	if c.all {
+		w.Flags |= flagAll
+	}
 	if c.span.since != nil {
 		w.Flags |= flagSince
 		w.Since = c.span.since.UnixMicro()
@@ -75,7 +88,13 @@ func decodeCursor(text string, query [8]byte) (cursor, error) {
 	if w.Query != query {
 		return cursor{}, errCursorMismatch
 	}
-	c := cursor{query: w.Query, at: time.UnixMicro(w.At).UTC(), id: w.ID}
+	if w.Found > MaxTotal || w.Skip > MaxOffset {
+		return cursor{}, errCursor
+	}
+	c := cursor{
+		query: w.Query, at: time.UnixMicro(w.At).UTC(), id: w.ID, all: w.Flags&flagAll != 0,
+		found: int(w.Found), skip: int(w.Skip),
+	}
 	if w.Flags&flagSince != 0 {
 		t := time.UnixMicro(w.Since).UTC()
 		c.span.since = &t

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -43,23 +44,18 @@ func (p Params) withDetail(others *conditions, bad *ParamError) (c *conditions, 
 
 // checkDetail refuses a search that found nothing because its key names objects
 // or lists, which have no text to compare: an empty answer would say that there
-// are no such events.
-func (f *find) checkDetail(ctx context.Context, tx pgx.Tx) error {
+// are no such events. It looks for them as long as there is time.
+func (f *find) checkDetail(ctx context.Context, tx pgx.Tx, limit time.Duration) error {
 	if len(f.detail) == 0 {
 		return nil
 	}
-	c := f.others.clone()
-	f.span.add(c)
-	kinds := make([]string, len(f.detail))
-	for i, path := range f.detail {
-		c.args = append(c.args, path)
-		kinds[i] = fmt.Sprintf("SELECT jsonb_typeof(v) AS kind FROM jsonb_path_query(event_data, $%d::text::jsonpath) AS v", len(c.args))
-	}
-	sql := "SELECT kind FROM audit_events, LATERAL (" + strings.Join(kinds, " UNION ALL ") + ") AS kinds" + c.where()
-	if len(c.clauses) == 0 {
-		sql += " WHERE true"
-	}
-	sql += " AND kind IN ('object', 'array') LIMIT 1"
+	c := f.indexed(f.others.args)
+	c.args = append(c.args, max(limit, least), f.detail)
+	over := fmt.Sprintf(late, len(c.args)-1)
+	kinds := fmt.Sprintf("SELECT jsonb_typeof(v) AS kind FROM unnest($%d::text[]) AS path, jsonb_path_query(event_data, path::jsonpath) AS v", len(c.args))
+	kinds = "SELECT kind FROM (" + kinds + ") AS k WHERE kind IN ('object', 'array')"
+	sql := fmt.Sprintf("SELECT coalesce((%s LIMIT 1), '') FROM %s WHERE (%s AND EXISTS (%s)) OR %s LIMIT 1",
+		kinds, f.inOrder(c), f.others.all(), kinds, over)
 	var kind string
 	switch err := tx.QueryRow(ctx, sql, c.args...).Scan(&kind); {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -68,12 +64,23 @@ func (f *find) checkDetail(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("look for what detail_key names: %w", err)
 	}
 	bad := &ParamError{}
-	if kind == "array" {
+	switch kind {
+	case "":
+		return nil
+	case "array":
 		bad.refusef(detailKey, "names a list, which has no value to compare: name its elements, as in $.targets[*] or $.targets[0].name")
-	} else {
+	default:
 		bad.refusef(detailKey, "names an object, which has no value to compare: name one of its fields, as in $.target.name")
 	}
 	return bad
+}
+
+// all is the conjunction of the conditions.
+func (c *conditions) all() string {
+	if len(c.clauses) == 0 {
+		return "true"
+	}
+	return strings.Join(c.clauses, " AND ")
 }
 
 // clone returns conditions that can be added to.

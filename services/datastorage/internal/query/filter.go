@@ -23,6 +23,14 @@ const (
 	Ascending  Order = "asc"
 )
 
+// beyond is the comparison that holds for what comes later in the order.
+func (o Order) beyond() string {
+	if o == Ascending {
+		return ">"
+	}
+	return "<"
+}
+
 // The bounds of a query.
 const (
 	DefaultLimit = 50
@@ -31,6 +39,8 @@ const (
 	// MaxTotal is how far matches are counted.
 	MaxTotal  = 10_000
 	maxTokens = 64
+	// mostID bounds the characters of ids.
+	mostID = 255
 )
 
 // Params are the parameters of a query as the client gave them, "" for missing ones.
@@ -71,22 +81,21 @@ type equality struct {
 }
 
 func (p Params) equalities() []equality {
-	const short, kind, id, namespace, recorder = 50, 100, 255, 253, 1024
+	const short, kind, namespace, recorder = 50, 100, 253, 1024
 	return []equality{
 		{"event_category", p.EventCategory, short},
 		{"event_action", p.EventAction, short},
 		{"event_outcome", p.EventOutcome, short},
 		{"severity", p.Severity, short},
-		{"correlation_id", p.CorrelationID, id},
 		{"actor_type", p.ActorType, short},
-		{"actor_id", p.ActorID, id},
+		{"actor_id", p.ActorID, mostID},
 		{"recorded_by", p.RecordedBy, recorder},
-		{"producer_id", p.ProducerID, id},
+		{"producer_id", p.ProducerID, mostID},
 		{"error_code", p.ErrorCode, kind},
 		{"resource_type", p.ResourceType, kind},
-		{"resource_id", p.ResourceID, id},
+		{"resource_id", p.ResourceID, mostID},
 		{"namespace", p.Namespace, namespace},
-		{"cluster_id", p.ClusterID, id},
+		{"cluster_id", p.ClusterID, mostID},
 	}
 }
 
@@ -113,7 +122,7 @@ func (c *conditions) where() string {
 	return " WHERE " + strings.Join(c.clauses, " AND ")
 }
 
-// filter makes conditions of the parameters, except for the times and detail_key.
+// filter makes conditions of the parameters that no index serves, except for detail_key.
 func (p Params) filter(bad *ParamError) *conditions {
 	c := &conditions{}
 	for _, e := range p.equalities() {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,14 +27,6 @@ func (e *UnavailableError) Error() string { return "query events: " + e.Err.Erro
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// Stored is an event with what DataStorage knows of it.
-type Stored struct {
-	event.Event
-
-	// Place is the event's SortTime as it was stored.
-	Place time.Time
-}
-
 // Page is one answer, without its events.
 type Page struct {
 	// Events is how many the page has.
@@ -46,6 +38,9 @@ type Page struct {
 	HasMore           bool
 	// NextCursor is empty on the last page.
 	NextCursor string
+	// ScannedUntil is how far a search came that goes on: every event before it in
+	// the order was looked at. Nil where an index led to the events.
+	ScannedUntil *time.Time
 }
 
 // Finder answers queries. Its methods are safe for concurrent use.
@@ -54,15 +49,27 @@ type Finder struct {
 	clock     clock.PassiveClock
 	gate      *consistency.Gate
 	pageBytes int
+	step      time.Duration
 }
 
-// New makes a Finder; a page holds at most pageBytes of event data, or one event.
-func New(reads *database.Reads, c clock.PassiveClock, gate *consistency.Gate, pageBytes int) *Finder {
-	return &Finder{reads: reads, clock: c, gate: gate, pageBytes: pageBytes}
+// Options of a Finder.
+type Options struct {
+	// PageBytes bounds the event data on a page that holds more than one event.
+	PageBytes int
+	// Step is how long a query looks at events that no index leads to; the next page goes on.
+	Step time.Duration
+}
+
+// New makes a Finder.
+func New(reads *database.Reads, c clock.PassiveClock, gate *consistency.Gate, o Options) *Finder {
+	return &Finder{reads: reads, clock: c, gate: gate, pageBytes: o.PageBytes, step: o.Step}
 }
 
 // find is a query that was checked.
 type find struct {
+	// correlationID, which an index serves; "" for all.
+	correlationID string
+	// filter are the conditions that no index serves.
 	filter        *conditions
 	order         Order
 	span          span
@@ -84,6 +91,8 @@ func (p Params) prepare(now time.Time) (*find, error) {
 		limit:  number(bad, "limit", p.Limit, DefaultLimit, 1, MaxLimit),
 		offset: number(bad, "offset", p.Offset, 0, 0, MaxOffset),
 	}
+	f.correlationID = p.CorrelationID
+	checkText(bad, "correlation_id", p.CorrelationID, mostID)
 	f.others = p.filter(bad)
 	f.filter, f.detail = p.withDetail(f.others, bad)
 	for _, text := range p.AtLeast {
@@ -140,10 +149,12 @@ func (q *Finder) Find(ctx context.Context, p Params, emit Emit) (*Page, error) {
 		if err := q.gate.Await(ctx, tx, f.tokens); err != nil {
 			return err //nolint:wrapcheck // says all there is
 		}
-		if page, err = f.run(ctx, tx, q.pageBytes, emit); err != nil || page.Events > 0 || f.cursor != nil || f.offset > 0 {
-			return err
+		if len(f.filter.clauses) == 0 {
+			page, err = f.run(ctx, tx, q.pageBytes, emit)
+		} else {
+			page, err = f.walk(ctx, tx, q, emit)
 		}
-		return f.checkDetail(ctx, tx)
+		return err
 	})
 	var bad *ParamError
 	var emitted *emitError
@@ -215,21 +226,25 @@ func collect(rows pgx.Rows, limit, pageBytes int, emit Emit) (events int, more b
 	return events, more, rows.Err() //nolint:wrapcheck // wrapped by the caller
 }
 
+// indexed are the conditions that an index serves; their placeholders follow those of args.
+func (f *find) indexed(args []any) *conditions {
+	c := &conditions{args: slices.Clone(args)}
+	if f.correlationID != "" {
+		c.add("correlation_id = %s", f.correlationID)
+	}
+	f.span.add(c)
+	return c
+}
+
 // pageQuery asks for one event more than the page holds, to know whether there is more.
 func (f *find) pageQuery() (sql string, args []any) {
-	c := &conditions{clauses: append([]string(nil), f.filter.clauses...), args: append([]any(nil), f.filter.args...)}
-	f.span.add(c)
-	comparison := "<"
-	if f.order == Ascending {
-		comparison = ">"
-	}
+	c := f.indexed(nil)
 	if f.cursor != nil {
-		c.add("("+schema.SortTime+", event_id) "+comparison+" (%s, %s)", f.cursor.at, f.cursor.id)
+		c.add("("+schema.SortTime+", event_id) "+f.order.beyond()+" (%s, %s)", f.cursor.at, f.cursor.id)
 	}
-	order := strings.ToUpper(string(f.order))
 	c.args = append(c.args, f.limit+1, f.offset)
 	sql = selectEvents + c.where() + fmt.Sprintf(" ORDER BY %s %s, event_id %s LIMIT $%d OFFSET $%d",
-		schema.SortTime, order, order, len(c.args)-1, len(c.args))
+		schema.SortTime, f.order, f.order, len(c.args)-1, len(c.args))
 	return sql, c.args
 }
 
@@ -240,9 +255,9 @@ func (f *find) count(ctx context.Context, tx pgx.Tx, page *Page) error {
 		page.Total = seen
 		return nil
 	}
-	c := &conditions{clauses: append([]string(nil), f.filter.clauses...), args: append([]any(nil), f.filter.args...)}
-	f.span.add(c)
-	sql := fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM audit_events%s LIMIT %d) AS matches", c.where(), MaxTotal+1)
+	c := f.indexed(nil)
+	// The order makes sure that an index leads to the events.
+	sql := fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM audit_events%s ORDER BY %s LIMIT %d) AS matches", c.where(), schema.SortTime, MaxTotal+1)
 	if err := tx.QueryRow(ctx, sql, c.args...).Scan(&page.Total); err != nil {
 		return fmt.Errorf("count events: %w", err)
 	}
@@ -296,41 +311,4 @@ func (q *Finder) FirstRecorder(ctx context.Context, producerID string) (recorder
 		return "", false, &UnavailableError{Err: err}
 	}
 	return recorder, true, nil
-}
-
-// Columns are those that ScanWith reads.
-const Columns = `event_id, version, event_type, event_timestamp, event_category, event_action, event_outcome,
-	correlation_id, event_data, coalesce(actor_type, ''), coalesce(actor_id, ''), coalesce(actor_ip, ''),
-	coalesce(resource_type, ''), coalesce(resource_id, ''), coalesce(namespace, ''), coalesce(cluster_id, ''),
-	coalesce(severity, ''), duration_us, coalesce(error_code, ''), coalesce(error_message, ''), parent_event_id,
-	retention_days, is_sensitive, coalesce(producer_id, ''), producer_epoch, producer_seq,
-	coalesce(recorded_by, ''), received_at, claimed_event_id, ` + schema.SortTime
-
-const selectEvents = `SELECT ` + Columns + ` FROM audit_events`
-
-func scan(row pgx.CollectableRow) (Stored, error) { return ScanWith(row) }
-
-// ScanWith reads an event from Columns, and the columns behind them into more.
-func ScanWith(row pgx.CollectableRow, more ...any) (Stored, error) {
-	var s Stored
-	var parent, claimed *uuid.UUID
-	err := row.Scan(append([]any{
-		&s.ID, &s.Version, &s.Type, &s.Timestamp, &s.Category, &s.Action, &s.Outcome,
-		&s.CorrelationID, &s.Data, &s.ActorType, &s.ActorID, &s.ActorIP,
-		&s.ResourceType, &s.ResourceID, &s.Namespace, &s.ClusterID,
-		&s.Severity, &s.DurationMicros, &s.ErrorCode, &s.ErrorMessage, &parent,
-		&s.RetentionDays, &s.Sensitive, &s.ProducerID, &s.ProducerEpoch, &s.ProducerSeq,
-		&s.RecordedBy, &s.ReceivedAt, &claimed, &s.Place,
-	}, more...)...)
-	if err != nil {
-		return Stored{}, fmt.Errorf("read an event: %w", err)
-	}
-	if parent != nil {
-		s.ParentID = *parent
-	}
-	if claimed != nil {
-		s.ClaimedID = *claimed
-	}
-	s.Timestamp, s.ReceivedAt, s.Place = s.Timestamp.UTC(), s.ReceivedAt.UTC(), s.Place.UTC()
-	return s, nil
 }

@@ -112,12 +112,13 @@ func TestValuesNeverGetIntoTheStatement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sql, args := f.pageQuery()
+	c := f.indexed(f.filter.args)
+	sql := f.inOrder(c) + f.filter.all()
 	if strings.Contains(sql, "DROP") {
 		t.Errorf("the statement holds a value: %s", sql)
 	}
-	if len(args) != 14 { // twelve values, limit and offset
-		t.Errorf("%d arguments: %v", len(args), args)
+	if len(c.args) != 12 {
+		t.Errorf("%d arguments: %v", len(c.args), c.args)
 	}
 }
 
