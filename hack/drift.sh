@@ -1,8 +1,28 @@
 #!/usr/bin/env bash
 # Fails when generated code or a module file is not what the sources make it.
 # usage: hack/drift.sh MODULE...
+#        hack/drift.sh --module MODULE    its module file and its build alone
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+# A module must be tidy, and build without the workspace. One with a single program would leave its binary here. The tools
+# are built when they are needed.
+module() {
+	local failed=0
+	if ! (cd "$1" && GOWORK=off go mod tidy -diff); then
+		echo "drift: $1/go.mod is not tidy: run 'make tidy' and commit" >&2
+		failed=1
+	fi
+	if [ "$1" != tools ] && ! (cd "$1" && GOWORK=off go build -o /dev/null ./...); then
+		echo "drift: $1 does not build outside the workspace: check the replace lines of its go.mod" >&2
+		failed=1
+	fi
+	return "$failed"
+}
+if [ "${1:-}" = --module ]; then
+	module "$2"
+	exit
+fi
 
 # Compare with the state before, so that a work tree with uncommitted changes can be checked too.
 before=$(mktemp -d)
@@ -24,19 +44,8 @@ for dir in "${generated[@]}"; do
 		failed=1
 	fi
 done
-for module in "$@" tools; do
-	if ! (cd "$module" && GOWORK=off go mod tidy -diff); then
-		echo "drift: $module/go.mod is not tidy: run 'make tidy' and commit" >&2
-		failed=1
-	fi
-done
-# Each module must build without the workspace. A module with a single program would leave its binary here.
-for module in "$@"; do
-	if ! (cd "$module" && GOWORK=off go build -o /dev/null ./...); then
-		echo "drift: $module does not build outside the workspace: check the replace lines of its go.mod" >&2
-		failed=1
-	fi
-done
+# Reading a module graph takes one processor.
+printf '%s\n' "$@" tools | xargs -P "$(nproc)" -n 1 hack/drift.sh --module || failed=1
 # A go command adds the checksums that it misses, which would leave a clean clone modified. Listing all modules of the
 # workspace needs every checksum that a build, a test or an editor asks for.
 sums >"$before/sums"
