@@ -107,6 +107,9 @@ func (s *Stage) Counts(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (st
 	if wfe.Status.Approval == nil {
 		return "nobody approved it", nil
 	}
+	if wfe.Spec.Target.Namespace != wfe.Namespace {
+		return "the target is in another namespace than the execution", nil
+	}
 	if len(wfe.Status.Approval.By) == 0 {
 		if wfe.Spec.Approval != v1alpha1.ApprovalAuto {
 			return "it needs a person, and none approved it", nil

@@ -335,6 +335,7 @@ func TestCounts(t *testing.T) {
 		"the policy approved": {func(s *scene) {
 			s.wfe.Status.Approval, s.wfe.Spec.Approval = &v1alpha1.ExecutionApproval{}, v1alpha1.ApprovalAuto
 		}, ""},
+		"the target is elsewhere":    {func(s *scene) { s.wfe.Status.Approval = person; s.wfe.Spec.Target.Namespace = "till" }, "another namespace"},
 		"the policy may not approve": {func(s *scene) { s.wfe.Status.Approval = &v1alpha1.ExecutionApproval{} }, "needs a person"},
 		"earlier executions did not help": {func(s *scene) {
 			s.wfe.Status.Approval, s.wfe.Spec.Approval, s.rails = &v1alpha1.ExecutionApproval{}, v1alpha1.ApprovalAuto, "did not help"

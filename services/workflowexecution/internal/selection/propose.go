@@ -148,6 +148,8 @@ func (s *Selector) forbidden(rr *v1alpha1.RemediationRequest, f *situation, wf *
 		return "namespace " + name + " is the platform's own"
 	case name == s.options.DatabaseNamespace:
 		return "namespace " + name + " is the database's"
+	case name != rr.Namespace:
+		return fmt.Sprintf("the target is in namespace %s, and the request is not: whoever may decide here may not decide there", name)
 	}
 	switch f.optIn() {
 	case v1alpha1.RemediationEnabled, v1alpha1.RemediationAuto, v1alpha1.RemediationPaused:
