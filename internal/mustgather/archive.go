@@ -1,13 +1,8 @@
 package mustgather
 
 import (
-	"archive/tar"
-	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,10 +19,14 @@ const (
 	privateDir  = 0o700
 	privateFile = 0o600
 
-	checksums = "SHA256SUMS"
+	checksums, logName = "SHA256SUMS", "must-gather.log"
+
+	// partial ends the name of an archive that is being written.
+	partial = ".tar.gz.part"
 )
 
-// archive is the directory that is collected into, and packed at the end.
+// archive is the directory that is collected into, and the file that holds the same. Each file is packed while others
+// are collected.
 type archive struct {
 	dir    string
 	redact *redact.Redactor
@@ -35,7 +34,8 @@ type archive struct {
 	mu  sync.Mutex
 	log *os.File // must-gather.log
 
-	made sync.Map // the directories that exist
+	made   sync.Map // the directories that exist
+	packed *packer
 }
 
 // newArchive makes a new directory below dest.
@@ -63,8 +63,11 @@ func newArchive(dest string, r *redact.Redactor) (*archive, error) {
 		dir = fmt.Sprintf("%s-%d", name, again)
 	}
 	a := &archive{dir: dir, redact: r}
-	if a.log, err = os.OpenFile(filepath.Join(dir, "must-gather.log"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, privateFile); err != nil {
+	if a.log, err = os.OpenFile(filepath.Join(dir, logName), os.O_CREATE|os.O_EXCL|os.O_WRONLY, privateFile); err != nil {
 		return nil, fmt.Errorf("cannot write to %s: %w", dir, err)
+	}
+	if a.packed, err = newPacker(dir + partial); err != nil {
+		return nil, err
 	}
 	return a, nil
 }
@@ -82,7 +85,16 @@ func (a *archive) save(name, text string) error {
 	return a.write(name, a.clean(text))
 }
 
+// write writes a text as it is.
 func (a *archive) write(name, text string) error {
+	if err := a.draft(name, text); err != nil {
+		return err
+	}
+	return a.packed.add(filepath.Base(a.dir), name, text)
+}
+
+// draft writes a text that is not final: only into the directory.
+func (a *archive) draft(name, text string) error {
 	path := filepath.Join(a.dir, filepath.FromSlash(name))
 	if _, made := a.made.Load(filepath.Dir(path)); !made {
 		if err := os.MkdirAll(filepath.Dir(path), privateDir); err != nil {
@@ -121,99 +133,32 @@ func safeName(name string) string {
 	return name[:min(longest, len(name))]
 }
 
-// pack ends the archive: it writes the checksums of all files, and the file that holds them.
+// discard removes the file that is not complete.
+func (a *archive) discard() {
+	_ = a.packed.file.Close() // what is in it does not matter
+	_ = os.Remove(a.dir + partial)
+}
+
+// pack ends the archive: it adds the log, and the checksums of all files. After an error, there is only the directory.
 func (a *archive) pack() (path string, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write the archive (what was collected is in %s): %w", a.dir, err)
+			a.discard()
+		}
+	}()
 	if err := a.log.Close(); err != nil {
-		return "", fmt.Errorf("write must-gather.log: %w", err)
+		return "", err //nolint:wrapcheck // names the file
 	}
-	if err := a.sum(); err != nil {
+	if err := a.packed.add(filepath.Base(a.dir), logName, a.read(logName)); err != nil {
+		return "", err
+	}
+	if err := a.write(checksums, a.packed.checksums()); err != nil {
+		return "", err
+	}
+	if err := a.packed.close(); err != nil {
 		return "", err
 	}
 	path = a.dir + ".tar.gz"
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, privateFile)
-	if err != nil {
-		return "", fmt.Errorf("write the archive: %w", err)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	compressed, err := gzip.NewWriterLevel(file, gzip.BestSpeed) // the reader waits; texts shrink well at any level
-	if err != nil {
-		return "", fmt.Errorf("write the archive: %w", err)
-	}
-	packed := tar.NewWriter(compressed)
-	err = a.walk(func(name string, info fs.FileInfo) error { return a.add(packed, name, info) })
-	if err = errors.Join(err, packed.Close(), compressed.Close()); err != nil {
-		return "", fmt.Errorf("write %s (what was collected is in %s): %w", path, a.dir, err)
-	}
-	return path, nil
-}
-
-func (a *archive) add(packed *tar.Writer, name string, info fs.FileInfo) error {
-	header, err := tar.FileInfoHeader(info, "")
-	if err != nil {
-		return fmt.Errorf("pack %s: %w", name, err)
-	}
-	header.Name = filepath.ToSlash(filepath.Join(filepath.Base(a.dir), name))
-	header.Uname, header.Gname, header.Uid, header.Gid = "", "", 0, 0
-	if err := packed.WriteHeader(header); err != nil {
-		return fmt.Errorf("pack %s: %w", name, err)
-	}
-	file, err := os.Open(filepath.Join(a.dir, name))
-	if err != nil {
-		return fmt.Errorf("pack %s: %w", name, err)
-	}
-	_, err = io.Copy(packed, file)
-	if err = errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("pack %s: %w", name, err)
-	}
-	return nil
-}
-
-// sum writes a line for each file, as sha256sum -c reads it.
-func (a *archive) sum() error {
-	var sums strings.Builder
-	err := a.walk(func(name string, _ fs.FileInfo) error {
-		file, err := os.Open(filepath.Join(a.dir, name))
-		if err != nil {
-			return fmt.Errorf("read %s: %w", name, err)
-		}
-		digest := sha256.New()
-		_, err = io.Copy(digest, file)
-		if err = errors.Join(err, file.Close()); err != nil {
-			return fmt.Errorf("read %s: %w", name, err)
-		}
-		fmt.Fprintf(&sums, "%s  %s\n", hex.EncodeToString(digest.Sum(nil)), filepath.ToSlash(name))
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return a.write(checksums, sums.String())
-}
-
-// walk visits all files by their names below the directory: first the version, then in the order of names.
-func (a *archive) walk(visit func(name string, info fs.FileInfo) error) error {
-	const first = "version"
-	each := func(name string, entry fs.DirEntry) error {
-		info, err := entry.Info()
-		if err != nil {
-			return fmt.Errorf("read %s: %w", name, err)
-		}
-		return visit(name, info)
-	}
-	for _, pass := range []bool{true, false} {
-		err := filepath.WalkDir(a.dir, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || !entry.Type().IsRegular() {
-				return err
-			}
-			name, err := filepath.Rel(a.dir, path)
-			if err != nil || (name == first) != pass {
-				return err //nolint:wrapcheck // of a path below the directory
-			}
-			return each(name, entry)
-		})
-		if err != nil {
-			return fmt.Errorf("read what was collected: %w", err)
-		}
-	}
-	return nil
+	return path, os.Rename(a.dir+partial, path) //nolint:wrapcheck // names the files
 }

@@ -6,10 +6,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"kubernaut.ai/internal/mustgather/redact"
@@ -31,8 +33,8 @@ func emptyArchive(t *testing.T, dest string) *archive {
 func TestArchiveHasChecksumsAndIsPrivate(t *testing.T) {
 	t.Parallel()
 	a := emptyArchive(t, t.TempDir())
-	for name, text := range map[string]string{"version": "v\n", "b/c.txt": "password=hunter2\x1b[31m red\n", "empty": ""} {
-		if err := a.save(name, text); err != nil {
+	for _, file := range [][2]string{{"version", "v\n"}, {"b/c.txt", "password=hunter2\x1b[31m red\n"}, {"empty", ""}} {
+		if err := a.save(file[0], file[1]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,6 +75,58 @@ func TestArchivesOfTheSameSecondDoNotMeet(t *testing.T) {
 			t.Fatalf("archive %s, %v", path, err)
 		}
 		seen[path] = true
+	}
+}
+
+func TestArchiveHoldsWhatTheDirectoryHolds(t *testing.T) {
+	t.Parallel()
+	a := emptyArchive(t, t.TempDir())
+	if err := errors.Join(a.write("version", "v\n"), a.draft("timestamp", "begun\n")); err != nil {
+		t.Fatal(err)
+	}
+	var saving sync.WaitGroup
+	for i := range 50 {
+		saving.Go(func() {
+			if err := a.save(fmt.Sprintf("dir-%d/file-%d.txt", i%7, i), strings.Repeat(fmt.Sprintf("line of %d\n", i), 100*i+1)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	saving.Wait()
+	a.note("the end is near")
+	if err := a.write("timestamp", "begun\nended\n"); err != nil {
+		t.Fatal(err)
+	}
+	path, err := a.pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, order := unpacked(t, path)
+	if len(order) != len(files) || len(files) != 54 {
+		t.Errorf("there are %d entries of %d files: %v", len(order), len(files), order)
+	}
+	for name, text := range files {
+		if on, err := os.ReadFile(filepath.Join(a.dir, name)); err != nil || string(on) != text {
+			t.Errorf("%s is %q in the archive, %q in the directory (%v)", name, text, on, err)
+		}
+	}
+}
+
+func TestAnArchiveThatCannotBeWrittenIsRemoved(t *testing.T) {
+	t.Parallel()
+	dest := t.TempDir()
+	a := emptyArchive(t, dest)
+	if err := errors.Join(a.write("version", "v\n"), a.packed.file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.pack(); err == nil || !strings.Contains(err.Error(), a.dir) {
+		t.Errorf("got %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dest, "*.tar.gz*")); err != nil || len(left) > 0 {
+		t.Errorf("%v is left (%v)", left, err)
+	}
+	if text, err := os.ReadFile(filepath.Join(a.dir, "version")); err != nil || string(text) != "v\n" {
+		t.Errorf("the directory has %q, %v", text, err)
 	}
 }
 

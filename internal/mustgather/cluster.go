@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,8 +49,8 @@ func (r *run) clusterSteps(all *steps) {
 	all.do("storage classes", func(ctx context.Context, s *step) error {
 		return s.clusterObjects(ctx, schema.GroupVersionResource{Group: "storage.k8s.io", Version: "v1", Resource: "storageclasses"}, "")
 	})
-	all.do("persistent volumes", collectVolumes)
-	all.do("events of all namespaces", findEvents)
+	r.volumeSteps(all)
+	r.eventSteps(all)
 }
 
 // namespaced are the resources that are collected as one file for each namespace.
@@ -59,7 +58,6 @@ var namespaced = []schema.GroupVersionResource{
 	{Version: "v1", Resource: "services"},
 	{Version: "v1", Resource: "configmaps"},
 	{Version: "v1", Resource: "serviceaccounts"},
-	{Version: "v1", Resource: "persistentvolumeclaims"},
 	{Version: "v1", Resource: "resourcequotas"},
 	{Version: "v1", Resource: "limitranges"},
 	{Group: appsv1.GroupName, Version: "v1", Resource: "deployments"},
@@ -82,8 +80,6 @@ func (r *run) namespaceSteps(all *steps, namespace string) {
 	in := func(name string, collect func(ctx context.Context, s *step, namespace string) error) {
 		all.do(name+" in "+namespace, func(ctx context.Context, s *step) error { return collect(ctx, s, namespace) })
 	}
-	in("pods", collectPods)
-	in("events", collectEvents)
 	in("secrets' names", collectSecretNames)
 	in("usage", collectUsage)
 	in("leases", collectLeases)
@@ -92,93 +88,6 @@ func (r *run) namespaceSteps(all *steps, namespace string) {
 	for _, gvr := range namespaced {
 		in(resourceName(gvr), func(ctx context.Context, s *step, namespace string) error { return s.list(ctx, gvr, namespace, "") })
 	}
-}
-
-// resourceName is the name that kubectl takes for a resource.
-func resourceName(gvr schema.GroupVersionResource) string {
-	return strings.TrimSuffix(gvr.Resource+"."+gvr.Group, ".")
-}
-
-// folder is that of a resource's API group.
-func folder(gvr schema.GroupVersionResource) string { return cmp.Or(gvr.Group, "core") }
-
-// each lists objects page by page, and goes on when do fails on one. The error names the command.
-func (s *step) each(ctx context.Context, gvr schema.GroupVersionResource, namespace, selector string, do func(object *unstructured.Unstructured) error) error {
-	const page, maxErrors = 500, 10
-	options := metav1.ListOptions{LabelSelector: selector, Limit: page}
-	command := "kubectl get " + resourceName(gvr) + where(namespace, selector)
-	var errs []error
-	for {
-		list, err := s.dynamic.Resource(gvr).Namespace(namespace).List(ctx, options)
-		if err != nil {
-			return errors.Join(append(errs, by(missingResource(err, gvr), "%s", command))...)
-		}
-		for i := range list.Items {
-			object := &list.Items[i]
-			if object.GetKind() == "" { // the items of some lists have none
-				object.SetAPIVersion(gvr.GroupVersion().String())
-				object.SetKind(strings.TrimSuffix(list.GetKind(), "List"))
-			}
-			if err := do(object); err != nil && len(errs) < maxErrors {
-				errs = append(errs, by(err, "%s %s", command, object.GetName()))
-			}
-		}
-		if options.Continue = list.GetContinue(); options.Continue == "" {
-			return errors.Join(errs...)
-		}
-	}
-}
-
-func where(namespace, selector string) string {
-	var flags string
-	if namespace != "" {
-		flags += " -n " + namespace
-	}
-	if selector != "" {
-		flags += " --selector " + selector
-	}
-	return flags
-}
-
-// missingResource says in kubectl's words that the cluster does not have a resource.
-func missingResource(err error, gvr schema.GroupVersionResource) error {
-	if apierrors.IsNotFound(err) && !strings.Contains(err.Error(), `"`) {
-		return fmt.Errorf("the server doesn't have a resource type %q", resourceName(gvr))
-	}
-	return err
-}
-
-// text is an object's YAML without secrets.
-func (s *step) text(object *unstructured.Unstructured) ([]byte, error) {
-	s.files.redact.Object(object.Object)
-	text, err := toYAML(object.Object)
-	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", object.GetName(), err)
-	}
-	return text, nil
-}
-
-// list writes the objects of a namespace as one file.
-func (s *step) list(ctx context.Context, gvr schema.GroupVersionResource, namespace, selector string) error {
-	items := []any{}
-	err := s.each(ctx, gvr, namespace, selector, func(object *unstructured.Unstructured) error {
-		s.files.redact.Object(object.Object)
-		items = append(items, object.Object)
-		return nil
-	})
-	return errors.Join(err, s.saveList(gvr, namespace, items))
-}
-
-// saveList writes objects without secrets as one file.
-func (s *step) saveList(gvr schema.GroupVersionResource, namespace string, items []any) error {
-	if len(items) == 0 {
-		return nil
-	}
-	text, err := toYAML(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
-	if err != nil {
-		return fmt.Errorf("write %s: %w", gvr.Resource, err)
-	}
-	return s.files.save("namespaces/"+namespace+"/"+folder(gvr)+"/"+gvr.Resource+".yaml", string(text))
 }
 
 // clusterObjects writes a file for each object.
@@ -240,10 +149,9 @@ func collectHealth(ctx context.Context, s *step) error {
 
 func collectNodes(ctx context.Context, s *step) error {
 	nodes := schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
-	if err := s.clusterObjects(ctx, nodes, ""); err != nil {
-		return err // the table would fail in the same way
-	}
-	return s.table(ctx, nodes, "", "cluster-scoped-resources/core/nodes.txt")
+	return s.tabled(ctx, nodes, "", "cluster-scoped-resources/core/nodes.txt", func(object *unstructured.Unstructured) error {
+		return s.clusterObject(nodes, object)
+	})
 }
 
 // collectOurResources collects our definitions, and all objects of them.
@@ -270,8 +178,7 @@ func collectOurResources(ctx context.Context, s *step) error {
 	}
 	errs := make([]error, len(found))
 	s.concurrently(len(found), func(i int) {
-		// The table takes little where there are too many objects to read in time.
-		errs[i] = errors.Join(s.table(ctx, found[i], "", "kubernaut.ai/"+found[i].Resource+".txt"), s.ourObjects(ctx, found[i]))
+		errs[i] = s.ourObjects(ctx, found[i])
 	})
 	return errors.Join(slices.Insert(errs, 0, err)...)
 }
@@ -296,7 +203,7 @@ func storedVersion(definition *unstructured.Unstructured) schema.GroupVersionRes
 
 func (s *step) ourObjects(ctx context.Context, gvr schema.GroupVersionResource) error {
 	elsewhere := 0
-	err := s.each(ctx, gvr, "", "", func(object *unstructured.Unstructured) error {
+	err := s.tabled(ctx, gvr, "", "kubernaut.ai/"+gvr.Resource+".txt", func(object *unstructured.Unstructured) error {
 		if object.GetNamespace() == "" {
 			return s.clusterObject(gvr, object)
 		}
@@ -322,41 +229,44 @@ func (s *step) ourObjects(ctx context.Context, gvr schema.GroupVersionResource) 
 	return err
 }
 
-// collectVolumes collects those that our claims use.
-func collectVolumes(ctx context.Context, s *step) error {
+// volumeSteps collect our claims, and the volumes that they use.
+func (r *run) volumeSteps(all *steps) {
+	claims := schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}
+	all.sequence(func(do func(name string, collect collector)) {
+		var names []string
+		for _, namespace := range r.Namespaces {
+			do("persistentvolumeclaims in "+namespace, func(ctx context.Context, s *step) error {
+				return s.listEach(ctx, claims, namespace, "", func(claim *unstructured.Unstructured) {
+					if name, _, _ := unstructured.NestedString(claim.Object, "spec", "volumeName"); name != "" {
+						names = append(names, name)
+					}
+				})
+			})
+		}
+		do("persistent volumes", func(ctx context.Context, s *step) error { return s.collectVolumes(ctx, names) })
+	})
+}
+
+func (s *step) collectVolumes(ctx context.Context, names []string) error {
 	volumes := schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumes"}
-	var errs []error
-	var names []string
-	for _, namespace := range s.Namespaces {
-		claims, err := s.client.CoreV1().PersistentVolumeClaims(namespace).List(ctx, metav1.ListOptions{})
-		if err != nil {
-			errs = append(errs, by(err, "kubectl get persistentvolumeclaims -n %s", namespace))
-			continue
-		}
-		for i := range claims.Items {
-			if name := claims.Items[i].Spec.VolumeName; name != "" {
-				names = append(names, name)
-			}
-		}
-	}
 	failed := make([]error, len(names))
 	s.concurrently(len(names), func(i int) {
-		volume, err := s.dynamic.Resource(volumes).Get(ctx, names[i], metav1.GetOptions{})
+		volume, err := s.read(ctx, volumes, "", names[i], jsonForm, nil)
 		if err != nil {
 			failed[i] = by(err, "kubectl get persistentvolumes %s", names[i])
 			return
 		}
-		failed[i] = s.clusterObject(volumes, volume)
+		failed[i] = s.clusterObject(volumes, objectOf(volume))
 	})
-	return errors.Join(append(errs, failed...)...)
+	return errors.Join(failed...)
 }
 
 func collectNamespace(ctx context.Context, s *step, namespace string) error {
-	object, err := s.dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}).Get(ctx, namespace, metav1.GetOptions{})
+	object, err := s.read(ctx, schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, "", namespace, jsonForm, nil)
 	if err != nil {
 		return by(err, "kubectl get namespaces %s", namespace)
 	}
-	text, err := s.text(object)
+	text, err := s.text(objectOf(object))
 	if err != nil {
 		return err
 	}
@@ -425,7 +335,7 @@ func collectSignalLeases(ctx context.Context, s *step, namespace string) error {
 // collectUsage reads what kubectl top shows.
 func collectUsage(ctx context.Context, s *step, namespace string) error {
 	metrics := schema.GroupVersionResource{Group: "metrics.k8s.io", Version: "v1beta1", Resource: "pods"}
-	list, err := s.dynamic.Resource(metrics).Namespace(namespace).List(ctx, metav1.ListOptions{})
+	list, err := s.read(ctx, metrics, namespace, "", jsonForm, nil)
 	if err != nil {
 		if apierrors.IsNotFound(err) {
 			err = fmt.Errorf("Metrics API not available: %w", err) //nolint:staticcheck // as kubectl says it
@@ -433,69 +343,16 @@ func collectUsage(ctx context.Context, s *step, namespace string) error {
 		return by(err, "kubectl top pods -n %s --containers", namespace)
 	}
 	rows := [][]string{{"POD", "NAME", "CPU", "MEMORY"}}
-	for i := range list.Items {
-		containers, _, _ := unstructured.NestedSlice(list.Items[i].Object, "containers")
+	items, _ := list["items"].([]any)
+	for _, item := range items {
+		pod := objectOf(item)
+		containers, _ := pod.Object["containers"].([]any)
 		for _, container := range containers {
 			fields, _ := container.(map[string]any)
 			name, _ := fields["name"].(string)
 			usage, _ := fields["usage"].(map[string]any)
-			rows = append(rows, []string{list.Items[i].GetName(), name, fmt.Sprint(usage["cpu"]), fmt.Sprint(usage["memory"])})
+			rows = append(rows, []string{pod.GetName(), name, fmt.Sprint(usage["cpu"]), fmt.Sprint(usage["memory"])})
 		}
 	}
 	return s.files.save("namespaces/"+namespace+"/usage.txt", columns(rows))
-}
-
-// collectEvents writes the events of a namespace, as objects and as lines in order of time.
-func collectEvents(ctx context.Context, s *step, namespace string) error {
-	list, err := s.lists.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return by(err, "kubectl get events -n %s", namespace)
-	}
-	lines := make([]string, len(list.Items))
-	items := make([]any, 0, len(list.Items))
-	var errs []error
-	for i := range list.Items {
-		e := &list.Items[i]
-		lines[i] = strings.Join([]string{
-			eventTime(e), e.Type, e.Reason, e.InvolvedObject.Kind + "/" + e.InvolvedObject.Name, strconv.Itoa(int(max(1, e.Count))), fmt.Sprintf("%q", e.Message),
-		}, "\t") + "\n"
-		e.APIVersion, e.Kind = "v1", "Event" // the items of a list have none
-		object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(e)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("write event %s: %w", e.Name, err))
-			continue
-		}
-		s.files.redact.Object(object)
-		items = append(items, object)
-	}
-	slices.Sort(lines)
-	return errors.Join(append(errs,
-		s.saveList(schema.GroupVersionResource{Version: "v1", Resource: "events"}, namespace, items),
-		s.files.save("namespaces/"+namespace+"/events.txt", strings.Join(lines, "")))...)
-}
-
-// findEvents reads the events for timelines.
-func findEvents(ctx context.Context, s *step) error {
-	list, err := s.lists.CoreV1().Events("").List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return by(err, "kubectl get events -A")
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.events = list.Items
-	return nil
-}
-
-// eventTime is the time of an event, which is in one of several fields.
-func eventTime(e *corev1.Event) string {
-	const form = "2006-01-02T15:04:05.999999Z07:00"
-	switch {
-	case e.Series != nil && !e.Series.LastObservedTime.IsZero():
-		return e.Series.LastObservedTime.UTC().Format(form)
-	case !e.LastTimestamp.IsZero():
-		return e.LastTimestamp.UTC().Format(form)
-	case !e.EventTime.IsZero():
-		return e.EventTime.UTC().Format(form)
-	}
-	return e.CreationTimestamp.UTC().Format(form)
 }

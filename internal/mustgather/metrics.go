@@ -21,9 +21,22 @@ var auditColumns = []string{
 	"rejected_total", "lost_total", "retries_total", "accepted_total", "stored_total", "sink_up",
 }
 
+// ownMetrics are the prefixes of the metrics that are looked into, with the files that show them.
+var ownMetrics = map[string]string{"audit_": "audit-state.txt", "datastorage_": "datastorage-state.txt"}
+
+// parseMetrics reads our own metrics, which are a small part of a service's.
 func parseMetrics(text string) (map[string]*dto.MetricFamily, error) {
+	var ours strings.Builder
+	for line := range strings.Lines(text) {
+		name := strings.TrimPrefix(strings.TrimPrefix(line, "# HELP "), "# TYPE ")
+		for prefix := range ownMetrics {
+			if strings.HasPrefix(name, prefix) {
+				ours.WriteString(line)
+			}
+		}
+	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	families, err := parser.TextToMetricFamilies(strings.NewReader(ours.String()))
 	if err != nil {
 		return nil, fmt.Errorf("read metrics: %w", err)
 	}

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"kubernaut.ai/pkg/audit/control"
@@ -31,15 +31,19 @@ const (
 
 var podResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 
+// findPods lists the pods of a namespace, which other steps start from.
 func (s *step) findPods(ctx context.Context, namespace string) error {
-	list, err := s.lists.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return by(err, "kubectl get pods -n %s", namespace)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pods = append(s.pods, list.Items...)
-	return nil
+	return s.tabled(ctx, podResource, namespace, "namespaces/"+namespace+"/pods.txt", func(object *unstructured.Unstructured) error {
+		pod := corev1.Pod{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &pod); err != nil {
+			return fmt.Errorf("read pod %s: %w", object.GetName(), err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.pods = append(s.pods, pod)
+		s.podObjects = append(s.podObjects, object)
+		return nil
+	})
 }
 
 // podSteps collect what belongs to one pod.
@@ -95,18 +99,18 @@ func podFolder(pod *corev1.Pod) string {
 	return "namespaces/" + pod.Namespace + "/pods/" + pod.Name
 }
 
-func collectPods(ctx context.Context, s *step, namespace string) error {
-	if err := s.table(ctx, podResource, namespace, "namespaces/"+namespace+"/pods.txt"); err != nil {
-		return err
-	}
-	return s.each(ctx, podResource, namespace, "", func(object *unstructured.Unstructured) error {
+// writePods writes the pods that were found.
+func writePods(_ context.Context, s *step) error {
+	var errs []error
+	for _, object := range s.podObjects {
 		text, err := s.text(object)
-		if err != nil {
-			return err
+		if err == nil {
+			name := safeName(object.GetName())
+			err = s.files.save("namespaces/"+object.GetNamespace()+"/pods/"+name+"/"+name+".yaml", string(text))
 		}
-		name := safeName(object.GetName())
-		return s.files.save("namespaces/"+namespace+"/pods/"+name+"/"+name+".yaml", string(text))
-	})
+		errs = append(errs, by(err, "kubectl get pods -n %s %s", object.GetNamespace(), object.GetName()))
+	}
+	return errors.Join(errs...)
 }
 
 func (s *step) log(ctx context.Context, pod *corev1.Pod, container string, previous bool) error {
@@ -202,7 +206,7 @@ func (s *step) metrics(ctx context.Context, pod *corev1.Pod, path string) error 
 	s.mu.Lock()
 	s.states[pod.Namespace+"/"+pod.Name] = families
 	s.mu.Unlock()
-	for prefix, file := range map[string]string{"audit_": "audit-state.txt", "datastorage_": "datastorage-state.txt"} {
+	for prefix, file := range ownMetrics {
 		errs = append(errs, s.files.save(folder+"/"+file, stateOf(families, prefix)))
 	}
 	if holds(families) {

@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -40,11 +39,10 @@ type run struct {
 	files *archive
 	began time.Time
 
-	config  *rest.Config // nil without a cluster
-	client  kubernetes.Interface
-	lists   kubernetes.Interface // likewise, for long lists: it takes less to read them
-	dynamic dynamic.Interface
-	http    *http.Client // for pods, through the API server
+	config *rest.Config // nil without a cluster
+	client kubernetes.Interface
+	lists  kubernetes.Interface // likewise, for long lists: it takes less to read them
+	http   *http.Client         // for pods, through the API server
 
 	storage *storage // nil if DataStorage does not answer
 	tunnels *steps   // what goes through port-forwards, which take long and hold little
@@ -52,10 +50,12 @@ type run struct {
 	mu       sync.Mutex
 	failures []failure
 	pods     []corev1.Pod
-	events   []corev1.Event
-	requests []request
-	service  *corev1.Service                         // DataStorage's
-	states   map[string]map[string]*dto.MetricFamily // the metrics of pods, by namespace/name
+	// podObjects are the pods as the API server wrote them.
+	podObjects []*unstructured.Unstructured
+	events     []corev1.Event
+	requests   []request
+	service    *corev1.Service                         // DataStorage's
+	states     map[string]map[string]*dto.MetricFamily // the metrics of pods, by namespace/name
 }
 
 // Run collects, and returns the path of the archive. When ctx ends, it archives
@@ -76,7 +76,8 @@ func Run(ctx context.Context, o Options) (archivePath string, err error) {
 	r := &run{Options: o, files: files, began: time.Now(), states: map[string]map[string]*dto.MetricFamily{}}
 	r.Namespaces = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	started := r.began.UTC().Format(time.RFC3339)
-	if err := errors.Join(files.write("version", tool+"\n"+version+"\n"), files.write("timestamp", "start "+started+"\n")); err != nil {
+	if err := errors.Join(files.write("version", tool+"\n"+version+"\n"), files.draft("timestamp", "start "+started+"\n")); err != nil {
+		files.discard()
 		return "", err
 	}
 	r.sayf("collecting into %s", files.dir)
@@ -107,12 +108,13 @@ func (r *run) collect(ctx context.Context) {
 			found.do("DataStorage's Service", findService)
 		}
 		for _, namespace := range r.Namespaces {
-			found.do("list of pods in "+namespace, func(ctx context.Context, s *step) error { return s.findPods(ctx, namespace) })
+			found.do("pods in "+namespace, func(ctx context.Context, s *step) error { return s.findPods(ctx, namespace) })
 		}
 		found.wait()
 		r.sayf("%d pods: logs, probes and metrics; events and objects", len(r.pods))
 		r.tunnels.do("connection to DataStorage", connectStorage)
 		r.podSteps(everything)
+		everything.do("pods", writePods)
 		r.clusterSteps(everything)
 		for _, namespace := range r.Namespaces {
 			r.namespaceSteps(everything, namespace)
@@ -151,9 +153,6 @@ func (r *run) connect(ctx context.Context) bool {
 		binary := rest.CopyConfig(config)
 		binary.ContentType = runtime.ContentTypeProtobuf
 		if r.lists, err = kubernetes.NewForConfig(binary); err != nil {
-			return fmt.Errorf("find the cluster: %w", err)
-		}
-		if r.dynamic, err = dynamic.NewForConfig(config); err != nil {
 			return fmt.Errorf("find the cluster: %w", err)
 		}
 		if r.http, err = rest.HTTPClientFor(config); err != nil {
@@ -213,6 +212,7 @@ func (r *run) finish(started string) (string, error) {
 		r.files.write("timestamp", "start "+started+"\nend "+time.Now().UTC().Format(time.RFC3339)+"\n"),
 	)
 	if err != nil {
+		r.files.discard()
 		return "", err
 	}
 	path, err := r.files.pack()

@@ -42,13 +42,28 @@ func (r *run) begin(ctx context.Context) *steps {
 	return s
 }
 
-// do runs a step. What it returns is noted as not collected, under the step's name.
-func (s *steps) do(name string, collect func(ctx context.Context, s *step) error) {
+// collector is what a step does. What it returns is noted as not collected, under the step's name.
+type collector func(ctx context.Context, s *step) error
+
+// do runs a step.
+func (s *steps) do(name string, collect collector) {
 	if s.ctx.Err() != nil {
 		return
 	}
 	s.group.Go(func() error {
 		s.run.step(s.ctx, name, collect)
+		return nil
+	})
+}
+
+// sequence runs steps that use each other's results one after the other, in the place of one step.
+func (s *steps) sequence(each func(do func(name string, collect collector))) {
+	s.group.Go(func() error {
+		each(func(name string, collect collector) {
+			if s.ctx.Err() == nil {
+				s.run.step(s.ctx, name, collect)
+			}
+		})
 		return nil
 	})
 }
@@ -66,7 +81,7 @@ func (s *step) concurrently(n int, do func(i int)) {
 }
 
 // step runs a step at once.
-func (r *run) step(ctx context.Context, name string, collect func(ctx context.Context, s *step) error) {
+func (r *run) step(ctx context.Context, name string, collect collector) {
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, r.TimeLimit)
 	defer cancel()

@@ -126,7 +126,8 @@ func (s *step) namedStorage() (*storage, error) {
 		}
 		token = string(bytes.TrimSpace(text))
 	}
-	return newStorage(strings.TrimSuffix(s.DataStorageURL, "/"), config, token, func() {})
+	transport := &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+	return newStorage(strings.TrimSuffix(s.DataStorageURL, "/"), transport, token, func() {})
 }
 
 // forwardedStorage goes to a pod of the Service by a port-forward: the API server's proxy would remove the token from
@@ -134,51 +135,74 @@ func (s *step) namedStorage() (*storage, error) {
 func (s *step) forwardedStorage(ctx context.Context) (*storage, error) {
 	namespace := s.service.Namespace
 	command := fmt.Sprintf("kubectl port-forward -n %s service/%s :api", namespace, serviceName)
-	pod, port, err := s.backend(ctx)
+	pod, port, err := s.backend()
 	if err != nil {
 		return nil, by(err, "%s", command)
 	}
 	var token string
-	var noToken error
-	var tokens errgroup.Group
-	tokens.Go(func() error { token, noToken = s.token(ctx, namespace); return nil })
+	var noToken, noAuthorities error
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serviceName + "." + namespace + ".svc", NextProtos: []string{"h2", "http/1.1"}}
+	var needed errgroup.Group
+	needed.Go(func() error { token, noToken = s.token(ctx, namespace); return nil })
+	needed.Go(func() error { config.RootCAs, noAuthorities = s.clusterAuthorities(ctx, namespace); return nil })
 	// The connection outlives the step; close ends it.
 	address, stop, err := s.forward(ctx, namespace, pod, port)
-	_ = tokens.Wait() // no errors
+	_ = needed.Wait() // no errors
 	if err != nil {
 		return nil, by(err, "%s", command)
 	}
-	at, err := func() (*storage, error) {
-		config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serviceName + "." + namespace + ".svc"}
-		scheme := schemeHTTP
-		if s.speaksTLS(ctx, address) {
-			scheme = schemeHTTPS
-			if config.RootCAs, err = s.clusterAuthorities(ctx, namespace); err != nil {
-				return nil, err
-			}
-		}
-		at, err := newStorage(scheme+"://"+address, config, token, stop)
-		if err == nil {
-			at.noToken = noToken
-		}
-		return at, err
-	}()
+	at, err := (*storage)(nil), noAuthorities
+	if err == nil {
+		at, err = s.behind(ctx, address, config, token, stop)
+	}
 	if err != nil {
 		stop()
 		return nil, err
 	}
+	at.noToken = noToken
 	return at, nil
 }
 
-// backend finds a ready pod behind the Service, and its port.
-func (s *step) backend(ctx context.Context) (pod string, port int32, err error) {
-	selector := labels.SelectorFromSet(s.service.Spec.Selector)
-	list, err := s.client.CoreV1().Pods(s.service.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
-	if err != nil {
-		return "", 0, err //nolint:wrapcheck // named with its command
+// behind is the storage at an address of a port-forward, whose streams take long to open: the connection that shows
+// whether TLS is spoken is the first to carry requests.
+func (s *step) behind(ctx context.Context, address string, config *tls.Config, token string, stop func()) (*storage, error) {
+	connection, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address)
+	if err != nil && s.plain(err) {
+		return newStorage(schemeHTTP+"://"+address, &http.Transport{}, token, stop)
 	}
-	at := slices.IndexFunc(list.Items, func(p corev1.Pod) bool {
-		return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
+	url := schemeHTTPS + "://" + address
+	if err != nil {
+		return nil, by(fmt.Errorf("DataStorage: %w", err), "GET %s/api/v1/audit/events?limit=1", url)
+	}
+	first := make(chan net.Conn, 1)
+	first <- connection
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		select {
+		case connection := <-first:
+			return connection, nil
+		default:
+			return (&tls.Dialer{Config: config}).DialContext(ctx, network, address)
+		}
+	}
+	return newStorage(url, &http.Transport{DialTLSContext: dial, ForceAttemptHTTP2: true}, token, stop)
+}
+
+// plain reports whether a failed handshake shows a server without TLS. The token must not travel in the clear where TLS
+// is spoken.
+func (s *step) plain(err error) bool {
+	if protocol := apiPort(s.service).AppProtocol; protocol != nil && *protocol == schemeHTTPS {
+		return false
+	}
+	_, plain := errors.AsType[tls.RecordHeaderError](err)
+	return plain
+}
+
+// backend finds a ready pod behind the Service, and its port.
+func (s *step) backend() (pod string, port int32, err error) {
+	selector := labels.SelectorFromSet(s.service.Spec.Selector)
+	at := slices.IndexFunc(s.pods, func(p corev1.Pod) bool {
+		return p.Namespace == s.service.Namespace && selector.Matches(labels.Set(p.Labels)) &&
+			slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
 	})
 	api := apiPort(s.service)
 	if at < 0 || len(s.service.Spec.Selector) == 0 || api == nil {
@@ -186,16 +210,16 @@ func (s *step) backend(ctx context.Context) (pod string, port int32, err error) 
 	}
 	target := api.TargetPort
 	if target.Type == intstr.Int {
-		return list.Items[at].Name, cmp.Or(target.IntVal, api.Port), nil
+		return s.pods[at].Name, cmp.Or(target.IntVal, api.Port), nil
 	}
-	for i := range list.Items[at].Spec.Containers {
-		for _, port := range list.Items[at].Spec.Containers[i].Ports {
+	for i := range s.pods[at].Spec.Containers {
+		for _, port := range s.pods[at].Spec.Containers[i].Ports {
 			if port.Name == target.StrVal {
-				return list.Items[at].Name, port.ContainerPort, nil
+				return s.pods[at].Name, port.ContainerPort, nil
 			}
 		}
 	}
-	return "", 0, fmt.Errorf("pod %s has no port %s", list.Items[at].Name, target.StrVal)
+	return "", 0, fmt.Errorf("pod %s has no port %s", s.pods[at].Name, target.StrVal)
 }
 
 // apiPort is the port of a Service for clients: "api", else the first. Another one may be for the API server alone.
@@ -208,21 +232,6 @@ func apiPort(service *corev1.Service) *corev1.ServicePort {
 		return nil
 	}
 	return &ports[0]
-}
-
-// speaksTLS finds out without the token, which must not travel in the clear where TLS is spoken.
-func (s *step) speaksTLS(ctx context.Context, address string) bool {
-	if protocol := apiPort(s.service).AppProtocol; protocol != nil && *protocol == "https" {
-		return true
-	}
-	// Whatever the certificate: nothing is sent on this connection.
-	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // as the comment says
-	connection, err := dialer.DialContext(ctx, "tcp", address)
-	if connection != nil {
-		_ = connection.Close() // it was for the handshake
-	}
-	_, plain := errors.AsType[tls.RecordHeaderError](err)
-	return !plain
 }
 
 // clusterAuthorities are what the option names, else those of the deployment's own certificates. Without either, nil:
@@ -265,8 +274,9 @@ func (s *step) token(ctx context.Context, namespace string) (string, error) {
 	return token.Status.Token, nil
 }
 
-func newStorage(url string, config *tls.Config, token string, stop func()) (*storage, error) {
-	transport := &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{}).DialContext}
+func newStorage(url string, transport *http.Transport, token string, stop func()) (*storage, error) {
+	// A timeline each asks at the same time; a new connection takes longer than an answer.
+	transport.MaxIdleConnsPerHost = concurrentSteps
 	client := &http.Client{
 		Transport: transport,
 		// A redirect could take the token elsewhere.

@@ -1,72 +1,57 @@
 package mustgather
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/client-go/rest"
 
 	"kubernaut.ai/internal/printable"
 )
 
-// tableForm asks the API server for what kubectl get shows.
-const tableForm = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-
-// table writes what kubectl get -o wide shows of a resource; of all namespaces if namespace is empty.
-func (s *step) table(ctx context.Context, gvr schema.GroupVersionResource, namespace, file string) error {
-	path := "/api/" + gvr.Version
-	if gvr.Group != "" {
-		path = "/apis/" + gvr.Group + "/" + gvr.Version
+// tableText aligns the cells of a table, with the namespaces of its objects if it is of all. Without a table, it is empty.
+func tableText(table map[string]any, ofAll bool) string {
+	if kind, _ := table["kind"].(string); kind != "Table" {
+		return "" // of an API server that knows no tables
 	}
-	if namespace != "" {
-		path += "/namespaces/" + namespace
-	}
-	command := "kubectl get " + resourceName(gvr) + where(namespace, "") + " -o wide"
-	body, err := s.client.CoreV1().RESTClient().Get().AbsPath(path, gvr.Resource).SetHeader("Accept", tableForm).Do(ctx).Raw()
-	if err != nil {
-		return by(missingResource(err, gvr), "%s", command)
-	}
-	var table metav1.Table
-	if err := json.Unmarshal(body, &table); err != nil {
-		return by(fmt.Errorf("read the table of %s: %w", gvr.Resource, err), "%s", command)
-	}
-	header := []string{}
-	if namespace == "" {
+	header, dates := []string{}, map[int]bool{}
+	if ofAll {
 		header = append(header, "NAMESPACE")
 	}
-	for i := range table.ColumnDefinitions {
-		header = append(header, strings.ToUpper(table.ColumnDefinitions[i].Name))
+	definitions, _ := table["columnDefinitions"].([]any)
+	for at, definition := range definitions {
+		fields, _ := definition.(map[string]any)
+		name, _ := fields["name"].(string)
+		header = append(header, strings.ToUpper(name))
+		dates[at] = fields["type"] == "date"
 	}
-	rows := [][]string{header}
-	for i := range table.Rows {
-		row := []string{}
-		if namespace == "" {
-			var object metav1.PartialObjectMetadata
-			_ = json.Unmarshal(table.Rows[i].Object.Raw, &object) // only for its namespace
-			row = append(row, object.Namespace)
+	lines := [][]string{header}
+	rows, _ := table["rows"].([]any)
+	for _, row := range rows {
+		fields, _ := row.(map[string]any)
+		line := []string{}
+		if ofAll {
+			line = append(line, objectOf(fields["object"]).GetNamespace())
 		}
-		for at, cell := range table.Rows[i].Cells {
-			row = append(row, cellText(cell, table.ColumnDefinitions, at))
+		cells, _ := fields["cells"].([]any)
+		for at, cell := range cells {
+			line = append(line, cellText(cell, dates[at]))
 		}
-		rows = append(rows, row)
+		lines = append(lines, line)
 	}
-	return s.files.save(file, columns(rows))
+	return columns(lines)
 }
 
-func cellText(cell any, definitions []metav1.TableColumnDefinition, at int) string {
+func cellText(cell any, isDate bool) string {
 	text, isText := cell.(string)
 	switch {
 	case cell == nil:
 		return ""
 	case !isText:
 		return fmt.Sprint(cell)
-	case at < len(definitions) && definitions[at].Type == "date":
+	case isDate:
 		if then, err := time.Parse(time.RFC3339, text); err == nil {
 			return duration.HumanDuration(time.Since(then))
 		}

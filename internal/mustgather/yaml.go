@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +12,7 @@ import (
 )
 
 // toYAML writes what JSON can hold as YAML in block style, with names in order. Package yaml takes a fifth of the time
-// of a whole collection for it, so it only writes the texts that need quotes.
+// of a whole collection for it, so it only writes texts of several lines or beyond ASCII.
 func toYAML(value any) ([]byte, error) {
 	var out bytes.Buffer
 	if err := writeYAML(&out, value, 0, false); err != nil {
@@ -107,10 +106,8 @@ func writeItems(out *bytes.Buffer, items []any, indent int) error {
 	return nil
 }
 
-// plainText matches texts that are the same in YAML, apart from words that mean something else.
-var plainText = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./@+-]*(?:[ :][A-Za-z0-9_./@+-]+)*$`)
-
-// plain reports whether a text needs no quotes.
+// plain reports whether a text needs no quotes: it begins with a letter or a slash, has words of harmless characters with
+// one space or colon between them, and is no word that means something else.
 func plain(text string) bool {
 	const longestWord = len("false")
 	if len(text) <= longestWord {
@@ -119,15 +116,51 @@ func plain(text string) bool {
 			return false
 		}
 	}
-	return plainText.MatchString(text)
+	between := true
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '/':
+			between = false
+		case i == 0:
+			return false
+		case c >= '0' && c <= '9', strings.IndexByte("_.@+-", c) >= 0:
+			between = false
+		case (c == ' ' || c == ':') && !between:
+			between = true
+		default:
+			return false
+		}
+	}
+	return !between
 }
 
 func writeText(out *bytes.Buffer, text string, indent int) error {
-	if plain(text) {
+	switch {
+	case plain(text):
 		out.WriteString(text + "\n")
-		return nil
+	case quotable(text):
+		out.WriteByte('"')
+		for i := range len(text) {
+			if c := text[i]; c == '"' || c == '\\' {
+				out.WriteByte('\\')
+			}
+			out.WriteByte(text[i])
+		}
+		out.WriteString("\"\n")
+	default:
+		return writeOther(out, text, indent)
 	}
-	return writeOther(out, text, indent)
+	return nil
+}
+
+// quotable reports whether a text is one line of ASCII.
+func quotable(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // writeOther leaves a scalar to package yaml.

@@ -57,7 +57,7 @@ func clean(text string, lines bool) string {
 // plain reports whether a text consists of visible ASCII only.
 func plain(text string, lines bool) bool {
 	for i := range len(text) {
-		if c := text[i]; c >= utf8.RuneSelf || !visible(rune(c), lines) {
+		if c := text[i]; (c < ' ' || c > '~') && (!lines || c != '\n' && c != '\t') {
 			return false
 		}
 	}

@@ -18,6 +18,8 @@ const maxHeldLines = 200
 type Redactor struct {
 	rules *ruleSet
 	key   [sha256.Size]byte
+	// harmless are lines without secrets: the objects of a cluster share most of theirs.
+	harmless known
 	// Sensitive keeps the payloads of signals in objects. Secrets never stay.
 	Sensitive bool
 }
@@ -119,6 +121,17 @@ func (r *Redactor) line(s string) string {
 	if len(s) < 4 { //nolint:mnd // too short for a name and its value
 		return s
 	}
+	if r.harmless.has(s) {
+		return s
+	}
+	safe := r.scrub(s)
+	if safe == s {
+		r.harmless.add(s)
+	}
+	return safe
+}
+
+func (r *Redactor) scrub(s string) string {
 	if strings.Contains(s, "PRIVATE KEY") {
 		s = wholeKey.ReplaceAllLiteralString(s, redacted)
 	}
