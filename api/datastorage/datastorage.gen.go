@@ -193,6 +193,22 @@ type BatchResults struct {
 	Results []BatchItemResult `json:"results"`
 }
 
+// EventCount defines model for EventCount.
+type EventCount struct {
+	EventOutcome *string `json:"event_outcome,omitempty"`
+	EventType    *string `json:"event_type,omitempty"`
+	Events       int64   `json:"events"`
+
+	// Namespace Missing where the events have none.
+	Namespace *string `json:"namespace,omitempty"`
+
+	// Severity Missing where the events have none.
+	Severity *string `json:"severity,omitempty"`
+
+	// Start The start of the bucket.
+	Start time.Time `json:"start"`
+}
+
 // EventCreated defines model for EventCreated.
 type EventCreated struct {
 	ConsistencyToken string    `json:"consistency_token"`
@@ -223,6 +239,12 @@ type EventSchemaSummary struct {
 	// Enforced Events of this type that do not conform are refused.
 	Enforced  bool   `json:"enforced"`
 	EventType string `json:"event_type"`
+}
+
+// EventStats defines model for EventStats.
+type EventStats struct {
+	Data []EventCount `json:"data"`
+	Span StatsSpan    `json:"span"`
 }
 
 // ItemProblem defines model for ItemProblem.
@@ -305,6 +327,19 @@ type ReconstructionGap struct {
 	// Field A path, as in status.phase; left out for an event that should be there.
 	Field  *string `json:"field,omitempty"`
 	Reason string  `json:"reason"`
+}
+
+// StatsSpan defines model for StatsSpan.
+type StatsSpan struct {
+	BucketSeconds int64 `json:"bucket_seconds"`
+
+	// ContinueAt Where the next call goes on; missing at the end of the span.
+	ContinueAt *time.Time `json:"continue_at,omitempty"`
+	Since      time.Time  `json:"since"`
+
+	// UncountedEvents How many events of any kind and time the counts may lack, at least: more than 0 if `datastorage maintain` is behind.
+	UncountedEvents int64     `json:"uncounted_events"`
+	Until           time.Time `json:"until"`
 }
 
 // StoredAs An event that is stored under a second id, because another event has its own.
@@ -469,6 +504,30 @@ type CreateEventsBatchParams struct {
 
 	// Prefer `handling=lenient` for results by item (RFC 7240).
 	Prefer *string `json:"Prefer,omitempty"`
+}
+
+// GetEventStatsParams defines parameters for GetEventStats.
+type GetEventStatsParams struct {
+	// EventType Exact type, or a prefix that ends in `*`, as in `gateway.*`.
+	EventType    *string       `form:"event_type,omitempty" json:"event_type,omitempty"`
+	EventOutcome *EventOutcome `form:"event_outcome,omitempty" json:"event_outcome,omitempty"`
+	Severity     *string       `form:"severity,omitempty" json:"severity,omitempty"`
+	Namespace    *string       `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// Since Start, in the forms of listEvents, rounded down to a minute; a day before until if it is missing.
+	Since *string `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until End, in the forms of listEvents, rounded up to a minute; the present if it is missing.
+	Until *string `form:"until,omitempty" json:"until,omitempty"`
+
+	// Bucket A duration of minutes from 1m to 168h; 1h if it is missing.
+	Bucket *string `form:"bucket,omitempty" json:"bucket,omitempty"`
+
+	// By What is counted apart: some of event_type, event_outcome, severity and namespace, with commas between.
+	By *string `form:"by,omitempty" json:"by,omitempty"`
+
+	// AtLeast Consistency tokens of earlier acknowledgements. The counts cover at least what they cover.
+	AtLeast *[]string `form:"at_least,omitempty" json:"at_least,omitempty"`
 }
 
 // CreateEventJSONRequestBody defines body for CreateEvent for application/json ContentType.
@@ -658,6 +717,17 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/audit/events/batch (the `CreateEventsBatch` operationId).
 	CreateEventsBatch(ctx context.Context, params *CreateEventsBatchParams, body CreateEventsBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetEventStats Count events over time
+	//
+	// Counts all events that were stored, also those that retention has removed since, by minutes of their place in lists. DataStorage's maintenance
+	// keeps the counts; what was stored since its last run is counted with the query, as far as it is bounded.
+	//
+	// One call adds up a bounded part of the span. Where `span.continue_at` is given, repeat the call with `since` set to it, and add the counts of a
+	// bucket that both answers have.
+	//
+	// Corresponds with GET /api/v1/audit/events/stats (the `GetEventStats` operationId).
+	GetEventStats(ctx context.Context, params *GetEventStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetEvent Read one event
 	//
@@ -863,6 +933,27 @@ func (c *Client) CreateEventsBatchWithApplicationCloudeventsBatchPlusJSONBody(ct
 // Corresponds with POST /api/v1/audit/events/batch (the `CreateEventsBatch` operationId).
 func (c *Client) CreateEventsBatch(ctx context.Context, params *CreateEventsBatchParams, body CreateEventsBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateEventsBatchRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetEventStats Count events over time
+//
+// Counts all events that were stored, also those that retention has removed since, by minutes of their place in lists. DataStorage's maintenance
+// keeps the counts; what was stored since its last run is counted with the query, as far as it is bounded.
+//
+// One call adds up a bounded part of the span. Where `span.continue_at` is given, repeat the call with `since` set to it, and add the counts of a
+// bucket that both answers have.
+//
+// Corresponds with GET /api/v1/audit/events/stats (the `GetEventStats` operationId).
+func (c *Client) GetEventStats(ctx context.Context, params *GetEventStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetEventStatsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1490,6 +1581,156 @@ func NewCreateEventsBatchRequestWithBody(server string, params *CreateEventsBatc
 	return req, nil
 }
 
+// NewGetEventStatsRequest constructs an http.Request for the GetEventStats method
+func NewGetEventStatsRequest(server string, params *GetEventStatsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/events/stats")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.EventType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EventOutcome != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event_outcome", *params.EventOutcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Severity != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "severity", *params.Severity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Namespace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "namespace", *params.Namespace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Bucket != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "bucket", *params.Bucket, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.By != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "by", *params.By, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.AtLeast != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "at_least", *params.AtLeast, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetEventRequest constructs an http.Request for the GetEvent method
 func NewGetEventRequest(server string, eventId uuid.UUID) (*http.Request, error) {
 	var err error
@@ -1741,6 +1982,19 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/audit/events/batch (the `CreateEventsBatch` operationId).
 	CreateEventsBatchWithResponse(ctx context.Context, params *CreateEventsBatchParams, body CreateEventsBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateEventsBatchResponse, error)
+
+	// GetEventStatsWithResponse Count events over time
+	//
+	// Counts all events that were stored, also those that retention has removed since, by minutes of their place in lists. DataStorage's maintenance
+	// keeps the counts; what was stored since its last run is counted with the query, as far as it is bounded.
+	//
+	// One call adds up a bounded part of the span. Where `span.continue_at` is given, repeat the call with `since` set to it, and add the counts of a
+	// bucket that both answers have.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/events/stats (the `GetEventStats` operationId).
+	GetEventStatsWithResponse(ctx context.Context, params *GetEventStatsParams, reqEditors ...RequestEditorFn) (*GetEventStatsResponse, error)
 
 	// GetEventWithResponse Read one event
 	//
@@ -2609,6 +2863,125 @@ func (r CreateEventsBatchResponse) ContentType() string {
 	return ""
 }
 
+// GetEventStatsResponse200Headers the declared response headers of an HTTP 200 response for GetEventStats
+type GetEventStatsResponse200Headers struct {
+	XRequestID *string
+}
+
+// GetEventStatsResponse400Headers the declared response headers of an HTTP 400 response for GetEventStats
+type GetEventStatsResponse400Headers struct {
+	XRequestID *string
+}
+
+// GetEventStatsResponse401Headers the declared response headers of an HTTP 401 response for GetEventStats
+type GetEventStatsResponse401Headers struct {
+	XRequestID *string
+}
+
+// GetEventStatsResponse403Headers the declared response headers of an HTTP 403 response for GetEventStats
+type GetEventStatsResponse403Headers struct {
+	XRequestID *string
+}
+
+// GetEventStatsResponse406Headers the declared response headers of an HTTP 406 response for GetEventStats
+type GetEventStatsResponse406Headers struct {
+	XRequestID *string
+}
+
+// GetEventStatsResponse503Headers the declared response headers of an HTTP 503 response for GetEventStats
+type GetEventStatsResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type GetEventStatsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EventStats
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationproblemJSON406 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *RetryLater
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetEventStatsResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetEventStatsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetEventStatsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetEventStatsResponse403Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *GetEventStatsResponse406Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetEventStatsResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetEventStatsResponse) GetJSON200() *EventStats {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetEventStatsResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetEventStatsResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetEventStatsResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r GetEventStatsResponse) GetApplicationproblemJSON406() *Problem {
+	return r.ApplicationproblemJSON406
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetEventStatsResponse) GetApplicationproblemJSON503() *RetryLater {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetEventStatsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetEventStatsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetEventStatsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetEventStatsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetEventResponse200Headers the declared response headers of an HTTP 200 response for GetEvent
 type GetEventResponse200Headers struct {
 	XRequestID *string
@@ -3081,6 +3454,25 @@ func (c *ClientWithResponses) CreateEventsBatchWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseCreateEventsBatchResponse(rsp)
+}
+
+// GetEventStatsWithResponse Count events over time
+//
+// Counts all events that were stored, also those that retention has removed since, by minutes of their place in lists. DataStorage's maintenance
+// keeps the counts; what was stored since its last run is counted with the query, as far as it is bounded.
+//
+// One call adds up a bounded part of the span. Where `span.continue_at` is given, repeat the call with `since` set to it, and add the counts of a
+// bucket that both answers have.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/events/stats (the `GetEventStats` operationId).
+func (c *ClientWithResponses) GetEventStatsWithResponse(ctx context.Context, params *GetEventStatsParams, reqEditors ...RequestEditorFn) (*GetEventStatsResponse, error) {
+	rsp, err := c.GetEventStats(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetEventStatsResponse(rsp)
 }
 
 // GetEventWithResponse Read one event
@@ -4058,6 +4450,137 @@ func ParseCreateEventsBatchResponse(rsp *http.Response) (*CreateEventsBatchRespo
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers CreateEventsBatchResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetEventStatsResponse parses an HTTP response from a GetEventStatsWithResponse call
+func ParseGetEventStatsResponse(rsp *http.Response) (*GetEventStatsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetEventStatsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EventStats
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest RetryLater
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetEventStatsResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetEventStatsResponse400Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetEventStatsResponse401Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetEventStatsResponse403Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 406:
+		var headers GetEventStatsResponse406Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetEventStatsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

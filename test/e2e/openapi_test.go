@@ -54,6 +54,9 @@ var _ = Describe("DataStorage's document", func() {
 				return writer().call(ctx, http.MethodPost, storeBatch, contentJSON(), encode([]any{anEvent(id, nil)}))
 			},
 			"listEvents": func() storageAnswer { return reader().find(ctx, "correlation_id", id) },
+			"getEventStats": func() storageAnswer {
+				return reader().call(ctx, http.MethodGet, storeEvents+"/stats", nil, nil)
+			},
 			"getEvent": func() storageAnswer {
 				return reader().call(ctx, http.MethodGet, storeEvents+"/"+sentIDs(known)[0], nil, nil)
 			},

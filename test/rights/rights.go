@@ -80,6 +80,7 @@ func Rows() []Row {
 		checked(DataStorage, "POST "+audit+"/events", "create events.audit.kubernaut.ai/TYPE", writer, writer),
 		checked(DataStorage, "POST "+audit+"/events/batch", "create events.audit.kubernaut.ai/TYPE", writer, writer),
 		checked(DataStorage, "GET "+audit+"/events", "list events.audit.kubernaut.ai", reader, reader),
+		checked(DataStorage, "GET "+audit+"/events/stats", "list events.audit.kubernaut.ai", reader, reader),
 		checked(DataStorage, "GET "+audit+"/events/{event_id}", "get events.audit.kubernaut.ai", reader, reader),
 		checked(DataStorage, "GET "+audit+"/acknowledgements/{acknowledgement_id}", "get acknowledgements.audit.kubernaut.ai; others than the recorder get 404",
 			[]Role{Writer, Reader, Acknowledger}, []Role{Writer, Reader}),

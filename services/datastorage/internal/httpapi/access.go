@@ -21,6 +21,7 @@ const group = "audit.kubernaut.ai"
 var actions = map[string]auth.Action{
 	"getEvent":                      onEvents("get", reader),
 	"listEvents":                    onEvents("list", reader),
+	"getEventStats":                 onEvents("list", reader),
 	"listEventSchemas":              onEvents("list", reader),
 	"getEventSchema":                onEvents("list", reader),
 	"reconstructRemediationRequest": onEvents("list", reader),

@@ -62,6 +62,7 @@ func TestEachRouteNamesItsAction(t *testing.T) {
 		"POST " + events:            "create",
 		"POST " + events + "/batch": "create",
 		"GET " + events:             "list",
+		"GET " + events + "/stats":  "list",
 		"GET " + events + "/01890000-0000-7000-8000-000000000000":                 "get",
 		"GET /api/v1/audit/acknowledgements/01890000-0000-7000-8000-000000000000": "get acknowledgements",
 		"GET /openapi.json": "",

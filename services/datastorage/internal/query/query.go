@@ -95,17 +95,7 @@ func (p Params) prepare(now time.Time) (*find, error) {
 	checkText(bad, "correlation_id", p.CorrelationID, mostID)
 	f.others = p.filter(bad)
 	f.filter, f.detail = p.withDetail(f.others, bad)
-	for _, text := range p.AtLeast {
-		token, err := consistency.Parse(text)
-		if err != nil {
-			bad.refusef("at_least", "%v", err)
-			continue
-		}
-		f.tokens = append(f.tokens, token)
-	}
-	if len(p.AtLeast) > maxTokens {
-		bad.refusef("at_least", "may be given at most %d times", maxTokens)
-	}
+	f.tokens = parseTokens(p.AtLeast, bad)
 	fingerprint, err := p.fingerprint(f.order)
 	if err != nil {
 		return nil, fmt.Errorf("fingerprint of a query: %w", err)
