@@ -147,4 +147,32 @@ var _ = Describe("A connection pooler in transaction mode", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(received).NotTo(BeZero())
 	}, SpecTimeout(specTimeout))
+
+	It("field C6: a running connection honors a configuration that promises more than before", func(ctx SpecContext) {
+		server := ownPostgres(ctx)
+		admin := connect(ctx, trailURL(server))
+		store := storeOn(ctx, trailURL(server), nil)
+		id := env.CorrelationID()
+		storeSome(ctx, store.APIURL(), someEvents(id, 1)...)
+		standby := ownStandby(ctx, server, "replica")
+		Expect(server.Set(ctx, "synchronous_standby_names", "replica")).To(Succeed())
+		execute(ctx, connect(ctx, trailURL(standby)), `SELECT pg_wal_replay_pause()`)
+		Expect(server.Set(ctx, "synchronous_commit", "remote_apply")).To(Succeed())
+		noticed := make(chan struct{})
+		answers := make(chan storeAnswer, 1)
+		go func() {
+			defer GinkgoRecover()
+			answers <- storeJSON(ctx, store.APIURL(), storeBatch, someEvents(id, 1))
+			close(noticed)
+		}()
+		By("waiting for the replay, behind a commit that did not")
+		const waits = `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'COMMIT%'`
+		for n := 0; n == 0; {
+			Expect(admin.QueryRow(ctx, waits).Scan(&n)).To(Succeed())
+			Expect(noticed).NotTo(BeClosed(), "the answer waits for the standby's replay")
+		}
+		execute(ctx, connect(ctx, trailURL(standby)), `SELECT pg_wal_replay_resume()`)
+		created := decoded[datastorage.BatchCreated](<-answers, http.StatusCreated)
+		Expect(created.Created).To(Equal(1))
+	}, SpecTimeout(specTimeout))
 })

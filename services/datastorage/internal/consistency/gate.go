@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,16 +26,17 @@ type Querier interface {
 
 // PositionQuery asks a primary how far its log is on disk. A walfile's name starts
 // with its timeline; the control file knows a new one only after the next checkpoint.
-const PositionQuery = `SELECT substr(pg_walfile_name(l), 1, 8), (l - '0/0'::pg_lsn)::text FROM pg_current_wal_flush_lsn() AS l`
+// Every transaction of ingest asks it, so it has no FROM, which would cost a plan.
+const PositionQuery = `SELECT pg_walfile_name(pg_current_wal_flush_lsn()), pg_current_wal_flush_lsn()::text`
 
 // Position reads how far a primary's log is on disk: what has been committed
 // before, by anybody, is covered by it.
 func Position(ctx context.Context, db Querier) (Token, error) {
-	var timeline, lsn string
-	if err := db.QueryRow(ctx, PositionQuery).Scan(&timeline, &lsn); err != nil {
+	var file, lsn string
+	if err := db.QueryRow(ctx, PositionQuery).Scan(&file, &lsn); err != nil {
 		return Token{}, fmt.Errorf("read the log's position: %w", err)
 	}
-	return position(timeline, lsn)
+	return position(file, lsn)
 }
 
 // PositionOf reads the row that PositionQuery returned, as text.
@@ -46,16 +48,21 @@ func PositionOf(row []string) (Token, error) {
 	return position(row[0], row[1])
 }
 
-func position(timelineHex, lsnDecimal string) (Token, error) {
-	timeline, err := strconv.ParseUint(timelineHex, 16, 32)
+// position reads the name of a file of the log, which starts with eight hexadecimal digits of its
+// timeline, and a position in the form of pg_lsn, as in 16/B374D848.
+func position(file, lsn string) (Token, error) {
+	const digits, hex, half = 8, 16, 32
+	timeline, err := strconv.ParseUint(file[:min(digits, len(file))], hex, half)
 	if err != nil {
 		return Token{}, fmt.Errorf("read the log's timeline: %w", err)
 	}
-	lsn, err := strconv.ParseUint(lsnDecimal, 10, 64)
-	if err != nil {
+	highText, lowText, _ := strings.Cut(lsn, "/")
+	high, highErr := strconv.ParseUint(highText, hex, half)
+	low, lowErr := strconv.ParseUint(lowText, hex, half)
+	if err := errors.Join(highErr, lowErr); err != nil {
 		return Token{}, fmt.Errorf("read the log's position: %w", err)
 	}
-	return Token{Timeline: uint32(timeline), LSN: lsn}, nil
+	return Token{Timeline: uint32(timeline), LSN: high<<half | low}, nil
 }
 
 // Gate lets queries pass that demand what the database has. It is safe for
@@ -118,16 +125,16 @@ func (g *Gate) awaitReplay(ctx context.Context, db Querier, tokens []Token) erro
 // replayed reads how far a standby is. It may hear of a new timeline in three
 // places, each of which can lag; a timeline never goes back.
 func replayed(ctx context.Context, db Querier) (Token, error) {
-	const query = `SELECT to_hex(greatest(
+	const query = `SELECT lpad(to_hex(greatest(
 			(SELECT timeline_id FROM pg_control_checkpoint()),
 			(SELECT min_recovery_end_timeline FROM pg_control_recovery()),
-			(SELECT received_tli FROM pg_stat_get_wal_receiver()))),
-		(coalesce(pg_last_wal_replay_lsn(), '0/0') - '0/0'::pg_lsn)::text`
-	var timeline, lsn string
-	if err := db.QueryRow(ctx, query).Scan(&timeline, &lsn); err != nil {
+			(SELECT received_tli FROM pg_stat_get_wal_receiver()))), 8, '0'),
+		coalesce(pg_last_wal_replay_lsn(), '0/0')::text`
+	var file, lsn string
+	if err := db.QueryRow(ctx, query).Scan(&file, &lsn); err != nil {
 		return Token{}, fmt.Errorf("read the standby's position: %w", err)
 	}
-	return position(timeline, lsn)
+	return position(file, lsn)
 }
 
 func covers(have Token, tokens []Token) error {

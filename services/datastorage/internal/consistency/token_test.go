@@ -57,7 +57,7 @@ func (s *server) QueryRow(_ context.Context, sql string, _ ...any) pgx.Row {
 		if !okTimeline || !okLSN {
 			return fmt.Errorf("unexpected question %s", sql)
 		}
-		*timeline, *lsn = s.timeline, fmt.Sprint(s.position())
+		*timeline, *lsn = s.timeline, fmt.Sprintf("0/%X", s.position())
 		return nil
 	})
 }
@@ -79,7 +79,7 @@ func TestGateOfAPrimaryAnswersAtOnce(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			started := time.Now()
 			gate := consistency.NewGate(clock.RealClock{}, time.Second)
-			err := gate.Await(t.Context(), &server{timeline: "0000001A", position: at(100)}, tc.tokens)
+			err := gate.Await(t.Context(), &server{timeline: "0000001A0000000000000001", position: at(100)}, tc.tokens)
 			if errors.Is(err, consistency.ErrBehind) != tc.behind || (err != nil) != tc.behind {
 				t.Errorf("%s: got %v", name, err)
 			}
@@ -94,7 +94,7 @@ func TestGateOfAStandbyWaitsForItsReplay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		replayed := int64(95)
-		standby := &server{standby: true, timeline: "1", position: func() int64 { replayed++; return replayed }}
+		standby := &server{standby: true, timeline: "00000001", position: func() int64 { replayed++; return replayed }}
 		gate := consistency.NewGate(clock.RealClock{}, time.Second)
 		if err := gate.Await(t.Context(), standby, []consistency.Token{{Timeline: 1, LSN: 100}}); err != nil || replayed != 100 {
 			t.Errorf("replayed %d, %v", replayed, err)
@@ -108,13 +108,13 @@ func TestGateOfAStandbyGivesUp(t *testing.T) {
 		const patience = time.Second
 		gate := consistency.NewGate(clock.RealClock{}, patience)
 		started := time.Now()
-		err := gate.Await(t.Context(), &server{standby: true, timeline: "1", position: at(99)}, []consistency.Token{{Timeline: 1, LSN: 100}})
+		err := gate.Await(t.Context(), &server{standby: true, timeline: "00000001", position: at(99)}, []consistency.Token{{Timeline: 1, LSN: 100}})
 		if waited := time.Since(started); !errors.Is(err, consistency.ErrBehind) || waited != patience {
 			t.Errorf("after %s: %v", waited, err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), patience/2)
 		defer cancel()
-		err = gate.Await(ctx, &server{standby: true, timeline: "1", position: at(99)}, []consistency.Token{{Timeline: 1, LSN: 100}})
+		err = gate.Await(ctx, &server{standby: true, timeline: "00000001", position: at(99)}, []consistency.Token{{Timeline: 1, LSN: 100}})
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("with a shorter context: %v", err)
 		}

@@ -90,15 +90,23 @@ type Answer struct {
 // a transaction that was begun open.
 func Batch(ctx context.Context, conn *pgx.Conn, statements string, inputs ...Input) ([]Answer, error) {
 	c := conn.PgConn()
-	if err := write(ctx, c, statements, inputs); err != nil {
-		err = serversWord(ctx, c, err)
-		_ = conn.Close(ctx) // an incomplete message was sent: nothing else can be
-		return nil, err
+	if c.IsClosed() || c.IsBusy() {
+		return nil, errors.New("the connection is closed or busy")
 	}
-	answers, refused, err := receive(ctx, c)
-	if err != nil {
+	past := time.Unix(1, 0)
+	stop := context.AfterFunc(ctx, func() { _ = c.Conn().SetDeadline(past) })
+	if err := write(c, statements, inputs); err != nil {
+		if stop() {
+			err = serversWord(ctx, c, err)
+		}
+		_ = conn.Close(ctx) // an incomplete message was sent: nothing else can be
+		return nil, ended(ctx, err)
+	}
+	// The watch over ctx costs less once than for each message.
+	answers, refused, err := receive(context.Background(), c)
+	if inTime := stop(); err != nil || !inTime {
 		_ = conn.Close(ctx)
-		return nil, fmt.Errorf("receive the answers: %w", err)
+		return nil, fmt.Errorf("receive the answers: %w", ended(ctx, err))
 	}
 	if refused != nil {
 		return nil, refused
@@ -106,29 +114,25 @@ func Batch(ctx context.Context, conn *pgx.Conn, statements string, inputs ...Inp
 	return answers, nil
 }
 
-// write sends the statements and their inputs until ctx ends. The server answers
-// less than what fits into the buffers of a connection, so that neither side
-// waits for the other.
-func write(ctx context.Context, c *pgconn.PgConn, statements string, inputs []Input) error {
-	if c.IsClosed() || c.IsBusy() {
-		return errors.New("the connection is closed or busy")
+// ended is the cause for which ctx ended, or err while it has not.
+func ended(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
 	}
-	past := time.Unix(1, 0)
-	stop := context.AfterFunc(ctx, func() { _ = c.Conn().SetDeadline(past) })
-	err := func() error {
-		to := c.Frontend()
-		to.SendQuery(&pgproto3.Query{String: statements})
-		for _, in := range inputs {
-			if err := in.stream(to); err != nil {
-				return err
-			}
+	return err
+}
+
+// write sends the statements and their inputs. The server answers less than what fits into the
+// buffers of a connection, so that neither side waits for the other.
+func write(c *pgconn.PgConn, statements string, inputs []Input) error {
+	to := c.Frontend()
+	to.SendQuery(&pgproto3.Query{String: statements})
+	for _, in := range inputs {
+		if err := in.stream(to); err != nil {
+			return fmt.Errorf("send: %w", err)
 		}
-		return to.Flush()
-	}()
-	if !stop() {
-		return fmt.Errorf("send: %w", context.Cause(ctx))
 	}
-	if err != nil {
+	if err := to.Flush(); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
 	return nil
@@ -187,10 +191,31 @@ type Copied struct {
 }
 
 // StoreOnce begins a transaction like BeginWrite, copies rows, and commits like
-// Commit, in one round trip. After an error nothing is stored, or it is unknown
-// whether it is; the connection is not in a transaction.
+// Commit, in one round trip. query has no FROM: it is answered together with what
+// the server's configuration says about commits. After an error nothing is stored,
+// or it is unknown whether it is; the connection is not in a transaction.
 func StoreOnce(ctx context.Context, conn *pgx.Conn, limit time.Duration, query string, tables ...Copied) ([]string, error) {
-	return storeAll(ctx, conn, beginWrite(limit)+"; ", query, tables)
+	waits := commitWaits(conn)
+	answer, err := storeAll(ctx, conn, beginOnce(limit, waits), query+askWaits, tables)
+	if err != nil {
+		return nil, err
+	}
+	last := len(answer) - 1
+	if configured := answer[last]; configured == waits || waits == waitsLocally && configured != waitsForReplay {
+		return answer[:last], nil
+	} else if expectWaits(conn, configured); configured != waitsForReplay {
+		return answer[:last], nil
+	}
+	// The configuration promises more than this commit waited for.
+	tx, err := BeginWrite(ctx, conn, limit)
+	if err != nil {
+		return nil, err
+	}
+	if err := Durable(ctx, tx); err != nil {
+		_ = tx.Rollback(ctx) // a failure closes the connection
+		return nil, err
+	}
+	return Commit(ctx, conn, query)
 }
 
 // StoreRest copies rows within a transaction and commits it, like StoreOnce.

@@ -41,9 +41,12 @@ func (p *pooler) attach(c *pgxpool.Config) {
 
 func (p *pooler) examine(ctx context.Context, conn *pgx.Conn) error {
 	var pid uint32
-	if err := conn.QueryRow(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid); err != nil {
+	var waits string
+	const query = `SELECT pg_backend_pid()` + askWaits
+	if err := conn.QueryRow(ctx, query, pgx.QueryExecModeSimpleProtocol).Scan(&pid, &waits); err != nil {
 		return fmt.Errorf("ask for the server's process: %w", err)
 	}
+	expectWaits(conn, waits)
 	if pid == conn.PgConn().PID() {
 		return nil
 	}

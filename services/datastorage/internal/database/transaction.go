@@ -42,6 +42,39 @@ func beginWrite(limit time.Duration) string {
 		set_config('client_min_messages', 'warning', true), ` + limits(limit)
 }
 
+// What a commit waits for, as values of synchronous_commit: the disk here and on synchronous
+// standbys, or that standbys have replayed it, too.
+const (
+	waitsLocally   = "on"
+	waitsForReplay = "remote_apply"
+	// askWaits asks for the configuration, behind other columns.
+	askWaits = `, current_setting('synchronous_commit')`
+	// waitsKey of a connection's custom data holds what its configuration promised last.
+	waitsKey = "kubernaut.ai/commit-waits"
+)
+
+// commitWaits is what a commit on conn should wait for.
+func commitWaits(conn *pgx.Conn) string {
+	if conn.PgConn().CustomData()[waitsKey] == waitsForReplay {
+		return waitsForReplay
+	}
+	return waitsLocally
+}
+
+func expectWaits(conn *pgx.Conn, configured string) {
+	conn.PgConn().CustomData()[waitsKey] = configured
+}
+
+// beginOnce are the statements of BeginWrite for a transaction that is sent in one
+// piece, without a bound on the time between statements. They cost the server less:
+// settings without an expression need no plan. What the configuration says about
+// commits is known from the start of the connection or the transaction before, and
+// is checked after this one.
+func beginOnce(limit time.Duration, waits string) string {
+	return fmt.Sprintf(`BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = %s; SET LOCAL client_min_messages = warning; `+
+		`SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d; `, waits, max(limit.Milliseconds(), 1), lockTimeout.Milliseconds())
+}
+
 // beginRead starts a transaction that only reads. A query has one process of the
 // server: what it may compute is bounded, and compiling takes longer than most.
 func beginRead(ctx context.Context, conn *pgx.Conn, limit time.Duration) (pgx.Tx, error) {
