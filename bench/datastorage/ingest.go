@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"kubernaut.ai/bench/ratio"
 )
@@ -66,25 +65,48 @@ func (b *bench) measureLoad(ctx context.Context, l load) (peak float64, err erro
 	if err != nil {
 		return 0, err
 	}
-	var spent time.Duration
-	var events float64
-	ours := func() (float64, error) {
-		before, beforeErr := s.cpu()
-		begin := time.Now()
-		rate, err := together(ctx, b.trial, senders)
-		events += rate * time.Since(begin).Seconds()
-		after, afterErr := s.cpu()
-		spent += after - before
-		return rate, errors.Join(err, beforeErr, afterErr)
+	m, err := newMeter(ctx, url, s)
+	if err != nil {
+		return 0, err
 	}
-	c, err := ratio.Compare(b.pairs, ours, b.trialOf(ctx, bare.turns))
+	defer m.close(ctx)
+	var spent, spentBare cost
+	ours := m.measure(ctx, &spent, b.trialOf(ctx, senders))
+	peer := m.measure(ctx, &spentBare, b.trialOf(ctx, bare.turns))
+	c, err := ratio.Compare(b.pairs, ours, peer)
 	if err != nil {
 		return 0, err //nolint:wrapcheck // says what failed
 	}
 	b.figure(c, "PostgreSQL")
-	b.report.Figuref("the server computes %.1f µs an event", float64(spent.Microseconds())/events)
+	b.report.Figuref("DataStorage: %s", &spent)
+	b.report.Figuref("PostgreSQL: %s", &spentBare)
+	if err := b.measureHTTP(ctx, url, l); err != nil {
+		return 0, err
+	}
 	b.report.AtLeast(l.name, c.Ratio, l.least)
 	return s.peakMiB()
+}
+
+// measureHTTP prints what the same requests cost a server that only reads them: no ingest over HTTP costs less.
+func (b *bench) measureHTTP(ctx context.Context, url string, l load) (err error) {
+	s, err := startServer(ctx, echo, "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	m, err := newMeter(ctx, url, s)
+	if err != nil {
+		return err
+	}
+	defer m.close(ctx)
+	p := newPoster(s.url, l.clients, l.events)
+	defer p.close()
+	var spent cost
+	if _, err := m.measure(ctx, &spent, b.trialOf(ctx, p.senders(l.clients, l.events)))(); err != nil {
+		return err
+	}
+	b.report.Figuref("HTTP alone: %s", &spent)
+	return nil
 }
 
 // figure prints the rates of a comparison.

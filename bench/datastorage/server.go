@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -26,8 +28,36 @@ const (
 	anyPort        = "127.0.0.1:0"
 )
 
+// echo is the URL of no database, for a server that only reads requests: what HTTP alone costs.
+const echo = "echo"
+
+// serveEcho is the process of that server.
+func serveEcho(ctx context.Context) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", anyPort)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	const patience = 10 * time.Second
+	server := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the client notices a failure
+		w.WriteHeader(http.StatusCreated)
+	})}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // its end is what is waited for
+		_ = server.Close()
+	}()
+	fmt.Println("http://" + listener.Addr().String()) //nolint:forbidigo // the parent reads it
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
 // serve is the server's process: it prints its address, and ends with its standard input.
 func serve(ctx context.Context, database, profile string) (err error) {
+	if database == echo {
+		return serveEcho(ctx)
+	}
 	app, err := datastorage.New(datastorage.Options{DatabaseURL: database, Listen: anyPort, ManagementListen: anyPort})
 	if err != nil {
 		return fmt.Errorf("configure DataStorage: %w", err)
@@ -108,24 +138,6 @@ func (s *server) peakMiB() (float64, error) {
 	const kib = 1 << 10
 	peak, err := strconv.ParseFloat(string(found[1]), 64)
 	return peak / kib, err //nolint:wrapcheck // the expression lets digits through only
-}
-
-// cpu is the time that the server has computed.
-func (s *server) cpu() (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
-	if err != nil {
-		return 0, fmt.Errorf("read the server's time: %w", err)
-	}
-	// Behind the name, which may have spaces: utime and stime are fields 14 and 15 (proc(5)), in hundredths of a second.
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	const utime, stime, tick = 11, 12, 10 * time.Millisecond
-	if len(fields) <= stime {
-		return 0, errors.New("read the server's time: an unknown form")
-	}
-	user, userErr := strconv.Atoi(fields[utime])
-	system, systemErr := strconv.Atoi(fields[stime])
-	return time.Duration(user+system) * tick, errors.Join(userErr, systemErr)
 }
 
 // newDatabase makes a database with the schema.
