@@ -18,6 +18,7 @@ const all = "*"
 const (
 	rightRead  = "read"
 	rightWrite = "write"
+	rightHold  = "hold"
 )
 
 // reservedNames begin the names of callers that only Kubernaut itself has.
@@ -31,16 +32,13 @@ func (g grants) missing(action Action, where Scope) string {
 	if where != (Scope{}) {
 		return g.missingNamespace(where)
 	}
-	right := rightWrite
-	if action.reads() {
-		right = rightRead
-	}
+	right := action.right()
 	switch {
 	case action.acknowledges() && (slices.Contains(g.rights, rightRead) || slices.Contains(g.rights, rightWrite)):
 		return ""
 	case !slices.Contains(g.rights, right):
 		return right + " to rights="
-	case right == rightRead || slices.Contains(g.types, all):
+	case right != rightWrite || slices.Contains(g.types, all):
 		return ""
 	case action.Name == "":
 		return all + " to types="
@@ -62,7 +60,17 @@ func (g grants) missingNamespace(where Scope) string {
 	return ""
 }
 
-func (a Action) reads() bool { return slices.Contains([]string{"get", "list", "watch"}, a.Verb) }
+// right is the right that an action needs.
+func (a Action) right() string {
+	switch {
+	case a.Resource == "legalholds":
+		return rightHold
+	case slices.Contains([]string{"get", "list", "watch"}, a.Verb):
+		return rightRead
+	default:
+		return rightWrite
+	}
+}
 
 // acknowledges reports whether the action reads an acknowledgement: the store that
 // it is for reads it with the token that it writes with.
@@ -75,8 +83,9 @@ func (a Action) acknowledges() bool { return a.Resource == "acknowledgements" &&
 //	shop      SHA256  rights=read,write types=shop,billing
 //	platform  SHA256  rights=write types=*  namespaces=*
 //	team      SHA256  namespaces=shop,shop-staging
+//	counsel   SHA256  rights=read,hold
 //
-// rights are about audit events: read, write. types are the first parts of the
+// rights are about audit events: read, write, hold (legal holds). types are the first parts of the
 // types of events that the caller may write. namespaces are those that it may
 // report signals about. * stands for all. Empty lines and lines that start with #
 // are ignored. The keys of the result are hashes.
@@ -179,8 +188,8 @@ func (g grants) check() error {
 }
 
 func checkRight(right string) error {
-	if right != rightRead && right != rightWrite {
-		return errors.New("want read or write")
+	if !slices.Contains([]string{rightRead, rightWrite, rightHold}, right) {
+		return errors.New("want read, write or hold")
 	}
 	return nil
 }

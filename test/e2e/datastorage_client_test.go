@@ -47,9 +47,10 @@ type storage struct {
 	token cluster.Token
 }
 
-// reader and writer use its Service.
+// reader, writer and holder use its Service.
 func reader() storage { return storage{env.DataStorageURL, env.Tokens.Reader} }
 func writer() storage { return storage{env.DataStorageURL, env.Tokens.Writer} }
+func holder() storage { return storage{env.DataStorageURL, env.Tokens.Holder} }
 
 // storageAnswer is a response of DataStorage.
 type storageAnswer struct {

@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -13,6 +14,8 @@ import (
 
 	"kubernaut.ai/api/datastorage"
 )
+
+const legalHolds = "/api/v1/audit/legal-hold"
 
 // document is the part of an OpenAPI document that this suite reads.
 type document struct {
@@ -73,6 +76,17 @@ var _ = Describe("DataStorage's document", func() {
 			"reconstructRemediationRequest": func() storageAnswer {
 				return reader().call(ctx, http.MethodPost, "/api/v1/audit/remediation-requests/"+id+"/reconstruct", nil, nil)
 			},
+			"placeLegalHold": func() storageAnswer {
+				return holder().call(ctx, http.MethodPost, legalHolds, contentJSON(), encode(datastorage.LegalHoldRequest{CorrelationId: &id, Reason: "tried by a test"}))
+			},
+			"listLegalHolds": func() storageAnswer { return holder().call(ctx, http.MethodGet, legalHolds, nil, nil) },
+			// Nobody has placed a hold with this name.
+			"getLegalHolds": func() storageAnswer {
+				return holder().call(ctx, http.MethodGet, legalHolds+"/"+uuid.NewString(), nil, nil)
+			},
+			"releaseLegalHold": func() storageAnswer {
+				return holder().call(ctx, http.MethodDelete, legalHolds+"/"+uuid.NewString()+"?reason=tried", nil, nil)
+			},
 			"getOpenAPI": func() storageAnswer { return answer },
 		}
 		// A value for each query parameter that matches the stored event.
@@ -93,12 +107,12 @@ var _ = Describe("DataStorage's document", func() {
 				delete(calls, operation.OperationID)
 				Expect(operation.Responses).To(HaveKey(strconv.Itoa(call().code)))
 				want := BeNumerically("<", http.StatusMultipleChoices)
-				if operation.OperationID == "getAcknowledgement" {
+				if slices.Contains([]string{"getAcknowledgement", "getLegalHolds", "releaseLegalHold"}, operation.OperationID) {
 					want = BeNumerically("==", http.StatusNotFound)
 				}
 				Expect(call().code).To(want, "%s", call().body)
 				for _, parameter := range operation.Parameters {
-					if parameter.In != "query" {
+					if parameter.In != "query" || operation.OperationID != "listEvents" {
 						continue
 					}
 					By("with parameter " + parameter.Name)

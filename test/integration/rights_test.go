@@ -37,6 +37,7 @@ var manifestsOf = map[rights.Role][]string{
 	rights.Writer:       {"Role/audit-writer-gateway"},
 	rights.Reader:       {"Role/audit-reader", "ClusterRole/kubernaut-audit-reader"},
 	rights.Acknowledger: {"ClusterRole/kubernaut-audit-acknowledger"},
+	rights.Holder:       {"Role/audit-legal-holder"},
 	rights.Approver:     {"ClusterRole/kubernaut-approver"},
 }
 
@@ -146,7 +147,7 @@ func (a account) hold(ctx context.Context, everywhere bool, rules []rbacv1.Polic
 func (m *modeRights) tokenFile() string {
 	GinkgoHelper()
 	columns := map[rights.Role]string{
-		rights.Sender: "namespaces=*", rights.Writer: "rights=write types=gateway", rights.Reader: "rights=read",
+		rights.Sender: "namespaces=*", rights.Writer: "rights=write types=gateway", rights.Reader: "rights=read", rights.Holder: "rights=hold",
 	}
 	var text strings.Builder
 	for role, token := range m.credentials {

@@ -23,6 +23,8 @@ const (
 	Reader Role = "reader"
 	// Acknowledger may acknowledge events through the API server.
 	Acknowledger Role = "acknowledger"
+	// Holder may place, list and release legal holds.
+	Holder Role = "holder"
 	// Approver decides on remediations, which no call here is about.
 	Approver Role = "approver"
 	// Pod is a process in the cluster's network without credentials.
@@ -30,7 +32,9 @@ const (
 )
 
 // Roles are all roles.
-func Roles() []Role { return []Role{Stranger, Sender, Writer, Reader, Acknowledger, Approver, Pod} }
+func Roles() []Role {
+	return []Role{Stranger, Sender, Writer, Reader, Acknowledger, Holder, Approver, Pod}
+}
 
 // The servers.
 const (
@@ -75,7 +79,7 @@ const (
 
 // Rows returns the list.
 func Rows() []Row {
-	writer, reader, sender := []Role{Writer}, []Role{Reader}, []Role{Sender}
+	writer, reader, sender, holder := []Role{Writer}, []Role{Reader}, []Role{Sender}, []Role{Holder}
 	return []Row{
 		checked(DataStorage, "POST "+audit+"/events", "create events.audit.kubernaut.ai/TYPE", writer, writer),
 		checked(DataStorage, "POST "+audit+"/events/batch", "create events.audit.kubernaut.ai/TYPE", writer, writer),
@@ -87,6 +91,10 @@ func Rows() []Row {
 		checked(DataStorage, "GET "+audit+"/event-schemas", "list events.audit.kubernaut.ai", reader, reader),
 		checked(DataStorage, "GET "+audit+"/event-schemas/{event_type}", "list events.audit.kubernaut.ai", reader, reader),
 		checked(DataStorage, "POST "+audit+"/remediation-requests/{correlation_id}/reconstruct", "list events.audit.kubernaut.ai", reader, reader),
+		checked(DataStorage, "POST "+audit+"/legal-hold", "create legalholds.audit.kubernaut.ai", holder, holder),
+		checked(DataStorage, "GET "+audit+"/legal-hold", "list legalholds.audit.kubernaut.ai", holder, holder),
+		checked(DataStorage, "GET "+audit+"/legal-hold/{correlation_id}", "list legalholds.audit.kubernaut.ai", holder, holder),
+		checked(DataStorage, "DELETE "+audit+"/legal-hold/{correlation_id}", "delete legalholds.audit.kubernaut.ai", holder, holder),
 		open(DataStorage, "GET /openapi.json"),
 		open(DataStorage, "GET /health"),
 		open(DataStorage, "GET /health/live"),

@@ -18,6 +18,7 @@ import (
 	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/eventschema"
+	"kubernaut.ai/services/datastorage/internal/hold"
 	"kubernaut.ai/services/datastorage/internal/httpapi"
 	"kubernaut.ai/services/datastorage/internal/ingest"
 	"kubernaut.ai/services/datastorage/internal/metrics"
@@ -63,7 +64,8 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 		return nil, err
 	}
 	decoder := event.NewDecoder(limits, o.Clock, rand.Reader)
-	finder := query.New(pools.Reads(o.QueryWait, o.QueryTimeout), o.Clock, consistency.NewGate(o.Clock, o.StandbyWait),
+	reads := pools.Reads(o.QueryWait, o.QueryTimeout)
+	finder := query.New(reads, o.Clock, consistency.NewGate(o.Clock, o.StandbyWait),
 		query.Options{PageBytes: o.MaxPageBytes, Step: o.QueryStep})
 	if s.schemas, err = eventschema.NewSource(o.EventSchemas, o.Clock, a.log); err != nil {
 		return nil, fmt.Errorf("--event-schemas: %w", err)
@@ -77,6 +79,7 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 		Writer:           s.writer,
 		Finder:           finder,
 		Acknowledgements: acknowledgements,
+		Holds:            hold.NewStore(pools.Ingest, reads, decoder, o.Clock),
 		Producers:        producer.NewOwners(decoder, finder, s.writer, o.Clock),
 		Auth:             a.auth,
 		Schemas:          s.schemas,

@@ -40,6 +40,8 @@ type Tokens struct {
 	Reader Token `json:"reader"`
 	Writer Token `json:"writer"`
 	Sender Token `json:"sender"`
+	// Holder places legal holds.
+	Holder Token `json:"holder"`
 	// Nobody has no permission.
 	Nobody Token `json:"nobody"`
 	// Foreign has the permissions of Reader, Writer and Sender, but an audience
@@ -88,6 +90,7 @@ func Prepare(ctx context.Context, a Addresses) (*Shared, error) {
 		token     *Token
 	}{
 		{"reader", []string{"audit-reader"}, false, audiences, &s.Tokens.Reader},
+		{"holder", []string{"audit-legal-holder"}, false, audiences, &s.Tokens.Holder},
 		{"writer", []string{"audit-writer-gateway"}, false, audiences, &s.Tokens.Writer},
 		{"sender", nil, true, audiences, &s.Tokens.Sender},
 		{"nobody", nil, false, audiences, &s.Tokens.Nobody},

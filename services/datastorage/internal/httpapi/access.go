@@ -12,6 +12,7 @@ import (
 const (
 	writer = "audit-writer-*"
 	reader = "audit-reader"
+	holder = "audit-legal-holder"
 )
 
 // group of the resources that permissions are about.
@@ -26,6 +27,10 @@ var actions = map[string]auth.Action{
 	"getEventSchema":                onEvents("list", reader),
 	"reconstructRemediationRequest": onEvents("list", reader),
 	"getAcknowledgement":            {Group: group, Resource: "acknowledgements", Verb: "get", Role: writer},
+	"placeLegalHold":                onHolds("create"),
+	"listLegalHolds":                onHolds("list"),
+	"getLegalHolds":                 onHolds("list"),
+	"releaseLegalHold":              onHolds("delete"),
 }
 
 // byType are operations that any known caller may use: what it may write depends
@@ -37,6 +42,10 @@ var open = map[string]bool{"getOpenAPI": true}
 
 func onEvents(verb, role string) auth.Action {
 	return auth.Action{Group: group, Resource: "events", Verb: verb, Role: role}
+}
+
+func onHolds(verb string) auth.Action {
+	return auth.Action{Group: group, Resource: "legalholds", Verb: verb, Role: holder}
 }
 
 // middlewares are what stands before each operation. One that is neither open

@@ -16,8 +16,9 @@ import (
 
 // The kinds of queries, for their metrics.
 const (
-	kindList = "list"
-	kindGet  = "get"
+	kindList  = "list"
+	kindGet   = "get"
+	kindHolds = "holds"
 )
 
 // ListEvents implements routes.ServerInterface.

@@ -24,6 +24,7 @@ import (
 	"kubernaut.ai/services/datastorage/internal/acknowledgement"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/eventschema"
+	"kubernaut.ai/services/datastorage/internal/hold"
 	"kubernaut.ai/services/datastorage/internal/httpapi/routes"
 	"kubernaut.ai/services/datastorage/internal/ingest"
 	"kubernaut.ai/services/datastorage/internal/producer"
@@ -40,7 +41,9 @@ type Config struct {
 	Finder  *query.Finder
 	// Acknowledgements that people made.
 	Acknowledgements *acknowledgement.Store
-	Auth             *auth.Gate
+	// Holds that people placed.
+	Holds *hold.Store
+	Auth  *auth.Gate
 	// Schemas are those that events are checked against.
 	Schemas *eventschema.Source
 	// Producers tells whose producers events under audit. speak about.

@@ -38,6 +38,18 @@ type ServerInterface interface {
 	// GetEvent Read one event
 	// (GET /api/v1/audit/events/{event_id})
 	GetEvent(ctx echo.Context, eventId uuid.UUID) error
+	// ListLegalHolds List legal holds
+	// (GET /api/v1/audit/legal-hold)
+	ListLegalHolds(ctx echo.Context, params ListLegalHoldsParams) error
+	// PlaceLegalHold Place a legal hold
+	// (POST /api/v1/audit/legal-hold)
+	PlaceLegalHold(ctx echo.Context) error
+	// ReleaseLegalHold Release the holds on a correlation id
+	// (DELETE /api/v1/audit/legal-hold/{correlation_id})
+	ReleaseLegalHold(ctx echo.Context, correlationId string, params ReleaseLegalHoldParams) error
+	// GetLegalHolds List the holds on a correlation id
+	// (GET /api/v1/audit/legal-hold/{correlation_id})
+	GetLegalHolds(ctx echo.Context, correlationId string) error
 	// ReconstructRemediationRequest Rebuild a RemediationRequest from its trail
 	// (POST /api/v1/audit/remediation-requests/{correlation_id}/reconstruct)
 	ReconstructRemediationRequest(ctx echo.Context, correlationId string) error
@@ -441,6 +453,74 @@ func (w *ServerInterfaceWrapper) GetEvent(ctx echo.Context) error {
 	return err
 }
 
+// ListLegalHolds converts echo context to params.
+func (w *ServerInterfaceWrapper) ListLegalHolds(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListLegalHoldsParams
+	// ------------- Optional query parameter "released" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "released", ctx.QueryParams(), &params.Released, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter released: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListLegalHolds(ctx, params)
+	return err
+}
+
+// PlaceLegalHold converts echo context to params.
+func (w *ServerInterfaceWrapper) PlaceLegalHold(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PlaceLegalHold(ctx)
+	return err
+}
+
+// ReleaseLegalHold converts echo context to params.
+func (w *ServerInterfaceWrapper) ReleaseLegalHold(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "correlation_id" -------------
+	var correlationId string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "correlation_id", ctx.Param("correlation_id"), &correlationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter correlation_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseLegalHoldParams
+	// ------------- Required query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "reason", ctx.QueryParams(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReleaseLegalHold(ctx, correlationId, params)
+	return err
+}
+
+// GetLegalHolds converts echo context to params.
+func (w *ServerInterfaceWrapper) GetLegalHolds(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "correlation_id" -------------
+	var correlationId string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "correlation_id", ctx.Param("correlation_id"), &correlationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter correlation_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetLegalHolds(ctx, correlationId)
+	return err
+}
+
 // ReconstructRemediationRequest converts echo context to params.
 func (w *ServerInterfaceWrapper) ReconstructRemediationRequest(ctx echo.Context) error {
 	var err error
@@ -522,6 +602,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/audit/event-schemas", wrapper.ListEventSchemas, options.OperationMiddlewares["listEventSchemas"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/event-schemas/:event_type", wrapper.GetEventSchema, options.OperationMiddlewares["getEventSchema"]...)
 	router.POST(options.BaseURL+"/api/v1/audit/remediation-requests/:correlation_id/reconstruct", wrapper.ReconstructRemediationRequest, options.OperationMiddlewares["reconstructRemediationRequest"]...)
+	router.GET(options.BaseURL+"/api/v1/audit/legal-hold", wrapper.ListLegalHolds, options.OperationMiddlewares["listLegalHolds"]...)
+	router.POST(options.BaseURL+"/api/v1/audit/legal-hold", wrapper.PlaceLegalHold, options.OperationMiddlewares["placeLegalHold"]...)
+	router.DELETE(options.BaseURL+"/api/v1/audit/legal-hold/:correlation_id", wrapper.ReleaseLegalHold, options.OperationMiddlewares["releaseLegalHold"]...)
+	router.GET(options.BaseURL+"/api/v1/audit/legal-hold/:correlation_id", wrapper.GetLegalHolds, options.OperationMiddlewares["getLegalHolds"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.GetOpenAPI, options.OperationMiddlewares["getOpenAPI"]...)
 
 }

@@ -1,0 +1,148 @@
+//go:build integration
+
+package app_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	api "kubernaut.ai/api/datastorage"
+	"kubernaut.ai/services/datastorage/app"
+)
+
+const holdsPath = "/api/v1/audit/legal-hold"
+
+// call calls the API and decodes the answer, which must have the status.
+func call[T any](t *testing.T, a *app.App, method, path string, body any, status int) (decoded T) {
+	t.Helper()
+	var sent io.Reader = http.NoBody
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, a.APIURL()+path, sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.StatusCode != status {
+		t.Fatalf("%s %s: %s, want %d: %s", method, path, answer.Status, status, text)
+	}
+	if err := json.Unmarshal(text, &decoded); err != nil {
+		t.Fatalf("%s %s: %v: %s", method, path, err, text)
+	}
+	return decoded
+}
+
+// keepExample writes an event as the example of its type, for make event-examples.
+func keepExample(t *testing.T, e *api.StoredEvent) {
+	t.Helper()
+	dir := os.Getenv("EVENT_EXAMPLES")
+	if dir == "" {
+		return
+	}
+	text, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, e.EventType+".json"), append(text, '\n'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// withRoles makes the roles of a deployment and migrates the database.
+func withRoles(t *testing.T, database string) (owner, serving string) {
+	t.Helper()
+	execute(t, connect(t, database),
+		`REVOKE CREATE ON SCHEMA public FROM PUBLIC`,
+		`CREATE ROLE events_owner NOLOGIN`, `GRANT CREATE, USAGE ON SCHEMA public TO events_owner`,
+		`CREATE ROLE migrates LOGIN PASSWORD 'secret' IN ROLE events_owner`,
+		`CREATE ROLE serves LOGIN PASSWORD 'secret'`)
+	owner, serving = as(t, database, "migrates"), as(t, database, "serves")
+	migrate(t, owner, app.Roles{Owner: "events_owner", Serving: "serves"})
+	return owner, serving
+}
+
+func TestALegalHoldIsPlacedListedAndReleased(t *testing.T) {
+	_, serving := withRoles(t, newServer(t))
+	a := serve(t, serving)
+	held, id := uuid.NewString(), uuid.New()
+	request := api.LegalHoldRequest{HoldId: &id, CorrelationId: &held, Reason: "case 7"}
+	placed := call[api.LegalHold](t, a, http.MethodPost, holdsPath, request, http.StatusCreated)
+	if again := call[api.LegalHold](t, a, http.MethodPost, holdsPath, request, http.StatusCreated); !again.PlacedAt.Equal(placed.PlacedAt) {
+		t.Errorf("a repeated request placed another hold: %v, %v", placed, again)
+	}
+	request.Reason = "case 8"
+	call[api.Problem](t, a, http.MethodPost, holdsPath, request, http.StatusConflict)
+	filtered := call[api.LegalHold](t, a, http.MethodPost, holdsPath,
+		api.LegalHoldRequest{Filter: map[string]string{"actor_id": "alice", "since": "24h"}, Reason: "case 9"}, http.StatusCreated)
+	if since := filtered.Filter["since"]; !strings.HasSuffix(since, "Z") {
+		t.Errorf("the filter begins at %q, want a time", since)
+	}
+	if list := call[api.LegalHoldList](t, a, http.MethodGet, holdsPath, nil, http.StatusOK); len(list.LegalHolds) != 2 {
+		t.Errorf("got %v, want two holds", list)
+	}
+	released := call[api.LegalHoldList](t, a, http.MethodDelete, holdsPath+"/"+held+"?reason=settled", nil, http.StatusOK)
+	if len(released.LegalHolds) != 1 || released.LegalHolds[0].ReleaseReason != "settled" {
+		t.Errorf("released %v", released)
+	}
+	call[api.Problem](t, a, http.MethodDelete, holdsPath+"/"+held+"?reason=settled", nil, http.StatusNotFound)
+	if list := call[api.LegalHoldList](t, a, http.MethodGet, holdsPath, nil, http.StatusOK); len(list.LegalHolds) != 1 || list.LegalHolds[0].HoldId != filtered.HoldId {
+		t.Errorf("got %v, want the hold on the filter", list)
+	}
+	if list := call[api.LegalHoldList](t, a, http.MethodGet, holdsPath+"/"+held, nil, http.StatusOK); len(list.LegalHolds) != 1 || list.LegalHolds[0].ReleasedAt == nil {
+		t.Errorf("got %v, want the released hold", list)
+	}
+	trail := call[api.EventPage](t, a, http.MethodGet, "/api/v1/audit/events?order=asc&correlation_id="+id.String(), nil, http.StatusOK)
+	var types []string
+	for _, e := range trail.Data {
+		keepExample(t, &e)
+		types = append(types, e.EventType)
+		if e.EventCategory != "security" || *e.RecordedBy != "kubernaut:datastorage" {
+			t.Errorf("event %v", e)
+		}
+	}
+	if want := []string{"datastorage.legalhold.placed", "datastorage.legalhold.released"}; !slices.Equal(types, want) {
+		t.Errorf("the hold's trail has %v, want %v", types, want)
+	}
+}
+
+func TestAnUnusableLegalHoldIsRefusedByField(t *testing.T) {
+	_, serving := withRoles(t, newServer(t))
+	a := serve(t, serving)
+	for field, request := range map[string]api.LegalHoldRequest{
+		"reason":         {CorrelationId: new("a")},
+		"correlation_id": {CorrelationId: new("a"), Filter: map[string]string{"actor_id": "alice"}, Reason: "case"},
+		"filter.limit":   {Filter: map[string]string{"limit": "5"}, Reason: "case"},
+	} {
+		if refused := call[api.Problem](t, a, http.MethodPost, holdsPath, request, http.StatusBadRequest); refused.FieldErrors[field] == "" {
+			t.Errorf("%s: %v", field, refused)
+		}
+	}
+	call[api.Problem](t, a, http.MethodPost, holdsPath, map[string]string{"corelation_id": "a", "reason": "case"}, http.StatusBadRequest)
+	call[api.Problem](t, a, http.MethodDelete, holdsPath+"/"+url.PathEscape("a b"), nil, http.StatusBadRequest)
+}

@@ -1,0 +1,131 @@
+// Package hold keeps legal holds: events that no retention run and no erasure
+// removes until the hold is released. Placing and releasing a hold are events,
+// which are stored in the same transaction.
+//
+// A retention run removes events under the lock row that placing a hold takes, and
+// reads the holds under it. So once a hold is placed, no later run removes an event
+// that matches it, also one that is stored after the hold.
+package hold
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"kubernaut.ai/services/datastorage/internal/query"
+)
+
+const (
+	// MaxReason bounds reasons, in characters.
+	MaxReason = 1024
+	// maxCorrelationID bounds a correlation id, in characters.
+	maxCorrelationID = 255
+	// MaxFilters and MaxCorrelationIDs bound the holds in force: a retention run asks
+	// for every event whether one of them matches.
+	MaxFilters        = 100
+	MaxCorrelationIDs = 10_000
+)
+
+// Request is a hold to be placed: on a correlation id, or on a filter.
+type Request struct {
+	// ID names the hold; a request that is repeated with it places no second one.
+	ID            uuid.UUID
+	CorrelationID string
+	Filter        query.Filter
+	Reason        string
+}
+
+// Hold is a hold that was placed.
+type Hold struct {
+	Request
+
+	PlacedBy string
+	PlacedAt time.Time
+	// ReleasedAt is nil while the hold is in force.
+	ReleasedAt                *time.Time
+	ReleasedBy, ReleaseReason string
+}
+
+// same reports whether a repeated request means this hold.
+func (h *Hold) same(r *Request, by string) bool {
+	return h.CorrelationID == r.CorrelationID && maps.Equal(h.Filter, r.Filter) && h.Reason == r.Reason && h.PlacedBy == by
+}
+
+// NewRequest checks a request. What is wrong with it is returned by field.
+func NewRequest(id uuid.UUID, correlationID string, filter query.Filter, reason string, now time.Time) (Request, map[string]string) {
+	bad := map[string]string{}
+	CheckReason(bad, reason)
+	r := Request{ID: id, CorrelationID: correlationID, Reason: reason}
+	switch {
+	case (correlationID == "") == (len(filter) == 0):
+		bad["correlation_id"] = "or filter is required, and not both"
+	case correlationID != "":
+		checkText(bad, "correlation_id", correlationID, maxCorrelationID)
+	default:
+		var err error
+		if r.Filter, err = filter.Resolve(now); err != nil {
+			wrong, ok := errors.AsType[*query.ParamError](err)
+			if !ok {
+				bad["filter"] = err.Error()
+				break
+			}
+			for name, reason := range wrong.Fields {
+				bad["filter."+name] = reason
+			}
+		}
+	}
+	if len(bad) > 0 {
+		return Request{}, bad
+	}
+	return r, nil
+}
+
+// CheckReason checks the reason of a hold or of its release.
+func CheckReason(bad map[string]string, reason string) { checkText(bad, "reason", reason, MaxReason) }
+
+func checkText(bad map[string]string, field, text string, most int) {
+	switch {
+	case strings.TrimSpace(text) == "":
+		bad[field] = "is required"
+	case !utf8.ValidString(text), strings.ContainsRune(text, 0):
+		bad[field] = "must be UTF-8 without NUL characters"
+	case utf8.RuneCountInString(text) > most:
+		bad[field] = fmt.Sprintf("must be at most %d characters", most)
+	}
+}
+
+// InForce are the holds that a removal of events has to respect.
+type InForce struct {
+	correlationIDs []string
+	filters        []query.Filter
+	// Version changes when a hold is placed or released.
+	Version string
+}
+
+// Matches returns an SQL condition over audit_events that is true for held events
+// and false for all others, with its values behind args.
+func (f *InForce) Matches(args []any) (condition string, all []any, err error) {
+	parts := make([]string, 0, 1+len(f.filters))
+	all = args
+	if len(f.correlationIDs) > 0 {
+		all = append(all, f.correlationIDs)
+		parts = append(parts, fmt.Sprintf("correlation_id = ANY ($%d::text[])", len(all)))
+	}
+	for _, filter := range f.filters {
+		var part string
+		if part, all, err = filter.Where(all); err != nil {
+			return "", nil, fmt.Errorf("filter of a hold: %w", err)
+		}
+		parts = append(parts, part)
+	}
+	if len(parts) == 0 {
+		return "false", all, nil
+	}
+	// A filter on a column without a value is NULL, which is not held.
+	return "coalesce(" + strings.Join(parts, " OR ") + ", false)", all, nil
+}

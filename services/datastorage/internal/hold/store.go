@@ -1,0 +1,256 @@
+package hold
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"k8s.io/utils/clock"
+
+	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/datastorage/internal/consistency"
+	"kubernaut.ai/services/datastorage/internal/database"
+	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/ingest"
+	"kubernaut.ai/services/datastorage/internal/ownevent"
+	"kubernaut.ai/services/datastorage/internal/query"
+	"kubernaut.ai/services/datastorage/internal/schema"
+)
+
+var (
+	// ErrNotFound means that no hold in force has this name.
+	ErrNotFound = errors.New("no such hold in force")
+	// ErrConflict means that another hold has the id.
+	ErrConflict = errors.New("another hold has this id")
+	// ErrTooMany means that the bound on holds in force is reached.
+	ErrTooMany = fmt.Errorf("%d holds on correlation ids or %d on filters are in force: release some, or place one on a filter that covers several", MaxCorrelationIDs, MaxFilters)
+)
+
+// timeout of a transaction. It waits for a retention run that holds the lock row.
+const timeout = 30 * time.Second
+
+// Store places, lists and releases holds. It is safe for concurrent use.
+type Store struct {
+	pool    *pgxpool.Pool
+	reads   *database.Reads
+	decoder *event.Decoder
+	clock   clock.PassiveClock
+	ids     schema.BatchIDs
+
+	// changing: one change at once, so that holds take one of the pool's connections.
+	changing sync.Mutex
+}
+
+// NewStore makes a store that writes through a pool and lists through reads.
+func NewStore(pool *pgxpool.Pool, reads *database.Reads, d *event.Decoder, c clock.PassiveClock) *Store {
+	return &Store{pool: pool, reads: reads, decoder: d, clock: c}
+}
+
+// Lock takes the lock row of holds and removals until the transaction ends.
+func Lock(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `SELECT FROM audit_locks WHERE name = 'retention' FOR UPDATE`); err != nil {
+		return fmt.Errorf("lock the holds: %w", err)
+	}
+	return nil
+}
+
+// Read returns the holds in force. Under Lock, none is placed or released before
+// the transaction ends.
+func Read(ctx context.Context, tx pgx.Tx) (*InForce, error) {
+	rows, err := tx.Query(ctx, `SELECT correlation_id, filter,
+		(SELECT count(*) || '/' || count(released_at) FROM audit_holds) FROM audit_holds WHERE released_at IS NULL ORDER BY hold_id`)
+	if err != nil {
+		return nil, fmt.Errorf("read the holds: %w", err)
+	}
+	f := &InForce{}
+	var correlationID *string
+	var filter query.Filter
+	_, err = pgx.ForEachRow(rows, []any{&correlationID, &filter, &f.Version}, func() error {
+		if correlationID != nil {
+			f.correlationIDs = append(f.correlationIDs, *correlationID)
+		} else {
+			f.filters = append(f.filters, filter)
+		}
+		correlationID, filter = nil, nil
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the holds: %w", err)
+	}
+	return f, nil
+}
+
+// Place places a hold. If it returns nil, no later run removes a matching event.
+// Its errors are ErrConflict, ErrTooMany and *ingest.UnavailableError.
+func (s *Store) Place(ctx context.Context, r Request, by string) (Hold, error) {
+	placed := Hold{Request: r, PlacedBy: by, PlacedAt: s.clock.Now().UTC().Truncate(time.Microsecond)}
+	err := s.change(ctx, func(tx pgx.Tx) error {
+		found, err := list(ctx, tx, `WHERE hold_id = $1`, r.ID)
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			if !found[0].same(&r, by) {
+				return ErrConflict
+			}
+			placed = found[0]
+			return nil
+		}
+		return s.insert(ctx, tx, &placed)
+	})
+	if err != nil {
+		return Hold{}, fmt.Errorf("place a hold: %w", err)
+	}
+	return placed, nil
+}
+
+func (s *Store) insert(ctx context.Context, tx pgx.Tx, h *Hold) error {
+	var ids, filters int
+	const count = `SELECT count(correlation_id), count(filter) FROM audit_holds WHERE released_at IS NULL`
+	if err := tx.QueryRow(ctx, count).Scan(&ids, &filters); err != nil {
+		return fmt.Errorf("count the holds: %w", err)
+	}
+	if (h.Filter != nil && filters >= MaxFilters) || (h.Filter == nil && ids >= MaxCorrelationIDs) {
+		return ErrTooMany
+	}
+	var filter []byte
+	if h.Filter != nil {
+		var err error
+		if filter, err = json.Marshal(h.Filter); err != nil {
+			return fmt.Errorf("encode a filter: %w", err)
+		}
+	}
+	const insert = `INSERT INTO audit_holds (hold_id, correlation_id, filter, reason, placed_by, placed_at) VALUES ($1, nullif($2, ''), $3, $4, $5, $6)`
+	if _, err := tx.Exec(ctx, insert, h.ID, h.CorrelationID, filter, h.Reason, h.PlacedBy, h.PlacedAt); err != nil {
+		return fmt.Errorf("store a hold: %w", err)
+	}
+	return s.record(ctx, tx, Placed, h, h.PlacedBy, h.PlacedAt, h.Reason)
+}
+
+// Release releases the holds in force with a name, which is the id of a hold or a
+// correlation id, and returns them. Its errors are ErrNotFound and *ingest.UnavailableError.
+func (s *Store) Release(ctx context.Context, name, reason, by string) (released []Hold, err error) {
+	err = s.change(ctx, func(tx pgx.Tx) error {
+		found, err := list(ctx, tx, `WHERE released_at IS NULL AND (correlation_id = $1 OR hold_id::text = $1)`, name)
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return ErrNotFound
+		}
+		now := s.clock.Now().UTC().Truncate(time.Microsecond)
+		for i := range found {
+			h := &found[i]
+			h.ReleasedAt, h.ReleasedBy, h.ReleaseReason = &now, by, reason
+			const update = `UPDATE audit_holds SET released_by = $2, released_at = $3, release_reason = $4 WHERE hold_id = $1`
+			if _, err := tx.Exec(ctx, update, h.ID, by, now, reason); err != nil {
+				return fmt.Errorf("release hold %s: %w", h.ID, err)
+			}
+			if err := s.record(ctx, tx, Released, h, by, now, reason); err != nil {
+				return err
+			}
+		}
+		released = found
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("release a hold: %w", err)
+	}
+	return released, nil
+}
+
+// MaxList bounds the holds that List returns.
+const MaxList = 1000
+
+// List returns holds, the last placed ones first: all of them, or those with a name
+// as Release takes it. Its error is a *query.UnavailableError.
+func (s *Store) List(ctx context.Context, name string, withReleased bool) (holds []Hold, err error) {
+	err = s.reads.Do(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		holds, err = list(ctx, tx, `WHERE ($1 = '' OR correlation_id = $1 OR hold_id::text = $1) AND ($2 OR released_at IS NULL)
+			ORDER BY placed_at DESC, hold_id LIMIT $3`, name, withReleased, MaxList)
+		return err
+	})
+	if err != nil {
+		return nil, &query.UnavailableError{Err: fmt.Errorf("list holds: %w", err)}
+	}
+	return holds, nil
+}
+
+func list(ctx context.Context, tx pgx.Tx, where string, args ...any) ([]Hold, error) {
+	rows, err := tx.Query(ctx, `SELECT hold_id, coalesce(correlation_id, ''), filter, reason, placed_by, placed_at,
+		released_at, coalesce(released_by, ''), coalesce(release_reason, '') FROM audit_holds `+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read holds: %w", err)
+	}
+	holds, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h Hold, err error) {
+		err = row.Scan(&h.ID, &h.CorrelationID, &h.Filter, &h.Reason, &h.PlacedBy, &h.PlacedAt, &h.ReleasedAt, &h.ReleasedBy, &h.ReleaseReason)
+		h.PlacedAt = h.PlacedAt.UTC()
+		return h, err //nolint:wrapcheck // wrapped below
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read holds: %w", err)
+	}
+	return holds, nil
+}
+
+// change runs a transaction under the lock row, and commits it.
+func (s *Store) change(ctx context.Context, do func(pgx.Tx) error) error {
+	if !s.changing.TryLock() {
+		return &ingest.UnavailableError{Err: errBusy}
+	}
+	defer s.changing.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) (err error) {
+		tx, err := database.BeginWrite(ctx, conn.Conn(), timeout)
+		if err != nil {
+			return err //nolint:wrapcheck // says what failed
+		}
+		defer func() {
+			if err != nil {
+				_ = tx.Rollback(ctx) // a failure closes the connection
+			}
+		}()
+		if err := Lock(ctx, tx); err != nil {
+			return err
+		}
+		if err := do(tx); err != nil {
+			return err
+		}
+		_, err = database.Commit(ctx, conn.Conn(), consistency.PositionQuery)
+		return err //nolint:wrapcheck // says what failed
+	})
+	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrTooMany) {
+		return err
+	}
+	return &ingest.UnavailableError{Err: err}
+}
+
+var errBusy = errors.New("another hold is being placed or released")
+
+// record stores the event about a change.
+func (s *Store) record(ctx context.Context, tx pgx.Tx, eventType string, h *Hold, by string, at time.Time, reason string) error {
+	action := "place"
+	if eventType == Released {
+		action = "release"
+	}
+	actor := "user"
+	if by == "" {
+		actor = "" // nobody is authenticated
+	}
+	made, err := ownevent.Make(s.decoder, &ownevent.Event{
+		ID: uuid.Must(uuid.NewV7()), Type: eventType, Action: action, At: at, Outcome: audit.OutcomeSuccess, CorrelationID: h.ID.String(),
+		ActorType: actor, ActorID: by, ResourceType: "legalhold", ResourceID: h.ID.String(),
+		Data: data{CorrelationID: h.CorrelationID, Filter: h.Filter, Reason: reason},
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // says what failed
+	}
+	return ingest.Append(ctx, tx, &s.ids, at, made) //nolint:wrapcheck // says what failed
+}

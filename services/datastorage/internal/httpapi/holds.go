@@ -1,0 +1,125 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	api "kubernaut.ai/api/datastorage"
+	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/services/datastorage/internal/hold"
+)
+
+// PlaceLegalHold implements routes.ServerInterface.
+func (a *API) PlaceLegalHold(c echo.Context) error {
+	sent, err := decodeBody[api.LegalHoldRequest](a, c)
+	if err != nil {
+		return err
+	}
+	id := value(sent.HoldId)
+	if id == uuid.Nil {
+		id = uuid.Must(uuid.NewV7())
+	}
+	request, bad := hold.NewRequest(id, value(sent.CorrelationId), map[string]string(sent.Filter), sent.Reason, a.config.Clock.Now())
+	if len(bad) > 0 {
+		return badParameters(bad)
+	}
+	placed, err := a.config.Holds.Place(c.Request().Context(), request, caller(c))
+	if err != nil {
+		return holdProblem(err)
+	}
+	return answer(c, http.StatusCreated, wireHold(&placed))
+}
+
+// ListLegalHolds implements routes.ServerInterface.
+func (a *API) ListLegalHolds(c echo.Context, p api.ListLegalHoldsParams) error {
+	return a.listHolds(c, "", value(p.Released))
+}
+
+// GetLegalHolds implements routes.ServerInterface.
+func (a *API) GetLegalHolds(c echo.Context, name string) error {
+	return a.listHolds(c, name, true)
+}
+
+func (a *API) listHolds(c echo.Context, name string, withReleased bool) error {
+	return a.query(c, kindHolds, func() error {
+		var holds []hold.Hold
+		err := a.queued(c.Request().Context(), caller(c), func() error {
+			var err error
+			holds, err = a.config.Holds.List(c.Request().Context(), name, withReleased)
+			return err //nolint:wrapcheck // explained below
+		})
+		switch {
+		case err != nil:
+			return a.pageProblem(err)
+		case name != "" && len(holds) == 0:
+			return problem.New(http.StatusNotFound, "there is no hold on correlation id %q, and none with this id", name)
+		}
+		return answer(c, http.StatusOK, wireHolds(holds))
+	})
+}
+
+// ReleaseLegalHold implements routes.ServerInterface.
+func (a *API) ReleaseLegalHold(c echo.Context, name string, p api.ReleaseLegalHoldParams) error {
+	bad := map[string]string{}
+	if hold.CheckReason(bad, p.Reason); len(bad) > 0 {
+		return badParameters(bad)
+	}
+	released, err := a.config.Holds.Release(c.Request().Context(), name, p.Reason, caller(c))
+	switch {
+	case errors.Is(err, hold.ErrNotFound):
+		return problem.New(http.StatusNotFound, "no hold on correlation id %q is in force, and none with this id", name)
+	case err != nil:
+		return holdProblem(err)
+	}
+	return answer(c, http.StatusOK, wireHolds(released))
+}
+
+func holdProblem(err error) error {
+	if errors.Is(err, hold.ErrConflict) || errors.Is(err, hold.ErrTooMany) {
+		return problem.New(http.StatusConflict, "%v", err)
+	}
+	return passing(err)
+}
+
+func wireHolds(holds []hold.Hold) api.LegalHoldList {
+	list := api.LegalHoldList{LegalHolds: make([]api.LegalHold, len(holds))}
+	for i := range holds {
+		list.LegalHolds[i] = wireHold(&holds[i])
+	}
+	return list
+}
+
+func wireHold(h *hold.Hold) api.LegalHold {
+	return api.LegalHold{
+		HoldId: h.ID, CorrelationId: h.CorrelationID, Filter: api.EventFilter(h.Filter), Reason: h.Reason, PlacedBy: h.PlacedBy, PlacedAt: h.PlacedAt,
+		ReleasedAt: h.ReleasedAt, ReleasedBy: h.ReleasedBy, ReleaseReason: h.ReleaseReason,
+	}
+}
+
+// decodeBody reads a body that is one JSON object. An unknown field is refused: it may be a mistyped filter.
+func decodeBody[T any](a *API, c echo.Context) (*T, error) {
+	if _, err := mediaType(c, mediaJSON); err != nil {
+		return nil, err
+	}
+	body, held, err := a.bodies.read(c)
+	if err != nil {
+		return nil, err
+	}
+	defer held.Close()
+	var sent T
+	decoder := json.NewDecoder(strings.NewReader(string(body)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&sent); err != nil {
+		return nil, problem.Validation(nil, "the body is not usable: %v", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, problem.Validation(nil, "the body is not usable: something follows the object")
+	}
+	return &sent, nil
+}

@@ -1,0 +1,106 @@
+package query
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Filter is a part of the trail, by the names of the filters of listEvents. It
+// speaks about stored events and about those to come.
+type Filter map[string]string
+
+// Resolve returns the filter with since and until as times, which are relative to
+// now, and checks it. What is wrong with it is a *ParamError.
+func (f Filter) Resolve(now time.Time) (Filter, error) {
+	p, bad := f.params()
+	span := p.span(bad, now)
+	p.withDetail(p.filter(bad), bad)
+	checkText(bad, "correlation_id", p.CorrelationID, mostID)
+	if len(f) == 0 {
+		bad.refusef("filter", "is required: name what it is about")
+	}
+	if len(bad.Fields) > 0 {
+		return nil, bad
+	}
+	resolved := maps.Clone(f)
+	if span.since != nil {
+		resolved["since"] = span.since.Format(time.RFC3339Nano)
+	}
+	if span.until != nil {
+		resolved["until"] = span.until.Format(time.RFC3339Nano)
+	}
+	return resolved, nil
+}
+
+// Where returns a resolved filter as an SQL condition over audit_events, with
+// placeholders behind those of args, and args with its own values.
+func (f Filter) Where(args []any) (condition string, all []any, err error) {
+	p, bad := f.params()
+	c, _ := p.withDetail(p.filter(bad), bad)
+	if p.CorrelationID != "" {
+		c.add("correlation_id = %s", p.CorrelationID)
+	}
+	p.span(bad, time.Time{}).add(c)
+	if len(bad.Fields) > 0 {
+		return "", nil, bad
+	}
+	if len(c.clauses) == 0 {
+		return "", nil, fmt.Errorf("filter %v says nothing", f)
+	}
+	return "(" + shifted(strings.Join(c.clauses, " AND "), len(args)) + ")", append(slices.Clone(args), c.args...), nil
+}
+
+var placeholder = regexp.MustCompile(`\$[0-9]+`)
+
+// shifted moves the placeholders of a condition. Values are never a part of its text.
+func shifted(condition string, by int) string {
+	return placeholder.ReplaceAllStringFunc(condition, func(text string) string {
+		n, err := strconv.Atoi(text[1:])
+		if err != nil {
+			return text
+		}
+		return "$" + strconv.Itoa(n+by)
+	})
+}
+
+// params are the parameters of a list with the filter.
+func (f Filter) params() (Params, *ParamError) {
+	var p Params
+	bad := &ParamError{}
+	texts := map[string]*string{
+		"event_type": &p.EventType, "event_category": &p.EventCategory, "event_action": &p.EventAction, "event_outcome": &p.EventOutcome,
+		"severity": &p.Severity, "correlation_id": &p.CorrelationID, "actor_type": &p.ActorType, "actor_id": &p.ActorID,
+		"recorded_by": &p.RecordedBy, "producer_id": &p.ProducerID, "error_code": &p.ErrorCode,
+		"resource_type": &p.ResourceType, "resource_id": &p.ResourceID, "namespace": &p.Namespace, "cluster_id": &p.ClusterID,
+		"since": &p.Since, "until": &p.Until,
+	}
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		text := f[name]
+		switch field, known := texts[name]; {
+		case text == "" && name != detailValue:
+			bad.refusef(name, "must not be empty: leave it out, or give a value")
+		case known:
+			*field = text
+		case name == detailKey:
+			p.DetailKey = &text
+		case name == detailValue:
+			p.DetailValue = &text
+		case name == "parent_event_id":
+			id, err := uuid.Parse(text)
+			if err != nil {
+				bad.refusef(name, "must be a UUID")
+			}
+			p.ParentEventID = &id
+		default:
+			bad.refusef(name, "is not a known filter")
+		}
+	}
+	return p, bad
+}

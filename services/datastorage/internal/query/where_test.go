@@ -1,0 +1,61 @@
+package query //nolint:testpackage // beside the tests of the other conditions
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAFilterIsAConditionBehindOtherValues(t *testing.T) {
+	t.Parallel()
+	f, err := Filter{"actor_id": "'; DROP TABLE audit_events; --$1", "since": "7d", "event_type": "shop.*"}.Resolve(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := now.AddDate(0, 0, -7).Format(time.RFC3339Nano); f["since"] != want {
+		t.Errorf("since is %s, want %s: a filter means the same later", f["since"], want)
+	}
+	condition, args, err := f.Where([]any{"first", "second"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(condition, "DROP") || strings.Contains(condition, "$1 ") || strings.Contains(condition, "$2 ") {
+		t.Errorf("the condition holds a value, or takes that of another: %s", condition)
+	}
+	for _, placeholder := range []string{"$3", "$4", "$5"} {
+		if !strings.Contains(condition, placeholder) {
+			t.Errorf("no %s in %s", placeholder, condition)
+		}
+	}
+	if len(args) != 5 || args[0] != "first" {
+		t.Errorf("values %v", args)
+	}
+}
+
+func TestUnusableFiltersAreNamed(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]Filter{
+		"filter": {}, "limit": {"limit": "5"}, "event_outcome": {"event_outcome": "maybe"}, "severity": {"severity": ""},
+		"detail_value": {"detail_key": "a"}, "parent_event_id": {"parent_event_id": "x"}, "until": {"since": "1m", "until": "5m"},
+	} {
+		_, err := f.Resolve(now)
+		var bad *ParamError
+		if !errors.As(err, &bad) || len(bad.Fields) != 1 || bad.Fields[name] == "" {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestEachFilterBecomesACondition(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"event_type", "event_category", "event_action", "severity", "correlation_id", "actor_type", "actor_id", "recorded_by", "producer_id",
+		"error_code", "resource_type", "resource_id", "namespace", "cluster_id",
+	} {
+		condition, args, err := Filter{name: "v"}.Where(nil)
+		if err != nil || condition != "("+name+" = $1)" || len(args) != 1 {
+			t.Errorf("%s: %s, %v: %v", name, condition, args, err)
+		}
+	}
+}
