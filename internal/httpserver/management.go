@@ -48,7 +48,7 @@ func NotStopping(g interface{ Stopping() bool }) Check {
 type Management struct {
 	Ready   []Check
 	Metrics prometheus.Gatherer
-	// Flush handles POST /audit/flush.
+	// Flush handles POST /audit/flush; nil for programs that keep no events.
 	Flush http.Handler
 	// Log gets the reasons for not being ready; the response names only the check.
 	Log *zap.Logger
@@ -84,7 +84,9 @@ func (m *Management) Handler() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", m.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.Metrics, promhttp.HandlerOpts{}))
-	mux.Handle("/audit/flush", m.Flush)
+	if m.Flush != nil {
+		mux.Handle("/audit/flush", m.Flush)
+	}
 	return mux
 }
 

@@ -238,6 +238,18 @@ func TestAProgramThatIsStoppingIsNotReady(t *testing.T) {
 	}
 }
 
+func TestAProgramWithoutEventsHasNothingToFlush(t *testing.T) {
+	t.Parallel()
+	handler := (&httpserver.Management{Metrics: prometheus.NewRegistry(), Log: zap.NewNop()}).Handler()
+	for path, want := range map[string]int{"/audit/flush": http.StatusNotFound, "/readyz": http.StatusOK} {
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+		if answer.Code != want {
+			t.Errorf("%s: %d", path, answer.Code)
+		}
+	}
+}
+
 func TestManagement(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total", Help: "Counts nothing."})
