@@ -61,11 +61,11 @@ type queue struct {
 
 	// flying is how many transactions are under way, guarded by mu like the rest.
 	flying int
-	// begun is when the last transaction began, expected how many requests it had.
-	begun    time.Time
+	// begun is when the last transaction began.
+	begun time.Time
+	// expected is how many requests the next transaction waits for, and until how long.
 	expected int
-	// until is how long the next transaction waits for as many requests.
-	until time.Time
+	until    time.Time
 }
 
 const (
@@ -135,14 +135,15 @@ func (q *queue) take(maxEvents, maxBytes int) []*job {
 		q.filled.Signal()
 	}
 	q.flying++
-	q.begun, q.expected = time.Now(), len(taken)
+	q.begun = time.Now()
 	return taken
 }
 
 // isDue reports whether what waits gets a transaction. An idle queue begins at
 // once. Clients that got their answers together send their next requests
-// together, so the next transaction waits for as many, though no longer than the
-// last one took: a request that just missed that one would have waited as long.
+// together, so the next transaction waits for as many besides those that missed
+// the last one, though no longer than that one took: a request that just missed it
+// would have waited as long.
 func (q *queue) isDue() bool {
 	switch {
 	case len(q.jobs) == 0:
@@ -168,7 +169,7 @@ func (q *queue) settled(jobs []*job) {
 	}
 	now := time.Now()
 	gather := min(now.Sub(q.begun), longestGather)
-	q.until = now.Add(gather)
+	q.expected, q.until = len(jobs)+len(q.jobs), now.Add(gather)
 	if len(q.jobs) < q.expected {
 		time.AfterFunc(gather, q.filled.Broadcast)
 	}

@@ -100,6 +100,26 @@ func TestSmallRequestsShareTheNextTransaction(t *testing.T) {
 	})
 }
 
+func TestRequestsThatMissedATransactionWaitForThoseAnsweredByIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(100_000, 1<<30)
+		due := takers(q, 2)
+		mustPut(t, q, someJob(1))
+		first := <-due
+		mustPut(t, q, someJob(2), someJob(3))
+		<-time.After(time.Millisecond) // the transaction takes this long
+		q.settled(first)
+		synctest.Wait()
+		mustPut(t, q, someJob(4)) // of the client that was answered
+		begin := time.Now()
+		if second := <-due; len(second) != 3 || time.Since(begin) != 0 {
+			t.Errorf("%d requests share a transaction after %s, want all 3 at once", len(second), time.Since(begin))
+		}
+		q.close()
+	})
+}
+
 func TestLargeRequestsHaveTransactionsBesideOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
