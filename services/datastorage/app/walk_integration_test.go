@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,33 +137,32 @@ func inSQL(t *testing.T, conn *pgx.Conn, condition, order string) []uuid.UUID {
 	return ids
 }
 
-// manyEvents are more than a step of a millisecond looks at.
-const manyEvents = 20_000
+// searches and what they find.
+var searches = map[string]struct {
+	query     url.Values
+	condition string
+}{
+	"rare":                       {url.Values{"severity": {"rare"}}, `severity = 'rare'`},
+	"common":                     {url.Values{"severity": {"common"}, "limit": {"1000"}}, `severity = 'common'`},
+	"nested":                     {url.Values{"detail_key": {"target.name"}, "detail_value": {"wanted"}}, `event_data #>> '{target,name}' = 'wanted'`},
+	"number":                     {url.Values{"detail_key": {"$.n"}, "detail_value": {"4711"}}, `event_data ->> 'n' = '4711'`},
+	"nothing":                    {url.Values{"severity": {"none"}}, `false`},
+	"small pages of equal times": {url.Values{"namespace": {"ns-3"}, "severity": {"rare"}, "limit": {"2"}}, `namespace = 'ns-3' AND severity = 'rare'`},
+	"a span": {
+		url.Values{"severity": {"rare"}, "since": {"2000h"}, "until": {"100h"}},
+		`severity = 'rare' AND event_timestamp >= now() - interval '2000 hours' AND event_timestamp < now() - interval '100 hours'`,
+	},
+	"two filters and a trail": {url.Values{"severity": {"rare"}, "correlation_id": {"c-100"}}, `severity = 'rare' AND correlation_id = 'c-100'`},
+}
 
-func TestASearchGoesOnInStepsAndFindsEachEventOnceInOrder(t *testing.T) {
-	database := newServer(t)
-	migrate(t, database, app.Roles{})
-	conn := connect(t, database)
-	storeMany(t, conn, manyEvents)
-	a := serveWith(t, app.Options{DatabaseURL: database, QueryStep: time.Millisecond})
-	for name, search := range map[string]struct {
-		query     url.Values
-		condition string
-	}{
-		"rare":                       {url.Values{"severity": {"rare"}}, `severity = 'rare'`},
-		"common":                     {url.Values{"severity": {"common"}, "limit": {"1000"}}, `severity = 'common'`},
-		"nested":                     {url.Values{"detail_key": {"target.name"}, "detail_value": {"wanted"}}, `event_data #>> '{target,name}' = 'wanted'`},
-		"nothing":                    {url.Values{"severity": {"none"}}, `false`},
-		"small pages of equal times": {url.Values{"namespace": {"ns-3"}, "severity": {"rare"}, "limit": {"2"}}, `namespace = 'ns-3' AND severity = 'rare'`},
-		"a span": {
-			url.Values{"severity": {"rare"}, "since": {"2000h"}, "until": {"100h"}},
-			`severity = 'rare' AND event_timestamp >= now() - interval '2000 hours' AND event_timestamp < now() - interval '100 hours'`,
-		},
-		"two filters and a trail": {url.Values{"severity": {"rare"}, "correlation_id": {"c-100"}}, `severity = 'rare' AND correlation_id = 'c-100'`},
-	} {
+// checkSearches compares all searches with bare SQL, in both orders.
+func checkSearches(t *testing.T, conn *pgx.Conn, a *app.App, least int) {
+	t.Helper()
+	for name, search := range searches {
 		for _, order := range []string{"desc", "asc"} {
-			search.query.Set("order", order)
-			got := walkAll(t, a, search.query, nothing)
+			query := url.Values(http.Header(search.query).Clone())
+			query.Set("order", order)
+			got := walkAll(t, a, query, nothing)
 			if want := inSQL(t, conn, search.condition, order); !slices.Equal(got.ids, want) {
 				t.Errorf("%s, %s: %d events, want %d, or in another order", name, order, len(got.ids), len(want))
 			}
@@ -175,9 +175,56 @@ func TestASearchGoesOnInStepsAndFindsEachEventOnceInOrder(t *testing.T) {
 					t.Fatalf("%s, %s: a page on the way says %+v", name, order, page.Pagination)
 				}
 			}
-			if name == "nothing" && len(got.pages) < 3 {
-				t.Errorf("%s, %s: %d steps, want several", name, order, len(got.pages))
+			if name == "nothing" && len(got.pages) < least {
+				t.Errorf("%s, %s: %d steps, want %d", name, order, len(got.pages), least)
 			}
+		}
+	}
+}
+
+// manyEvents are more than a step of a millisecond looks at.
+const manyEvents = 8_000
+
+func TestASearchGoesOnInStepsAndFindsEachEventOnceInOrder(t *testing.T) {
+	database := newServer(t)
+	migrate(t, database, app.Roles{})
+	conn := connect(t, database)
+	storeMany(t, conn, manyEvents)
+	a := serveWith(t, app.Options{DatabaseURL: database, QueryStep: time.Millisecond})
+	const several = 3
+	checkSearches(t, conn, a, several)
+}
+
+func TestTheIndexesOfCompleteMonthsAnswerASearchTogetherWithAWalk(t *testing.T) {
+	database := newServer(t)
+	migrate(t, database, app.Roles{})
+	conn := connect(t, database)
+	const events = 4000
+	storeMany(t, conn, events)
+	maintainOnce(t, database)
+	execute(t, conn, `ANALYZE audit_events`)
+	// The walk comes to its end in one step, or needs several.
+	for _, step := range []time.Duration{time.Minute, 30 * time.Millisecond, 3 * time.Millisecond} {
+		checkSearches(t, conn, serveWith(t, app.Options{DatabaseURL: database, QueryStep: step}), 1)
+	}
+	execute(t, conn, `SET enable_seqscan = off`, `SET enable_indexscan = off`)
+	for condition, index := range map[string]string{
+		`severity = 'none'`:    "_by_kinds",
+		`namespace = 'ns-1'`:   "_by_kinds",
+		`error_code = 'E1'`:    "_by_error_code",
+		`resource_id = 'none'`: "_by_kinds",
+		`(event_data @? '$."target"."name" ? (@ == "wanted")' AND EXISTS (SELECT FROM jsonb_path_query(event_data, '$."target"."name"')))`: "_by_data",
+	} {
+		rows, err := conn.Query(t.Context(), `EXPLAIN SELECT event_id FROM audit_events WHERE id_time < date_trunc('month', now() - interval '40 days') AND `+condition)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(plan, func(line string) bool { return strings.Contains(line, index) }) {
+			t.Errorf("%s: no index ...%s:\n%s", condition, index, strings.Join(plan, "\n"))
 		}
 	}
 }

@@ -21,7 +21,9 @@ type cursor struct {
 	at    time.Time
 	id    uuid.UUID
 	// all: the walk goes on with every event of the time at, whatever its id.
-	all  bool
+	all bool
+	// scan: the indexes of complete partitions are of no use for this search.
+	scan bool
 	span span
 	// found is how many matching events the pages before had or left out, and skip
 	// how many are still to be left out.
@@ -51,6 +53,7 @@ const (
 	flagSince = 1 << iota
 	flagUntil
 	flagAll
+	flagScan
 )
 
 func (c cursor) encode() (string, error) {
@@ -60,6 +63,9 @@ func (c cursor) encode() (string, error) {
 	}
 	if c.all {
 		w.Flags |= flagAll
+	}
+	if c.scan {
+		w.Flags |= flagScan
 	}
 	if c.span.since != nil {
 		w.Flags |= flagSince
@@ -92,7 +98,7 @@ func decodeCursor(text string, query [8]byte) (cursor, error) {
 		return cursor{}, errCursor
 	}
 	c := cursor{
-		query: w.Query, at: time.UnixMicro(w.At).UTC(), id: w.ID, all: w.Flags&flagAll != 0,
+		query: w.Query, at: time.UnixMicro(w.At).UTC(), id: w.ID, all: w.Flags&flagAll != 0, scan: w.Flags&flagScan != 0,
 		found: int(w.Found), skip: int(w.Skip),
 	}
 	if w.Flags&flagSince != 0 {

@@ -2,8 +2,11 @@ package query
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +41,9 @@ func (p Params) withDetail(others *conditions, bad *ParamError) (c *conditions, 
 		return others, nil
 	}
 	c = others.clone()
-	c.addAny("EXISTS (SELECT 1 FROM jsonb_path_query(event_data, %s::text::jsonpath) AS v WHERE v #>> '{}' = %s)", paths, *p.DetailValue)
+	equal, exact := equals(*p.DetailValue)
+	c.addAny(paths, *p.DetailValue, equal)
+	c.served = c.served || exact
 	return c, paths
 }
 
@@ -85,17 +90,43 @@ func (c *conditions) all() string {
 
 // clone returns conditions that can be added to.
 func (c *conditions) clone() *conditions {
-	return &conditions{clauses: append([]string(nil), c.clauses...), args: append([]any(nil), c.args...)}
+	return &conditions{clauses: slices.Clone(c.clauses), args: slices.Clone(c.args), served: c.served}
 }
 
-// addAny appends a clause that holds if it does for one of the paths.
-func (c *conditions) addAny(clause string, paths []string, value string) {
+// addAny appends a clause that holds if one of the paths names a value with this
+// text. The first part of it is quick, and an index serves it; the second compares
+// exactly.
+func (c *conditions) addAny(paths []string, value, equal string) {
 	c.args = append(c.args, value)
-	wanted := fmt.Sprintf("$%d", len(c.args))
+	wanted := len(c.args)
 	alternatives := make([]string, len(paths))
 	for i, path := range paths {
+		if equal != "" {
+			c.args = append(c.args, path+" ? ("+equal+")")
+			alternatives[i] = fmt.Sprintf("event_data @? $%d::text::jsonpath AND ", len(c.args))
+		}
 		c.args = append(c.args, path)
-		alternatives[i] = fmt.Sprintf(clause, fmt.Sprintf("$%d", len(c.args)), wanted)
+		alternatives[i] += fmt.Sprintf("EXISTS (SELECT 1 FROM jsonb_path_query(event_data, $%d::text::jsonpath) AS v WHERE v #>> '{}' = $%d)", len(c.args), wanted)
 	}
 	c.clauses = append(c.clauses, "("+strings.Join(alternatives, " OR ")+")")
+}
+
+// plainNumber is a number as jsonb spells it that a jsonpath can hold.
+var plainNumber = regexp.MustCompile(`^(0|[1-9][0-9]{0,30})([.][0-9]{1,30})?$`)
+
+// equals is a jsonpath predicate that holds for all values with a text, and maybe
+// for others; false for a text that may be a number which the predicate cannot hold.
+func equals(text string) (predicate string, ok bool) {
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		return "", false // a string always marshals
+	}
+	predicate = "@ == " + string(quoted)
+	switch {
+	case text == "true", text == "false", plainNumber.MatchString(text):
+		return predicate + " || @ == " + text, true
+	case strings.Trim(text, "-.0123456789") == "" && text != "":
+		return "", false
+	}
+	return predicate, true
 }

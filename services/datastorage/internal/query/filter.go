@@ -103,6 +103,8 @@ func (p Params) equalities() []equality {
 type conditions struct {
 	clauses []string
 	args    []any
+	// served: the indexes of complete partitions serve one of the clauses.
+	served bool
 }
 
 // add appends a clause; each %s in it stands for the placeholder of one value.
@@ -131,12 +133,15 @@ func (p Params) filter(bad *ParamError) *conditions {
 		}
 		checkText(bad, e.column, e.value, e.most)
 		c.add(e.column+" = %s", e.value)
+		// Three outcomes and a handful of kinds of actors are everywhere.
+		c.served = c.served || e.column != "event_outcome" && e.column != "actor_type"
 	}
 	if p.EventOutcome != "" && !wire.EventOutcome(p.EventOutcome).Valid() {
 		bad.refusef("event_outcome", "must be success, failure or pending")
 	}
 	if p.ParentEventID != nil {
 		c.add("parent_event_id = %s", *p.ParentEventID)
+		c.served = true
 	}
 	p.eventType(c, bad)
 	return c
@@ -156,6 +161,7 @@ func (p Params) eventType(c *conditions, bad *ParamError) {
 		c.add("starts_with(event_type, %s)", prefix)
 	default:
 		c.add("event_type = %s", p.EventType)
+		c.served = true
 	}
 }
 

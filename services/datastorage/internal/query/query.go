@@ -77,6 +77,9 @@ type find struct {
 	cursor        *cursor
 	limit, offset int
 	tokens        []consistency.Token
+	// open is the least id_time that a walk looks at: indexes answer for the partitions
+	// before it. Nil where it looks at all.
+	open *time.Time
 	// others are the conditions but that of detail_key; detail are its paths.
 	others *conditions
 	detail []string

@@ -117,7 +117,7 @@ func TestValuesNeverGetIntoTheStatement(t *testing.T) {
 	if strings.Contains(sql, "DROP") {
 		t.Errorf("the statement holds a value: %s", sql)
 	}
-	if len(c.args) != 12 {
+	if len(c.args) != 13 { // the path of detail_key twice, and its value
 		t.Errorf("%d arguments: %v", len(c.args), c.args)
 	}
 }
@@ -161,6 +161,18 @@ func TestCursorContinuesItsOwnQueryOnly(t *testing.T) {
 		change(&p)
 		if _, err := p.prepare(now); err == nil {
 			t.Errorf("%s: taken, want a refusal", name)
+		}
+	}
+}
+
+func TestTheQuickPartOfADetailHoldsForEachValueWithTheText(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"wanted": `@ == "wanted"`, `a"b`: `@ == "a\"b"`, "true": `@ == "true" || @ == true`, "1.50": `@ == "1.50" || @ == 1.50`,
+		"007": "", "-1": "", "12345678901234567890123456789012": "", "": `@ == ""`, "null": `@ == "null"`,
+	} {
+		if got, ok := equals(text); got != want || ok != (want != "") {
+			t.Errorf("%q: got %s, %t, want %s", text, got, ok, want)
 		}
 	}
 }

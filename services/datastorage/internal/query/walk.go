@@ -38,7 +38,7 @@ func (f *find) walk(ctx context.Context, tx pgx.Tx, q *Finder, emit Emit) (*Page
 	if f.cursor != nil {
 		from = *f.cursor
 	}
-	found, err := f.look(ctx, tx, from.skip+f.limit+1, q.step)
+	found, scan, err := f.search(ctx, tx, from, q)
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +64,7 @@ func (f *find) walk(ctx context.Context, tx pgx.Tx, q *Finder, emit Emit) (*Page
 	} else {
 		page.HasMore, page.ScannedUntil = true, &next.at
 		next.query, next.span, next.skip = f.fingerprint, f.span, from.skip-skipped
+		next.scan = scan
 		next.found = min(page.Total, MaxTotal)
 		if page.NextCursor, err = next.encode(); err != nil {
 			return nil, fmt.Errorf("make a cursor: %w", err)
@@ -94,7 +95,7 @@ func (f *find) inOrder(c *conditions) string {
 // look finds the keys of at most most events.
 func (f *find) look(ctx context.Context, tx pgx.Tx, most int, limit time.Duration) (stretch, error) {
 	var keys []key
-	c := f.indexed(f.filter.args)
+	c := f.conditions()
 	if f.cursor != nil {
 		var err error
 		if keys, err = f.sameTime(ctx, tx, f.cursor, most); err != nil {
@@ -178,7 +179,7 @@ func (f *find) until(ctx context.Context, tx pgx.Tx, c *conditions, most int, li
 
 // sameTime finds keys of the cursor's time, and behind its id unless it goes on with all.
 func (f *find) sameTime(ctx context.Context, tx pgx.Tx, from *cursor, most int) ([]key, error) {
-	c := f.indexed(f.filter.args)
+	c := f.conditions()
 	c.add(schema.SortTime+" = %s", from.at)
 	if !from.all {
 		c.add("event_id "+f.order.beyond()+" %s", from.id)
@@ -201,15 +202,17 @@ func (f *find) sameTime(ctx context.Context, tx pgx.Tx, from *cursor, most int) 
 
 // sort puts keys into the order of the answer.
 func (f *find) sort(keys []key) {
-	slices.SortFunc(keys, func(a, b key) int {
-		if f.order == Descending {
-			a, b = b, a
-		}
-		if c := a.at.Compare(b.at); c != 0 {
-			return c
-		}
-		return bytes.Compare(a.id[:], b.id[:])
-	})
+	slices.SortFunc(keys, f.compare)
+}
+
+func (f *find) compare(a, b key) int {
+	if f.order == Descending {
+		a, b = b, a
+	}
+	if c := a.at.Compare(b.at); c != 0 {
+		return c
+	}
+	return bytes.Compare(a.id[:], b.id[:])
 }
 
 // read hands on the events of keys, as far as they fit on a page.

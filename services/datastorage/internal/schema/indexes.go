@@ -38,9 +38,17 @@ var every = []index{
 var complete = []index{
 	{"error_code", `(error_code) WHERE error_code IS NOT NULL`},
 	{"parent", `(parent_event_id) WHERE parent_event_id IS NOT NULL`},
-	{"actor", `(actor_id, (` + SortTime + `)) WHERE actor_id IS DISTINCT FROM recorded_by`},
+	{"kinds", `USING brin (` + bloom("event_type", 64) + bloom("event_category", 32) + bloom("event_action", 64) + bloom("severity", 16) +
+		bloom("actor_id", 128) + bloom("recorded_by", 32) + bloom("producer_id", 128) + bloom("resource_type", 32) +
+		bloom("namespace", 128) + bloom("cluster_id", 32) + `resource_id text_bloom_ops (n_distinct_per_range = 1024)) WITH (pages_per_range = 128)`},
 	{"data", `USING gin (event_data jsonb_path_ops) WITH (fastupdate = off)`},
 	{"receipt", `USING brin (received_at)`},
+}
+
+// bloom is a column of an index that tells which stretches of a table have a value,
+// for about so many different ones in a stretch.
+func bloom(column string, values int) string {
+	return fmt.Sprintf("%s text_bloom_ops (n_distinct_per_range = %d), ", column, values)
 }
 
 // superseded are indexes that only programs of version 1 use.

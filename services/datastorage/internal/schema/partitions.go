@@ -90,6 +90,12 @@ func MonthName(month time.Time) string {
 	return month.Format(monthLayout)
 }
 
+// CompleteBefore returns the time before which all partitions of months are complete.
+func CompleteBefore(now time.Time) time.Time {
+	now = now.UTC().Add(-settled)
+	return time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+}
+
 // isComplete reports whether the month of a partition has ended.
 func isComplete(partition string, now time.Time) bool {
 	month, err := time.Parse(monthLayout, partition)
