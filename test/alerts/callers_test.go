@@ -121,3 +121,12 @@ func (s *service) awaitSample(ctx context.Context, series string, above float64)
 	GinkgoHelper()
 	Eventually(ctx, func() float64 { return s.sample(ctx, series) }).WithTimeout(time.Minute).Should(BeNumerically(">", above), series)
 }
+
+// awaitShown waits until a series has a value; it may be missing before.
+func (s *service) awaitShown(ctx context.Context, series, value string) {
+	GinkgoHelper()
+	Eventually(ctx, func() (string, error) {
+		text, _, err := s.scraped.read(ctx)
+		return string(text), err
+	}).WithTimeout(time.Minute).Should(ContainSubstring(series + " " + value + "\n"))
+}

@@ -5,10 +5,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -42,6 +44,18 @@ func certificate(lifetime time.Duration) tlsfiles.Flags {
 		Expect(os.WriteFile(path, pem.EncodeToMemory(content), 0o600)).To(Succeed())
 	}
 	return files
+}
+
+// trusting is a client that trusts a certificate.
+func trusting(files tlsfiles.Flags) *http.Client {
+	GinkgoHelper()
+	text, err := os.ReadFile(files.Cert)
+	Expect(err).NotTo(HaveOccurred())
+	pool := x509.NewCertPool()
+	Expect(pool.AppendCertsFromPEM(text)).To(BeTrue())
+	transport := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}}
+	DeferCleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
 }
 
 // secret makes the Secret in which a deployment has these files.

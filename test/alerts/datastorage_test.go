@@ -2,6 +2,7 @@ package alerts_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -251,10 +252,19 @@ func batch(events int, text string) []byte {
 // record sends a batch and returns the status of the answer.
 func record(ctx context.Context, store *service, body []byte) int {
 	GinkgoHelper()
+	return recordAs(ctx, store, "", body)
+}
+
+// recordAs is the same with a token.
+func recordAs(ctx context.Context, store *service, token string, body []byte) int {
+	GinkgoHelper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, store.url+storeEvents+"/batch", bytes.NewReader(body))
 	Expect(err).NotTo(HaveOccurred())
 	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := cmp.Or(store.client, http.DefaultClient).Do(request)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(response.Body.Close()).To(Succeed())
 	return response.StatusCode

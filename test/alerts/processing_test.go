@@ -115,7 +115,7 @@ var _ = Describe("SignalProcessing:", func() {
 			},
 		}
 		Expect(env.Create(ctx, held)).To(Succeed())
-		p := s.program(ctx)
+		p := s.program(ctx, processingName, "--watch-namespace", s.namespace, "--gateway-namespace", s.namespace, "--leader-election-namespace", s.namespace)
 		m.pass(ctx, 10*time.Minute)
 		Expect(m.active()).To(ContainElement(ContainSubstring("KubernautProcessingHasNoLeader is firing")))
 		r := reader{site: s, about: p, values: map[string]string{"NAMESPACE NAME": s.namespace + " none"}, tolerates: `"none" not found`}
@@ -134,15 +134,15 @@ func (s *siteState) request() *v1alpha1.RemediationRequest {
 	return rr
 }
 
-// program starts SignalProcessing as a program of its own: the metric of its leader is one
-// of a whole process.
-func (s *siteState) program(ctx context.Context) *service {
+// program starts a service as a program of its own: the metric of its leader is one of a
+// complete process.
+func (s *siteState) program(ctx context.Context, name string, flags ...string) *service {
 	GinkgoHelper()
 	management := "127.0.0.1:" + freePort(ctx)
-	one := &service{name: processingName, management: "http://" + management, log: &journal{}}
-	command := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(projectDir, "bin", processingName), "serve",
-		"--kubeconfig", env.Kubeconfig, "--datastorage-url", env.DataStorage.URL, "--management-listen", management,
-		"--watch-namespace", s.namespace, "--gateway-namespace", s.namespace, "--leader-election-namespace", s.namespace)
+	one := &service{name: name, management: "http://" + management, log: &journal{}}
+	command := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(projectDir, "bin", name), append([]string{
+		"serve", "--kubeconfig", env.Kubeconfig, "--datastorage-url", env.DataStorage.URL, "--management-listen", management,
+	}, flags...)...)
 	command.Stdout, command.Stderr = one.log, one.log
 	Expect(command.Start()).To(Succeed(), "make test-alerts builds it")
 	DeferCleanup(func() {

@@ -1,6 +1,7 @@
 package alerts_test
 
 import (
+	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 const (
 	projectDir = "../.."
 	rulesPath  = projectDir + "/deploy/kustomize/components/monitoring/rules.yaml"
+	panelsPath = projectDir + "/deploy/kustomize/components/monitoring/dashboards/kubernaut.json"
 )
 
 // ruleFile writes what the operator of Prometheus makes of the deployed PrometheusRule, and
@@ -54,6 +56,30 @@ func deployedAlerts() map[string]rulefmt.Rule {
 	return rules
 }
 
+// panels are the expressions of the dashboard, by title.
+func panels() map[string]string {
+	GinkgoHelper()
+	text, err := os.ReadFile(panelsPath)
+	Expect(err).NotTo(HaveOccurred())
+	var dashboard struct {
+		Panels []struct {
+			Title   string `json:"title"`
+			Targets []struct {
+				Expr string `json:"expr"`
+			} `json:"targets"`
+		} `json:"panels"`
+	}
+	Expect(json.Unmarshal(text, &dashboard)).To(Succeed())
+	expressions := map[string]string{}
+	for _, p := range dashboard.Panels {
+		for _, t := range p.Targets {
+			expressions[p.Title+": "+t.Expr] = t.Expr
+		}
+	}
+	Expect(expressions).NotTo(BeEmpty())
+	return expressions
+}
+
 // caused are the alerts for which a spec exists.
 var caused []string
 
@@ -69,17 +95,21 @@ var _ = Describe("the rules", func() {
 		Expect(slices.Sorted(slices.Values(caused))).To(Equal(deployed))
 	})
 
-	It("select only metrics that something exports", func(ctx SpecContext) {
+	It("and the dashboards select only metrics that something exports", func(ctx SpecContext) {
 		s := site(ctx)
 		s.everything(ctx)
 		s.processes(ctx)
 		m := watch(ctx, s)
 		m.step(ctx)
+		expressions := panels()
 		for alert, rule := range deployedAlerts() {
-			expression, err := parser.NewParser(parser.Options{}).ParseExpr(rule.Expr)
-			Expect(err).NotTo(HaveOccurred())
+			expressions[alert] = rule.Expr
+		}
+		for what, text := range expressions {
+			expression, err := parser.NewParser(parser.Options{}).ParseExpr(text)
+			Expect(err).NotTo(HaveOccurred(), what)
 			for _, name := range selected(expression) {
-				Expect(m.names).To(HaveKey(name), "%s selects %s", alert, name)
+				Expect(m.names).To(HaveKey(name), "%s selects %s", what, name)
 			}
 		}
 	}, SpecTimeout(specTimeout))

@@ -25,7 +25,7 @@ var (
 	inline      = regexp.MustCompile("`((?:kubectl|kubernaut)[ \n][^`]+)`")
 	// changes are commands that a person runs after having understood, of which a spec runs
 	// those that repair its cause, and those that need an object or an operator of the reader's.
-	changes = regexp.MustCompile(`\bkubectl( -n \S+)? (delete|patch|apply|create)\b|\| kubectl apply|stores (acknowledge|quarantine (show|retry))|policy test DIR|targets test|get\s+certificates|get events.audit.kubernaut.ai EVENT|^kubectl get trails.audit.kubernaut.ai$`)
+	changes = regexp.MustCompile(`\bkubectl( -n \S+)? (delete|patch|apply|create)\b|\| kubectl apply|stores (acknowledge|quarantine (show|retry))|policy test DIR|targets test|kubernaut (retry|close|pause|resume)\b|get\s+certificates|get events.audit.kubernaut.ai EVENT|^kubectl get trails.audit.kubernaut.ai$`)
 	// harmless is what kubectl says about commands that work.
 	harmless = regexp.MustCompile(`(?m)^(No resources found.*|Defaulted container .*|Found \d+ pods, using .*|Warning: .* is not namespace scoped.*)\n*`)
 )
@@ -121,7 +121,7 @@ const flushTimeout = "1s"
 func (s *siteState) flush(ctx context.Context) {
 	GinkgoHelper()
 	for _, one := range s.services {
-		if one.name == storageName {
+		if isDeployment(one.name) {
 			continue // it keeps nothing
 		}
 		ask(ctx, http.MethodPost, one.management+"/audit/flush?timeout="+flushTimeout, "")
@@ -200,6 +200,9 @@ func (r *reader) run(ctx context.Context, script string) string {
 func (r *reader) concrete(ctx context.Context, script string) string {
 	GinkgoHelper()
 	replace := []string{"kubernaut-system", r.site.namespace}
+	if r.site.workflows != "" {
+		replace = append(replace, "kubernaut-workflows", r.site.workflows)
+	}
 	if one := r.about; one != nil {
 		local := freePort(ctx)
 		replace = append(replace, "POD:9090", one.pod+":"+portOf(one.management), "POD 9090:", one.pod+" "+local+":", "localhost:9090", "localhost:"+local, "POD", one.pod)

@@ -42,7 +42,13 @@ const (
 	gatewayName    = "gateway"
 	storageName    = "datastorage"
 	processingName = "signalprocessing"
+	executionName  = "workflowexecution"
+	// maintenanceName is that of what maintains the tables, beside DataStorage.
+	maintenanceName = "datastorage-maintenance"
 )
+
+// isDeployment reports whether a workload is a Deployment; the others are StatefulSets.
+func isDeployment(name string) bool { return name == storageName || name == maintenanceName }
 
 // siteState is a namespace in which a platform runs, as kubectl shows it: services of this
 // process, behind the pods of the workloads that the deployment has.
@@ -56,6 +62,8 @@ type siteState struct {
 	database  string          // of the last DataStorage
 	account   string          // the service account of pods that start; empty means the default
 	token     string          // of the sender, if the Gateway asks for one
+	workflows string          // the namespace of workflows, if there is a WorkflowExecution
+	shop      string          // the namespace of what is remediated, likewise
 }
 
 // service is one of them.
@@ -64,6 +72,7 @@ type service struct {
 	url        string // of the API
 	management string
 	control    string
+	client     *http.Client // of the API; nil stands for the default
 	log        *journal
 	running    *lifecycle.Running
 	scraped    *target
@@ -219,7 +228,7 @@ func (s *siteState) workload(ctx context.Context, name string) {
 	var object client.Object = &appsv1.StatefulSet{
 		ObjectMeta: meta, Spec: appsv1.StatefulSetSpec{Replicas: new(int32(1)), Selector: selector, Template: template, ServiceName: name},
 	}
-	if name == storageName {
+	if isDeployment(name) {
 		object = &appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Replicas: new(int32(1)), Selector: selector, Template: template}}
 	}
 	Expect(env.Create(ctx, object)).To(Succeed())
@@ -288,7 +297,7 @@ func ready(pod *corev1.Pod, is bool) {
 func (s *siteState) report(ctx context.Context, name string, ready int32) {
 	GinkgoHelper()
 	key := client.ObjectKey{Namespace: s.namespace, Name: name}
-	if name == storageName {
+	if isDeployment(name) {
 		d := &appsv1.Deployment{}
 		Expect(env.Get(ctx, key, d)).To(Succeed())
 		d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: *d.Spec.Replicas, UpdatedReplicas: *d.Spec.Replicas, ReadyReplicas: ready, AvailableReplicas: ready}

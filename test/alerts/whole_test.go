@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -17,6 +18,7 @@ import (
 	datastorage "kubernaut.ai/services/datastorage/app"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
+	workflowexecution "kubernaut.ai/services/workflowexecution/app"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -32,6 +34,7 @@ func (s *siteState) everything(ctx context.Context) {
 	store := s.store(ctx, func(o *datastorage.Options) {
 		o.TLS, o.Auth, o.AggregatedListen, o.RESTConfig = certificates, flags, anyPort, env.Config
 	})
+	store.client = trusting(certificates)
 	s.gateway(ctx, func(o *gateway.Options) {
 		o.DataStorageURL, o.DataStorageCAFile, o.DataStorageTokenFile = store.url, certificates.Cert, own
 		o.Auth, o.Spool, o.TargetRulesConfigMap, o.Heartbeats = flags, newSpool(), "gateway-target-rules", []string{"Watchdog,within=24h"}
@@ -40,6 +43,15 @@ func (s *siteState) everything(ctx context.Context) {
 		o.DataStorageURL, o.DataStorageCAFile, o.DataStorageTokenFile = store.url, certificates.Cert, own
 		o.Spool, o.LeaderElect, o.LeaderElectionNamespace = newSpool(), true, s.namespace
 	})
+	s.executing(ctx, func(o *workflowexecution.Options) {
+		o.DataStorageURL, o.DataStorageCAFile, o.DataStorageTokenFile = store.url, certificates.Cert, own
+		o.Spool, o.LeaderElect, o.LeaderElectionNamespace = newSpool(), true, s.namespace
+	})
+	s.allow(ctx, "worker")
+	wf := s.restart("worker")
+	Expect(env.Create(ctx, wf)).To(Succeed())
+	s.awaitValid(ctx, wf, metav1.ConditionTrue)
+	s.maintenance(ctx)
 	s.clusterState(ctx)
 	s.apiServer()
 }
@@ -56,6 +68,8 @@ func (s *siteState) processes(ctx context.Context) {
 		}
 		return false
 	}, client.InNamespace(s.namespace))).To(Succeed())
+	ahead := func(e map[string]any) { e["event_timestamp"] = time.Now().Add(time.Hour) }
+	Expect(recordAs(ctx, s.services[0], "of-platform", dated(time.Now().AddDate(-3, 0, 0), 1, ahead))).To(Equal(http.StatusCreated))
 	s.flush(ctx)
 }
 

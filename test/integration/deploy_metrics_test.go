@@ -26,8 +26,19 @@ var foreignMetrics = []string{
 // services do not have. The specs of rows C15 and C17 expect them.
 var optionalMetrics = []string{
 	"datastorage_tls_certificate_not_after_seconds", "gateway_tls_certificate_not_after_seconds", "signalprocessing_tls_certificate_not_after_seconds",
-	"datastorage_tls_files_up", "gateway_tls_files_up", "signalprocessing_tls_files_up",
+	"workflowexecution_tls_certificate_not_after_seconds",
+	"datastorage_tls_files_up", "gateway_tls_files_up", "signalprocessing_tls_files_up", "workflowexecution_tls_files_up",
 	"datastorage_auth_token_file_up", "gateway_auth_token_file_up",
+}
+
+// metricsOfUse are exported once something has happened that does not happen to these
+// services, and those of maintenance by a program of its own. The suite of the alerts
+// expects them.
+var metricsOfUse = []string{
+	"datastorage_ingest_skewed_events_total", "datastorage_ingest_stray_events_total",
+	"datastorage_maintenance_last_success_timestamp_seconds", "datastorage_maintenance_run_seconds_bucket",
+	"datastorage_maintenance_runs_total", "datastorage_maintenance_events_total",
+	"workflowexecution_executions_total", "workflowexecution_execution_duration_seconds_bucket", "workflowexecution_workflow_valid",
 }
 
 // exported are the names of the series at some management ports.
@@ -109,7 +120,7 @@ func panels(d deployment) map[string]string {
 // expectMetrics expects every series that alerts and dashboard use to exist.
 func expectMetrics(d deployment, there map[string]bool) {
 	GinkgoHelper()
-	for _, name := range slices.Concat(foreignMetrics, optionalMetrics) {
+	for _, name := range slices.Concat(foreignMetrics, optionalMetrics, metricsOfUse) {
 		there[name] = true
 	}
 	for _, expressions := range []map[string]string{alerts(d), panels(d)} {

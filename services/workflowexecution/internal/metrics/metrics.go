@@ -93,11 +93,16 @@ func New(registerer prometheus.Registerer) (*Metrics, error) {
 	for _, rail := range []string{v1alpha1.RailCoolDown, v1alpha1.RailNamespaceMaximum, v1alpha1.RailClusterMaximum, v1alpha1.RailIneffective} {
 		m.guardRails.WithLabelValues(rail).Add(0)
 	}
+	for _, decision := range []string{string(v1alpha1.ExecutionApproved), resultRejected} {
+		m.approvalWait.WithLabelValues(decision, byPerson)
+	}
+	m.approvalWait.WithLabelValues(string(v1alpha1.ExecutionApproved), byPolicy)
 	return m, nil
 }
 
 // Workflow tells of a workflow that may be executed.
 func (m *Metrics) Workflow(name string) {
+	m.duration.WithLabelValues(name)
 	for _, outcome := range outcomes {
 		m.executions.WithLabelValues(name, string(outcome)).Add(0)
 	}

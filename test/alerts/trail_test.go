@@ -1,0 +1,125 @@
+package alerts_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"go.uber.org/zap"
+
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/lifecycle"
+	"kubernaut.ai/pkg/audit"
+	datastorage "kubernaut.ai/services/datastorage/app"
+)
+
+// dated is the body of a request that records events whose ids have a time; each change is
+// applied to all of them.
+func dated(at time.Time, events int, changes ...func(map[string]any)) []byte {
+	GinkgoHelper()
+	var all []map[string]any
+	Expect(json.Unmarshal(batch(events, ""), &all)).To(Succeed())
+	for _, one := range all {
+		one["event_id"] = audit.DerivedID(at, one["correlation_id"].(string))
+		for _, change := range changes {
+			change(one)
+		}
+	}
+	body, err := json.Marshal(all)
+	Expect(err).NotTo(HaveOccurred())
+	return body
+}
+
+// maintenance starts what maintains the tables of the site's DataStorage.
+func (s *siteState) maintenance(ctx context.Context) *service {
+	GinkgoHelper()
+	s.workload(ctx, maintenanceName)
+	options := datastorage.MaintainOptions{DatabaseURL: s.database, ManagementListen: anyPort, Clock: s.clock()}
+	return s.serve(ctx, maintenanceName, func(log *zap.Logger) lifecycle.App {
+		options.Log = log
+		m, err := datastorage.NewMaintainer(options)
+		Expect(err).NotTo(HaveOccurred())
+		return m
+	}, func(a lifecycle.App, one *service) { one.management = a.(*datastorage.Maintainer).ManagementURL() })
+}
+
+var _ = Describe("DataStorage's trail:", func() {
+	// recorder starts a DataStorage that knows who records.
+	recorder := func(ctx context.Context, s *siteState) *service {
+		GinkgoHelper()
+		tokens := file(tokenLine("shop", "of-shop", "rights=read,write", "types=*"))
+		return s.store(ctx, func(o *datastorage.Options) { o.Auth = auth.Flags{Mode: auth.ModeTokenFile, File: tokens} })
+	}
+	database := func(s *siteState) map[string]string { return map[string]string{"$DATABASE_URL": s.database} }
+
+	causes("KubernautClockAhead", func(ctx SpecContext) {
+		s := site(ctx)
+		store := recorder(ctx, s)
+		m := watch(ctx, s)
+		m.pass(ctx, time.Minute)
+		ahead := func(e map[string]any) { e["event_timestamp"] = time.Now().Add(time.Hour) }
+		Expect(recordAs(ctx, store, "of-shop", dated(time.Now(), 1, ahead))).To(Equal(http.StatusCreated))
+		a := m.fires(ctx, "KubernautClockAhead")
+		Expect(a.Annotations.Get("summary")).To(Equal("The clock of shop is more than five minutes ahead"))
+		(&reader{site: s, about: store, values: database(s)}).looks(ctx, a, MatchRegexp(`shop *\| .*\| (01:00|00:59)`))
+		m.ends(ctx, "KubernautClockAhead")
+	})
+
+	causes("KubernautEventsMisdated", func(ctx SpecContext) {
+		const requests, events = 3, 9000
+		s := site(ctx)
+		store := recorder(ctx, s)
+		m := watch(ctx, s)
+		m.pass(ctx, time.Minute)
+		for range requests {
+			Expect(recordAs(ctx, store, "of-shop", dated(time.Now().AddDate(-3, 0, 0), events))).To(Equal(http.StatusCreated))
+		}
+		a := m.fires(ctx, "KubernautEventsMisdated")
+		Expect(a.Annotations.Get("summary")).To(Equal("shop recorded 27k events in six hours whose ids lie far from now"))
+		(&reader{site: s, about: store, values: database(s)}).looks(ctx, a, MatchRegexp(`shop *\| .*\| +27000`))
+		const reach = 5 * time.Hour // of its range, beyond what ends waits for
+		m.pass(ctx, reach)
+		m.ends(ctx, "KubernautEventsMisdated")
+	})
+
+	causes("KubernautEventIDsTaken", func(ctx SpecContext) {
+		s := site(ctx)
+		store := recorder(ctx, s)
+		m := watch(ctx, s)
+		m.pass(ctx, time.Minute)
+		first := dated(time.Now(), 1)
+		var second []map[string]any
+		Expect(json.Unmarshal(first, &second)).To(Succeed())
+		second[0]["event_action"] = "another"
+		other, err := json.Marshal(second)
+		Expect(err).NotTo(HaveOccurred())
+		for _, body := range [][]byte{first, other} {
+			Expect(recordAs(ctx, store, "of-shop", body)).To(Equal(http.StatusCreated))
+		}
+		a := m.fires(ctx, "KubernautEventIDsTaken")
+		(&reader{site: s, about: store, values: database(s)}).looks(ctx, a, ContainSubstring(second[0]["event_id"].(string)))
+		m.ends(ctx, "KubernautEventIDsTaken")
+	})
+
+	causes("KubernautMaintenanceStalls", func(ctx SpecContext) {
+		s := site(ctx)
+		s.store(ctx, nil)
+		m := watch(ctx, s)
+		a := m.fires(ctx, "KubernautMaintenanceStalls")
+		Expect(a.Labels.Get("namespace")).To(Equal(s.namespace), "nobody runs it")
+		runs := s.maintenance(ctx)
+		m.ends(ctx, "KubernautMaintenanceStalls")
+
+		By("keeping a table locked")
+		release := lock(ctx, s, "audit_batches")
+		a = m.fires(ctx, "KubernautMaintenanceStalls")
+		(&reader{site: s, about: runs, values: database(s)}).looks(ctx, a, SatisfyAll(
+			ContainSubstring("maintenance fails"), ContainSubstring("lock timeout"), ContainSubstring("idle in transaction")))
+		release(ctx)
+		m.ends(ctx, "KubernautMaintenanceStalls")
+		Expect(string(runs.log.text())).To(ContainSubstring("maintenance works again"))
+	})
+})
