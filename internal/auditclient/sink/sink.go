@@ -4,6 +4,7 @@ package sink
 import (
 	"errors"
 
+	"go.opentelemetry.io/otel/propagation"
 	"go.uber.org/zap"
 
 	"kubernaut.ai/internal/auditclient"
@@ -39,7 +40,7 @@ func Declare(flags *cli.Flags, address, tokenFile, caFile *string) {
 // New makes a sink that writes to DataStorage. Unusable values are a cli.UsageError that names the flag; the files are
 // read, no connection is made.
 func New(o Options) (*httpsink.Sink, error) {
-	options := []httpsink.Option{httpsink.WithUserAgent(o.UserAgent)}
+	options := []httpsink.Option{httpsink.WithUserAgent(o.UserAgent), httpsink.WithPropagator(propagation.TraceContext{})}
 	if o.Log != nil {
 		options = append(options, httpsink.WithLogger(auditclient.Logger(o.Log)))
 	}

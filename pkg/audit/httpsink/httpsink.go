@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/wire"
 )
@@ -31,14 +33,15 @@ const (
 
 // Sink writes to DataStorage over HTTP. It is safe for concurrent use.
 type Sink struct {
-	url       string
-	client    *http.Client
-	token     func(context.Context) (string, error)
-	userAgent string
-	limits    audit.Limits
-	tls       *tls.Config
-	caFile    string
-	log       *slog.Logger
+	url        string
+	client     *http.Client
+	propagator propagation.TextMapPropagator // nil for none
+	token      func(context.Context) (string, error)
+	userAgent  string
+	limits     audit.Limits
+	tls        *tls.Config
+	caFile     string
+	log        *slog.Logger
 
 	compression Compression
 	compress    compressor // nil for none
@@ -199,6 +202,9 @@ func (s *Sink) request(ctx context.Context, compression Compression) (*http.Requ
 	}
 	request.Header.Set("Accept", "application/json, "+wire.ProblemMediaType)
 	request.Header.Set("User-Agent", s.userAgent)
+	if s.propagator != nil {
+		s.propagator.Inject(ctx, propagation.HeaderCarrier(request.Header))
+	}
 	if s.token != nil {
 		token, err := s.token(ctx)
 		if err != nil {

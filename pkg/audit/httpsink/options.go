@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"kubernaut.ai/pkg/audit"
 )
 
@@ -35,6 +37,17 @@ func WithHTTPClient(client *http.Client) Option {
 			return errors.New("HTTP client is nil")
 		}
 		s.client = client
+		return nil
+	}
+}
+
+// WithPropagator lets the server join the span of a write, by the headers that the propagator sets. The default is none.
+func WithPropagator(propagator propagation.TextMapPropagator) Option {
+	return func(s *Sink) error {
+		if propagator == nil {
+			return errors.New("propagator is nil")
+		}
+		s.propagator = propagator
 		return nil
 	}
 }

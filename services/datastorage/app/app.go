@@ -14,6 +14,7 @@ import (
 	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/lifecycle"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
@@ -28,7 +29,8 @@ type App struct {
 	shares   database.Shares
 	auth     *auth.Gate
 	tls      *tlsfiles.Server // nil for plain HTTP
-	people   *people          // nil without --aggregated-listen
+	tracing  *telemetry.Tracing
+	people   *people // nil without --aggregated-listen
 
 	// Written by Run before it closes ready.
 	apiURL, managementURL, aggregatedURL string
@@ -58,6 +60,9 @@ func New(o Options) (*App, error) {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	if a.tls, err = o.TLS.NewServer("api", o.Clock, o.Log); err != nil {
+		return nil, err //nolint:wrapcheck // names the flag
+	}
+	if a.tracing, err = o.Tracing.New(context.Background(), program, o.Log); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	if o.AggregatedListen != "" {
@@ -99,6 +104,7 @@ const (
 // start adds the parts. They stop in reverse: the API finishes its requests
 // while the writer is still there, and the management port answers to the end.
 func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
+	g.Add(ctx, a.tracing.Part())
 	pools, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -146,7 +152,7 @@ func (a *App) open(ctx context.Context) (*database.Pools, error) {
 	starting, cancel := context.WithTimeout(ctx, a.options.StartupTimeout)
 	defer cancel()
 	pools, err := database.Open(starting, a.database, database.Options{
-		Shares: a.shares, Idle: a.options.IdleConnections, Log: a.log, Clock: a.options.Clock,
+		Queries: a.tracing.Queries(), Shares: a.shares, Idle: a.options.IdleConnections, Log: a.log, Clock: a.options.Clock,
 		Wait: lifecycle.Wait{
 			Timeout: a.options.StartupTimeout,
 			Report:  func(reason error) { a.log.Info("waiting for the database", zap.Error(reason)) },

@@ -12,6 +12,7 @@ import (
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/httpserver/tlsfiles"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/services/datastorage/internal/database"
 )
 
@@ -31,6 +32,8 @@ type Options struct {
 	ManagementListen string
 	PprofListen      string
 	Auth             auth.Flags
+	// Tracing is where traces go; there are none by default.
+	Tracing telemetry.Flags
 	// TLS of the API; plain HTTP if it is empty.
 	TLS tlsfiles.Flags
 	// AggregatedListen is where the API server forwards the requests of people to,
@@ -112,6 +115,7 @@ func (o *Options) flags() *cli.Flags {
 		cli.Derived("half of --database-max-connections", func() int64 { return int64(max(o.MaxConnections/2, 1)) }))
 	f.String(&o.Listen, "listen", "127.0.0.1:8080", "host:port of the API", cli.Check(httpserver.CheckAddress))
 	httpserver.DeclareManagement(&f, &o.ManagementListen, "127.0.0.1:9090", &o.PprofListen)
+	o.Tracing.Declare(&f)
 	o.Auth.Declare(&f, Audience)
 	o.Auth.DeclareNamespace(&f)
 	o.TLS.Declare(&f)

@@ -89,6 +89,7 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 		Ready:            func(r *http.Request) error { return s.current(r.Context()) },
 		BodyBytes:        o.MaxBodyBytes, BodyEvents: o.MaxBatchEvents, BodyMemory: bodies, PageMemory: pages,
 		Queries: memory.NewBudget(int64(a.shares.Query)), QueryWait: o.QueryWait, QueryRefused: pools.QueryRefused,
+		Trace: a.tracing.Server(program),
 	}
 	s.apiHandler, err = httpapi.New(machines)
 	if err != nil {
@@ -97,7 +98,7 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 	if a.people != nil {
 		s.peopleHandler, err = aggregated.New(aggregated.Config{
 			Finder: finder, Acknowledgements: acknowledgements, Auth: a.people.gate, Observer: observed, Log: a.log, Clock: o.Clock,
-			Pages: httpapi.NewPages(machines),
+			Pages: httpapi.NewPages(machines), Trace: a.tracing.Server(program),
 		})
 		if err != nil {
 			return nil, err //nolint:wrapcheck // names the part
@@ -130,6 +131,11 @@ func (a *App) newMetrics(pools *database.Pools) (*metrics.Metrics, error) {
 	}
 	if err := observed.Register(buildinfo.Collector()); err != nil {
 		return nil, fmt.Errorf("build: %w", err)
+	}
+	for _, c := range a.tracing.Collectors() {
+		if err := observed.Register(c); err != nil {
+			return nil, fmt.Errorf("traces: %w", err)
+		}
 	}
 	if a.people != nil {
 		if err := a.people.register(observed); err != nil {

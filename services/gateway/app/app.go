@@ -36,6 +36,7 @@
 package app
 
 import (
+	"context"
 	"slices"
 
 	"go.uber.org/zap"
@@ -46,6 +47,7 @@ import (
 	"kubernaut.ai/internal/buildinfo"
 	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/pkg/audit/httpsink"
 	"kubernaut.ai/services/gateway/internal/target/rules"
 )
@@ -59,6 +61,7 @@ type App struct {
 	auth    *auth.Gate
 	tls     *tlsfiles.Server // nil for plain HTTP
 	sink    *httpsink.Sink
+	tracing *telemetry.Tracing
 	rest    *rest.Config
 	rules   *rules.Set // those of the file, and the built-in ones
 
@@ -83,6 +86,9 @@ func New(o Options) (*App, error) {
 		URL: o.DataStorageURL, TokenFile: o.DataStorageTokenFile, CAFile: o.DataStorageCAFile,
 		UserAgent: buildinfo.UserAgent(program), Log: o.Log,
 	}); err != nil {
+		return nil, err //nolint:wrapcheck // names the flag
+	}
+	if a.tracing, err = o.Tracing.New(context.Background(), program, o.Log); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	if a.rest, err = kube.Config(o.RESTConfig, o.Kubeconfig, buildinfo.UserAgent(program)); err != nil {

@@ -17,6 +17,7 @@ import (
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/kube"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/services/gateway/internal/body"
 	"kubernaut.ai/services/gateway/internal/heartbeat"
 )
@@ -35,6 +36,8 @@ type Options struct {
 	// Spool is the audit store's spool on disk: with one, the events of an
 	// answered request survive the process.
 	Spool spool.Flags
+	// Tracing is where traces go; there are none by default.
+	Tracing telemetry.Flags
 
 	// Listen, ManagementListen, ControlListen and PprofListen are host:port; port
 	// 0 picks a free one. The last two are loopback addresses; empty, they stay
@@ -129,6 +132,7 @@ func (o *Options) flags() *cli.Flags {
 	f.String(&o.Listen, "listen", "127.0.0.1:8081", "host:port of the API", cli.Check(httpserver.CheckAddress))
 	httpserver.DeclareManagement(&f, &o.ManagementListen, "127.0.0.1:9091", &o.PprofListen)
 	httpserver.DeclareControl(&f, &o.ControlListen)
+	o.Tracing.Declare(&f)
 	o.Auth.Declare(&f, Audience)
 	o.TLS.Declare(&f)
 	f.String(&o.Kubeconfig, "kubeconfig", "", "kubeconfig file; none: the pod's service account")

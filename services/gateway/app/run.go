@@ -69,6 +69,7 @@ func (a *App) start(ctx context.Context, group *lifecycle.Group) error {
 	if err := g.registerMetrics(); err != nil {
 		return err
 	}
+	group.Add(ctx, g.tracing.Part())
 	var err error
 	if g.cluster, err = g.connect(); err != nil {
 		return err
@@ -124,7 +125,7 @@ func (g *gateway) registerMetrics() error {
 			}
 		}
 	}
-	return nil
+	return g.tracing.Register(g.registry) //nolint:wrapcheck // says what
 }
 
 // openStore makes the audit store, and the log of duplicates in front of it.
@@ -132,6 +133,7 @@ func (g *gateway) openStore() error {
 	store, err := g.options.Spool.NewStore(g.sink, g.log.Named("audit"),
 		audit.WithClock(g.options.Clock),
 		audit.WithRegisterer(g.registry),
+		audit.WithTracer(g.tracing.Tracer("audit")),
 		// The senders of signals try again: an error now is better than a long wait.
 		audit.WithFullPolicy(audit.Refuse),
 	)

@@ -87,6 +87,7 @@ func (g *gateway) serveAPI(ctx context.Context) error {
 		Clock:         g.options.Clock,
 		Log:           g.log,
 		Registerer:    g.registry,
+		Trace:         g.tracing.Server(program),
 	})
 	if err != nil {
 		return fmt.Errorf("API: %w", err)

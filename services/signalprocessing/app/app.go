@@ -20,6 +20,7 @@ import (
 	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/lifecycle"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/control"
 	"kubernaut.ai/pkg/audit/flushhttp"
@@ -46,6 +47,7 @@ type App struct {
 	options  Options
 	rest     *rest.Config
 	sink     *httpsink.Sink
+	tracing  *telemetry.Tracing
 	registry *prometheus.Registry
 
 	ready         chan struct{}
@@ -70,10 +72,15 @@ func New(o Options) (*App, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
+	tracing, err := o.Tracing.New(context.Background(), program, o.Log)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the flag
+	}
 	return &App{
 		options:  o,
 		rest:     config,
 		sink:     storage,
+		tracing:  tracing,
 		registry: prometheus.NewRegistry(),
 		ready:    make(chan struct{}),
 	}, nil
@@ -114,6 +121,10 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	if err := a.tracing.Register(a.registry); err != nil {
+		return err //nolint:wrapcheck // says what
+	}
+	g.Add(ctx, a.tracing.Part())
 	ports, err := httpserver.Open(ctx, httpserver.Addresses{
 		Management: a.options.ManagementListen, Control: a.options.ControlListen, Profiles: a.options.PprofListen,
 	})
@@ -172,6 +183,7 @@ func (a *App) openStore() (*audit.Store, error) {
 	store, err := a.options.Spool.NewStore(a.sink, a.options.Log.Named("audit"),
 		audit.WithClock(a.options.Clock),
 		audit.WithRegisterer(a.registry),
+		audit.WithTracer(a.tracing.Tracer("audit")),
 		// A controller does not wait: it makes the step again later.
 		audit.WithFullPolicy(audit.Refuse),
 	)

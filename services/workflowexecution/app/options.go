@@ -15,6 +15,7 @@ import (
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/memory"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/services/workflowexecution/internal/reminder"
 	"kubernaut.ai/services/workflowexecution/internal/selection"
 )
@@ -34,6 +35,8 @@ type Options struct {
 	// Spool is the audit store's spool on disk: with one, the events of a status
 	// survive the process.
 	Spool spool.Flags
+	// Tracing is where traces go; there are none by default.
+	Tracing telemetry.Flags
 
 	// ManagementListen is host:port of probes, metrics and audit flush; port 0
 	// picks a free one.
@@ -121,6 +124,7 @@ func (o *Options) flags() *cli.Flags {
 	o.Spool.Declare(&f)
 	httpserver.DeclareManagement(&f, &o.ManagementListen, "127.0.0.1:9094", &o.PprofListen)
 	httpserver.DeclareControl(&f, &o.ControlListen)
+	o.Tracing.Declare(&f)
 	f.String(&o.Kubeconfig, "kubeconfig", "", "kubeconfig file; none: the pod's service account")
 	f.Strings(&o.WatchNamespaces, "watch-namespace", "namespace to work in, may be repeated; none: all", cli.Check(kube.CheckNamespace))
 	f.Bool(&o.LeaderElect, "leader-elect", true, "let only one replica work")

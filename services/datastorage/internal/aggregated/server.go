@@ -57,6 +57,8 @@ type Config struct {
 	Clock    clock.PassiveClock
 	// Pages makes answers.
 	Pages *httpapi.Pages
+	// Trace makes a span of each request; none if it is nil.
+	Trace echo.MiddlewareFunc
 }
 
 // Observer is told what the API does; it must be safe for concurrent use.
@@ -116,6 +118,9 @@ func New(c Config) (http.Handler, error) {
 	a := &api{config: c, listing: listing}
 	e := echo.New()
 	e.HTTPErrorHandler = problem.Handler(c.Log, writeStatus)
+	if c.Trace != nil {
+		e.Use(c.Trace)
+	}
 	e.Use(httpserver.RequestID(uuid.NewString), middleware.RecoverWithConfig(middleware.RecoverConfig{DisablePrintStack: true, DisableErrorHandler: true}))
 	for _, o := range a.operations() {
 		permitted, err := c.Auth.Permit(o.Action)

@@ -48,6 +48,8 @@ func (s Shares) total() int { return s.Ingest + s.Probe + s.Query }
 type Options struct {
 	Shares
 
+	// Queries traces statements; none if it is nil.
+	Queries pgx.QueryTracer
 	// Idle bounds the connections of all pools together that stay open unused.
 	Idle  int
 	Log   *zap.Logger
@@ -82,6 +84,7 @@ func Open(ctx context.Context, config *pgxpool.Config, o Options) (*Pools, error
 		size int
 	}{{&p.Ingest, o.Ingest}, {&p.Probe, o.Probe}, {&p.Query, o.Query}} {
 		c := p.configure(config, one.size, o.Idle)
+		c.ConnConfig.Tracer = o.Queries
 		var err error
 		if *one.pool, err = pgxpool.NewWithConfig(ctx, c); err != nil {
 			p.Close()

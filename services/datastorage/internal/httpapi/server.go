@@ -67,6 +67,8 @@ type Config struct {
 	// query that waited in vain.
 	QueryWait    time.Duration
 	QueryRefused func()
+	// Trace makes a span of each request; none if it is nil.
+	Trace echo.MiddlewareFunc
 }
 
 // Observer is told what the API does; it must be safe for concurrent use.
@@ -103,6 +105,9 @@ func New(c Config) (http.Handler, error) {
 	api := &API{config: c, bodies: reader, document: document.json}
 	e := echo.New()
 	e.HTTPErrorHandler = problem.ErrorHandler(c.Log)
+	if c.Trace != nil {
+		e.Use(c.Trace)
+	}
 	e.Use(httpserver.RequestID(uuid.NewString), recovered)
 	before, err := middlewares(document.operations, c.Auth)
 	if err != nil {

@@ -89,6 +89,8 @@ type Options struct {
 	Clock      clock.PassiveClock
 	Log        *zap.Logger
 	Registerer prometheus.Registerer
+	// Trace makes a span of each request; none if it is nil.
+	Trace echo.MiddlewareFunc
 }
 
 // api is the handler of the API.
@@ -120,6 +122,9 @@ func New(o Options) (*Server, error) {
 	e.HideBanner = true
 	e.HTTPErrorHandler = problem.ErrorHandler(o.Log)
 	e.IPExtractor = echo.ExtractIPDirect()
+	if o.Trace != nil {
+		e.Use(o.Trace)
+	}
 	e.Use(
 		httpserver.RequestID(o.NewID),
 		a.correlate,

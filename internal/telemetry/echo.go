@@ -1,0 +1,25 @@
+package telemetry
+
+import (
+	"github.com/exaring/otelpgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/labstack/echo/v4"
+	"go.opentelemetry.io/contrib/instrumentation/github.com/labstack/echo/otelecho"
+)
+
+// Server makes a span of each request that an echo server takes, which joins the trace of the client.
+func (t *Tracing) Server(name string) echo.MiddlewareFunc {
+	if !t.On() {
+		return func(next echo.HandlerFunc) echo.HandlerFunc { return next }
+	}
+	return otelecho.Middleware(name, otelecho.WithTracerProvider(t.provider), otelecho.WithPropagators(t.Propagator()))
+}
+
+// Queries makes a span of each statement; nil if there are no traces. Statements have placeholders, and their values
+// are left out.
+func (t *Tracing) Queries() pgx.QueryTracer {
+	if !t.On() {
+		return nil
+	}
+	return otelpgx.NewTracer(otelpgx.WithTracerProvider(t.provider), otelpgx.WithTrimSQLInSpanName(), otelpgx.WithDisableConnectionDetailsInAttributes())
+}

@@ -1,0 +1,65 @@
+//go:build integration
+
+package integration_test
+
+import (
+	"context"
+	"net/http"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"kubernaut.ai/internal/telemetry/telemetrytest"
+	datastorage "kubernaut.ai/services/datastorage/app"
+	gateway "kubernaut.ai/services/gateway/app"
+	"kubernaut.ai/test/alertmanager"
+)
+
+// spanNamed waits for a span; those before it are kept by their ids.
+func spanNamed(ctx context.Context, from *telemetrytest.Receiver, earlier map[string]*tracev1.Span, is func(*tracev1.Span) bool) *tracev1.Span {
+	GinkgoHelper()
+	for _, span := range earlier {
+		if is(span) {
+			return span
+		}
+	}
+	for {
+		select {
+		case span := <-from.Spans:
+			earlier[string(span.GetSpanId())] = span
+			if is(span) {
+				return span
+			}
+		case <-ctx.Done():
+			Fail("no such span arrived")
+		}
+	}
+}
+
+var _ = Describe("traces", func() {
+	It("lead from a batch of a service to its request and the statements in DataStorage", func(ctx SpecContext) {
+		receiver := telemetrytest.NewReceiver(GinkgoTB())
+		store := ownStore(ctx, func(o *datastorage.Options) { o.Tracing = receiver.Flags() })
+		url, managementURL := replica(ctx, func(o *gateway.Options) { o.DataStorageURL, o.Tracing = store.URL, receiver.Flags() })
+		labels := podAlert()
+		Expect(call(ctx, url, http.MethodPost, alertmanager.Path, nil, alertBody(alertmanager.Firing, labels)).Code).To(Equal(http.StatusCreated))
+		flushed := call(ctx, managementURL, http.MethodPost, "/audit/flush", nil, nil)
+		Expect(flushed.Code).To(Equal(http.StatusOK))
+		found := storeFind(ctx, store.URL, "namespace", env.Namespace)
+		Expect(found.code).To(Equal(http.StatusOK))
+
+		seen := map[string]*tracev1.Span{}
+		batch := spanNamed(ctx, receiver, seen, func(s *tracev1.Span) bool { return s.GetName() == "audit.write" })
+		request := spanNamed(ctx, receiver, seen, func(s *tracev1.Span) bool { return string(s.GetParentSpanId()) == string(batch.GetSpanId()) })
+		Expect(request.GetTraceId()).To(Equal(batch.GetTraceId()))
+		Expect(request.GetKind()).To(Equal(tracev1.Span_SPAN_KIND_SERVER))
+		spanNamed(ctx, receiver, seen, func(s *tracev1.Span) bool {
+			parent := seen[string(s.GetParentSpanId())]
+			return s.GetKind() == tracev1.Span_SPAN_KIND_CLIENT && parent != nil && parent.GetKind() == tracev1.Span_SPAN_KIND_SERVER
+		})
+		for _, span := range seen {
+			Expect(span.String()).NotTo(ContainSubstring(labels["pod"]), "values of statements and bodies stay here")
+		}
+	}, SpecTimeout(specTimeout))
+})
