@@ -44,15 +44,19 @@ func (f *find) search(ctx context.Context, tx pgx.Tx, from cursor, q *Finder) (f
 	if err != nil {
 		return stretch{}, false, err
 	}
+	return f.merge(found, old), !ok, nil
+}
+
+// merge adds the keys of complete partitions, as far as the walk came.
+func (f *find) merge(found stretch, old []key) stretch {
 	if next := found.next; next != nil {
 		old = slices.DeleteFunc(old, func(k key) bool {
-			c := f.compare(k, key{next.at, next.id})
-			return c > 0 || next.all && k.at.Equal(next.at)
+			return f.compare(k, key{next.at, next.id}) > 0 || next.all && k.at.Equal(next.at)
 		})
 	}
 	found.keys = append(found.keys, old...)
 	f.sort(found.keys)
-	return found, !ok, nil
+	return found
 }
 
 // complete finds all keys in complete partitions that follow the cursor, unless

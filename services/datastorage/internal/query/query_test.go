@@ -2,6 +2,7 @@ package query //nolint:testpackage // what a query becomes is seen from inside o
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -173,6 +174,30 @@ func TestTheQuickPartOfADetailHoldsForEachValueWithTheText(t *testing.T) {
 	} {
 		if got, ok := equals(text); got != want || ok != (want != "") {
 			t.Errorf("%q: got %s, %t, want %s", text, got, ok, want)
+		}
+	}
+}
+
+func TestIndexedEventsAreOnThePageOnlyAsFarAsTheWalkCame(t *testing.T) {
+	t.Parallel()
+	at := func(minutes int, id byte) key {
+		return key{now.Add(time.Duration(minutes) * time.Minute), uuid.UUID{id}}
+	}
+	old := []key{at(1, 1), at(2, 1), at(2, 9), at(3, 1)}
+	for name, one := range map[string]struct {
+		order Order
+		next  *cursor
+		want  []key
+	}{
+		"to the end":            {Ascending, nil, []key{at(1, 1), at(2, 1), at(2, 5), at(2, 9), at(3, 1)}},
+		"to an event":           {Ascending, &cursor{at: at(2, 5).at, id: at(2, 5).id}, []key{at(1, 1), at(2, 1), at(2, 5)}},
+		"to an event, back":     {Descending, &cursor{at: at(2, 5).at, id: at(2, 5).id}, []key{at(3, 1), at(2, 9), at(2, 5)}},
+		"to the time of others": {Ascending, &cursor{at: at(3, 0).at, all: true}, []key{at(1, 1), at(2, 1), at(2, 5), at(2, 9)}},
+	} {
+		f := &find{order: one.order}
+		got := f.merge(stretch{keys: []key{at(2, 5)}, next: one.next}, slices.Clone(old))
+		if !slices.Equal(got.keys, one.want) {
+			t.Errorf("%s: got %v, want %v", name, got.keys, one.want)
 		}
 	}
 }
