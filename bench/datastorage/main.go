@@ -25,6 +25,8 @@ type plan struct {
 	trial time.Duration
 	// sized is how many events the measurement of bytes stores.
 	sized int
+	// queried is how many events are searched, and firsts how often each search begins.
+	queried, firsts int
 	// profile is the file for a CPU profile of the server; empty for none.
 	profile string
 }
@@ -33,12 +35,12 @@ func newPlan(scale ratio.Scale) plan {
 	return plan{
 		pairs: scale.Pick(3, 5),
 		trial: time.Duration(scale.Pick(1_500, 10_000)) * time.Millisecond,
-		sized: scale.Pick(20_000, 200_000),
+		sized: scale.Pick(20_000, 200_000), queried: scale.Pick(200_000, 5_000_000), firsts: scale.Pick(20, 100),
 	}
 }
 
 func main() {
-	only := flag.String("only", "", "measure one family alone: ingest, replay or size")
+	only := flag.String("only", "", "measure one family alone: ingest, replay, size or query")
 	bar := flag.String("bar", "", "measure one bar of the family ingest alone")
 	profile := flag.String("profile", "", "file for a CPU profile of the server")
 	flag.Parse()
@@ -73,6 +75,7 @@ var families = []struct {
 	{"ingest", (*bench).measureIngest},
 	{"replay", (*bench).measureReplay},
 	{"size", (*bench).measureSize},
+	{"query", (*bench).measureQuery},
 }
 
 func run(ctx context.Context, out io.Writer, scaleText, only, bar, profile string) (err error) {

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	echoserver "github.com/labstack/echo/v4"
+
+	"kubernaut.ai/bench/ratio"
+)
+
+// The bars of queries.
+const (
+	mostVsEcho, mostFlat, mostOfPages = 1.3, 1.3, 1.3
+	mostFirstAnswer                   = 250
+	mostVsScan                        = 1.5
+	mostSteps                         = 200
+)
+
+// search finds nothing.
+type search struct {
+	name      string
+	filter    url.Values
+	condition string
+}
+
+var misses = []search{
+	{"miss", url.Values{"severity": {"none"}}, `severity = 'none'`},
+	{"nested-miss", url.Values{"detail_key": {"$.target_resource.kind"}, "detail_value": {"none"}}, `event_data #>> '{target_resource,kind}' = 'none'`},
+	// No index serves an outcome: the walk looks at every event.
+	{"walk", url.Values{"event_outcome": {"pending"}}, `event_outcome = 'pending'`},
+}
+
+func (b *bench) measureQuery(ctx context.Context) (err error) {
+	large, err := b.openTrail(ctx, b.queried)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, large.close(ctx)) }()
+	small, err := b.openTrail(ctx, b.queried/100)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, small.close(ctx)) }()
+	b.report.Figuref("%d events, beside %d", large.events, small.events)
+	if err := b.measureCorrelation(ctx, large, small); err != nil {
+		return err
+	}
+	if err := b.measurePages(ctx, large); err != nil {
+		return err
+	}
+	return b.measureMisses(ctx, large)
+}
+
+// trail is a server with a database of events.
+type trail struct {
+	*server
+
+	bench    *bench
+	database string
+	events   int
+	pool     *pgxpool.Pool
+}
+
+func (b *bench) openTrail(ctx context.Context, events int) (*trail, error) {
+	t := &trail{bench: b, events: events}
+	var err error
+	if t.database, err = b.loadTrail(ctx, events); err != nil {
+		return nil, err
+	}
+	if t.server, err = startServer(ctx, t.database, b.profile); err != nil {
+		return nil, err
+	}
+	if t.pool, err = pgxpool.New(ctx, t.database); err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return t, nil
+}
+
+func (t *trail) close(ctx context.Context) error {
+	t.pool.Close()
+	return errors.Join(t.stop(), t.bench.dropDatabase(ctx, t.database))
+}
+
+func (t *trail) someID() string { return fmt.Sprintf("rr-%d", rand.IntN(t.events/eventsPerTrail)) } //nolint:gosec // no secret
+
+// get reads an answer.
+func get(ctx context.Context, address string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("make a request: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("query: %s: %s", response.Status, body)
+	}
+	return body, err //nolint:wrapcheck // says all there is
+}
+
+func (t *trail) byCorrelation(base string) turn {
+	return func(ctx context.Context) (int, error) {
+		_, err := get(ctx, base+pathOne+"?correlation_id="+t.someID())
+		return 1, err
+	}
+}
+
+func (b *bench) measureCorrelation(ctx context.Context, large, small *trail) error {
+	bare, stop, err := large.bareSQL(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	ours := b.trialOf(ctx, []turn{large.byCorrelation(large.url)})
+	for _, one := range []struct {
+		name string
+		peer turn
+		most float64
+	}{
+		{"query-correlation-vs-echo", large.byCorrelation(bare), mostVsEcho},
+		{"query-flat", small.byCorrelation(small.url), mostFlat},
+	} {
+		c, err := ratio.Compare(b.pairs, ours, b.trialOf(ctx, []turn{one.peer}))
+		if err != nil {
+			return err //nolint:wrapcheck // says what failed
+		}
+		b.report.Figuref("%s: %.0f queries/s, the peer %.0f", one.name, c.Ours, c.Peer)
+		b.report.AtMost(one.name, 1/c.Ratio, one.most)
+	}
+	return nil
+}
+
+// bareSQL serves the rows of a correlation id by bare SQL, and the body that DataStorage answers with.
+func (t *trail) bareSQL(ctx context.Context) (base string, stop func(), err error) {
+	body, err := get(ctx, t.url+pathOne+"?correlation_id="+t.someID())
+	if err != nil {
+		return "", nil, err
+	}
+	e := echoserver.New()
+	e.GET(pathOne, func(c echoserver.Context) error {
+		rows, err := t.pool.Query(c.Request().Context(), `SELECT * FROM audit_events WHERE correlation_id = $1 ORDER BY coalesce(sort_time, event_timestamp) DESC, event_id DESC LIMIT 51`,
+			c.QueryParam("correlation_id"))
+		if err != nil {
+			return err //nolint:wrapcheck // the client sees it
+		}
+		found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) ([][]byte, error) { return row.RawValues(), nil })
+		if err != nil || len(found) != eventsPerTrail {
+			return fmt.Errorf("%d rows: %w", len(found), err)
+		}
+		return c.Blob(http.StatusOK, echoserver.MIMEApplicationJSON, body) //nolint:wrapcheck // the client is gone
+	})
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", anyPort)
+	if err != nil {
+		return "", nil, fmt.Errorf("listen: %w", err)
+	}
+	server := &http.Server{Handler: e, ReadHeaderTimeout: time.Second}
+	go func() { _ = server.Serve(listener) }() // it ends with Close
+	return "http://" + listener.Addr().String(), func() { _ = server.Close() }, nil
+}
+
+// page is what the bench reads of an answer.
+type page struct {
+	Pagination struct {
+		NextCursor string `json:"next_cursor"`
+	} `json:"pagination"`
+}
+
+// step asks for a page and tells how long it took.
+func (t *trail) step(ctx context.Context, filter url.Values, cursor string) (next string, took time.Duration, err error) {
+	query := url.Values(http.Header(filter).Clone())
+	if query == nil {
+		query = url.Values{}
+	}
+	if cursor != "" {
+		query.Set("cursor", cursor)
+	}
+	begin := time.Now()
+	body, err := get(ctx, t.url+pathOne+"?"+query.Encode())
+	took = time.Since(begin)
+	if err != nil {
+		return "", 0, err
+	}
+	var p page
+	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&p); err != nil {
+		return "", 0, fmt.Errorf("read a page: %w", err)
+	}
+	return p.Pagination.NextCursor, took, nil
+}
+
+// measurePages compares the pages around the 1000th with the first ones.
+func (b *bench) measurePages(ctx context.Context, t *trail) error {
+	const last, window = 1000, 50
+	var took []float64
+	for cursor, n := "", 0; n < last; n++ {
+		next, d, err := t.step(ctx, nil, cursor)
+		if err != nil {
+			return err
+		}
+		if cursor = next; cursor == "" && n < last-1 {
+			return fmt.Errorf("the trail ends after %d pages", n+1)
+		}
+		took = append(took, d.Seconds())
+	}
+	first, end := ratio.Median(slices.Clone(took[1:window+1])), ratio.Median(slices.Clone(took[last-window:]))
+	b.report.Figuref("a page: %.2f ms, around the 1000th %.2f ms", first*1000, end*1000) //nolint:mnd // milliseconds
+	b.report.AtMost("page-1000th-vs-first", end/first, mostOfPages)
+	return nil
+}
+
+func (b *bench) measureMisses(ctx context.Context, t *trail) error {
+	var firsts []float64
+	most := 0
+	for _, miss := range misses {
+		for range b.firsts {
+			_, d, err := t.step(ctx, miss.filter, "")
+			if err != nil {
+				return err
+			}
+			firsts = append(firsts, float64(d.Microseconds())/1000) //nolint:mnd // milliseconds
+		}
+		steps := 0
+		ours := func() (float64, error) {
+			begin := time.Now()
+			steps = 0
+			for cursor := ""; steps == 0 || cursor != ""; steps++ {
+				next, _, err := t.step(ctx, miss.filter, cursor)
+				if err != nil {
+					return 0, err
+				}
+				cursor = next
+			}
+			return 1 / time.Since(begin).Seconds(), nil
+		}
+		c, err := ratio.Compare(b.pairs, ours, t.scan(ctx, miss.condition))
+		if err != nil {
+			return err //nolint:wrapcheck // says what failed
+		}
+		most = max(most, steps)
+		b.report.Figuref("query-%s: %d steps in %.2f s, a sequential scan %.2f s: %.2f times", miss.name, steps, 1/c.Ours, 1/c.Peer, 1/c.Ratio)
+		if miss.name != "walk" {
+			b.report.AtMost("query-"+miss.name+"-vs-scan", 1/c.Ratio, mostVsScan)
+		}
+	}
+	slices.Sort(firsts)
+	const percentile = 99
+	b.report.AtMost("query-miss-first-answer-ms", firsts[(len(firsts)-1)*percentile/100], mostFirstAnswer)
+	b.report.AtMost("query-miss-steps", float64(most), mostSteps)
+	return nil
+}
+
+// scan is one sequential scan in SQL.
+func (t *trail) scan(ctx context.Context, condition string) ratio.Trial {
+	return func() (float64, error) {
+		begin := time.Now()
+		err := pgx.BeginFunc(ctx, t.pool, func(tx pgx.Tx) error {
+			for _, setting := range []string{"max_parallel_workers_per_gather = 0", "jit = off", "enable_indexscan = off", "enable_bitmapscan = off", "enable_indexonlyscan = off"} {
+				if _, err := tx.Exec(ctx, "SET LOCAL "+setting); err != nil {
+					return err //nolint:wrapcheck // wrapped below
+				}
+			}
+			var found int
+			return tx.QueryRow(ctx, `SELECT count(*) FROM audit_events WHERE `+condition).Scan(&found)
+		})
+		if err != nil {
+			return 0, fmt.Errorf("scan: %w", err)
+		}
+		return 1 / time.Since(begin).Seconds(), nil
+	}
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	datastorage "kubernaut.ai/services/datastorage/app"
+)
+
+// insertTrail stores events of 70 days, eight a trail. Their commitments, salts and digests are
+// filler: no query reads them.
+const insertTrail = `INSERT INTO audit_events (id_time, event_id, version, event_type, event_timestamp, event_category, event_action, event_outcome, correlation_id,
+	event_data, actor_type, actor_id, resource_type, resource_id, namespace, cluster_id, severity, retention_days, is_sensitive, producer_id, producer_epoch,
+	producer_seq, content_digest, recorded_by, received_at, batch_id, batch_position, commitment, salts)
+SELECT date_trunc('milliseconds', t), (lpad(to_hex((extract(epoch FROM t) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
+	'1.0', (ARRAY['gateway.signal.received', 'signalprocessing.request.completed', 'remediation.request.started', 'workflowexecution.run.started'])[1 + n % 4],
+	t, 'gateway', 'received', (ARRAY['success', 'failure'])[1 + n % 2], 'rr-' || n / 8, $1::jsonb || jsonb_build_object('n', n),
+	'service', 'gateway-0', 'Pod', 'checkout-' || n % 2000, 'ns-' || n % 50, 'eu-west-1-prod', 'critical', 2555, false, 'gateway-0', 1767323045000,
+	n, decode(md5(n::text), 'hex'), 'kubernaut:gateway', t, n / 1000, n % 1000, sha256(n::text::bytea), repeat('s', 96)::bytea
+FROM (SELECT n, $2::timestamptz + n * $3::interval AS t FROM generate_series($4::bigint, $5::bigint - 1) AS n) AS made`
+
+const trailSpan = 70 * 24 * time.Hour
+
+// loadTrail makes a database with so many events and the indexes of complete months.
+func (b *bench) loadTrail(ctx context.Context, events int) (url string, err error) {
+	if url, err = b.newDatabase(ctx); err != nil {
+		return "", err
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	begin := now.Add(-trailSpan)
+	for at := begin; at.Before(now.AddDate(0, 1, 0)); at = at.AddDate(0, 1, 0) {
+		if _, err := datastorage.Migrate(ctx, url, datastorage.Roles{}, at); err != nil {
+			return "", fmt.Errorf("make months: %w", err)
+		}
+	}
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return "", fmt.Errorf("connect: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	const slice = 100_000
+	for from := 0; from < events; from += slice {
+		if _, err := conn.Exec(ctx, insertTrail, eventData, begin, trailSpan/time.Duration(events), from, min(from+slice, events)); err != nil {
+			return "", fmt.Errorf("load events: %w", err)
+		}
+	}
+	if _, err := conn.Exec(ctx, `VACUUM ANALYZE audit_events`); err != nil {
+		return "", fmt.Errorf("load events: %w", err)
+	}
+	maintainer, err := datastorage.NewMaintainer(datastorage.MaintainOptions{DatabaseURL: url})
+	if err != nil {
+		return "", fmt.Errorf("build indexes: %w", err)
+	}
+	if _, err := maintainer.Once(ctx); err != nil {
+		return "", fmt.Errorf("build indexes: %w", err)
+	}
+	return url, nil
+}
