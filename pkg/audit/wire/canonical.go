@@ -2,6 +2,8 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"slices"
 	"sync"
 	"unicode/utf16"
@@ -23,11 +25,10 @@ var canonicalizers = sync.Pool{New: func() any { return new(canonicalizer) }}
 // release gives c back, without references to texts, unless its buffers have become large.
 func (c *canonicalizer) release() {
 	const many, large = 1024, 64 << 10
-	if cap(c.members) > many || cap(c.scratch) > large {
+	if cap(c.members) > many || cap(c.scratch) > large || cap(c.unescaped) > large {
 		return
 	}
-	clear(c.members[:cap(c.members)])
-	*c = canonicalizer{members: c.members[:0], scratch: c.scratch[:0]}
+	*c = canonicalizer{members: c.members[:0], scratch: c.scratch[:0], unescaped: c.unescaped[:0]}
 	canonicalizers.Put(c)
 }
 
@@ -40,12 +41,46 @@ type canonicalizer struct {
 	members []member
 	// scratch is space for a string without its escapes, and for members that are sorted.
 	scratch []byte
+	// unescaped holds the names that have escapes.
+	unescaped []byte
 }
 
-// member is a member of an object in out.
+// member is a member of an object in out. It has no pointers, so that sorting members does not concern the collector.
 type member struct {
-	name       []byte
-	start, end int
+	// prefix is the beginning of the name, which tells most names apart.
+	prefix uint64
+	// The name is a part of the text, or of unescaped.
+	escaped       bool
+	name, nameEnd int
+	start, end    int
+}
+
+func (c *canonicalizer) nameOf(m *member) []byte {
+	if m.escaped {
+		return c.unescaped[m.name:m.nameEnd]
+	}
+	return c.text[m.name:m.nameEnd]
+}
+
+// compare orders members by the bytes of their names.
+func (c *canonicalizer) compare(a, b *member) int {
+	if a.prefix != b.prefix {
+		return cmp.Compare(a.prefix, b.prefix)
+	}
+	return bytes.Compare(c.nameOf(a), c.nameOf(b))
+}
+
+// prefixOf are the first eight bytes of a name, in their order; a shorter one is filled with the lowest byte.
+func prefixOf(name []byte) uint64 {
+	const size = 8
+	if len(name) >= size {
+		return binary.BigEndian.Uint64(name)
+	}
+	prefix := uint64(0)
+	for i, b := range name {
+		prefix |= uint64(b) << (56 - 8*i)
+	}
+	return prefix
 }
 
 // peek passes white space and returns the byte behind it.
@@ -129,17 +164,15 @@ func (c *canonicalizer) object() {
 			c.out = append(c.out, ',')
 			c.peek()
 		}
-		m := member{start: len(c.out)}
-		name, escaped := c.unquote(nil)
-		c.quote(name, escaped)
+		m := c.memberName()
 		if n := len(c.members); n > first {
-			sorted = sorted && bytes.Compare(c.members[n-1].name, name) < 0
+			sorted = sorted && c.compare(&c.members[n-1], &m) < 0
 		}
 		c.peek()
 		c.i++ // the colon
 		c.out = append(c.out, ':')
 		c.value()
-		m.name, m.end = name, len(c.out)
+		m.end = len(c.out)
 		c.members = append(c.members, m)
 	}
 	c.i++
@@ -150,9 +183,23 @@ func (c *canonicalizer) object() {
 	c.out = append(c.out, '}')
 }
 
+// memberName passes and writes the name of a member.
+func (c *canonicalizer) memberName() member {
+	m := member{start: len(c.out), name: c.i + 1}
+	at := len(c.unescaped)
+	name, escaped := c.unquote(c.unescaped)
+	if escaped {
+		c.unescaped, name = name, name[at:]
+		m.escaped, m.name = true, at
+	}
+	m.nameEnd, m.prefix = m.name+len(name), prefixOf(name)
+	c.quote(name, escaped)
+	return m
+}
+
 // sort writes the members of the object that begins at begin again, in the order of their names.
 func (c *canonicalizer) sort(begin int, members []member) {
-	slices.SortFunc(members, func(a, b member) int { return bytes.Compare(a.name, b.name) })
+	slices.SortFunc(members, func(a, b member) int { return c.compare(&a, &b) })
 	c.scratch = append(c.scratch[:0], c.out[begin:]...)
 	c.out = append(c.out[:begin], '{')
 	for n, m := range members {

@@ -25,6 +25,10 @@ func TestCanonicalDoesNotDependOnSpelling(t *testing.T) {
 		`{"a":1000}`:                     {`{"a":1e3}`, `{"a":1000.000}`, `{"a":10.00e+2}`, `{"a":1000}`, `{"a":0.001e6}`},
 		`{"a":100.5}`:                    {`{"a":100.5}`, `{"a":1.005e2}`, `{"a":1005e-1}`, `{"a":100.50}`},
 		`{"a":10}`:                       {`{"a":10}`, `{"a":1e1}`},
+		`{"producer":0,"producer_":1,"producer_\u0001":2,"producer_id":{"producer_b":3,"producer_c":4}}`: {
+			`{"producer_id":{"producer_c":4,"producer_\u0062":3},"producer_":1,"producer_\u0001":2,"producer":0}`,
+			`{"producer_\u0001":2,"producer_id":{"producer_b":3,"producer_c":4},"\u0070roducer":0,"producer\u005f":1}`,
+		},
 		`{"B":1,"a":{"x":"A\u000b"},"é":2}`: {
 			`{"é":2,"a":{"x":"\u0041\u000b"},"B":1}`, `{"\u00e9":2,"a":{"x":"A\u000b"},"B":1}`,
 		},
