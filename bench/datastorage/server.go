@@ -23,9 +23,10 @@ import (
 const (
 	// serveVariable holds the URL of the database in the process that serves.
 	serveVariable = "KUBERNAUT_BENCH_SERVE"
-	// deployedMemory is the memory limit of the deployment.
-	deployedMemory = "GOMEMLIMIT=920MiB"
-	anyPort        = "127.0.0.1:0"
+	// deployedMemory and deployedGarbage are the settings of the deployment.
+	deployedMemory  = "GOMEMLIMIT=920MiB"
+	deployedGarbage = "GOGC=400"
+	anyPort         = "127.0.0.1:0"
 )
 
 // echo is the URL of no database, for a server that only reads requests: what HTTP alone costs.
@@ -97,7 +98,7 @@ func startServer(ctx context.Context, database, profile string) (*server, error)
 		return nil, fmt.Errorf("start the server: %w", err)
 	}
 	s := &server{process: exec.CommandContext(ctx, program, "-profile", profile)} //nolint:gosec // this program
-	s.process.Env = append(os.Environ(), serveVariable+"="+database, deployedMemory)
+	s.process.Env = append(os.Environ(), serveVariable+"="+database, deployedMemory, deployedGarbage)
 	s.process.Stderr = os.Stderr
 	stdin, stdinErr := s.process.StdinPipe()
 	stdout, stdoutErr := s.process.StdoutPipe()

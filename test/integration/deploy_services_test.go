@@ -102,7 +102,7 @@ func setEnvironment(c *corev1.Container, prefix string, flags *pflag.FlagSet) {
 	for _, e := range c.Env {
 		flag, ok := strings.CutPrefix(e.Name, prefix+"_")
 		if !ok {
-			Expect(e.Name).To(Equal("GOMEMLIMIT"), "%s: neither a flag nor of Go's", c.Name)
+			Expect(e.Name).To(BeElementOf("GOMEMLIMIT", "GOGC"), "%s: neither a flag nor of Go's", c.Name)
 			continue
 		}
 		flag = strings.ToLower(strings.ReplaceAll(flag, "_", "-"))
