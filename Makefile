@@ -96,7 +96,7 @@ test-unit: compiler ## all unit tests with the race detector; needs no server
 .PHONY: test-integration
 test-integration: $(SUITE) ## Ginkgo suites against real PostgreSQL and kube-apiserver; PROCS=12 SEED= FOCUS=
 	@mkdir -p $(REPORTS)
-	@hack/need.sh haproxy=haproxy pgbouncer=pgbouncer
+	@hack/need.sh haproxy=haproxy pgbouncer=pgbouncer prometheus-alertmanager=prometheus-alertmanager
 	go run ./test/prepare $(INSTALL_FLAG)
 	cd test && go tool ginkgo -p --procs=$(PROCS) --randomize-all --fail-on-pending --fail-on-empty \
 		--output-dir=$(abspath $(REPORTS)) --junit-report=integration.xml $(if $(SEED),--seed=$(SEED)) $(if $(FOCUS),--focus='$(FOCUS)') $(abspath $<) \

@@ -50,6 +50,8 @@ type Rails interface {
 type Reminder interface {
 	// Remind is called at each look at the proposal once half of its time is over.
 	Remind(wfe *v1alpha1.WorkflowExecution, first bool)
+	// Settled is called when a proposal of which people were reminded ends.
+	Settled(wfe *v1alpha1.WorkflowExecution)
 }
 
 // Parts are the dependencies of a Stage. All are required.
@@ -78,6 +80,14 @@ func New(parts Parts) *Stage { return &Stage{Parts: parts} }
 
 // Advance ends a proposal that no longer fits or has expired, and acts on a decision.
 func (s *Stage) Advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (time.Duration, error) {
+	again, err := s.advance(ctx, wfe)
+	if err == nil && wfe.Status.ReminderSentAt != nil && executions.PhaseOf(wfe) != v1alpha1.ExecutionProposed {
+		s.Reminder.Settled(wfe)
+	}
+	return again, err
+}
+
+func (s *Stage) advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (time.Duration, error) {
 	if why, err := s.changed(ctx, wfe); err != nil || why != "" {
 		return 0, s.invalidate(ctx, wfe, "Changed", why, err)
 	}

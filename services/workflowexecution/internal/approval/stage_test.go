@@ -57,10 +57,18 @@ func (r rails) RequiresPerson(context.Context, *v1alpha1.WorkflowExecution) (str
 	return string(r), nil
 }
 
-// reminders are the proposals that people are reminded of; true for the first time.
-type reminders []bool
+// reminders are what people are told: that a proposal waits, that it waits still, and that it does not.
+type reminders []string
 
-func (r *reminders) Remind(_ *v1alpha1.WorkflowExecution, first bool) { *r = append(*r, first) }
+func (r *reminders) Remind(_ *v1alpha1.WorkflowExecution, first bool) {
+	if first {
+		*r = append(*r, "waits")
+		return
+	}
+	*r = append(*r, "still")
+}
+
+func (r *reminders) Settled(*v1alpha1.WorkflowExecution) { *r = append(*r, "over") }
 
 // scene is a proposal, with what it depends on.
 type scene struct {
@@ -269,7 +277,7 @@ func TestPeopleAreRemindedOnceHalfOfTheTimeIsOver(t *testing.T) {
 		after time.Duration
 		want  string
 	}{
-		{30*time.Minute - 1, "[]"}, {30 * time.Minute, "[true]"}, {31 * time.Minute, "[true false]"}, {time.Hour, "[true false]"},
+		{30*time.Minute - 1, "[]"}, {30 * time.Minute, "[waits]"}, {31 * time.Minute, "[waits still]"}, {time.Hour, "[waits still over]"},
 	} {
 		at := newScene(t)
 		at.now = at.now.Add(test.after)
@@ -278,12 +286,32 @@ func TestPeopleAreRemindedOnceHalfOfTheTimeIsOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		s = at
-		if got := fmt.Sprint([]bool(s.reminded)); got != test.want {
+		if got := fmt.Sprint([]string(s.reminded)); got != test.want {
 			t.Errorf("look %d: %s, want %s", i, got, test.want)
 		}
 	}
 	if at := s.wfe.Status.ReminderSentAt; at == nil || !at.Time.Equal(s.wfe.CreationTimestamp.Add(30*time.Minute)) {
 		t.Errorf("sent at %v", at)
+	}
+}
+
+func TestPeopleAreToldOfTheEndOfWhatTheyWereRemindedOf(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*scene)
+		want   int
+	}{
+		"a decision":                  {func(s *scene) { s.decided("u", "ada", v1alpha1.VerdictReject) }, 1},
+		"a target that changed":       {func(s *scene) { s.target.UID = "web-2" }, 1},
+		"a decision without reminder": {func(s *scene) { s.wfe.Status.ReminderSentAt = nil; s.decided("u", "ada", v1alpha1.VerdictReject) }, 0},
+	} {
+		s := newScene(t)
+		at := metav1.NewMicroTime(s.now)
+		s.wfe.Status.ReminderSentAt = &at
+		test.change(s)
+		if _, err := s.stage(t, &events{}).Advance(t.Context(), s.wfe); err != nil || !s.wfe.Status.Phase.Terminal() || len(s.reminded) != test.want {
+			t.Errorf("%s: phase %s, error %v, %v", name, s.wfe.Status.Phase, err, s.reminded)
+		}
 	}
 }
 

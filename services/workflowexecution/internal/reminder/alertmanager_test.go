@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -132,6 +133,11 @@ func TestAReminderIsAnAlertThatEndsWithTheProposal(t *testing.T) {
 	r.Remind(wfe, false)
 	if got := (<-posts).alerts[0]; !got.EndsAt.Equal(wfe.Spec.ExpiresAt.Time) || len(emitted.Events) != 0 {
 		t.Errorf("ends at %s; %d events", got.EndsAt, len(emitted.Events))
+	}
+	labels := got.Labels
+	r.Settled(wfe)
+	if got := (<-posts).alerts[0]; !got.EndsAt.Equal(now.Now()) || !maps.Equal(got.Labels, labels) || len(emitted.Events) != 0 {
+		t.Errorf("ends at %s with labels %v; %d events", got.EndsAt, got.Labels, len(emitted.Events))
 	}
 	if n := testutil.ToFloat64(r.reminders); n != 1 {
 		t.Errorf("%v reminders", n)

@@ -63,22 +63,35 @@ func (r *Reminder) Remind(wfe *v1alpha1.WorkflowExecution, first bool) {
 		r.log.Info("half of the time for a decision is over", zap.String("namespace", wfe.Namespace), zap.String("name", wfe.Name),
 			zap.Time("expires", spec.ExpiresAt.Time))
 	}
-	now := r.clock.Now()
-	one := alert{
+	one := alertOf(wfe)
+	one.Annotations = map[string]string{"summary": summary, "description": decide + " " + printable.Line(spec.ApprovalReason)}
+	if spec.RunbookURL != "" {
+		one.Annotations["runbook_url"] = spec.RunbookURL
+	}
+	if one.EndsAt = r.clock.Now().Add(fires).UTC(); one.EndsAt.After(spec.ExpiresAt.Time) {
+		one.EndsAt = spec.ExpiresAt.UTC()
+	}
+	r.alertmanager.send(one)
+}
+
+// Settled tells Alertmanager that a proposal that it was told of does not wait any more.
+func (r *Reminder) Settled(wfe *v1alpha1.WorkflowExecution) {
+	one := alertOf(wfe)
+	one.EndsAt = r.clock.Now().UTC()
+	r.alertmanager.send(one)
+}
+
+// alertOf is the alert about a proposal: its labels make it the same alert in each post.
+func alertOf(wfe *v1alpha1.WorkflowExecution) alert {
+	spec := &wfe.Spec
+	return alert{
 		Labels: map[string]string{
 			"alertname": AlertName, "severity": "warning", "namespace": wfe.Namespace, "request": spec.Request.Name, "execution": wfe.Name,
 			"workflow": spec.Workflow.Name, "risk": string(spec.Workflow.Risk),
 		},
-		Annotations: map[string]string{"summary": summary, "description": decide + " " + printable.Line(spec.ApprovalReason)},
-		StartsAt:    Due(wfe).UTC(), EndsAt: now.Add(fires).UTC(),
+		Annotations: map[string]string{},
+		StartsAt:    Due(wfe).UTC(),
 	}
-	if one.EndsAt.After(spec.ExpiresAt.Time) {
-		one.EndsAt = spec.ExpiresAt.UTC()
-	}
-	if spec.RunbookURL != "" {
-		one.Annotations["runbook_url"] = spec.RunbookURL
-	}
-	r.alertmanager.send(one)
 }
 
 // Due is when half of the time for a decision is over.
