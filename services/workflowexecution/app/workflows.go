@@ -9,6 +9,7 @@ func (c *controllers) registerCatalog() error {
 		Status:    c.manager.GetClient(),
 		Cached:    c.manager.GetCache(),
 		Namespace: c.app.options.WorkflowsNamespace,
+		Every:     catalog.Every,
 		Known:     c.metrics.Workflow,
 	}
 	return r.Register(c.manager) //nolint:wrapcheck // of this module

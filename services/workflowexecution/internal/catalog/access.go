@@ -88,7 +88,9 @@ func (v *Validator) missingRights(ctx context.Context, wf *v1alpha1.RemediationW
 			}
 		}
 		if !allowed {
-			wrong = append(wrong, fmt.Sprintf("service account %s must be allowed to %s: bind a role for it", wf.Spec.ServiceAccountName, needed))
+			wrong = append(wrong, fmt.Sprintf(
+				"service account %s/%s may not %s, neither in the cluster nor in a namespace that has opted in and that the workflow applies to: "+
+					"bind a role that allows it", wf.Namespace, wf.Spec.ServiceAccountName, needed))
 		}
 	}
 	return wrong, nil

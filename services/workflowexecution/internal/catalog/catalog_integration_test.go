@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -89,7 +90,8 @@ func reconciled(t *testing.T, name string) *v1alpha1.RemediationWorkflow {
 	t.Helper()
 	var known []string
 	r := &catalog.Reconciler{
-		Validator: validator(), Status: cluster, Namespace: workflows, Known: func(workflow string) { known = append(known, workflow) },
+		Validator: validator(), Status: cluster, Namespace: workflows, Every: catalog.Every,
+		Known: func(workflow string) { known = append(known, workflow) },
 	}
 	key := client.ObjectKey{Namespace: workflows, Name: name}
 	var first, wf v1alpha1.RemediationWorkflow
@@ -175,7 +177,7 @@ var mistakes = map[string]struct {
 	"nothing":              {func(*v1alpha1.RemediationWorkflowSpec) {}, ""},
 	"account is absent":    {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "absent" }, "service account kubernaut-workflows/absent does not exist"},
 	"account is elsewhere": {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "elsewhere" }, "service account kubernaut-workflows/elsewhere does not exist"},
-	"account lacks right":  {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "powerless" }, "must be allowed to patch deployments.apps"},
+	"account lacks right":  {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "powerless" }, "service account kubernaut-workflows/powerless may not patch deployments.apps, neither in the cluster nor"},
 	"rollback is absent":   {func(s *v1alpha1.RemediationWorkflowSpec) { s.Rollback = "absent" }, "workflow absent does not exist"},
 	"kind cannot scale":    {func(s *v1alpha1.RemediationWorkflowSpec) { s.AppliesTo.Kinds[0].Kind = "DaemonSet" }, "scale cannot change a DaemonSet"},
 	"pattern":              {func(s *v1alpha1.RemediationWorkflowSpec) { add(s, "zone").Pattern = "(" }, "parameter zone: pattern"},
@@ -189,6 +191,7 @@ var mistakes = map[string]struct {
 		p.Pattern, p.Default = "eu|us", new("mars")
 	}, "parameter zone: default"},
 	"parameter is a program's setting": {func(s *v1alpha1.RemediationWorkflowSpec) { add(s, "ld_preload") }, "choose another"},
+	"parameter selects the namespace":  {func(s *v1alpha1.RemediationWorkflowSpec) { add(s, "namespace") }, "a parameter never selects the object, its namespace or the service account: remove it"},
 	"parameter is the platform's":      {func(s *v1alpha1.RemediationWorkflowSpec) { add(s, "kubernaut_target_name") }, "choose another"},
 	"condition":                        {func(s *v1alpha1.RemediationWorkflowSpec) { s.Verification.Condition = "target.(" }, "verification: condition"},
 	"selector": {func(s *v1alpha1.RemediationWorkflowSpec) {
@@ -314,6 +317,27 @@ func TestAPIServerRefusesWhatNoWorkflowCanBe(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// kubectl asks for strict validation. Without it, the API server would drop the field.
+func TestATypoInAFieldIsNamed(t *testing.T) {
+	wf, err := runtime.DefaultUnstructuredConverter.ToUnstructured(scale())
+	if err != nil {
+		t.Fatal(err)
+	}
+	typo := &unstructured.Unstructured{Object: wf}
+	typo.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("RemediationWorkflow"))
+	typo.SetName("typo")
+	for field, at := range map[string][]string{"stabilisation": {"spec"}, "signal": {"spec", "appliesTo"}} {
+		wrong := typo.DeepCopy()
+		if err := unstructured.SetNestedField(wrong.Object, "15m", append(at, field)...); err != nil {
+			t.Fatal(err)
+		}
+		err := cluster.Create(t.Context(), wrong, client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict))
+		if want := fmt.Sprintf("unknown field %q", strings.Join(append(at, field), ".")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }
 

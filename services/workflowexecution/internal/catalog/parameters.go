@@ -26,6 +26,13 @@ var (
 	reservedPrefixes = []string{"kubernaut_", "kubernetes_", "ld_"}
 )
 
+// selectors are names of what no parameter selects: what is changed, and with which rights, is a
+// matter of the alert and of the workflow.
+var selectors = []string{
+	"namespace", "target_namespace", "target", "target_name", "target_kind", "object", "object_name",
+	"service_account", "service_account_name", "serviceaccount", "serviceaccountname",
+}
+
 // ResolveParameters returns the values that an execution works with: those given, and the
 // defaults of the others, in the order of the spec. The error names every violation.
 func ResolveParameters(spec *v1alpha1.RemediationWorkflowSpec, given map[string]string) ([]v1alpha1.ExecutionParameter, error) {
@@ -177,6 +184,10 @@ func checkParameters(spec *v1alpha1.RemediationWorkflowSpec) []string {
 func checkParameter(spec *v1alpha1.RemediationWorkflowSpec, p *v1alpha1.WorkflowParameter) error {
 	if slices.Contains(reservedNames, p.Name) || slices.ContainsFunc(reservedPrefixes, func(prefix string) bool { return strings.HasPrefix(p.Name, prefix) }) {
 		return errors.New("as an environment variable this name changes how programs run: choose another")
+	}
+	if slices.Contains(selectors, p.Name) {
+		return errors.New("a parameter never selects the object, its namespace or the service account: remove it; " +
+			"the program of a Job finds the target in KUBERNAUT_TARGET_NAMESPACE and KUBERNAUT_TARGET_NAME")
 	}
 	if p.Pattern != "" {
 		if _, err := compilePattern(p.Pattern); err != nil {

@@ -21,9 +21,8 @@ import (
 )
 
 const (
-	// revalidate is how often a workflow is validated again: accounts, roles and other
-	// workflows change without it.
-	revalidate = time.Minute
+	// Every is how often workflows are validated again in operation.
+	Every = time.Minute
 	// maxMessage is the longest message of a condition, in bytes.
 	maxMessage = 8192
 	// fieldManager is the name under which statuses are written.
@@ -49,6 +48,8 @@ type Reconciler struct {
 	Cached client.Reader
 	// Namespace holds the workflows; those elsewhere are nobody's.
 	Namespace string
+	// Every is how often a workflow is validated again: accounts and roles change without it.
+	Every time.Duration
 	// Known is told the name of each workflow.
 	Known func(workflow string)
 }
@@ -78,7 +79,7 @@ var existence = predicate.Funcs{
 func (r *Reconciler) rolledBackBy(ctx context.Context, rollback client.Object) []reconcile.Request {
 	var all v1alpha1.RemediationWorkflowList
 	if err := r.Cached.List(ctx, &all, client.InNamespace(r.Namespace)); err != nil {
-		return nil // they are validated again within a minute
+		return nil // they are validated again anyway
 	}
 	var found []reconcile.Request
 	for i := range all.Items {
@@ -116,7 +117,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 			return reconcile.Result{}, fmt.Errorf("write the status of workflow %s: %w", request.NamespacedName, err)
 		}
 	}
-	return reconcile.Result{RequeueAfter: revalidate}, nil
+	return reconcile.Result{RequeueAfter: r.Every}, nil
 }
 
 func condition(generation int64, wrong []string) metav1.Condition {

@@ -19,10 +19,7 @@ import (
 	"kubernaut.ai/services/workflowexecution/internal/catalog"
 )
 
-// soon is less than the time after which a workflow is validated again anyway.
-const soon = 40 * time.Second
-
-// runCatalog runs the controller until the test ends.
+// runCatalog runs the controller until the test ends. It validates no workflow again without a cause.
 func runCatalog(t *testing.T) {
 	t.Helper()
 	skip := true
@@ -33,7 +30,9 @@ func runCatalog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &catalog.Reconciler{Validator: validator(), Status: cluster, Cached: m.GetCache(), Namespace: workflows}
+	r := &catalog.Reconciler{
+		Validator: validator(), Status: cluster, Cached: m.GetCache(), Namespace: workflows, Every: time.Hour, Known: func(string) {},
+	}
 	if err := r.Register(m); err != nil {
 		t.Fatal(err)
 	}
@@ -51,9 +50,7 @@ func runCatalog(t *testing.T) {
 // awaitValid waits until a workflow is valid, or is not.
 func awaitValid(t *testing.T, name string, want metav1.ConditionStatus) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
-	defer cancel()
-	w, err := cluster.Watch(ctx, &v1alpha1.RemediationWorkflowList{}, client.InNamespace(workflows), client.MatchingFields{"metadata.name": name})
+	w, err := cluster.Watch(t.Context(), &v1alpha1.RemediationWorkflowList{}, client.InNamespace(workflows), client.MatchingFields{"metadata.name": name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +64,7 @@ func awaitValid(t *testing.T, name string, want metav1.ConditionStatus) {
 			return
 		}
 	}
-	t.Fatalf("condition Valid of workflow %s is not %s after %s", name, want, soon)
+	t.Fatalf("the watch of workflow %s ended", name)
 }
 
 func TestAWorkflowIsValidOnceItsRollbackExists(t *testing.T) {
