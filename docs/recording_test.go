@@ -151,14 +151,16 @@ func TestManifestIsValid(t *testing.T) {
 func TestUnitsUseKnownFlags(t *testing.T) {
 	var serve datastorage.Options
 	var migrate datastorage.MigrateFlags
+	var maintain datastorage.MaintainOptions
 	known := map[string]*pflag.FlagSet{}
-	for command, add := range map[string]func(*pflag.FlagSet){"serve": serve.AddFlags, "migrate": migrate.AddTo} {
+	for command, add := range map[string]func(*pflag.FlagSet){"serve": serve.AddFlags, "migrate": migrate.AddTo, "maintain": maintain.AddFlags} {
 		known[command] = pflag.NewFlagSet(command, pflag.ContinueOnError)
 		add(known[command])
 	}
 	for file, command := range map[string]string{
 		"examples/datastorage/datastorage.service":         "serve",
 		"examples/datastorage/datastorage-migrate.service": "migrate",
+		"examples/datastorage/datastorage-maintain.service": "maintain",
 	} {
 		unit := strings.ReplaceAll(shown(t)[file], "\\\n", "")
 		start := regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin/datastorage (\w+) ?(.*)$`).FindStringSubmatch(unit)
@@ -166,10 +168,11 @@ func TestUnitsUseKnownFlags(t *testing.T) {
 			t.Errorf("%s does not start datastorage %s:\n%s", file, command, unit)
 			continue
 		}
-		if err := known[command].Parse(strings.Fields(start[2])); err != nil {
+		arguments := strings.TrimPrefix(start[2], "up ")
+		if err := known[command].Parse(strings.Fields(arguments)); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
-		if !strings.Contains(unit, "DATASTORAGE_DATABASE_URL=") || known[command].Lookup("database-url") == nil {
+		if !strings.Contains(unit, "EnvironmentFile=") || known[command].Lookup("database-url") == nil {
 			t.Errorf("%s does not name the database", file)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"kubernaut.ai/internal/lifecycle"
 	datastorage "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
 )
 
 const (
@@ -59,7 +60,11 @@ func serve(ctx context.Context, database, profile string) (err error) {
 	if database == echo {
 		return serveEcho(ctx)
 	}
-	app, err := datastorage.New(datastorage.Options{DatabaseURL: database, Listen: anyPort, ManagementListen: anyPort})
+	serving, err := auditdb.Serving(database)
+	if err != nil {
+		return err //nolint:wrapcheck // says all there is
+	}
+	app, err := datastorage.New(datastorage.Options{DatabaseURL: serving, Listen: anyPort, ManagementListen: anyPort})
 	if err != nil {
 		return fmt.Errorf("configure DataStorage: %w", err)
 	}
@@ -143,12 +148,5 @@ func (s *server) peakMiB() (float64, error) {
 
 // newDatabase makes a database with the schema.
 func (b *bench) newDatabase(ctx context.Context) (string, error) {
-	url, err := b.database.CreateDatabase(ctx, fmt.Sprintf("bench_%d", time.Now().UnixNano()), "")
-	if err != nil {
-		return "", fmt.Errorf("make a database: %w", err)
-	}
-	if _, err := datastorage.Migrate(ctx, url, datastorage.Roles{}, time.Now()); err != nil {
-		return "", fmt.Errorf("migrate: %w", err)
-	}
-	return url, nil
+	return auditdb.Create(ctx, b.database, fmt.Sprintf("bench_%d", time.Now().UnixNano())) //nolint:wrapcheck // says all there is
 }

@@ -19,6 +19,7 @@ import (
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/lifecycle"
 	datastorage "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
 )
 
 // stopPatience bounds the stop of each server.
@@ -55,12 +56,12 @@ func startServers(ctx context.Context) (*servers, error) {
 	if s.database, err = postgres.Start(ctx, postgres.Options{Progress: show}); err != nil {
 		return s, fmt.Errorf("start PostgreSQL: %w", err)
 	}
-	url, err := s.database.CreateDatabase(ctx, fmt.Sprintf("pipeline_%d", time.Now().UnixNano()), "")
-	if err != nil {
-		return s, fmt.Errorf("make a database: %w", err)
+	url, err := auditdb.Create(ctx, s.database, fmt.Sprintf("pipeline_%d", time.Now().UnixNano()))
+	if err == nil {
+		url, err = auditdb.Serving(url)
 	}
-	if _, err := datastorage.Migrate(ctx, url, datastorage.Roles{}, time.Now()); err != nil {
-		return s, fmt.Errorf("migrate: %w", err)
+	if err != nil {
+		return s, err //nolint:wrapcheck // says all there is
 	}
 	app, err := datastorage.New(datastorage.Options{DatabaseURL: url, Listen: anyPort, ManagementListen: anyPort})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"kubernaut.ai/internal/devstack/postgres"
 	"kubernaut.ai/internal/devstack/progress"
 	datastorage "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
 )
 
 // dataStorage is the address of a DataStorage over PostgreSQL, on loopback.
@@ -44,15 +45,14 @@ func run(m *testing.M) (code int, err error) {
 		err = errors.Join(err, server.Stop(ctx))
 	}()
 	name := fmt.Sprintf("wire_%d", time.Now().UnixNano())
-	url, err := server.CreateDatabase(ctx, name, "")
+	defer func() { err = errors.Join(err, server.DropDatabase(context.Background(), name)) }()
+	url, err := auditdb.Create(ctx, server, name)
+	if err == nil {
+		url, err = auditdb.Serving(url)
+	}
 	if err != nil {
 		stop()
-		return 1, fmt.Errorf("make database: %w", err)
-	}
-	defer func() { err = errors.Join(err, server.DropDatabase(context.Background(), name)) }()
-	if _, err := datastorage.Migrate(ctx, url, datastorage.Roles{}, time.Now()); err != nil {
-		stop()
-		return 1, fmt.Errorf("migrate: %w", err)
+		return 1, err //nolint:wrapcheck // says all there is
 	}
 	app, err := datastorage.New(datastorage.Options{DatabaseURL: url, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0"})
 	if err != nil {

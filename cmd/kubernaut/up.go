@@ -146,6 +146,7 @@ func printAddresses(out io.Writer, a stack.Addresses, took time.Duration) {
 		{"", a.Management["signalprocessing"] + "  (SignalProcessing)"},
 		{"", a.Management["workflowexecution"] + "  (WorkflowExecution)"},
 		{"", a.Management["datastorage"] + "  (DataStorage)"},
+		{"", a.Maintenance + "  (DataStorage's maintenance, without a flush)"},
 		{"requests", kubectl + " --kubeconfig " + a.Kubeconfig + " get rr,wfe -A"},
 		{"proposals", "kubernaut executions -A --kubeconfig " + a.Kubeconfig + " --context " + a.User},
 		{"story", "kubernaut trail REQUEST --datastorage-url " + a.DataStorage},

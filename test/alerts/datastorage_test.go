@@ -20,6 +20,7 @@ import (
 
 	"kubernaut.ai/internal/devstack/postgres"
 	datastorage "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -209,9 +210,7 @@ func privateServer(ctx context.Context) *postgres.Server {
 // trail makes a database with DataStorage's schema.
 func trail(ctx context.Context, server *postgres.Server) string {
 	GinkgoHelper()
-	url, err := server.CreateDatabase(ctx, "trail", "")
-	Expect(err).NotTo(HaveOccurred())
-	_, err = datastorage.Migrate(ctx, url, datastorage.Roles{}, time.Now())
+	url, err := auditdb.Create(ctx, server, "trail")
 	Expect(err).NotTo(HaveOccurred())
 	return url
 }

@@ -28,6 +28,7 @@ import (
 	datastorage "kubernaut.ai/services/datastorage/app"
 	gateway "kubernaut.ai/services/gateway/app"
 	signalprocessing "kubernaut.ai/services/signalprocessing/app"
+	"kubernaut.ai/test/auditdb"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -124,6 +125,8 @@ func (s *siteState) store(ctx context.Context, change func(*datastorage.Options)
 		change(&options)
 	}
 	s.database = options.DatabaseURL
+	options.DatabaseURL, err = auditdb.Serving(s.database)
+	Expect(err).NotTo(HaveOccurred())
 	return s.serve(ctx, storageName, func(log *zap.Logger) lifecycle.App {
 		options.Log = log
 		a, err := datastorage.New(options)

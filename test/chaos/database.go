@@ -20,6 +20,7 @@ import (
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/httpsink"
 	datastorage "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
 	"kubernaut.ai/test/verdict"
 )
 
@@ -39,11 +40,7 @@ func ownPostgres(ctx context.Context, settings map[string]string) (server *postg
 	if server, err = postgres.StartPrivate(ctx, postgres.Options{Settings: settings}); err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
-	url, err := server.CreateDatabase(ctx, tortureDatabase, "")
-	if err == nil {
-		_, err = datastorage.Migrate(ctx, url, datastorage.Roles{}, time.Now())
-	}
-	if err != nil {
+	if _, err := auditdb.Create(ctx, server, tortureDatabase); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare: %w", err), server.Stop(context.WithoutCancel(ctx)))
 	}
 	return server, nil
@@ -53,8 +50,12 @@ func ownPostgres(ctx context.Context, settings map[string]string) (server *postg
 // batches to it and a store records events. It returns what DataStorage
 // acknowledged, and the longest time that it did not take a client's batch.
 func underLoad(ctx context.Context, databaseURL string, disturb func(context.Context, <-chan struct{}) error) (*batches, error) {
+	serving, err := auditdb.Serving(databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
 	a, err := datastorage.New(datastorage.Options{
-		DatabaseURL: databaseURL, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0", Log: zap.NewNop(),
+		DatabaseURL: serving, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0", Log: zap.NewNop(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)

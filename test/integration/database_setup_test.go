@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -22,6 +21,7 @@ import (
 	"kubernaut.ai/internal/devstack/postgres"
 	"kubernaut.ai/internal/lifecycle"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
 )
 
 // trailDatabase is the database of a spec on its own server.
@@ -33,9 +33,7 @@ func ownPostgres(ctx context.Context) *postgres.Server {
 	server, err := postgres.StartPrivate(ctx, postgres.Options{})
 	Expect(err).NotTo(HaveOccurred())
 	stopAtEnd(server)
-	url, err := server.CreateDatabase(ctx, trailDatabase, "")
-	Expect(err).NotTo(HaveOccurred())
-	_, err = datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, time.Now())
+	_, err = auditdb.Create(ctx, server, trailDatabase)
 	Expect(err).NotTo(HaveOccurred())
 	return server
 }
@@ -53,9 +51,17 @@ func ownStandby(ctx context.Context, primary *postgres.Server, name string) *pos
 	return standby
 }
 
-// trailURL is the database of ownPostgres under the server's own socket.
+// trailURL is the database of ownPostgres under the server's own socket, for its first user.
 func trailURL(server *postgres.Server) string {
 	return postgres.AtSockets(server, trailDatabase, server.SocketDir())
+}
+
+// servingURL is the connection string of `datastorage serve` for a database.
+func servingURL(databaseURL string) string {
+	GinkgoHelper()
+	url, err := auditdb.Serving(databaseURL)
+	Expect(err).NotTo(HaveOccurred())
+	return url
 }
 
 // loggedStore is a DataStorage whose log a spec reads.
@@ -65,12 +71,13 @@ type loggedStore struct {
 	logs *observer.ObservedLogs
 }
 
-// storeOn starts a DataStorage on a database.
+// storeOn starts a DataStorage on a database. It connects as the serving role,
+// whoever the URL names.
 func storeOn(ctx context.Context, databaseURL string, change func(*datastorageapp.Options)) *loggedStore {
 	GinkgoHelper()
 	core, logs := observer.New(zap.InfoLevel)
 	options := datastorageapp.Options{
-		DatabaseURL: databaseURL, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0",
+		DatabaseURL: servingURL(databaseURL), Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0",
 		Log: logger().Named("datastorage").WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return zapcore.NewTee(c, core) })),
 	}
 	if change != nil {

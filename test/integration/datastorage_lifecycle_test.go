@@ -17,6 +17,7 @@ import (
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/internal/cli"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
 )
 
 // serveOnce runs a DataStorage that must fail to start.
@@ -56,7 +57,7 @@ var _ = Describe("DataStorage schema", func() {
 		var group sync.WaitGroup
 		for i := range migrators {
 			group.Go(func() {
-				done, err := datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, time.Now())
+				done, err := auditdb.Migrate(ctx, url, time.Now())
 				applied[i], errs[i] = len(done.Migrations), err
 			})
 		}
@@ -68,25 +69,25 @@ var _ = Describe("DataStorage schema", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(status.Current).To(Equal(status.Wanted))
 		Expect(status.Err).NotTo(HaveOccurred())
-		again, err := datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, time.Now())
+		again, err := auditdb.Migrate(ctx, url, time.Now())
 		Expect(err).NotTo(HaveOccurred())
 		Expect(again).To(Equal(datastorageapp.Migrated{}))
 	}, SpecTimeout(specTimeout))
 
 	It("must be current for a service to start", func(ctx SpecContext) {
 		url := emptyDatabase(ctx)
-		Expect(serveOnce(ctx, url)).To(MatchError(ContainSubstring("the database has no schema: run `datastorage migrate up` first")))
-		_, err := datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, time.Now())
+		Expect(serveOnce(ctx, servingURL(url))).To(MatchError(ContainSubstring("the database has no schema: run `datastorage migrate up` first")))
+		_, err := auditdb.Migrate(ctx, url, time.Now())
 		Expect(err).NotTo(HaveOccurred())
 		conn := connect(ctx, url)
 
 		execute(ctx, conn, `INSERT INTO schema_migrations (version_id, is_applied) VALUES (99, true)`)
-		Expect(serveOnce(ctx, url)).To(MatchError(ContainSubstring("version 99")))
-		_, err = datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, time.Now())
+		Expect(serveOnce(ctx, servingURL(url))).To(MatchError(ContainSubstring("version 99")))
+		_, err = auditdb.Migrate(ctx, url, time.Now())
 		Expect(err).To(MatchError(ContainSubstring("as new as the one that migrated it")))
 
 		execute(ctx, conn, `DELETE FROM schema_migrations WHERE version_id > 0`)
-		Expect(serveOnce(ctx, url)).To(MatchError(ContainSubstring("datastorage migrate up")))
+		Expect(serveOnce(ctx, servingURL(url))).To(MatchError(ContainSubstring("datastorage migrate up")))
 	}, SpecTimeout(specTimeout))
 
 	It("accepts events of any time, before and after their month has a partition", func(ctx SpecContext) {
@@ -97,7 +98,7 @@ var _ = Describe("DataStorage schema", func() {
 		inAYear := anEvent(id, fields{"event_id": "01ae0000-0000-7000-8000-000000000001"})
 		decoded[datastorage.EventCreated](storeJSON(ctx, own.URL, storeEvents, inAYear), http.StatusCreated)
 		far := time.UnixMilli(0x01ae00000000)
-		_, err := datastorageapp.Migrate(ctx, own.DatabaseURL(), datastorageapp.Roles{}, far)
+		_, err := auditdb.Migrate(ctx, own.DatabaseURL(), far)
 		Expect(err).NotTo(HaveOccurred())
 		decoded[datastorage.EventCreated](storeJSON(ctx, own.URL, storeEvents, inAYear), http.StatusCreated)
 		nextMonth := anEvent(id, fields{"event_id": "01aea000-0000-7000-8000-000000000001"})
@@ -180,7 +181,7 @@ var _ = Describe("DataStorage start and stop", func() {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func(ctx SpecContext) { Expect(database.Drop(ctx)).To(Succeed()) })
 		a, err := datastorageapp.New(datastorageapp.Options{
-			DatabaseURL: database.URL, MaxConnections: 10, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0", Grace: grace,
+			DatabaseURL: servingURL(database.URL), MaxConnections: 10, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0", Grace: grace,
 		})
 		Expect(err).NotTo(HaveOccurred())
 		running, stop := context.WithCancel(ctx)
@@ -217,7 +218,7 @@ var _ = Describe("DataStorage start and stop", func() {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func(ctx SpecContext) { Expect(database.Drop(ctx)).To(Succeed()) })
 		a, err := datastorageapp.New(datastorageapp.Options{
-			DatabaseURL: database.URL, MaxConnections: 10, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0",
+			DatabaseURL: servingURL(database.URL), MaxConnections: 10, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0",
 		})
 		Expect(err).NotTo(HaveOccurred())
 		running, stop := context.WithCancel(ctx)

@@ -19,6 +19,7 @@ import (
 
 	"kubernaut.ai/internal/lifecycle"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
 )
 
 // lateDatabase is a TCP proxy in front of a database that closes every connection until it is opened.
@@ -74,7 +75,7 @@ var _ = Describe("DataStorage start before its database", func() {
 			d.open.Store(true)
 		})).To(Succeed())
 		Expect(reasons).To(ConsistOf(ContainSubstring("unreachable")))
-		done, err := datastorageapp.Migrate(ctx, d.url, datastorageapp.Roles{}, time.Now())
+		done, err := auditdb.Migrate(ctx, d.url, time.Now())
 		Expect(err).NotTo(HaveOccurred())
 		Expect(done.Migrations).NotTo(BeEmpty())
 	}, SpecTimeout(specTimeout))
@@ -101,7 +102,7 @@ var _ = Describe("DataStorage start before its database", func() {
 			return nil
 		}))
 		a, err := datastorageapp.New(datastorageapp.Options{
-			DatabaseURL: d.url, MaxConnections: 10, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0", StartupTimeout: time.Minute, Log: log,
+			DatabaseURL: servingURL(d.url), MaxConnections: 10, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0", StartupTimeout: time.Minute, Log: log,
 		})
 		Expect(err).NotTo(HaveOccurred())
 		running, err := lifecycle.Start(ctx, "DataStorage", a)

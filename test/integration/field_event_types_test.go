@@ -170,7 +170,7 @@ var _ = Describe("recorders", func() {
 
 		By("agreeing on other replicas of the same database")
 		replica := ownStore(ctx, func(o *datastorageapp.Options) {
-			o.Auth, o.RESTConfig, o.DatabaseURL = byCluster(), env.Config, store.DatabaseURL()
+			o.Auth, o.RESTConfig, o.DatabaseURL = byCluster(), env.Config, servingURL(store.DatabaseURL())
 		})
 		decoded[datastorage.Problem](send(ctx, replica, mine, stating(id, unused)), http.StatusForbidden)
 		decoded[datastorage.EventCreated](send(ctx, replica, theirs, stating(id, unused)), http.StatusCreated)

@@ -14,7 +14,7 @@ import (
 
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/internal/devstack/postgres"
-	datastorageapp "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
 )
 
 // noteDurability makes a database keep the durability of each transaction that
@@ -24,7 +24,7 @@ func noteDurability(ctx context.Context, databaseURL string) {
 	conn := connect(ctx, databaseURL)
 	for _, statement := range []string{
 		`CREATE TABLE durability (setting text)`,
-		`CREATE FUNCTION note_durability() RETURNS trigger LANGUAGE plpgsql AS
+		`CREATE FUNCTION note_durability() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
 			$$ BEGIN INSERT INTO durability VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$`,
 		`CREATE TRIGGER note AFTER INSERT ON audit_events FOR EACH STATEMENT EXECUTE FUNCTION note_durability()`,
 	} {
@@ -66,7 +66,7 @@ var _ = Describe("A connection pooler in transaction mode", func() {
 		pooler := ownPooler(ctx, server, 3)
 		url := pooler.URL(trailDatabase)
 		for range 2 { // the second one has its statements prepared on other connections
-			_, err = datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, time.Now())
+			_, err = auditdb.Migrate(ctx, url, time.Now())
 			Expect(err).NotTo(HaveOccurred())
 		}
 		noteDurability(ctx, trailURL(server))

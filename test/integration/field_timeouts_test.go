@@ -14,6 +14,8 @@ import (
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/internal/devstack/postgres"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
+	"kubernaut.ai/test/testenv"
 )
 
 // endOfCopy is the trailer of binary COPY data, and the message that ends the COPY.
@@ -37,6 +39,37 @@ var _ = Describe("The server's own limits", func() {
 		decoded[datastorage.EventCreated](storeJSON(ctx, other.APIURL(), storeEvents, event), http.StatusCreated)
 		Expect(time.Since(began)).To(BeNumerically("<", 9*time.Second), "before a wait for a lock would end")
 		address.cut()
+	}, SpecTimeout(specTimeout))
+
+	It("field C8: a client that vanishes in the middle of a COPY leaves no lock", func(ctx SpecContext) {
+		const events, behind = 3000, 2500 // PostgreSQL inserts copied rows by the thousand
+		server := ownPostgres(ctx)
+		address := newForwarder(ctx, server)
+		store := storeOn(ctx, postgres.AtSockets(server, trailDatabase, address.folder), nil)
+		other := storeOn(ctx, trailURL(server), nil)
+		id, marker := env.CorrelationID(), testenv.Unique("vanish-*")
+		all := someEvents(id, events)
+		for _, e := range all[behind:] {
+			e["actor_id"] = marker
+		}
+		address.swallowFrom(marker)
+		vanished := make(chan error, 1)
+		go func() {
+			_, err := tryStoreCall(ctx, store.APIURL(), http.MethodPost, storeBatch, headerOf(), encode(all))
+			vanished <- err
+		}()
+		Eventually(ctx, address.swallowed).Should(BeClosed())
+
+		// Another replica stores the same events, although nobody ends the connection.
+		stored := decoded[datastorage.BatchCreated](storeJSON(ctx, other.APIURL(), storeBatch, all), http.StatusCreated)
+		Expect(stored.Created).To(Equal(events))
+		Expect(store.logs.FilterMessageSnippet("client had vanished").Len() + other.logs.FilterMessageSnippet("client had vanished").Len()).To(Equal(1))
+		address.cut()
+		Expect(<-vanished).NotTo(HaveOccurred())
+		var rows, distinct int
+		Expect(connect(ctx, trailURL(server)).QueryRow(ctx, `SELECT count(*), count(DISTINCT event_id) FROM audit_events WHERE correlation_id = $1`, id).
+			Scan(&rows, &distinct)).To(Succeed())
+		Expect([]int{rows, distinct}).To(HaveEach(events))
 	}, SpecTimeout(specTimeout))
 
 	It("field C8: the server stops a query at --query-timeout", func(ctx SpecContext) {
@@ -64,13 +97,13 @@ var _ = Describe("The server's own limits", func() {
 		storeSome(ctx, own.APIURL(), stray)
 		// Whether each statement stops everybody, and how often the default partition was searched until then.
 		execute(ctx, watcher, `CREATE TABLE ddl (id bigserial, statement text, stops boolean, searched bigint)`)
-		execute(ctx, watcher, `CREATE FUNCTION note_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+		execute(ctx, watcher, `CREATE FUNCTION note_ddl() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
 			INSERT INTO ddl (statement, stops, searched) SELECT current_query(), EXISTS (SELECT 1 FROM pg_locks
 				WHERE pid = pg_backend_pid() AND relation = 'audit_events_default'::regclass AND mode = 'AccessExclusiveLock'),
 				(SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'audit_events_default'); END $$`)
 		execute(ctx, watcher, `CREATE EVENT TRIGGER note ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION note_ddl()`)
 		later := time.Now().AddDate(1, 0, 0)
-		_, err := datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, later)
+		_, err := auditdb.Migrate(ctx, url, later)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(constraints(ctx, watcher)).To(BeEmpty())
 		var stopped, searches int
@@ -82,7 +115,7 @@ var _ = Describe("The server's own limits", func() {
 		storeSome(ctx, own.APIURL(), stray, anEvent(env.CorrelationID(), fields{"event_id": idAt(later).String()}))
 
 		By("leaving a month alone whose events are there already")
-		_, err = datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, far)
+		_, err = auditdb.Migrate(ctx, url, far)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(constraints(ctx, watcher)).To(BeEmpty())
 
@@ -93,7 +126,7 @@ var _ = Describe("The server's own limits", func() {
 			` CHECK (NOT (id_time IS NOT NULL AND id_time >= '`+month.Format(time.RFC3339)+`' AND id_time < '`+month.AddDate(0, 1, 0).Format(time.RFC3339)+`')) NOT VALID`)
 		arriving := anEvent(env.CorrelationID(), fields{"event_id": idAt(next).String()})
 		decoded[datastorage.Problem](storeJSON(ctx, own.APIURL(), storeEvents, arriving), http.StatusServiceUnavailable)
-		_, err = datastorageapp.Migrate(ctx, url, datastorageapp.Roles{}, next)
+		_, err = auditdb.Migrate(ctx, url, next)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(constraints(ctx, watcher)).To(BeEmpty())
 		storeSome(ctx, own.APIURL(), arriving)

@@ -26,12 +26,12 @@ const examples = "../../examples/datastorage/"
 var _ = Describe("recording: DataStorage without Kubernetes", func() {
 	It("serves with the database roles and the tokens that the page makes", func(ctx SpecContext) {
 		suffix := testenv.Unique("_*")
-		owner, serve, database := "kubernaut_owner"+suffix, "kubernaut_serve"+suffix, "kubernaut"+suffix
+		owner, migrate, serve, database := "kubernaut_owner"+suffix, "kubernaut_migrate"+suffix, "kubernaut_serve"+suffix, "kubernaut"+suffix
 		statements := func(file string) []string {
 			GinkgoHelper()
 			text, err := os.ReadFile(examples + file)
 			Expect(err).NotTo(HaveOccurred())
-			sql := strings.NewReplacer("kubernaut_owner", owner, "kubernaut_serve", serve, "DATABASE kubernaut", "DATABASE "+database).Replace(string(text))
+			sql := strings.NewReplacer("kubernaut_owner", owner, "kubernaut_migrate", migrate, "kubernaut_serve", serve, "DATABASE kubernaut", "DATABASE "+database).Replace(string(text))
 			return strings.Split(strings.TrimSuffix(strings.TrimSpace(sql), ";"), ";\n")
 		}
 		as := func(role, password string) string {
@@ -51,6 +51,7 @@ var _ = Describe("recording: DataStorage without Kubernetes", func() {
 		}
 		DeferCleanup(func(ctx SpecContext) {
 			execute(ctx, admin, "DROP DATABASE "+database+" WITH (FORCE)")
+			execute(ctx, admin, "DROP ROLE "+migrate)
 			execute(ctx, admin, "DROP ROLE "+owner)
 			execute(ctx, admin, "DROP ROLE "+serve)
 		})
@@ -58,7 +59,7 @@ var _ = Describe("recording: DataStorage without Kubernetes", func() {
 		for _, statement := range statements("grants.sql") {
 			execute(ctx, inside, statement)
 		}
-		_, err := datastorageapp.Migrate(ctx, as(owner, "change-me"), datastorageapp.Roles{}, time.Now())
+		_, err := datastorageapp.Migrate(ctx, as(migrate, "change-me"), datastorageapp.Roles{Owner: owner, Serving: serve}, time.Now())
 		Expect(err).NotTo(HaveOccurred())
 
 		dir := GinkgoT().TempDir()

@@ -10,6 +10,7 @@ import (
 	"kubernaut.ai/internal/devstack/postgres"
 	"kubernaut.ai/internal/lifecycle"
 	datastorage "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
 )
 
 // The connections of a DataStorage in a suite. All of them share the server, which
@@ -32,7 +33,7 @@ type DataStorage struct {
 
 // Database is a database for one suite.
 type Database struct {
-	// URL to connect with.
+	// URL of a superuser, for what a suite does to the database.
 	URL string
 
 	name   string
@@ -87,7 +88,8 @@ func startDataStorage(ctx context.Context, server *postgres.Server, template str
 	return d, nil
 }
 
-// DatabaseURL is the URL of the database, or empty for the shared DataStorage.
+// DatabaseURL is the URL of the database for a superuser, or empty for the shared
+// DataStorage. The service connects as another role.
 func (d *DataStorage) DatabaseURL() string {
 	if d.database == nil {
 		return ""
@@ -104,8 +106,12 @@ func (d *DataStorage) Stop(ctx context.Context) error {
 }
 
 func (d *DataStorage) start(ctx context.Context, log *zap.Logger, change func(*datastorage.Options)) error {
+	serving, err := auditdb.Serving(d.database.URL)
+	if err != nil {
+		return fmt.Errorf("start DataStorage: %w", err)
+	}
 	options := datastorage.Options{
-		DatabaseURL: d.database.URL, Listen: anyPort, ManagementListen: anyPort, Log: log.Named("datastorage"),
+		DatabaseURL: serving, Listen: anyPort, ManagementListen: anyPort, Log: log.Named("datastorage"),
 		MaxConnections: poolSize, IdleConnections: idlePoolSize,
 	}
 	if change != nil {

@@ -30,6 +30,7 @@ import (
 	"kubernaut.ai/internal/httpserver/tlsfiles"
 	"kubernaut.ai/internal/lifecycle"
 	datastorage "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
 )
 
 const (
@@ -145,8 +146,12 @@ func (s *Shared) startPeople(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	const connections, writers = 8, 2
+	serving, err := auditdb.Serving(s.DataStorage.DatabaseURL())
+	if err != nil {
+		return fmt.Errorf("start DataStorage for people: %w", err)
+	}
 	a, err := datastorage.New(datastorage.Options{
-		DatabaseURL: s.DataStorage.DatabaseURL(), Listen: anyPort, ManagementListen: anyPort, AggregatedListen: anyPort,
+		DatabaseURL: serving, Listen: anyPort, ManagementListen: anyPort, AggregatedListen: anyPort,
 		TLS: files, Auth: auth.Flags{Mode: auth.ModeKubernetes, Namespace: peopleNamespace}, RESTConfig: s.ControlPlane.Config(),
 		MaxConnections: connections, IdleConnections: writers, Writers: writers, Log: log.Named("datastorage-people"),
 	})

@@ -13,7 +13,7 @@ import (
 	"kubernaut.ai/internal/devstack/postgres"
 	"kubernaut.ai/internal/devstack/progress"
 	"kubernaut.ai/internal/lifecycle"
-	datastorage "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
 )
 
 // databasePrefix is the prefix of all databases that suites create. The server may
@@ -120,7 +120,7 @@ func (s *Shared) start(ctx context.Context, o *Options) (err error) {
 		return fmt.Errorf("make template database: %w", err)
 	}
 	s.template = template
-	if _, err := datastorage.Migrate(ctx, url, datastorage.Roles{}, time.Now()); err != nil {
+	if _, err := auditdb.Migrate(ctx, url, time.Now()); err != nil {
 		return fmt.Errorf("make schema: %w", err)
 	}
 	if s.DataStorage, err = startDataStorage(ctx, s.PostgreSQL, template, o.Log, nil); err != nil {

@@ -14,6 +14,9 @@ type Addresses struct {
 	Gateway     string `json:"gateway"`
 	// Management are the base URLs of the management ports, by service.
 	Management map[string]string `json:"management"`
+	// Maintenance is the base URL of probes and metrics of DataStorage's maintenance,
+	// which has nothing to flush.
+	Maintenance string `json:"maintenance"`
 	// User is who started the stack.
 	User string `json:"user"`
 	// Kubeconfig is the path of a file with administrator's access to the control plane. Its

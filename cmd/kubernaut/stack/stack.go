@@ -113,12 +113,9 @@ func (s *Stack) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	url, err := database.CreateDatabase(ctx, databaseName, "")
+	urls, err := prepareDatabase(ctx, database)
 	if err != nil {
-		return fmt.Errorf("create database %s: %w", databaseName, err)
-	}
-	if _, err := datastorage.Migrate(ctx, url, datastorage.Roles{}, time.Now()); err != nil {
-		return fmt.Errorf("prepare database %s: %w", databaseName, err)
+		return err
 	}
 	if err := createNamespaces(ctx, cluster, Namespace, WorkflowsNamespace); err != nil {
 		return err
@@ -136,8 +133,31 @@ func (s *Stack) start(ctx context.Context) error {
 	// The controllers need seconds until they know all resources.
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() error { return cluster.RunControllers(both, controllers) })
-	group.Go(func() error { return s.startServices(both, url, cluster) })
+	group.Go(func() error { return s.startServices(both, urls, cluster) })
 	return group.Wait() //nolint:wrapcheck // says what and where
+}
+
+// databaseURLs are the connection strings of DataStorage's programs.
+type databaseURLs struct{ serving, maintaining string }
+
+// prepareDatabase makes DataStorage's database, with the roles of a deployment.
+func prepareDatabase(ctx context.Context, server *postgres.Server) (databaseURLs, error) {
+	url, err := server.CreateDatabase(ctx, databaseName, "")
+	if err != nil {
+		return databaseURLs{}, fmt.Errorf("create database %s: %w", databaseName, err)
+	}
+	var urls databaseURLs
+	if urls.serving, err = postgres.As(url, postgres.ServingRole); err == nil {
+		urls.maintaining, err = postgres.As(url, postgres.MigrationRole)
+	}
+	if err != nil {
+		return databaseURLs{}, fmt.Errorf("prepare database %s: %w", databaseName, err)
+	}
+	roles := datastorage.Roles{Owner: postgres.OwnerRole, Serving: postgres.ServingRole}
+	if _, err := datastorage.Migrate(ctx, urls.maintaining, roles, time.Now()); err != nil {
+		return databaseURLs{}, fmt.Errorf("prepare database %s: %w", databaseName, err)
+	}
+	return urls, nil
 }
 
 // own takes the data directory for this process, before anything starts in it.
@@ -210,21 +230,12 @@ func createNamespaces(ctx context.Context, cluster *controlplane.ControlPlane, n
 	return nil
 }
 
-func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *controlplane.ControlPlane) error {
+func (s *Stack) startServices(ctx context.Context, urls databaseURLs, cluster *controlplane.ControlPlane) error {
 	log := s.options.Log
-	storage, err := datastorage.New(datastorage.Options{
-		DatabaseURL: databaseURL, Listen: cmp.Or(s.options.DataStorageListen, anyPort), ManagementListen: anyPort,
-		Log: log.Named("datastorage"),
-	})
+	storage, err := s.startStorage(ctx, urls)
 	if err != nil {
-		return fmt.Errorf("configure DataStorage: %w", err)
-	}
-	if err := s.run(ctx, "DataStorage", storage); err != nil {
 		return err
 	}
-	s.addresses.DataStorage = storage.APIURL()
-	s.addresses.Management["datastorage"] = storage.ManagementURL()
-
 	spools, err := s.spools(ctx)
 	if err != nil {
 		return err
@@ -259,6 +270,35 @@ func (s *Stack) startServices(ctx context.Context, databaseURL string, cluster *
 	s.addresses.Gateway = webhook.APIURL()
 	s.addresses.Management["gateway"] = webhook.ManagementURL()
 	return nil
+}
+
+// startStorage starts DataStorage and its maintenance.
+func (s *Stack) startStorage(ctx context.Context, urls databaseURLs) (*datastorage.App, error) {
+	log := s.options.Log
+	storage, err := datastorage.New(datastorage.Options{
+		DatabaseURL: urls.serving, Listen: cmp.Or(s.options.DataStorageListen, anyPort), ManagementListen: anyPort,
+		Log: log.Named("datastorage"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configure DataStorage: %w", err)
+	}
+	if err := s.run(ctx, "DataStorage", storage); err != nil {
+		return nil, err
+	}
+	s.addresses.DataStorage = storage.APIURL()
+	s.addresses.Management["datastorage"] = storage.ManagementURL()
+
+	maintenance, err := datastorage.NewMaintainer(datastorage.MaintainOptions{
+		DatabaseURL: urls.maintaining, ManagementListen: anyPort, Log: log.Named("datastorage-maintenance"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configure the maintenance of DataStorage: %w", err)
+	}
+	if err := s.run(ctx, "the maintenance of DataStorage", maintenance); err != nil {
+		return nil, err
+	}
+	s.addresses.Maintenance = maintenance.ManagementURL()
+	return storage, nil
 }
 
 func (s *Stack) startRemediation(ctx context.Context, storageURL, spools string, cluster *controlplane.ControlPlane) error {

@@ -241,8 +241,7 @@ func (s *Server) makeDefaultDatabase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = Join(maintenance).CreateDatabase(ctx, defaultDatabase, "")
-	return err
+	return Join(maintenance).create(ctx, defaultDatabase, "")
 }
 
 // keptVersion reads which version made the data in dir.

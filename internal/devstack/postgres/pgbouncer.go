@@ -111,14 +111,20 @@ func (p *Pooler) Stop(ctx context.Context) error {
 }
 
 func (p *Pooler) configure(connections int) error {
+	users, password := p.dir.Join("users.txt"), p.server.password()
+	logins := fmt.Sprintf("%q %q\n", defaultUser, password)
+	for _, role := range []string{MigrationRole, ServingRole} {
+		logins += fmt.Sprintf("%q %q\n", role, rolePassword(password, role))
+	}
 	settings := []string{
 		"[databases]",
-		fmt.Sprintf("* = host=%s port=5432 user=%s password=%s", p.server.SocketDir(), defaultUser, p.server.password()),
+		fmt.Sprintf("* = host=%s port=5432", p.server.SocketDir()),
 		"[pgbouncer]",
 		"listen_addr =",
 		"listen_port = 5432",
 		"unix_socket_dir = " + p.SocketDir(),
-		"auth_type = any",
+		"auth_type = trust",
+		"auth_file = " + users,
 		"pool_mode = transaction",
 		fmt.Sprintf("default_pool_size = %d", connections),
 		"max_client_conn = 500",
@@ -128,6 +134,7 @@ func (p *Pooler) configure(connections int) error {
 	file := p.dir.Join("pgbouncer.ini")
 	if err := errors.Join(
 		os.Mkdir(p.SocketDir(), 0o755), p.user.own(p.SocketDir()),
+		os.WriteFile(users, []byte(logins), 0o600), p.user.own(users),
 		os.WriteFile(file, []byte(strings.Join(settings, "\n")), 0o600), p.user.own(file),
 	); err != nil {
 		return fmt.Errorf("configure PgBouncer: %w", err)

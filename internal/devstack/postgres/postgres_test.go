@@ -107,6 +107,26 @@ func TestWithDatabaseKeepsThePasswordOutOfErrors(t *testing.T) {
 	}
 }
 
+func TestAConnectionStringOfARoleHasItsOwnPassword(t *testing.T) {
+	t.Parallel()
+	password := rolePassword("p", ServingRole)
+	if password == rolePassword("p", MigrationRole) || password == rolePassword("q", ServingRole) || len(password) < 32 {
+		t.Errorf("password %q", password)
+	}
+	for connection, want := range map[string]string{
+		"postgres://u:p@/kubernaut?host=%2Ftmp%2Fx": "postgres://kubernaut_serving:" + password + "@/kubernaut?host=%2Ftmp%2Fx",
+		"postgresql://u@host:5432/a":                "postgresql://kubernaut_serving@host:5432/a",
+		"host=/tmp user=u password=p":               "host=/tmp user=u password=p user='kubernaut_serving' password='" + password + "'",
+	} {
+		if got, err := As(connection, ServingRole); err != nil || got != want {
+			t.Errorf("As(%q) = %q, %v; want %q", connection, got, err, want)
+		}
+	}
+	if _, err := As("postgres://u:secret@host:port/x", ServingRole); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestStartRefusesInvalidOptions(t *testing.T) {
 	t.Parallel()
 	if _, err := Start(t.Context(), Options{MaxConnections: -1}); err == nil {

@@ -47,26 +47,41 @@ func (s *Server) Stop(ctx context.Context) error {
 	return s.stop(ctx)
 }
 
-// CreateDatabase makes a database, as a copy of template where that is not
-// empty, and returns its connection string. Nobody may be connected to a
-// template while it is copied. An existing database stays as it is.
+// CreateDatabase makes a database in which OwnerRole alone may create tables, as a
+// copy of template where that is not empty, and returns its connection string for
+// the server's first user; As makes one for a role. Nobody may be connected to a
+// template while it is copied. An existing database keeps its content.
 func (s *Server) CreateDatabase(ctx context.Context, name, template string) (string, error) {
 	target, err := withDatabase(s.url, name)
 	if err != nil {
 		return "", err
 	}
+	if err := s.makeRoles(ctx); err != nil {
+		return "", err
+	}
+	if err := s.create(ctx, name, template); err != nil {
+		return "", err
+	}
+	if err := giveToOwner(ctx, target); err != nil {
+		return "", fmt.Errorf("give database %s to its owner: %w", name, err)
+	}
+	return target, nil
+}
+
+// create makes a database if it does not exist.
+func (s *Server) create(ctx context.Context, name, template string) error {
 	statement := "CREATE DATABASE " + pgx.Identifier{name}.Sanitize()
 	if template != "" {
 		statement += " TEMPLATE " + pgx.Identifier{template}.Sanitize()
 	}
-	err = s.exec(ctx, statement)
+	err := s.exec(ctx, statement)
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == duplicateDatabase {
 		err = nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("create database %s: %w", name, err)
+		return fmt.Errorf("create database %s: %w", name, err)
 	}
-	return target, nil
+	return nil
 }
 
 // DropDatabase removes a database and cuts the connections to it.

@@ -187,7 +187,7 @@ func (a *App) ensurePartitions(ctx context.Context, pool *pgxpool.Pool) {
 	switch {
 	case err == nil:
 	case schema.IsForbidden(err):
-		a.log.Info("partitions are left to `datastorage migrate up`: this database user is not allowed to make them")
+		a.log.Info("partitions are left to `datastorage maintain`: this database user is not allowed to make them")
 	default:
 		a.log.Warn("partitions not made", zap.Error(err))
 	}

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -111,12 +110,16 @@ func load(t *testing.T, database string) {
 
 func as(t *testing.T, database, role string) string {
 	t.Helper()
-	u, err := url.Parse(database)
+	connection, err := postgres.As(database, role)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.User = url.UserPassword(role, "secret")
-	return u.String()
+	return connection
+}
+
+// deployedRoles are the roles of a deployment.
+func deployedRoles() app.Roles {
+	return app.Roles{Owner: postgres.OwnerRole, Serving: postgres.ServingRole}
 }
 
 func migrate(t *testing.T, database string, roles app.Roles) {
@@ -399,22 +402,16 @@ func TestOneMaintenanceWorksAtOnce(t *testing.T) {
 func TestTheServingRoleAppendsAndChangesNothing(t *testing.T) {
 	database := newServer(t)
 	admin := connect(t, database)
-	execute(t, admin,
-		`REVOKE CREATE ON SCHEMA public FROM PUBLIC`,
-		`CREATE ROLE events_owner NOLOGIN`, `GRANT CREATE, USAGE ON SCHEMA public TO events_owner`,
-		`CREATE ROLE migrates LOGIN PASSWORD 'secret' IN ROLE events_owner`,
-		`CREATE ROLE serves LOGIN PASSWORD 'secret'`)
-	roles := app.Roles{Owner: "events_owner", Serving: "serves"}
-	migrate(t, as(t, database, "migrates"), roles)
-	migrate(t, as(t, database, "migrates"), roles) // the tables are another role's by then
-	a := serve(t, as(t, database, "serves"))
+	migrate(t, as(t, database, postgres.MigrationRole), deployedRoles())
+	migrate(t, as(t, database, postgres.MigrationRole), deployedRoles()) // the tables are another role's by then
+	a := serve(t, as(t, database, postgres.ServingRole))
 	post(t, a, uuid.Must(uuid.NewV7()))
-	serving := connect(t, as(t, database, "serves"))
+	serving := connect(t, as(t, database, postgres.ServingRole))
 	for _, statement := range []string{
 		`UPDATE audit_events SET severity = 'low'`, `DELETE FROM audit_events`, `TRUNCATE audit_events`, `DROP TABLE audit_events`,
 		`ALTER TABLE audit_events DISABLE TRIGGER ALL`, `SET session_replication_role = replica`, `CREATE TABLE mine ()`,
 		`UPDATE audit_batches SET events = 1`, `DELETE FROM audit_holds`, `DELETE FROM audit_leaf_ranges`,
-		`INSERT INTO audit_erasures DEFAULT VALUES`, `UPDATE schema_migrations SET version_id = 1`, `SET ROLE events_owner`,
+		`INSERT INTO audit_erasures DEFAULT VALUES`, `UPDATE schema_migrations SET version_id = 1`, `SET ROLE ` + postgres.OwnerRole,
 	} {
 		var refused *pgconn.PgError
 		if _, err := serving.Exec(t.Context(), statement); !errors.As(err, &refused) || refused.Code != "42501" {
@@ -424,23 +421,46 @@ func TestTheServingRoleAppendsAndChangesNothing(t *testing.T) {
 	execute(t, serving, `UPDATE audit_locks SET taken_at = now()`, `SELECT nextval('audit_batch_ids')`)
 
 	// A right that somebody grants by hand meets the trigger.
-	execute(t, admin, `GRANT UPDATE, DELETE, TRUNCATE ON audit_events TO serves`)
+	execute(t, admin, `GRANT UPDATE, DELETE, TRUNCATE ON audit_events TO `+postgres.ServingRole)
 	for _, statement := range []string{`UPDATE audit_events SET severity = 'low'`, `DELETE FROM audit_events`, `TRUNCATE audit_events`} {
 		if _, err := serving.Exec(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "append-only") {
 			t.Errorf("%s: %v, want a refusal of the trigger", statement, err)
 		}
 	}
-	maintain(t, as(t, database, "migrates"), 40)
+	maintain(t, as(t, database, postgres.MigrationRole), 40)
 	var owners []string
 	if err := admin.QueryRow(t.Context(), `SELECT array_agg(DISTINCT relowner::regrole::text) FROM pg_class
-		WHERE relnamespace = 'public'::regnamespace AND relname ~ '^(audit|schema)_'`).Scan(&owners); err != nil || !slices.Equal(owners, []string{"events_owner"}) {
+		WHERE relnamespace = 'public'::regnamespace AND relname ~ '^(audit|schema)_'`).Scan(&owners); err != nil || !slices.Equal(owners, []string{postgres.OwnerRole}) {
 		t.Errorf("owners %v: %v", owners, err)
 	}
 
-	_, err := app.Migrate(t.Context(), database, app.Roles{Owner: "events_owner", Serving: "migrates"}, time.Now())
+	_, err := app.Migrate(t.Context(), database, app.Roles{Owner: postgres.OwnerRole, Serving: postgres.MigrationRole}, time.Now())
 	if err == nil || !strings.Contains(err.Error(), "member of the owner") {
 		t.Errorf("a member of the owner is to serve: %v", err)
 	}
+}
+
+// Every replica migrates when it starts, and several start at once.
+func TestMigrationsAtOnceApplyTheRoles(t *testing.T) {
+	database := newServer(t)
+	const replicas, starts = 4, 3
+	failed := make(chan error, replicas)
+	for range replicas {
+		go func() {
+			var errs []error
+			for range starts {
+				_, err := app.Migrate(t.Context(), as(t, database, postgres.MigrationRole), deployedRoles(), time.Now())
+				errs = append(errs, err)
+			}
+			failed <- errors.Join(errs...)
+		}()
+	}
+	for range replicas {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	post(t, serve(t, as(t, database, postgres.ServingRole)), uuid.Must(uuid.NewV7()))
 }
 
 // The commitment covers what PostgreSQL gives back, which is not what was sent.

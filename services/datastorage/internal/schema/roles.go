@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -18,41 +17,45 @@ type Roles struct {
 	Serving string
 }
 
-// The rights of the serving role. What is in no list, it may not even read.
-var (
-	appended = []string{"audit_events", "audit_batches", "audit_leaf_ranges", "audit_producer_duplicates"}
-	updated  = []string{"audit_locks", "audit_leases", "audit_holds", "audit_requests"}
-	read     = []string{
-		"audit_events_retained", "audit_rollup", "audit_maintenance", "audit_digest_keys", "audit_erasures",
-		versionTable, "schema_compatible",
-	}
-	numbered = []string{"audit_batch_ids"}
-)
+// rolesLock is the advisory lock of the transaction that applies the roles: two
+// at once would change the same rows of the catalog, which PostgreSQL refuses.
+const rolesLock = 7236450192
 
 // Apply gives everything to the owner, and the serving role its rights and no
-// others. It changes nothing if it fails.
+// others. It changes nothing if it fails, or if all is as it should be. Any number
+// of processes may call it at once, beside programs that serve; it tries again
+// until ctx ends while it cannot lock a table in time.
 func (r Roles) Apply(ctx context.Context, db Executor) error {
 	if r == (Roles{}) {
 		return nil
 	}
-	err := pgx.BeginTxFunc(ctx, db, pgx.TxOptions{BeginQuery: beginBriefly}, func(tx pgx.Tx) error {
-		if err := r.check(ctx, tx); err != nil {
-			return err
+	for {
+		err := pgx.BeginTxFunc(ctx, db, pgx.TxOptions{BeginQuery: beginBriefly}, func(tx pgx.Tx) error { return r.apply(ctx, tx) })
+		switch {
+		case err == nil:
+			return nil
+		case hasCode(err, codeLockNotAvailable) && ctx.Err() == nil:
+			pause(ctx)
+		default:
+			return fmt.Errorf("apply the database roles: %w", err)
 		}
-		if err := r.own(ctx, tx); err != nil {
-			return err
-		}
-		for _, statement := range r.grants() {
-			if _, err := tx.Exec(ctx, statement); err != nil {
-				return fmt.Errorf("%s: %w", statement, err)
-			}
-		}
-		return r.verify(ctx, tx)
-	})
-	if err != nil {
-		return fmt.Errorf("apply the database roles: %w", err)
 	}
-	return nil
+}
+
+func (r Roles) apply(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, rolesLock); err != nil {
+		return fmt.Errorf("wait for another migration: %w", err)
+	}
+	if err := r.check(ctx, tx); err != nil {
+		return err
+	}
+	if err := r.own(ctx, tx); err != nil {
+		return err
+	}
+	if err := r.grant(ctx, tx); err != nil {
+		return err
+	}
+	return r.verify(ctx, tx)
 }
 
 // check says what has to be done before roles can be applied.
@@ -106,25 +109,6 @@ func (r Roles) own(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	return nil
-}
-
-func (r Roles) grants() []string {
-	serving := quoted(r.Serving)
-	all := func(lists ...[]string) string {
-		var names []string
-		for _, list := range lists {
-			names = append(names, list...)
-		}
-		return strings.Join(names, ", ")
-	}
-	return []string{
-		`REVOKE ALL ON ` + all(appended, updated, read) + ` FROM PUBLIC, ` + serving,
-		`REVOKE ALL ON SEQUENCE ` + all(numbered) + ` FROM PUBLIC, ` + serving,
-		`GRANT SELECT, INSERT ON ` + all(appended) + ` TO ` + serving,
-		`GRANT SELECT, INSERT, UPDATE ON ` + all(updated) + ` TO ` + serving,
-		`GRANT SELECT ON ` + all(read) + ` TO ` + serving,
-		`GRANT USAGE ON SEQUENCE ` + all(numbered) + ` TO ` + serving,
-	}
 }
 
 // verify returns an error if the serving role still has a right that it must not
