@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -61,6 +62,9 @@ type Watch struct {
 	clock clock.WithTicker
 	kick  chan struct{}
 
+	vanished vanished // used by Run alone
+	ended    atomic.Uint64
+
 	mu          sync.Mutex
 	state       State
 	since       time.Time // of a state that is not Up
@@ -90,7 +94,9 @@ func (w *Watch) Run(ctx context.Context) error {
 	ticker := w.clock.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
-		_ = w.Check(ctx) // it is in the log
+		if err := w.Check(ctx); err == nil { // else it is in the log
+			w.endVanished(ctx)
+		}
 		pause := w.clock.NewTimer(watchPause)
 		select {
 		case <-pause.C():

@@ -23,6 +23,10 @@ func (m *Metrics) database(db *database.Pools) {
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Namespace: namespace, Name: "queries_without_connection_total", Help: "Queries that were answered 503, because all connections for queries were in use.",
 	}, func() float64 { return float64(db.Busy()) }))
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Namespace: namespace, Name: "database_vanished_clients_total",
+		Help: "Transactions that this replica ended, because the client that stored events in them had sent nothing for 5 s.",
+	}, func() float64 { return float64(db.Watch.Ended()) }))
 	is := func(holds func() bool) func() float64 {
 		return func() float64 {
 			if holds() {
