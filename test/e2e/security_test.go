@@ -36,11 +36,12 @@ var _ = Describe("the running pods", func() {
 		uid   int64
 		token bool // whether a token for the API server is mounted
 	}{
-		"datastorage":       {65532, true},
-		"gateway":           {65532, true},
-		"signalprocessing":  {65532, true},
-		"workflowexecution": {65532, true},
-		"postgres":          {999, false},
+		"datastorage":             {65532, true},
+		"datastorage-maintenance": {65532, false},
+		"gateway":                 {65532, true},
+		"signalprocessing":        {65532, true},
+		"workflowexecution":       {65532, true},
+		"postgres":                {999, false},
 	} {
 		It("of "+service+" have no more privileges than they need", func(ctx SpecContext) {
 			var pods corev1.PodList

@@ -105,7 +105,7 @@ var _ = Describe("deployment: permissions", func() {
 		}
 
 		By("checking permissions that no service needs")
-		for _, account := range []string{"datastorage", "gateway", "signalprocessing", "workflowexecution", "must-gather"} {
+		for _, account := range []string{"datastorage", "datastorage-maintenance", "gateway", "signalprocessing", "workflowexecution", "must-gather"} {
 			for _, right := range []struct{ verb, group, resource string }{
 				{"get", "", "secrets"},
 				{"list", "", "secrets"},

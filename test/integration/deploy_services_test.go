@@ -153,18 +153,39 @@ var _ = Describe("deployment: configuration", func() {
 				Expect(s.auth.AllowInsecure).To(BeFalse(), name)
 			}
 		}
-		w := d.workload("datastorage")
-		migrate := &w.template.Spec.InitContainers[0]
-		Expect(migrate.Args[:2]).To(Equal([]string{"migrate", "up"}))
-		var flags datastorage.MigrateFlags
-		command := &cobra.Command{Use: "up", Args: cli.NoArgs, RunE: func(*cobra.Command, []string) error { return errStarted }}
-		flags.AddTo(command.Flags())
-		cli.Configure(command, "DATASTORAGE")
-		// The variables of serve are set as well, and known to the program.
-		program := cli.Group(&cobra.Command{Use: "datastorage"})
-		program.AddCommand(command, cli.Serve("DATASTORAGE", "", new(datastorage.Options).AddFlags, nil))
-		d.run(w, migrate, "DATASTORAGE", program, command, migrate.Args[1:])
-		Expect(flags.StartupTimeout).To(BeNumerically(">", time.Minute), "longer than a first start of PostgreSQL takes")
+	})
+
+	eachOverlay("every pod of DataStorage migrates, and the one that serves is no member of the owner", func(d deployment) {
+		serving := &d.workload("datastorage").template.Spec.Containers[0]
+		for _, name := range []string{"datastorage", "datastorage-maintenance"} {
+			w := d.workload(name)
+			all := w.template.Spec.InitContainers
+			migrate := &all[len(all)-1]
+			Expect(migrate.Args[:2]).To(Equal([]string{"migrate", "up"}), name)
+			var flags datastorage.MigrateFlags
+			program, command := commandOf("up", flags.AddTo)
+			d.run(w, migrate, "DATASTORAGE", program, command, migrate.Args[1:])
+			Expect(flags.StartupTimeout).To(BeNumerically(">", time.Minute), "longer than a first start of PostgreSQL takes")
+			Expect(flags.Roles.Owner).NotTo(BeEmpty(), name)
+			Expect(flags.Roles.Serving).NotTo(BeEmpty(), name)
+			Expect(secretKey(migrate)).To(Equal("migration-url"), name)
+		}
+		Expect(secretKey(serving)).To(Equal("url"))
+	})
+
+	eachOverlay("maintenance runs once, and ends within its time", func(d deployment) {
+		w := d.workload("datastorage-maintenance")
+		Expect(w.replicas).To(HaveValue(BeEquivalentTo(1)))
+		c := &w.template.Spec.Containers[0]
+		Expect(c.Args[0]).To(Equal("maintain"))
+		var options datastorage.MaintainOptions
+		program, command := commandOf("maintain", options.AddFlags)
+		d.run(w, c, "DATASTORAGE", program, command, c.Args)
+		Expect(options.ManagementListen).To(Equal(":9090"))
+		Expect(secretKey(c)).To(Equal("migration-url"))
+		Expect(w.template.Spec.AutomountServiceAccountToken).To(HaveValue(BeFalse()))
+		const grace = 10 // seconds; MaintainOptions has none
+		Expect(*w.template.Spec.TerminationGracePeriodSeconds).To(BeNumerically(">", grace))
 	})
 
 	eachOverlay("a pod has the time to stop that its service takes", func(d deployment) {
@@ -202,6 +223,7 @@ var _ = Describe("deployment: configuration", func() {
 		if w := d.find("postgres"); w != nil {
 			capacity = number(`max_connections=(\d+)`, strings.Join(w.template.Spec.Containers[0].Args, " "))
 		}
+		const maintenance = 2 * 3 // connections, and during a migration
 		replicas := d.workload("datastorage").replicas
 		for _, s := range typed[autoscalingv2.HorizontalPodAutoscaler](d, "HorizontalPodAutoscaler") {
 			if s.Spec.ScaleTargetRef.Name == "datastorage" {
@@ -209,7 +231,7 @@ var _ = Describe("deployment: configuration", func() {
 			}
 		}
 		options := d.start("datastorage").database
-		Expect((int(*replicas) + 1) * options.MaxConnections).To(BeNumerically("<=", capacity-reserved))
+		Expect((int(*replicas) + 1) * options.MaxConnections).To(BeNumerically("<=", capacity-reserved-maintenance))
 	})
 
 	It("has TLS on both APIs in production, and their callers trust the CA", func() {
@@ -225,6 +247,25 @@ var _ = Describe("deployment: configuration", func() {
 		}
 	})
 })
+
+// commandOf is a command of the program datastorage that does nothing. The
+// variables of serve may be set as well: the program knows them.
+func commandOf(name string, addFlags func(*pflag.FlagSet)) (program, command *cobra.Command) {
+	command = &cobra.Command{Use: name, Args: cli.NoArgs, RunE: func(*cobra.Command, []string) error { return errStarted }}
+	addFlags(command.Flags())
+	cli.Configure(command, "DATASTORAGE")
+	program = cli.Group(&cobra.Command{Use: "datastorage"})
+	program.AddCommand(command, cli.Serve("DATASTORAGE", "", new(datastorage.Options).AddFlags, nil))
+	return program, command
+}
+
+// secretKey is the key of Secret datastorage-database that a container connects with.
+func secretKey(c *corev1.Container) string {
+	GinkgoHelper()
+	i := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "DATASTORAGE_DATABASE_URL" })
+	Expect(i).NotTo(Equal(-1), c.Name)
+	return c.Env[i].ValueFrom.SecretKeyRef.Key
+}
 
 // expectMountedFiles expects the files that a workload's variables name to be
 // mounted, and only the named keys of another's Secret to be visible.
