@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	datastorage "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/auditdb"
 )
 
 // insertTrail stores events of 70 days, eight a trail. Their commitments, salts and digests are
@@ -33,7 +34,7 @@ func (b *bench) loadTrail(ctx context.Context, events int) (url string, err erro
 	now := time.Now().UTC().Truncate(time.Second)
 	begin := now.Add(-trailSpan)
 	for at := begin; at.Before(now.AddDate(0, 1, 0)); at = at.AddDate(0, 1, 0) {
-		if _, err := datastorage.Migrate(ctx, url, datastorage.Roles{}, at); err != nil {
+		if _, err := auditdb.Migrate(ctx, url, at); err != nil {
 			return "", fmt.Errorf("make months: %w", err)
 		}
 	}
