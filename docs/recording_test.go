@@ -158,8 +158,8 @@ func TestUnitsUseKnownFlags(t *testing.T) {
 		add(known[command])
 	}
 	for file, command := range map[string]string{
-		"examples/datastorage/datastorage.service":         "serve",
-		"examples/datastorage/datastorage-migrate.service": "migrate",
+		"examples/datastorage/datastorage.service":          "serve",
+		"examples/datastorage/datastorage-migrate.service":  "migrate",
 		"examples/datastorage/datastorage-maintain.service": "maintain",
 	} {
 		unit := strings.ReplaceAll(shown(t)[file], "\\\n", "")
