@@ -38,7 +38,7 @@ type decoder struct {
 }
 
 func (d *decoder) value() (any, error) {
-	switch d.PeekKind() {
+	switch d.PeekKind() { //nolint:exhaustive // the others are one token
 	case '{':
 		return d.pairs()
 	case '[':
@@ -50,7 +50,7 @@ func (d *decoder) value() (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read JSON: %w", err)
 	}
-	switch kind := token.Kind(); kind {
+	switch kind := token.Kind(); kind { //nolint:exhaustive // those of the others were read above
 	case '0':
 		return decodeNumber(token.String())
 	case 't', 'f':
@@ -96,7 +96,7 @@ func (d *decoder) text() (string, error) {
 	}
 	if len(quoted) > short {
 		text, err := jsontext.AppendUnquote(nil, quoted)
-		return string(text), err //nolint:wrapcheck // it was read as JSON
+		return string(text), err
 	}
 	if text, ok := d.known[string(quoted)]; ok {
 		return text, nil

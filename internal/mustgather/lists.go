@@ -64,7 +64,7 @@ func (s *step) pages(
 // in time.
 func (s *step) tabled(ctx context.Context, gvr schema.GroupVersionResource, namespace, file string, do func(object *unstructured.Unstructured) error) error {
 	command := "kubectl get " + resourceName(gvr) + where(namespace, "")
-	page, err := s.read(ctx, gvr, namespace, "", tableForm, &metav1.ListOptions{Limit: pageObjects}, "includeObject", string(metav1.IncludeObject))
+	page, err := s.read(ctx, gvr, namespace, "", tableForm, &metav1.ListOptions{Limit: pageObjects})
 	if err != nil {
 		return by(missingResource(err, gvr), "%s", command)
 	}
@@ -95,9 +95,9 @@ const (
 	tableForm = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 )
 
-// read reads an object, or without a name a list of them.
+// read reads an object, or without a name a list of them. A table has its objects if it is read by pages.
 func (s *step) read(
-	ctx context.Context, gvr schema.GroupVersionResource, namespace, name, form string, options *metav1.ListOptions, parameters ...string,
+	ctx context.Context, gvr schema.GroupVersionResource, namespace, name, form string, options *metav1.ListOptions,
 ) (map[string]any, error) {
 	path := []string{"/apis", gvr.Group, gvr.Version}
 	if gvr.Group == "" {
@@ -110,8 +110,8 @@ func (s *step) read(
 	if options != nil {
 		request.SpecificallyVersionedParams(options, metav1.ParameterCodec, metav1.Unversioned)
 	}
-	for i := 0; i < len(parameters); i += 2 {
-		request.Param(parameters[i], parameters[i+1])
+	if form == tableForm && options != nil {
+		request.Param("includeObject", string(metav1.IncludeObject))
 	}
 	result := request.Do(ctx)
 	if err := result.Error(); err != nil {

@@ -101,7 +101,7 @@ func podFolder(pod *corev1.Pod) string {
 
 // writePods writes the pods that were found.
 func writePods(_ context.Context, s *step) error {
-	var errs []error
+	errs := make([]error, 0, len(s.podObjects))
 	for _, object := range s.podObjects {
 		text, err := s.text(object)
 		if err == nil {

@@ -96,33 +96,31 @@ func (r *run) collect(ctx context.Context) {
 	if connected && len(r.Namespaces) == 0 {
 		r.step(ctx, "namespaces", findNamespaces)
 	}
-	everything := r.begin(ctx)
+	everything, objects := r.begin(ctx), r.begin(ctx)
 	r.tunnels = r.begin(ctx)
 	if r.ExtraLogs != "" {
 		everything.do("logs of other processes", collectExtra)
 	}
+	var starting sync.WaitGroup
 	if connected {
 		r.sayf("namespaces: %s", strings.Join(r.Namespaces, " "))
-		found := r.begin(ctx)
-		if r.DataStorageURL == "" {
-			found.do("DataStorage's Service", findService)
-		}
-		for _, namespace := range r.Namespaces {
-			found.do("pods in "+namespace, func(ctx context.Context, s *step) error { return s.findPods(ctx, namespace) })
-		}
-		found.wait()
+		// Most objects need not wait for the pods to be found.
+		starting.Go(func() {
+			r.clusterSteps(objects)
+			for _, namespace := range r.Namespaces {
+				r.namespaceSteps(objects, namespace)
+			}
+		})
+		r.findAll(ctx)
 		r.sayf("%d pods: logs, probes and metrics; events and objects", len(r.pods))
 		r.tunnels.do("connection to DataStorage", connectStorage)
 		r.podSteps(everything)
 		everything.do("pods", writePods)
-		r.clusterSteps(everything)
-		for _, namespace := range r.Namespaces {
-			r.namespaceSteps(everything, namespace)
-		}
-	}
-	if !connected {
+	} else {
 		r.tunnels.do("connection to DataStorage", connectStorage)
 	}
+	starting.Wait()
+	objects.wait()
 	everything.wait()
 	r.tunnels.wait() // steps add to them
 	if r.storage != nil {
@@ -137,6 +135,18 @@ func (r *run) collect(ctx context.Context) {
 		last.do("timeline of "+t.id, t.make)
 	}
 	last.wait()
+}
+
+// findAll finds what other steps start from.
+func (r *run) findAll(ctx context.Context) {
+	found := r.begin(ctx)
+	if r.DataStorageURL == "" {
+		found.do("DataStorage's Service", findService)
+	}
+	for _, namespace := range r.Namespaces {
+		found.do("pods in "+namespace, func(ctx context.Context, s *step) error { return s.findPods(ctx, namespace) })
+	}
+	found.wait()
 }
 
 // connect checks that the API server answers, so that the steps need not all time out.
