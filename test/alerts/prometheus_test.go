@@ -116,10 +116,6 @@ func (m *monitor) scrape(ctx context.Context, appender storage.AppenderV2, t *ta
 	at := m.now.UnixMilli()
 	put := func(series labels.Labels, v float64) {
 		GinkgoHelper()
-		name := series.Get(model.MetricNameLabel)
-		if m.names[name] = true; !m.kept[name] {
-			return
-		}
 		_, err := appender.Append(0, series, 0, at, v, nil, nil, storage.AppendV2Options{})
 		Expect(err).NotTo(HaveOccurred(), series.String())
 	}
@@ -129,14 +125,22 @@ func (m *monitor) scrape(ctx context.Context, appender storage.AppenderV2, t *ta
 	if err != nil {
 		up = 0
 	} else {
-		t.parse(text, kind, put)
+		t.parse(text, kind, m.keeps, put)
 	}
 	for key, series := range before {
 		if _, there := t.series[key]; !there {
 			put(series, math.Float64frombits(value.StaleNaN))
 		}
 	}
-	put(t.labeled(labels.FromStrings(model.MetricNameLabel, "up")), up)
+	if m.keeps("up") {
+		put(t.labeled(labels.FromStrings(model.MetricNameLabel, "up")), up)
+	}
+}
+
+// keeps notes a metric, and reports whether a rule selects it.
+func (m *monitor) keeps(name string) bool {
+	m.names[name] = true
+	return m.kept[name]
 }
 
 // read asks for the metrics as Prometheus does.
@@ -160,8 +164,8 @@ func (t *target) read(ctx context.Context) (text []byte, kind string, err error)
 	return text, response.Header.Get("Content-Type"), err
 }
 
-// parse reports the samples of an answer.
-func (t *target) parse(text []byte, kind string, put func(labels.Labels, float64)) {
+// parse reports the samples of an answer that are kept: the API server has thousands.
+func (t *target) parse(text []byte, kind string, keeps func(name string) bool, put func(labels.Labels, float64)) {
 	GinkgoHelper()
 	p, err := textparse.New(text, kind, labels.NewSymbolTable(), textparse.ParserOptions{FallbackContentType: "text/plain"})
 	Expect(err).NotTo(HaveOccurred())
@@ -176,6 +180,9 @@ func (t *target) parse(text []byte, kind string, put func(labels.Labels, float64
 		}
 		var series labels.Labels
 		p.Labels(&series)
+		if !keeps(series.Get(model.MetricNameLabel)) {
+			continue
+		}
 		_, _, v := p.Series()
 		series = t.labeled(series)
 		t.series[series.String()] = series

@@ -69,7 +69,15 @@ func (s *siteState) processes(ctx context.Context) {
 		return false
 	}, client.InNamespace(s.namespace))).To(Succeed())
 	ahead := func(e map[string]any) { e["event_timestamp"] = time.Now().Add(time.Hour) }
-	Expect(recordAs(ctx, s.services[0], "of-platform", dated(time.Now().AddDate(-3, 0, 0), 1, ahead))).To(Equal(http.StatusCreated))
+	store := s.services[0]
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, store.url+storeEvents+"?correlation_id="+testenv.Unique("none-*"), http.NoBody)
+	Expect(err).NotTo(HaveOccurred())
+	request.Header.Set("Authorization", "Bearer of-platform")
+	found, err := store.client.Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(found.Body.Close()).To(Succeed())
+	Expect(found.StatusCode).To(Equal(http.StatusOK))
+	Expect(recordAs(ctx, store, "of-platform", dated(time.Now().AddDate(-3, 0, 0), 1, ahead))).To(Equal(http.StatusCreated))
 	s.flush(ctx)
 }
 

@@ -19,6 +19,9 @@ const (
 	resultInvalidated = "Invalidated"
 )
 
+// labelWorkflow names a workflow in metrics.
+const labelWorkflow = "workflow"
+
 // outcomes are the other results.
 var outcomes = []v1alpha1.Outcome{v1alpha1.OutcomeEffective, v1alpha1.OutcomeIneffective, v1alpha1.OutcomeInconclusive}
 
@@ -46,7 +49,7 @@ func New(registerer prometheus.Registerer) (*Metrics, error) {
 		executions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "workflowexecution_executions_total",
 			Help: "Executions that ended, by workflow and result (an outcome, Failed, Rejected, Expired or Invalidated).",
-		}, []string{"workflow", "result"}),
+		}, []string{labelWorkflow, "result"}),
 		proposalDelay: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "workflowexecution_proposal_delay_seconds",
 			Help:    "Time from the creation of a request to its first proposal.",
@@ -61,7 +64,7 @@ func New(registerer prometheus.Registerer) (*Metrics, error) {
 			Name:    "workflowexecution_execution_duration_seconds",
 			Help:    "Time from the start of an execution to its end, without the verification, by workflow.",
 			Buckets: prometheus.ExponentialBuckets(0.05, 2, 16),
-		}, []string{"workflow"}),
+		}, []string{labelWorkflow}),
 		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "workflowexecution_verifications_total",
 			Help: "Verifications that ended, by outcome.",

@@ -45,7 +45,7 @@ func NewWaiting(cached client.Reader, c clock.PassiveClock) *Waiting {
 		paused: prometheus.NewDesc("workflowexecution_paused",
 			"1 while the cluster's PauseSwitch keeps executions from starting.", nil, nil),
 		valid: prometheus.NewDesc("workflowexecution_workflow_valid",
-			"1 if a workflow can be selected, 0 if it is wrong, by workflow.", []string{"workflow"}, nil),
+			"1 if a workflow can be selected, 0 if it is wrong, by workflow.", []string{labelWorkflow}, nil),
 	}
 }
 
