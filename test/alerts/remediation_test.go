@@ -129,7 +129,12 @@ var _ = Describe("WorkflowExecution:", func() {
 		w := s.executing(ctx, nil)
 		r := reader{site: s, about: w}
 		r.run(ctx, "kubernaut pause --reason maintenance")
-		DeferCleanup(func(ctx SpecContext) { r.run(ctx, "kubernaut resume --reason over") })
+		DeferCleanup(func(ctx SpecContext) {
+			pause := &v1alpha1.PauseSwitch{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.PauseSwitchName}}
+			Expect(env.Get(ctx, client.ObjectKeyFromObject(pause), pause)).To(Succeed())
+			pause.Spec.Paused = false
+			Expect(env.Update(ctx, pause)).To(Succeed())
+		})
 		w.awaitSample(ctx, "workflowexecution_paused", 0)
 		m := watch(ctx, s)
 		a := m.fires(ctx, "KubernautRemediationPaused")
