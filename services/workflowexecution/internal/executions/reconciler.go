@@ -25,6 +25,10 @@ const (
 	writeTimeout = 15 * time.Second
 	// conflictDelay is the delay before a retry after a conflict.
 	conflictDelay = 10 * time.Millisecond
+	// atOnce is the longest wait after which a step follows without a look at the queue.
+	atOnce = time.Millisecond
+	// maxSteps bounds the steps of one look, so that every execution gets its turn.
+	maxSteps = 8
 )
 
 // Stage takes an execution one step further in the phases that it is registered for.
@@ -72,7 +76,7 @@ func New(parts Parts) (*Reconciler, error) {
 	return &Reconciler{Parts: parts}, nil
 }
 
-// Reconcile takes an execution one step further. It reports no error after ctx has ended: the
+// Reconcile takes an execution as far as it goes without waiting. It reports no error after ctx has ended: the
 // service is stopping.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	result, err := r.reconcile(ctx, req.NamespacedName)
@@ -99,44 +103,64 @@ func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) (recon
 	if err := r.Live.Get(ctx, key, wfe); err != nil {
 		return reconcile.Result{}, fmt.Errorf("read WorkflowExecution %s: %w", key, err)
 	}
+	for range maxSteps {
+		next, result, err := r.step(ctx, wfe)
+		if next == nil || err != nil || ctx.Err() != nil {
+			return result, err
+		}
+		wfe = next
+	}
+	return reconcile.Result{RequeueAfter: time.Millisecond}, nil
+}
+
+// step takes an execution one step further. next is the execution as the API server answered the
+// write of its status, if there is something to do at once: nobody has to wait for the watch, nor to
+// read again what was just written.
+func (r *Reconciler) step(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (next *v1alpha1.WorkflowExecution, result reconcile.Result, err error) {
 	if wfe.DeletionTimestamp != nil {
-		return reconcile.Result{}, r.clean(ctx, wfe)
+		return nil, reconcile.Result{}, r.clean(ctx, wfe)
 	}
 	stage := r.Stages[PhaseOf(wfe)]
 	if stage == nil {
-		return reconcile.Result{}, nil
+		return nil, reconcile.Result{}, nil
 	}
 	after := wfe.DeepCopy()
 	wait, err := stage.Advance(ctx, after)
 	if err != nil {
-		return reconcile.Result{}, fmt.Errorf("advance WorkflowExecution %s in phase %s: %w", key, PhaseOf(wfe), err)
+		return nil, reconcile.Result{}, fmt.Errorf("advance WorkflowExecution %s in phase %s: %w", client.ObjectKeyFromObject(wfe), PhaseOf(wfe), err)
 	}
+	result.RequeueAfter = wait
 	if equality.Semantic.DeepEqual(wfe.Status, after.Status) {
-		return reconcile.Result{RequeueAfter: wait}, nil
+		return nil, result, nil
 	}
-	if err := r.write(ctx, wfe, after); err != nil {
-		return reconcile.Result{}, err
+	written, err := r.write(ctx, wfe, after)
+	if err != nil {
+		return nil, reconcile.Result{}, err
 	}
-	return reconcile.Result{RequeueAfter: wait}, nil
+	moved := PhaseOf(written) != PhaseOf(wfe) || wait > 0 && wait <= atOnce
+	if !moved || r.Stages[PhaseOf(written)] == nil {
+		return nil, result, nil
+	}
+	return written, result, nil
 }
 
 // write writes the status that a stage leaves. What the stage did is known: it is shown even
 // if the service is asked to stop.
-func (r *Reconciler) write(ctx context.Context, before, after *v1alpha1.WorkflowExecution) error {
+func (r *Reconciler) write(ctx context.Context, before, after *v1alpha1.WorkflowExecution) (*v1alpha1.WorkflowExecution, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	changed := before.DeepCopy()
 	changed.Status = after.Status
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.Writer.Status().Patch(ctx, changed, patch, client.FieldOwner(FieldManager)); err != nil {
-		return fmt.Errorf("write status of WorkflowExecution %s: %w", client.ObjectKeyFromObject(before), err)
+		return nil, fmt.Errorf("write status of WorkflowExecution %s: %w", client.ObjectKeyFromObject(before), err)
 	}
 	r.Metrics.Changed(before, changed)
 	if from, to := PhaseOf(before), PhaseOf(changed); from != to {
 		r.Log.Info("phase of execution changed", zap.String("namespace", before.Namespace), zap.String("name", before.Name),
 			zap.String("from", string(from)), zap.String("to", string(to)), zap.String("reason", changed.Status.Reason))
 	}
-	return nil
+	return changed, nil
 }
 
 // clean lets an execution go that is being deleted, once nothing is left of it.

@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -37,7 +40,7 @@ func (r *Reconciler) Register(m manager.Manager) error {
 		Named("execution").
 		For(&v1alpha1.WorkflowExecution{}).
 		Watches(&v1alpha1.RemediationApproval{}, handler.EnqueueRequestsFromMapFunc(ofApproval)).
-		Watches(&v1alpha1.RemediationRequest{}, handler.EnqueueRequestsFromMapFunc(ofRequest)).
+		Watches(&v1alpha1.RemediationRequest{}, handler.EnqueueRequestsFromMapFunc(ofRequest), builder.WithPredicates(signaled())).
 		Watches(&v1alpha1.PauseSwitch{}, handler.EnqueueRequestsFromMapFunc(r.open)).
 		WithOptions(ControllerOptions(r.Concurrency)).
 		Complete(r)
@@ -69,6 +72,21 @@ func ofRequest(_ context.Context, object client.Object) []reconcile.Request {
 		return nil
 	}
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: rr.Namespace, Name: rr.Status.ExecutionRef}}}
+}
+
+// signaled passes changes of what the signals of a request say, and of the execution that it refers to:
+// an execution does not depend on the phase that its request shows.
+func signaled() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1alpha1.RemediationRequest)
+		after, isToo := e.ObjectNew.(*v1alpha1.RemediationRequest)
+		if !ok || !isToo {
+			return true
+		}
+		return before.UID != after.UID || before.Status.ExecutionRef != after.Status.ExecutionRef ||
+			!equality.Semantic.DeepEqual(before.Status.Signals, after.Status.Signals) ||
+			!equality.Semantic.DeepEqual(before.Status.Deduplication, after.Status.Deduplication)
+	}}
 }
 
 // open are all executions that have not ended.

@@ -3,6 +3,7 @@ package executions_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,46 @@ func TestTheStageOfThePhaseAdvancesAnExecution(t *testing.T) {
 				t.Error("a status is written exactly if it changes")
 			}
 		})
+	}
+}
+
+func TestAnExecutionGoesAsFarAsItCanWithoutWaiting(t *testing.T) {
+	t.Parallel()
+	b := setup(t, &v1alpha1.WorkflowExecution{})
+	reads := 0
+	b.hooks = interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		reads++
+		return c.Get(ctx, key, o, opts...)
+	}}
+	b.stages = map[v1alpha1.ExecutionPhase]executions.Stage{
+		v1alpha1.ExecutionProposed:  leaves(v1alpha1.ExecutionApproved, 0),
+		v1alpha1.ExecutionApproved:  leaves(v1alpha1.ExecutionExecuting, 0),
+		v1alpha1.ExecutionExecuting: leaves(v1alpha1.ExecutionVerifying, time.Millisecond),
+		v1alpha1.ExecutionVerifying: leaves(v1alpha1.ExecutionVerifying, time.Minute),
+	}
+	result, err := b.reconcile(t.Context())
+	if err != nil || result.RequeueAfter != time.Minute {
+		t.Errorf("%+v %v", result, err)
+	}
+	if phase := b.now().Status.Phase; phase != v1alpha1.ExecutionVerifying || reads != 1 {
+		t.Errorf("phase %s after %d reads", phase, reads)
+	}
+}
+
+func TestAnExecutionThatAlwaysHasSomethingToDoLetsOthersHaveTheirTurn(t *testing.T) {
+	t.Parallel()
+	b := setup(t, &v1alpha1.WorkflowExecution{})
+	steps := 0
+	b.stages = map[v1alpha1.ExecutionPhase]executions.Stage{
+		v1alpha1.ExecutionProposed: stage(func(_ context.Context, wfe *v1alpha1.WorkflowExecution) (time.Duration, error) {
+			steps++
+			wfe.Status.Message = strconv.Itoa(steps)
+			return time.Millisecond, nil
+		}),
+	}
+	result, err := b.reconcile(t.Context())
+	if err != nil || result.RequeueAfter != time.Millisecond || steps > 10 {
+		t.Errorf("%+v %v after %d steps", result, err, steps)
 	}
 }
 
