@@ -90,6 +90,9 @@ func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) error 
 	if !ours(cached.Status.Phase) && !cached.Status.Phase.Terminal() {
 		return nil
 	}
+	if settled, err := r.settled(ctx, cached); settled || err != nil {
+		return err
+	}
 	rr := &v1alpha1.RemediationRequest{}
 	if err := r.Live.Get(ctx, key, rr); err != nil {
 		return fmt.Errorf("read RemediationRequest %s: %w", key, err)
@@ -107,6 +110,53 @@ func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) error 
 		}
 	}
 	return r.answerCommands(ctx, after)
+}
+
+// settled reports whether a request shows its execution already, or has ended, and nobody wants
+// anything of it, by what the informers know: what
+// they do not know yet comes as a change. It saves the live reads after each write of our own.
+func (r *Reconciler) settled(ctx context.Context, rr *v1alpha1.RemediationRequest) (bool, error) {
+	if rr.DeletionTimestamp != nil {
+		return true, nil
+	}
+	waiting, err := r.waiting(ctx, rr)
+	if err != nil || len(waiting) > 0 || !working(rr.Status.Phase) {
+		return err == nil && len(waiting) == 0 && rr.Status.Phase.Terminal(), err
+	}
+	wfe := &v1alpha1.WorkflowExecution{}
+	key := client.ObjectKey{Namespace: rr.Namespace, Name: rr.Status.ExecutionRef}
+	if err := r.Cached.Get(ctx, key, wfe); err != nil {
+		return false, client.IgnoreNotFound(err) //nolint:wrapcheck // of the cache
+	}
+	if wfe.Spec.Request.UID != rr.UID || !shownByPhase(wfe) {
+		return false, nil
+	}
+	shows := rr.DeepCopy()
+	err = r.show(ctx, shows, wfe)
+	return err == nil && equality.Semantic.DeepEqual(rr.Status, shows.Status), err
+}
+
+// working reports whether a request in the phase follows its execution.
+func working(phase v1alpha1.RemediationPhase) bool {
+	switch phase {
+	case v1alpha1.RemediationAwaitingApproval, v1alpha1.RemediationApproved, v1alpha1.RemediationExecuting, v1alpha1.RemediationVerifying:
+		return true
+	case "", v1alpha1.RemediationPending, v1alpha1.RemediationProcessing, v1alpha1.RemediationClassified, v1alpha1.RemediationManualReview,
+		v1alpha1.RemediationCompleted, v1alpha1.RemediationSkipped:
+	}
+	return false
+}
+
+// shownByPhase reports whether showing the execution records nothing.
+func shownByPhase(wfe *v1alpha1.WorkflowExecution) bool {
+	switch wfe.Status.Phase {
+	case "", v1alpha1.ExecutionProposed:
+		return wfe.Spec.Approval != v1alpha1.ApprovalNone
+	case v1alpha1.ExecutionApproved, v1alpha1.ExecutionExecuting, v1alpha1.ExecutionVerifying:
+		return true
+	case v1alpha1.ExecutionSucceeded, v1alpha1.ExecutionFailed, v1alpha1.ExecutionRejected, v1alpha1.ExecutionExpired, v1alpha1.ExecutionInvalidated:
+	}
+	return false
 }
 
 // advance changes the status of a request by at most one step.

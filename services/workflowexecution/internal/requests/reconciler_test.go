@@ -328,6 +328,24 @@ func TestARequestShowsTheGuardRailOfItsExecution(t *testing.T) {
 	}
 }
 
+func TestARequestThatShowsItsExecutionIsNotReadAgain(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []v1alpha1.ExecutionPhase{v1alpha1.ExecutionProposed, v1alpha1.ExecutionApproved, v1alpha1.ExecutionExecuting, v1alpha1.ExecutionVerifying} {
+		rr, wfe := request(v1alpha1.RemediationAwaitingApproval), attempt(1, phase)
+		rr.Status.ExecutionRef = wfe.Name
+		b := setup(t, rr, wfe)
+		shown := b.step()
+		reads := 0
+		b.hooks = interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			reads++
+			return c.Get(ctx, key, o, opts...)
+		}}
+		if again := b.step(); again.ResourceVersion != shown.ResourceVersion || reads > 0 {
+			t.Errorf("%s: %d reads, version %s after %s", phase, reads, again.ResourceVersion, shown.ResourceVersion)
+		}
+	}
+}
+
 func TestAHigherSeverityGetsAnotherSelection(t *testing.T) {
 	t.Parallel()
 	for severity, want := range map[v1alpha1.Severity]v1alpha1.RemediationPhase{
