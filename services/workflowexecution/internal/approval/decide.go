@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,17 +25,30 @@ type decision struct {
 
 // find reads the decisions on an execution live, the first one first.
 func (s *Stage) find(ctx context.Context, wfe *v1alpha1.WorkflowExecution) ([]v1alpha1.RemediationApproval, error) {
+	names := []string{string(wfe.UID), string(wfe.UID) + secondSuffix}
+	read := make([]*v1alpha1.RemediationApproval, len(names))
+	group, reading := errgroup.WithContext(ctx)
+	for i, name := range names {
+		group.Go(func() error {
+			var ra v1alpha1.RemediationApproval
+			err := s.Live.Get(reading, client.ObjectKey{Namespace: wfe.Namespace, Name: name}, &ra)
+			switch {
+			case err == nil:
+				read[i] = &ra
+			case !apierrors.IsNotFound(err):
+				return fmt.Errorf("read decision %s/%s: %w", wfe.Namespace, name, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err //nolint:wrapcheck // says what failed
+	}
 	var found []v1alpha1.RemediationApproval
-	for _, name := range []string{string(wfe.UID), string(wfe.UID) + secondSuffix} {
-		var ra v1alpha1.RemediationApproval
-		err := s.Live.Get(ctx, client.ObjectKey{Namespace: wfe.Namespace, Name: name}, &ra)
-		if apierrors.IsNotFound(err) {
-			continue
+	for _, ra := range read {
+		if ra != nil {
+			found = append(found, *ra)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read decision %s/%s: %w", wfe.Namespace, name, err)
-		}
-		found = append(found, ra)
 	}
 	return found, nil
 }

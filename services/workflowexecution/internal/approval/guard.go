@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -47,27 +48,50 @@ func (g *Guard) Snapshot(ctx context.Context) (digest, why string, err error) {
 	if err != nil {
 		return "", "", err //nolint:wrapcheck // says what failed
 	}
+	names := []string{admission.Approvals, admission.Decisions, admission.Executions}
+	read := make([]seen, len(names))
+	group, reading := errgroup.WithContext(ctx)
+	for i, name := range names {
+		group.Go(func() error { return g.get(reading, name, &read[i].policy, &read[i].missing) })
+		group.Go(func() error { return g.get(reading, name, &read[i].binding, &read[i].unbound) })
+	}
+	if err := group.Wait(); err != nil {
+		return "", "", err //nolint:wrapcheck // says what failed
+	}
 	sum := sha256.New()
-	for _, name := range []string{admission.Approvals, admission.Decisions, admission.Executions} {
-		policy, binding := &admissionv1.ValidatingAdmissionPolicy{}, &admissionv1.ValidatingAdmissionPolicyBinding{}
-		for _, object := range []client.Object{policy, binding} {
-			err := g.Live.Get(ctx, client.ObjectKey{Name: name}, object)
-			if apierrors.IsNotFound(err) {
-				return "", fmt.Sprintf("%T %s is missing", object, name), nil
-			}
-			if err != nil {
-				return "", "", fmt.Errorf("read admission policy %s: %w", name, err)
-			}
-			fmt.Fprintf(sum, "%s/%s/%d;", name, object.GetUID(), object.GetGeneration())
-		}
-		if !equality.Semantic.DeepEqual(policy.Spec, shipped[name].Policy.Spec) {
+	for i, name := range names {
+		policy, binding := &read[i].policy, &read[i].binding
+		switch {
+		case read[i].missing:
+			return "", fmt.Sprintf("%T %s is missing", policy, name), nil
+		case read[i].unbound:
+			return "", fmt.Sprintf("%T %s is missing", binding, name), nil
+		case !equality.Semantic.DeepEqual(policy.Spec, shipped[name].Policy.Spec):
 			return "", fmt.Sprintf("ValidatingAdmissionPolicy %s is not the one that ships", name), nil
-		}
-		if !equality.Semantic.DeepEqual(binding.Spec, shipped[name].Binding.Spec) {
+		case !equality.Semantic.DeepEqual(binding.Spec, shipped[name].Binding.Spec):
 			return "", fmt.Sprintf("ValidatingAdmissionPolicyBinding %s is not the one that ships", name), nil
+		}
+		for _, object := range []client.Object{policy, binding} {
+			fmt.Fprintf(sum, "%s/%s/%d;", name, object.GetUID(), object.GetGeneration())
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil)), "", nil
+}
+
+// seen is what was read of a policy. missing and unbound say that the policy and its binding do not exist.
+type seen struct {
+	policy           admissionv1.ValidatingAdmissionPolicy
+	binding          admissionv1.ValidatingAdmissionPolicyBinding
+	missing, unbound bool
+}
+
+// get reads a policy or a binding.
+func (g *Guard) get(ctx context.Context, name string, into client.Object, missing *bool) error {
+	err := g.Live.Get(ctx, client.ObjectKey{Name: name}, into)
+	if *missing = apierrors.IsNotFound(err); err != nil && !*missing {
+		return fmt.Errorf("read admission policy %s: %w", name, err)
+	}
+	return nil
 }
 
 // Probe tries a decision in another's name, in dry run. why says how the attempt was not

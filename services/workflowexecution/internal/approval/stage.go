@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -38,7 +40,7 @@ const maxMessage = 1024
 
 // Plans tells what a plan would be now.
 type Plans interface {
-	Digest(ctx context.Context, wf *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter) (string, error)
+	Digest(ctx context.Context, wf *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter, execution types.UID) (string, error)
 }
 
 // Rails tell whether a person has to decide although the policy approves.
@@ -124,6 +126,9 @@ func (s *Stage) Counts(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (st
 		if wfe.Spec.Approval != v1alpha1.ApprovalAuto {
 			return "it needs a person, and none approved it", nil
 		}
+		if wfe.Status.Phase == v1alpha1.ExecutionExecuting {
+			return "", nil // whether a person has to decide was checked at its start
+		}
 		return s.Rails.RequiresPerson(ctx, wfe) //nolint:wrapcheck // of this module
 	}
 	found, err := s.find(ctx, wfe)
@@ -205,7 +210,15 @@ func wait(wfe *v1alpha1.WorkflowExecution, reason, message string) {
 // changed says how the target or the workflow is not what was proposed.
 func (s *Stage) changed(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, error) {
 	wf := &v1alpha1.RemediationWorkflow{}
+	t := &wfe.Spec.Target
+	target := &unstructured.Unstructured{}
+	target.SetAPIVersion(t.APIVersion)
+	target.SetKind(t.Kind)
+	var missing error // of the target
+	var reading sync.WaitGroup
+	reading.Go(func() { missing = s.Live.Get(ctx, client.ObjectKey{Namespace: t.Namespace, Name: t.Name}, target) })
 	err := s.Live.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: wfe.Spec.Workflow.Name}, wf)
+	reading.Wait()
 	if apierrors.IsNotFound(err) {
 		return fmt.Sprintf("workflow %s is gone", wfe.Spec.Workflow.Name), nil
 	}
@@ -219,20 +232,15 @@ func (s *Stage) changed(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (s
 	if digest != wfe.Spec.Workflow.SHA256 {
 		return fmt.Sprintf("workflow %s changed", wf.Name), nil
 	}
-	t := &wfe.Spec.Target
-	target := &unstructured.Unstructured{}
-	target.SetAPIVersion(t.APIVersion)
-	target.SetKind(t.Kind)
-	err = s.Live.Get(ctx, client.ObjectKey{Namespace: t.Namespace, Name: t.Name}, target)
 	switch {
-	case apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(missing):
 		return fmt.Sprintf("%s %s is gone", t.Kind, t.Name), nil
-	case err != nil:
-		return "", fmt.Errorf("read %s %s/%s: %w", t.Kind, t.Namespace, t.Name, err)
+	case missing != nil:
+		return "", fmt.Errorf("read %s %s/%s: %w", t.Kind, t.Namespace, t.Name, missing)
 	case target.GetUID() != t.UID:
 		return fmt.Sprintf("%s %s is another object", t.Kind, t.Name), nil
 	}
-	digest, err = s.Plans.Digest(ctx, wf, target, wfe.Spec.Parameters)
+	digest, err = s.Plans.Digest(ctx, wf, target, wfe.Spec.Parameters, wfe.UID)
 	if err != nil {
 		return "", fmt.Errorf("digest of the plan: %w", err)
 	}

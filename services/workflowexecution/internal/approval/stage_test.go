@@ -43,7 +43,7 @@ func (r *events) types() string {
 // planOf makes the number of replicas all that a plan depends on.
 type planOf struct{}
 
-func (planOf) Digest(_ context.Context, _ *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, _ []v1alpha1.ExecutionParameter) (string, error) {
+func (planOf) Digest(_ context.Context, _ *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, _ []v1alpha1.ExecutionParameter, _ types.UID) (string, error) {
 	if replicas, _, _ := unstructured.NestedInt64(target.Object, "spec", "replicas"); replicas != 1 {
 		return "changed", nil
 	}
@@ -368,6 +368,10 @@ func TestCounts(t *testing.T) {
 		"earlier executions did not help": {func(s *scene) {
 			s.wfe.Status.Approval, s.wfe.Spec.Approval, s.rails = &v1alpha1.ExecutionApproval{}, v1alpha1.ApprovalAuto, "did not help"
 		}, "did not help"},
+		"earlier executions did not help, but this one has started": {func(s *scene) {
+			s.wfe.Status.Approval, s.wfe.Spec.Approval, s.rails = &v1alpha1.ExecutionApproval{}, v1alpha1.ApprovalAuto, "did not help"
+			s.wfe.Status.Phase = v1alpha1.ExecutionExecuting
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -16,9 +16,22 @@ import (
 
 // gate reads live whether the execution may touch anything: pause first, then the decision.
 func (s *Stage) gate(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (*stop, error) {
-	if paused, why := s.Pause.State(ctx, wfe.Spec.Target.Namespace); paused {
-		return &stop{reason: reasonPaused, message: "executions are paused: " + why, retry: retryDelay}, nil
+	if why := s.paused(ctx, wfe); why != nil {
+		return why, nil
 	}
+	return s.counts(ctx, wfe)
+}
+
+// paused reads live whether executions are paused.
+func (s *Stage) paused(ctx context.Context, wfe *v1alpha1.WorkflowExecution) *stop {
+	if paused, why := s.Pause.State(ctx, wfe.Spec.Target.Namespace); paused {
+		return &stop{reason: reasonPaused, message: "executions are paused: " + why, retry: retryDelay}
+	}
+	return nil
+}
+
+// counts reads live whether the decision still counts.
+func (s *Stage) counts(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (*stop, error) {
 	why, err := s.Decisions.Counts(ctx, wfe)
 	if err != nil {
 		return nil, fmt.Errorf("execution %s/%s: check its decision: %w", wfe.Namespace, wfe.Name, err)
@@ -88,7 +101,7 @@ func (s *Stage) prepare(ctx context.Context, wfe *v1alpha1.WorkflowExecution, w 
 	var digest string
 	var err error
 	if w.workflow.Spec.Job != nil {
-		digest, err = s.Planner.Digest(ctx, w.workflow, w.target, wfe.Spec.Parameters)
+		digest, err = s.Planner.Digest(ctx, w.workflow, w.target, wfe.Spec.Parameters, wfe.UID)
 	} else if w.step, err = s.Planner.Prepare(ctx, w.account, w.workflow, w.target, wfe.Spec.Parameters, at); err == nil {
 		digest = w.step.Digest
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -48,14 +49,22 @@ func (s *Stage) start(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (tim
 
 // admissible checks everything that a start depends on, the dry run last.
 func (s *Stage) admissible(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (*world, *stop, error) {
+	// The pause is read while the guard rails are; it counts after them.
+	var paused *stop
+	var reading sync.WaitGroup
+	reading.Go(func() { paused = s.paused(ctx, wfe) })
 	blocked, retry, err := s.Rails.Blocked(ctx, wfe)
+	reading.Wait()
 	if err != nil {
 		return nil, nil, fmt.Errorf("execution %s/%s: check the guard rails: %w", wfe.Namespace, wfe.Name, err)
 	}
 	if blocked != "" {
 		return nil, &stop{reasonRail, blocked, max(retry, again)}, nil
 	}
-	if why, err := s.gate(ctx, wfe); why != nil || err != nil {
+	if paused != nil {
+		return nil, paused, nil
+	}
+	if why, err := s.counts(ctx, wfe); why != nil || err != nil {
 		return nil, why, err
 	}
 	w, why, err := s.look(ctx, wfe)

@@ -56,6 +56,14 @@ func (l *Leases) Acquire(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (
 	}
 	lease := &coordinationv1.Lease{}
 	key := client.ObjectKey{Namespace: l.Namespace, Name: "owner-" + string(top.uid)}
+	if wfe.Status.Phase == v1alpha1.ExecutionApproved { // most Leases are free: whether one is, its creation tells
+		lease.Namespace, lease.Name = key.Namespace, key.Name
+		created, err := l.create(ctx, lease, wfe, top)
+		if created || err != nil {
+			return created, err
+		}
+		lease = &coordinationv1.Lease{}
+	}
 	err = l.Live.Get(ctx, key, lease)
 	if apierrors.IsNotFound(err) {
 		lease.Namespace, lease.Name = key.Namespace, key.Name

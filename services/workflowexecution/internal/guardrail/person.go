@@ -3,9 +3,10 @@ package guardrail
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
@@ -15,16 +16,16 @@ import (
 // is empty unless earlier executions for the same fingerprint did not help. Then it records the
 // guard rail and shows it as a condition.
 func (g *GuardRails) RequiresPerson(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, error) {
-	rr := &v1alpha1.RemediationRequest{}
-	key := client.ObjectKey{Namespace: wfe.Namespace, Name: wfe.Spec.Request.Name}
-	err := g.Reader.Get(ctx, key, rr)
-	switch {
-	case apierrors.IsNotFound(err):
-		return fmt.Sprintf("request %s is gone", key.Name), nil
-	case err != nil:
-		return "", fmt.Errorf("read request %s: %w", key, err)
+	all, executions, err := g.listed(ctx, wfe.Namespace)
+	if err != nil {
+		return "", err
 	}
-	why, err := g.Disappointed(ctx, rr)
+	name := wfe.Spec.Request.Name
+	at := slices.IndexFunc(all, func(rr v1alpha1.RemediationRequest) bool { return rr.Name == name })
+	if at < 0 {
+		return fmt.Sprintf("request %s is gone", name), nil
+	}
+	why, err := g.disappointed(ctx, &all[at], all, executions)
 	if err != nil || why == "" {
 		return "", err
 	}
@@ -35,25 +36,49 @@ func (g *GuardRails) RequiresPerson(ctx context.Context, wfe *v1alpha1.WorkflowE
 // at least --max-ineffective executions for its fingerprint did not help. One that was effective
 // counts as well if the problem began to fire again during the cool-down of its workflow.
 func (g *GuardRails) Disappointed(ctx context.Context, rr *v1alpha1.RemediationRequest) (string, error) {
-	var all v1alpha1.RemediationRequestList
-	if err := g.Reader.List(ctx, &all, client.InNamespace(rr.Namespace)); err != nil {
-		return "", fmt.Errorf("list requests: %w", err)
+	all, executions, err := g.listed(ctx, rr.Namespace)
+	if err != nil {
+		return "", err
 	}
+	return g.disappointed(ctx, rr, all, executions)
+}
+
+// listed are the requests and the executions of a namespace.
+func (g *GuardRails) listed(ctx context.Context, namespace string) ([]v1alpha1.RemediationRequest, []v1alpha1.WorkflowExecution, error) {
+	var requests v1alpha1.RemediationRequestList
+	var executions v1alpha1.WorkflowExecutionList
+	group, reading := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := g.Reader.List(reading, &requests, client.InNamespace(namespace)); err != nil {
+			return fmt.Errorf("list requests: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		if err := g.Reader.List(reading, &executions, client.InNamespace(namespace)); err != nil {
+			return fmt.Errorf("list executions: %w", err)
+		}
+		return nil
+	})
+	err := group.Wait()
+	return requests.Items, executions.Items, err //nolint:wrapcheck // says what failed
+}
+
+// disappointed is Disappointed by what was listed.
+func (g *GuardRails) disappointed(
+	ctx context.Context, rr *v1alpha1.RemediationRequest, all []v1alpha1.RemediationRequest, executions []v1alpha1.WorkflowExecution,
+) (string, error) {
 	var firings []time.Time
 	same := map[string]bool{}
-	for i := range all.Items {
-		if other := &all.Items[i]; other.Spec.SignalFingerprint == rr.Spec.SignalFingerprint {
+	for i := range all {
+		if other := &all[i]; other.Spec.SignalFingerprint == rr.Spec.SignalFingerprint {
 			same[other.Name] = true
 			firings = append(firings, other.Spec.FiringTime.Time)
 		}
 	}
-	var executions v1alpha1.WorkflowExecutionList
-	if err := g.Reader.List(ctx, &executions, client.InNamespace(rr.Namespace)); err != nil {
-		return "", fmt.Errorf("list executions: %w", err)
-	}
 	count := 0
-	for i := range executions.Items {
-		e := &executions.Items[i]
+	for i := range executions {
+		e := &executions[i]
 		if !same[e.Spec.Request.Name] {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -65,13 +66,21 @@ func (g *GuardRails) trigger(ctx context.Context, wfe *v1alpha1.WorkflowExecutio
 }
 
 func (g *GuardRails) check(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (rail, message string, retry time.Duration, err error) {
-	coolDown, err := g.coolDown(ctx, wfe.Spec.Workflow.Name)
-	if err != nil {
-		return "", "", 0, err
-	}
+	var coolDown time.Duration
 	var all v1alpha1.WorkflowExecutionList
-	if err := g.Reader.List(ctx, &all); err != nil {
-		return "", "", 0, fmt.Errorf("list executions: %w", err)
+	group, reading := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		coolDown, err = g.coolDown(reading, wfe.Spec.Workflow.Name)
+		return err
+	})
+	group.Go(func() error {
+		if err := g.Reader.List(reading, &all); err != nil {
+			return fmt.Errorf("list executions: %w", err)
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return "", "", 0, err //nolint:wrapcheck // says what failed
 	}
 	now := g.Now.Now()
 	inNamespace, inCluster := 0, 0

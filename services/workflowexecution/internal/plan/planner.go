@@ -91,14 +91,15 @@ func (p *Planner) Make(
 	return Plan{Change: bound(p.Redact(text)), Digest: step.Digest}, nil
 }
 
-// Digest is the digest of the plan that Make would make now, without a dry run.
+// Digest is the digest of the plan that Make would make now, without a dry run, with the token of the
+// execution whose plan it is.
 func (p *Planner) Digest(
-	ctx context.Context, wf *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter,
+	ctx context.Context, wf *v1alpha1.RemediationWorkflow, target *unstructured.Unstructured, parameters []v1alpha1.ExecutionParameter, execution types.UID,
 ) (string, error) {
 	if wf.Spec.Job != nil {
 		return p.jobDigest(wf, target, parameters)
 	}
-	c, err := p.Accounts.Client(ctx, wf.Spec.ServiceAccountName, "")
+	c, err := p.Accounts.Client(ctx, wf.Spec.ServiceAccountName, execution)
 	if err != nil {
 		return "", err //nolint:wrapcheck // names the account
 	}

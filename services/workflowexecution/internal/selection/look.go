@@ -2,9 +2,11 @@ package selection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -68,10 +70,14 @@ func (s *Selector) look(ctx context.Context, rr *v1alpha1.RemediationRequest) (*
 	if err := s.Live.Get(ctx, key, f.processing); err != nil {
 		return nil, fmt.Errorf("read SignalProcessing %s: %w", key, err)
 	}
-	if err := s.lookAtTarget(ctx, rr, f); err != nil {
+	var read catalogue
+	var reading sync.WaitGroup
+	reading.Go(func() { read = s.read(ctx, rr.Spec.TargetResource.Namespace) })
+	err := s.lookAtTarget(ctx, rr, f)
+	if reading.Wait(); err != nil {
 		return nil, err
 	}
-	if err := s.lookAtWorkflows(ctx, rr, f); err != nil {
+	if err := s.lookAtWorkflows(rr, f, read); err != nil {
 		return nil, err
 	}
 	var all v1alpha1.WorkflowExecutionList
@@ -109,35 +115,61 @@ func (s *Selector) lookAtTarget(ctx context.Context, rr *v1alpha1.RemediationReq
 		return fmt.Errorf("read %s %s: %w", kind, key, err)
 	}
 	f.gitOps = gitops.Tool(f.target)
-	if signalled.Namespace == "" {
-		return nil
-	}
-	f.namespace = &corev1.Namespace{}
-	if err := s.Live.Get(ctx, client.ObjectKey{Name: signalled.Namespace}, f.namespace); err != nil {
-		return fmt.Errorf("read namespace %s: %w", signalled.Namespace, err)
-	}
 	return nil
 }
 
-// lookAtWorkflows finds the valid workflows that apply.
-func (s *Selector) lookAtWorkflows(ctx context.Context, rr *v1alpha1.RemediationRequest, f *situation) error {
-	var all v1alpha1.RemediationWorkflowList
-	if err := s.Live.List(ctx, &all, client.InNamespace(s.options.WorkflowsNamespace)); err != nil {
-		return fmt.Errorf("list the workflows of namespace %s: %w", s.options.WorkflowsNamespace, err)
+// catalogue is what a selection reads while it reads the target.
+type catalogue struct {
+	namespace *corev1.Namespace // nil for a cluster-scoped target
+	workflows v1alpha1.RemediationWorkflowList
+	scalers   autoscalingv2.HorizontalPodAutoscalerList
+	err       error
+}
+
+// read reads the workflows, and the namespace of the target with what scales there.
+func (s *Selector) read(ctx context.Context, namespace string) catalogue {
+	var read catalogue
+	var catalog, opted, scaled error
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		if err := s.Live.List(ctx, &read.workflows, client.InNamespace(s.options.WorkflowsNamespace)); err != nil {
+			catalog = fmt.Errorf("list the workflows of namespace %s: %w", s.options.WorkflowsNamespace, err)
+		}
+	})
+	if namespace != "" {
+		read.namespace = &corev1.Namespace{}
+		reading.Go(func() {
+			if err := s.Live.Get(ctx, client.ObjectKey{Name: namespace}, read.namespace); err != nil {
+				opted = fmt.Errorf("read namespace %s: %w", namespace, err)
+			}
+		})
+		reading.Go(func() {
+			if err := s.Live.List(ctx, &read.scalers, client.InNamespace(namespace)); err != nil {
+				scaled = fmt.Errorf("list the HorizontalPodAutoscalers of namespace %s: %w", namespace, err)
+			}
+		})
 	}
+	reading.Wait()
+	read.err = errors.Join(opted, catalog, scaled)
+	return read
+}
+
+// lookAtWorkflows finds the valid workflows that apply.
+func (s *Selector) lookAtWorkflows(rr *v1alpha1.RemediationRequest, f *situation, read catalogue) error {
+	if read.err != nil {
+		return read.err
+	}
+	f.namespace = read.namespace
 	problem := catalog.Problem{
 		SignalName: rr.Spec.SignalName, APIVersion: f.target.GetAPIVersion(), Kind: f.target.GetKind(), Severity: rr.Status.Severity,
 	}
 	if f.namespace != nil {
 		problem.NamespaceLabels = f.namespace.Labels
 	}
-	scaled, err := s.scaled(ctx, f.target)
-	if err != nil {
-		return err
-	}
+	scaled := scalerOf(f.target, read.scalers.Items)
 	invalid, refused := 0, 0
-	for i := range all.Items {
-		wf := &all.Items[i]
+	for i := range read.workflows.Items {
+		wf := &read.workflows.Items[i]
 		applies, err := catalog.Matches(wf, problem)
 		switch {
 		case err != nil || applies && !valid(wf):
@@ -169,22 +201,15 @@ func valid(wf *v1alpha1.RemediationWorkflow) bool {
 		meta.IsStatusConditionTrue(wf.Status.Conditions, v1alpha1.ConditionValid)
 }
 
-// scaled is the name of the HorizontalPodAutoscaler that scales the target; empty if none does.
-func (s *Selector) scaled(ctx context.Context, target *unstructured.Unstructured) (string, error) {
-	if target.GetNamespace() == "" {
-		return "", nil
-	}
-	var all autoscalingv2.HorizontalPodAutoscalerList
-	if err := s.Live.List(ctx, &all, client.InNamespace(target.GetNamespace())); err != nil {
-		return "", fmt.Errorf("list the HorizontalPodAutoscalers of namespace %s: %w", target.GetNamespace(), err)
-	}
-	for i := range all.Items {
-		of := all.Items[i].Spec.ScaleTargetRef
+// scalerOf is the name of the HorizontalPodAutoscaler that scales the target; empty if none does.
+func scalerOf(target *unstructured.Unstructured, all []autoscalingv2.HorizontalPodAutoscaler) string {
+	for i := range all {
+		of := all[i].Spec.ScaleTargetRef
 		if of.Kind == target.GetKind() && of.Name == target.GetName() {
-			return all.Items[i].Name, nil
+			return all[i].Name
 		}
 	}
-	return "", nil
+	return ""
 }
 
 // maxRecent bounds the executions that the policy sees.

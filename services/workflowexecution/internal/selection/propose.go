@@ -7,8 +7,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,8 +37,14 @@ func (s *Selector) propose(
 	ctx context.Context, rr *v1alpha1.RemediationRequest, f *situation, choice auditevents.Choice, parameters []v1alpha1.ExecutionParameter, rollbackOf string,
 ) (*v1alpha1.WorkflowExecution, error) {
 	wf := f.workflow(choice.Workflow)
+	approval, why := s.approval(rr, f, wf, choice)
+	var safe safeguards
+	var reading sync.WaitGroup
+	if approval != v1alpha1.ApprovalNone {
+		reading.Go(func() { safe = s.safeguards(ctx, rr) })
+	}
 	planned, err := s.Planner.Make(ctx, wf, f.target, parameters, decidedAt(rr))
-	if err != nil {
+	if reading.Wait(); err != nil {
 		return nil, unplanned(wf.Name, err)
 	}
 	wfe := &v1alpha1.WorkflowExecution{
@@ -60,12 +68,12 @@ func (s *Selector) propose(
 			ExpiresAt:  metav1.NewMicroTime(s.Clock.Now().Add(s.options.Expiry)),
 		},
 	}
-	wfe.Spec.Approval, wfe.Spec.ApprovalReason = s.approval(rr, f, wf, choice)
+	wfe.Spec.Approval, wfe.Spec.ApprovalReason = approval, why
 	if err := controllerutil.SetControllerReference(rr, wfe, s.Writer.Scheme()); err != nil {
 		return nil, fmt.Errorf("set the owner of WorkflowExecution %s: %w", wfe.Name, err)
 	}
 	if wfe.Spec.Approval != v1alpha1.ApprovalNone {
-		if err := s.request(ctx, rr, wfe); err != nil {
+		if err := s.request(ctx, rr, wfe, safe); err != nil {
 			return nil, err
 		}
 	}
@@ -80,17 +88,43 @@ func (s *Selector) propose(
 	return wfe, nil
 }
 
+// safeguards are what a proposal refers to that somebody decides on.
+type safeguards struct {
+	// admission is the digest of the admission policies on decisions.
+	admission string
+	// person says why a person has to decide; empty if nobody has to.
+	person string
+	err    error
+}
+
+// safeguards looks at the admission policies, and at the executions that did not help.
+func (s *Selector) safeguards(ctx context.Context, rr *v1alpha1.RemediationRequest) safeguards {
+	var found safeguards
+	group, reading := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		if found.admission, _, err = s.Admission(reading); err != nil {
+			return fmt.Errorf("look at the admission policies on decisions: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() (err error) {
+		if found.person, err = s.Rails.Disappointed(reading, rr); err != nil {
+			return fmt.Errorf("check whether a person has to decide: %w", err)
+		}
+		return nil
+	})
+	found.err = group.Wait()
+	return found
+}
+
 // request completes a proposal that somebody decides on, and records who. After executions that
 // did not help, that is a person.
-func (s *Selector) request(ctx context.Context, rr *v1alpha1.RemediationRequest, wfe *v1alpha1.WorkflowExecution) error {
-	var err error
-	if wfe.Spec.Admission, _, err = s.Admission(ctx); err != nil {
-		return fmt.Errorf("look at the admission policies on decisions: %w", err)
+func (s *Selector) request(ctx context.Context, rr *v1alpha1.RemediationRequest, wfe *v1alpha1.WorkflowExecution, safe safeguards) error {
+	if safe.err != nil {
+		return safe.err
 	}
-	why, err := s.Rails.Disappointed(ctx, rr)
-	if err != nil {
-		return fmt.Errorf("check whether a person has to decide: %w", err)
-	}
+	wfe.Spec.Admission = safe.admission
+	why := safe.person
 	if why != "" {
 		wfe.Spec.GuardRail = v1alpha1.RailIneffective
 		wfe.Spec.Approval, wfe.Spec.ApprovalReason = v1alpha1.ApprovalRequired, wire.TruncateCharacters(why, maxReason)

@@ -111,15 +111,15 @@ func (s *Stage) Advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (t
 	case rr.UID != wfe.Spec.Request.UID:
 		return 0, nil
 	}
-	seen, err := s.look(ctx, rr, wfe.Status.FinishedAt.Time)
-	if err != nil {
-		return 0, err
-	}
 	if wfe.Status.Verification == nil {
 		// It starts when the execution is over, whenever that is seen: a repetition after a crash
 		// records the same event. The start is shown before anything else.
 		wfe.Status.Verification = &v1alpha1.ExecutionVerification{StartedAt: *wfe.Status.FinishedAt, Message: "verification has begun"}
 		return time.Millisecond, s.record(ctx, wfe)(auditevents.VerificationStarted(wfe, wfe.Status.FinishedAt.Add(s.options.ResolveTimeout)))
+	}
+	seen, err := s.look(ctx, rr, wfe.Status.FinishedAt.Time)
+	if err != nil {
+		return 0, err
 	}
 	workflow, err := s.workflow(ctx, wfe)
 	if err != nil {
