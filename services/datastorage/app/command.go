@@ -53,11 +53,17 @@ func maintainCommand() *cobra.Command {
 			case dryRun:
 				pending, err := m.Pending(c.Context())
 				_, _ = fmt.Fprintf(out, "months to move: %d\nindexes to build or drop: %v\nevents to count: %d\n", len(pending.Months), pending.Indexes, pending.Uncounted)
+				for _, e := range pending.Expired {
+					_, _ = fmt.Fprintf(out, "%s: %d expired events to remove, %d to keep, %d held\n", e.Partition, e.Removed, e.Kept, e.Held)
+				}
 				return err
 			case once:
 				done, err := m.Once(c.Context())
 				_, _ = fmt.Fprintf(out, "made partitions %v and indexes %v; moved %d events, completed %d, counted %d\n",
 					done.Partitions, done.Indexes, done.Moved, done.Completed, done.Counted)
+				for _, e := range done.Removed {
+					_, _ = fmt.Fprintf(out, "%s: removed %d expired events, kept %d, %d of them held\n", e.Partition, e.Removed, e.Kept, e.Held)
+				}
 				return err
 			default:
 				return m.Run(c.Context())

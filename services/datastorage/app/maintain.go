@@ -29,6 +29,8 @@ type MaintainOptions struct {
 	DatabaseURL string
 	// Slice bounds the events of one transaction.
 	Slice int
+	// RetentionFloor is the number of days that every event is kept for.
+	RetentionFloor int
 	// Every is the time between two runs.
 	Every time.Duration
 	// ManagementListen is the host:port of probes and metrics.
@@ -55,6 +57,7 @@ func (o *MaintainOptions) flags() *cli.Flags {
 	var f cli.Flags
 	declareDatabase(&f, &o.DatabaseURL)
 	f.Int(&o.Slice, "slice", 5000, "bound on the events of one transaction", cli.AtMost(most))
+	f.Int(&o.RetentionFloor, "retention-floor", 30, "days that every event is kept for, whatever its retention_days say", cli.AtMost(36500))
 	f.Duration(&o.Every, "every", time.Minute, "time between two runs")
 	f.String(&o.ManagementListen, "management-listen", "127.0.0.1:9090", "host:port of probes and metrics", cli.Check(httpserver.CheckAddress))
 	f.Duration(&o.StartupTimeout, "startup-timeout", startupTimeout, "how long to wait for the database at start")
@@ -178,6 +181,10 @@ func (m *Maintainer) repeat(ctx context.Context, runner *maintain.Runner) {
 			failing = false
 			m.options.Log.Info("maintenance works again")
 		}
+		for _, removed := range report.Removed {
+			m.options.Log.Info("expired events removed", zap.String("partition", removed.Partition), zap.Int64("removed", removed.Removed),
+				zap.Int64("kept", removed.Kept), zap.Int64("held", removed.Held))
+		}
 		if report.Uncounted > 0 {
 			m.options.Log.Error("events of a batch are missing", zap.Int64("events", report.Uncounted))
 		}
@@ -196,7 +203,7 @@ func (m *Maintainer) runner(pool *pgxpool.Pool) *maintain.Runner {
 	}
 	return maintain.New(pool, maintain.Options{
 		// A name may return after a restart, for instance that of a pod.
-		Holder: host + "/" + uuid.NewString(), Slice: m.options.Slice, Clock: m.options.Clock, Between: m.options.Between,
+		Holder: host + "/" + uuid.NewString(), Slice: m.options.Slice, RetentionFloor: m.options.RetentionFloor, Clock: m.options.Clock, Between: m.options.Between,
 	})
 }
 

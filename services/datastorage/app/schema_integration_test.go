@@ -22,6 +22,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"kubernaut.ai/internal/commitment"
 	"kubernaut.ai/internal/devstack/postgres"
@@ -44,9 +45,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// maintainedAhead is how far its clock is ahead.
+const maintainedAhead = "KUBERNAUT_TEST_MAINTAINED_AHEAD"
+
 // maintainUntilKilled prints a line after each transaction.
 func maintainUntilKilled(database string) int {
-	maintainer, err := app.NewMaintainer(app.MaintainOptions{DatabaseURL: database, Slice: 40, Between: func() error {
+	var ahead time.Duration
+	if text := os.Getenv(maintainedAhead); text != "" {
+		var err error
+		if ahead, err = time.ParseDuration(text); err != nil {
+			_, _ = fmt.Fprintln(os.Stdout, "failed:", err)
+			return 1
+		}
+	}
+	maintainer, err := app.NewMaintainer(app.MaintainOptions{DatabaseURL: database, Slice: 40, Clock: clocktesting.NewFakeClock(time.Now().Add(ahead)), Between: func() error {
 		_, err := fmt.Fprintln(os.Stdout, "slice")
 		return err
 	}})

@@ -7,10 +7,11 @@ import (
 	"kubernaut.ai/internal/eventcatalog"
 	"kubernaut.ai/services/datastorage/internal/acknowledgement"
 	"kubernaut.ai/services/datastorage/internal/hold"
+	"kubernaut.ai/services/datastorage/internal/maintain"
 	"kubernaut.ai/services/datastorage/internal/producer"
 )
 
 // Catalog describes each type of event that the service records.
 func Catalog() []eventcatalog.Entry {
-	return slices.Concat(acknowledgement.Catalog(), hold.Catalog(), producer.Catalog())
+	return slices.Concat(acknowledgement.Catalog(), hold.Catalog(), maintain.Catalog(), producer.Catalog())
 }

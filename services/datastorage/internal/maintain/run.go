@@ -2,12 +2,14 @@ package maintain
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"k8s.io/utils/clock"
 
+	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
@@ -17,7 +19,9 @@ type Options struct {
 	Holder string
 	// Slice bounds the rows of one transaction.
 	Slice int
-	Clock clock.WithTicker
+	// RetentionFloor is the number of days that every event is kept for.
+	RetentionFloor int
+	Clock          clock.WithTicker
 	// Between, optional, is called after each slice. An error ends the run.
 	Between func() error
 }
@@ -35,6 +39,8 @@ type Report struct {
 	// Counted is the number of events that were added to the rollup. Uncounted are
 	// those of its batches that are gone.
 	Counted, Uncounted int64
+	// Removed are the partitions of which events were removed.
+	Removed []Removal
 	// Analyzed: the planner has new statistics.
 	Analyzed bool
 }
@@ -45,10 +51,13 @@ type Runner struct {
 	options Options
 	batches schema.BatchIDs
 	lease   *lease
+	decoder *event.Decoder
 }
 
 // New makes a Runner that uses two connections of a pool. Its role is a member of the owner of the tables.
-func New(db *pgxpool.Pool, o Options) *Runner { return &Runner{db: db, options: o} }
+func New(db *pgxpool.Pool, o Options) *Runner {
+	return &Runner{db: db, options: o, decoder: event.NewDecoder(event.DefaultLimits(), o.Clock, rand.Reader)}
+}
 
 // Run does all there is to do. Its error is ErrBusy if another run is at work.
 // What was done before an error stays done, and is in the report.
@@ -70,6 +79,7 @@ func (r *Runner) Run(ctx context.Context) (report Report, err error) {
 		{"complete events", r.complete},
 		{"build indexes", r.indexes},
 		{"count events", r.count},
+		{"remove expired events", r.retain},
 		{"analyze", r.analyze},
 	} {
 		if err := step.do(ctx, &report); err != nil {

@@ -37,7 +37,7 @@ func NewMaintenance(c clock.PassiveClock) *Maintenance {
 			Buckets: prometheus.ExponentialBuckets(first, factor, buckets),
 		}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts(opts("events_total",
-			"Events that maintenance moved into a partition of their month (moved), gave a commitment or a batch (completed), counted for charts (counted), or did not find (missing).")),
+			"Events that maintenance moved into a partition of their month (moved), gave a commitment or a batch (completed), counted for charts (counted), removed because their retention was over (expired), or did not find (missing).")),
 			[]string{"work"}),
 		success: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("last_success_timestamp_seconds", "When a run last ended without an error, in Unix seconds. It is missing until then.")), nil),
 	}
@@ -54,8 +54,12 @@ func (m *Maintenance) Gatherer() prometheus.Gatherer { return m.registry }
 
 // Ran counts a run.
 func (m *Maintenance) Ran(report maintain.Report, err error, took time.Duration) {
+	var expired int64
+	for _, removed := range report.Removed {
+		expired += removed.Removed
+	}
 	for work, n := range map[string]int64{
-		"moved": report.Moved, "completed": report.Completed, "counted": report.Counted, "missing": report.Uncounted,
+		"moved": report.Moved, "completed": report.Completed, "counted": report.Counted, "missing": report.Uncounted, "expired": expired,
 	} {
 		m.events.WithLabelValues(work).Add(float64(n))
 	}

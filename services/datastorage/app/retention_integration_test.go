@@ -1,0 +1,238 @@
+//go:build integration
+
+package app_test
+
+import (
+	"bufio"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	api "kubernaut.ai/api/datastorage"
+	"kubernaut.ai/pkg/audit/wire"
+	"kubernaut.ai/services/datastorage/app"
+)
+
+const (
+	day = 24 * time.Hour
+	// later is when short retention is over.
+	later = 45 * day
+	// expiring is the number of events with short retention.
+	expiring = 200
+)
+
+// trail is a database with events to retain.
+type trail struct {
+	*app.App
+
+	owner string
+	conn  *pgx.Conn
+	// long has a long retention, heldByID and heldByActor are held once hold was called.
+	long, heldByID, heldByActor api.AuditEvent
+}
+
+func newTrail(t *testing.T) *trail {
+	t.Helper()
+	database := newServer(t)
+	owner, serving := withRoles(t, database)
+	f := &trail{App: serve(t, serving), owner: owner, conn: connect(t, database)}
+	var batch []api.AuditEvent
+	for range expiring {
+		batch = append(batch, anEvent(1, "bob"))
+	}
+	f.long, f.heldByID, f.heldByActor = anEvent(3000, "bob"), anEvent(1, "bob"), anEvent(1, "alice")
+	batch = append(batch, f.long, f.heldByID, f.heldByActor)
+	call[api.BatchCreated](t, f.App, http.MethodPost, "/api/v1/audit/events/batch", batch, http.StatusCreated)
+	return f
+}
+
+func anEvent(days int32, actor string) api.AuditEvent {
+	// A month that ended: the events about holds and runs are in another.
+	id := wire.NewID(time.Date(2019, time.March, 4, 0, 0, 0, 0, time.UTC), rand.Uint64())
+	return api.AuditEvent{
+		EventId: &id, Version: "1.0", EventType: "shop.order.paid", EventTimestamp: time.Now().UTC(), EventCategory: "shop", EventAction: "pay",
+		EventOutcome: "success", CorrelationId: uuid.NewString(), EventData: []byte(`{"price": 1.5}`), RetentionDays: &days, ActorId: &actor,
+	}
+}
+
+func (f *trail) hold(t *testing.T) {
+	t.Helper()
+	call[api.LegalHold](t, f.App, http.MethodPost, holdsPath, api.LegalHoldRequest{CorrelationId: &f.heldByID.CorrelationId, Reason: "case 1"}, http.StatusCreated)
+	call[api.LegalHold](t, f.App, http.MethodPost, holdsPath, api.LegalHoldRequest{Filter: map[string]string{"actor_id": "alice"}, Reason: "case 2"}, http.StatusCreated)
+}
+
+// maintain runs maintenance with a clock that is ahead.
+func (f *trail) maintain(t *testing.T, ahead time.Duration, between func() error) (app.Maintained, error) {
+	t.Helper()
+	m, err := app.NewMaintainer(app.MaintainOptions{
+		DatabaseURL: f.owner, Slice: 40, RetentionFloor: 1, Clock: clocktesting.NewFakeClock(time.Now().Add(ahead)), Between: between,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Once(t.Context())
+}
+
+// wantEvents compares the events of the shop in the database.
+func (f *trail) wantEvents(t *testing.T, want ...api.AuditEvent) {
+	t.Helper()
+	var ids, wanted []string
+	err := f.conn.QueryRow(t.Context(), `SELECT coalesce(array_agg(event_id::text ORDER BY event_id), '{}') FROM audit_events WHERE event_category = 'shop'`).Scan(&ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range want {
+		wanted = append(wanted, e.EventId.String())
+	}
+	slices.Sort(wanted)
+	if !slices.Equal(ids, wanted) {
+		t.Fatalf("%d events are left, want %d: %v", len(ids), len(want), wanted)
+	}
+}
+
+func TestExpiredEventsAreRemovedAndHeldOnesStay(t *testing.T) {
+	f := newTrail(t)
+	f.hold(t)
+	done, err := f.maintain(t, later, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(done.Removed) != 1 || done.Removed[0].Removed != expiring || done.Removed[0].Held != 2 {
+		t.Errorf("removed %+v, want %d events", done.Removed, expiring)
+	}
+	f.wantEvents(t, f.long, f.heldByID, f.heldByActor)
+	verifyCommitments(t, f.conn)
+	for _, e := range []api.AuditEvent{f.long, f.heldByID} {
+		found := call[api.StoredEvent](t, f.App, http.MethodGet, "/api/v1/audit/events/"+e.EventId.String(), nil, http.StatusOK)
+		if found.CorrelationId != e.CorrelationId {
+			t.Errorf("got %v", found)
+		}
+		if again := call[api.EventCreated](t, f.App, http.MethodPost, "/api/v1/audit/events", e, http.StatusCreated); again.Message != "stored before" {
+			t.Errorf("a replay of an event that stayed is %s", again.Message)
+		}
+	}
+	recorded := call[api.EventPage](t, f.App, http.MethodGet, "/api/v1/audit/events?event_type=datastorage.retention.expired", nil, http.StatusOK)
+	if len(recorded.Data) != 1 {
+		t.Fatalf("%d events about the removal, want 1", len(recorded.Data))
+	}
+	keepExample(t, &recorded.Data[0])
+	if again, err := f.maintain(t, later, nil); err != nil || len(again.Removed) > 0 {
+		t.Errorf("the next run removed %v: %v", again.Removed, err)
+	}
+
+	// A hold covers an event that is stored after it, until it is released.
+	late := anEvent(1, "alice")
+	call[api.EventCreated](t, f.App, http.MethodPost, "/api/v1/audit/events", late, http.StatusCreated)
+	if _, err := f.maintain(t, 3100*day, nil); err != nil {
+		t.Fatal(err)
+	}
+	f.wantEvents(t, f.heldByID, f.heldByActor, late)
+	call[api.LegalHoldList](t, f.App, http.MethodDelete, holdsPath+"/"+f.heldByID.CorrelationId+"?reason=settled", nil, http.StatusOK)
+	if _, err := f.maintain(t, 3101*day, nil); err != nil {
+		t.Fatal(err)
+	}
+	f.wantEvents(t, f.heldByActor, late)
+}
+
+func TestAHoldThatIsPlacedBetweenTheStepsOfARunIsKept(t *testing.T) {
+	for _, step := range []int{1, 2} {
+		f := newTrail(t)
+		steps := 0
+		_, err := f.maintain(t, later, func() error {
+			if !f.closed(t) {
+				return nil
+			}
+			if steps++; steps == step {
+				f.hold(t)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if steps < step {
+			t.Fatalf("the run has %d steps after it has closed the month", steps)
+		}
+		if _, err := f.maintain(t, later, nil); err != nil {
+			t.Fatal(err)
+		}
+		f.wantEvents(t, f.long, f.heldByID, f.heldByActor)
+	}
+}
+
+// closed reports whether a month takes no events, because some are being removed.
+func (f *trail) closed(t *testing.T) (closed bool) {
+	t.Helper()
+	if err := f.conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_constraint WHERE conname LIKE '%room_retention')`).Scan(&closed); err != nil {
+		t.Fatal(err)
+	}
+	return closed
+}
+
+func TestARetentionRunThatIsKilledIsTakenUp(t *testing.T) {
+	f := newTrail(t)
+	f.hold(t)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := 0
+	for after := 1; ; after++ {
+		child := exec.CommandContext(t.Context(), program)
+		child.Env = append(os.Environ(), maintainedDatabase+"="+f.owner, maintainedAhead+"="+later.String())
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines, last := bufio.NewScanner(out), ""
+		for n := 0; n < after && lines.Scan(); n++ {
+			last = lines.Text()
+		}
+		_ = child.Process.Kill()
+		_ = child.Wait() // it was killed
+		if strings.HasPrefix(last, "failed") {
+			t.Fatal(last)
+		}
+		if last == "done" {
+			break
+		}
+		killed++
+		for _, e := range []api.AuditEvent{f.long, f.heldByID, f.heldByActor} {
+			call[api.StoredEvent](t, f.App, http.MethodGet, "/api/v1/audit/events/"+e.EventId.String(), nil, http.StatusOK)
+		}
+		execute(t, f.conn, `UPDATE audit_leases SET expires_at = '-infinity'`)
+	}
+	if killed == 0 {
+		t.Error("nothing was killed")
+	}
+	f.wantEvents(t, f.long, f.heldByID, f.heldByActor)
+	// The month takes events again.
+	call[api.EventCreated](t, f.App, http.MethodPost, "/api/v1/audit/events", anEvent(1, "bob"), http.StatusCreated)
+}
+
+func TestARunThatFailsLeavesTheMonthOpen(t *testing.T) {
+	f := newTrail(t)
+	broken := errors.New("broken")
+	if _, err := f.maintain(t, later, func() error {
+		if f.closed(t) {
+			return broken
+		}
+		return nil
+	}); !errors.Is(err, broken) {
+		t.Fatalf("got %v", err)
+	}
+	call[api.EventCreated](t, f.App, http.MethodPost, "/api/v1/audit/events", anEvent(1, "bob"), http.StatusCreated)
+}
