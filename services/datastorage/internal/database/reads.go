@@ -59,6 +59,49 @@ func (r *Reads) do(ctx context.Context, use func(ctx context.Context, tx pgx.Tx)
 	return use(ctx, tx)
 }
 
+// Query runs one statement as Do does, in one round trip. The function read takes
+// its rows; it need not close them.
+func (r *Reads) Query(ctx context.Context, sql string, args []any, read func(pgx.Rows) error) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	err := r.query(ctx, sql, args, read)
+	if err != nil {
+		r.failed(err)
+	}
+	return err
+}
+
+func (r *Reads) query(ctx context.Context, sql string, args []any, read func(pgx.Rows) error) (err error) {
+	conn, err := r.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	// A connection whose transaction did not end is closed.
+	defer conn.Release()
+	var batch pgx.Batch
+	batch.Queue(beginReading)
+	batch.Queue(readLimits(r.timeout))
+	batch.Queue(sql, args...)
+	batch.Queue("ROLLBACK")
+	results := conn.SendBatch(ctx, &batch)
+	defer func() {
+		if ended := results.Close(); err == nil && ended != nil {
+			err = fmt.Errorf("end: %w", ended)
+		}
+	}()
+	for range 2 {
+		if _, err := results.Exec(); err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return err //nolint:wrapcheck // wrapped by the caller
+	}
+	defer rows.Close()
+	return read(rows)
+}
+
 func (r *Reads) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	waiting, cancel := context.WithTimeout(ctx, r.wait)
 	defer cancel()

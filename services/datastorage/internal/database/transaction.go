@@ -78,12 +78,18 @@ func beginOnce(limit time.Duration, waits string) string {
 // beginRead starts a transaction that only reads. A query has one process of the
 // server: what it may compute is bounded, and compiling takes longer than most.
 func beginRead(ctx context.Context, conn *pgx.Conn, limit time.Duration) (pgx.Tx, error) {
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SELECT set_config('jit', 'off', true),
-		set_config('max_parallel_workers_per_gather', '0', true), ` + limits(limit)})
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: beginReading + "; " + readLimits(limit)})
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
 	return tx, nil
+}
+
+const beginReading = `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY`
+
+// readLimits is the statement that bounds a transaction which only reads.
+func readLimits(limit time.Duration) string {
+	return `SELECT set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true), ` + limits(limit)
 }
 
 // limits are calls that set the server's limits until the end of a transaction.

@@ -33,7 +33,7 @@ func (f *find) search(ctx context.Context, tx pgx.Tx, from cursor, q *Finder) (f
 		return found, from.scan, err
 	}
 	open := schema.CompleteBefore(begin)
-	old, ok, err := f.complete(ctx, tx, open, q.step/indexShare)
+	old, ok, err := f.inComplete(ctx, tx, open, q.step/indexShare)
 	if err != nil {
 		return stretch{}, false, err
 	}
@@ -59,9 +59,9 @@ func (f *find) merge(found stretch, old []key) stretch {
 	return found
 }
 
-// complete finds all keys in complete partitions that follow the cursor, unless
+// inComplete finds all keys in complete partitions that follow the cursor, unless
 // there are many, or it takes long.
-func (f *find) complete(ctx context.Context, tx pgx.Tx, open time.Time, limit time.Duration) (keys []key, ok bool, err error) {
+func (f *find) inComplete(ctx context.Context, tx pgx.Tx, open time.Time, limit time.Duration) (keys []key, ok bool, err error) {
 	c := f.indexed(f.filter.args)
 	c.add("id_time < %s", open)
 	switch from := f.cursor; {

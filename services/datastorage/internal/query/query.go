@@ -138,6 +138,10 @@ func (q *Finder) Find(ctx context.Context, p Params, emit Emit) (*Page, error) {
 		return nil, err
 	}
 	var page *Page
+	if len(f.filter.clauses) == 0 && len(f.tokens) == 0 {
+		page, err = f.once(ctx, q, emit)
+		return page, explain(err)
+	}
 	err = q.reads.Do(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := q.gate.Await(ctx, tx, f.tokens); err != nil {
 			return err //nolint:wrapcheck // says all there is
@@ -149,19 +153,25 @@ func (q *Finder) Find(ctx context.Context, p Params, emit Emit) (*Page, error) {
 		}
 		return err
 	})
+	return page, explain(err)
+}
+
+// explain returns one of the errors that Find has.
+func explain(err error) error {
 	var bad *ParamError
 	var emitted *emitError
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &bad):
-		return nil, bad
+		return bad
 	case errors.Is(err, consistency.ErrBehind):
-		return nil, err
+		return err
 	case errors.As(err, &emitted):
-		return nil, emitted.cause
-	case err != nil:
-		return nil, &UnavailableError{Err: err}
+		return emitted.cause
+	default:
+		return &UnavailableError{Err: err}
 	}
-	return page, nil
 }
 
 // emitError is an error of the one who takes the events.
@@ -175,7 +185,32 @@ func (f *find) run(ctx context.Context, tx pgx.Tx, pageBytes int, emit Emit) (*P
 	if err != nil {
 		return nil, fmt.Errorf("find events: %w", err)
 	}
-	page := &Page{Limit: f.limit, Offset: f.offset}
+	page, err := f.page(rows, pageBytes, emit)
+	if err != nil {
+		return nil, err
+	}
+	return page, f.count(ctx, tx, page)
+}
+
+// once answers as run does, in one round trip where the page holds everything.
+func (f *find) once(ctx context.Context, q *Finder, emit Emit) (page *Page, err error) {
+	sql, args := f.pageQuery()
+	err = q.reads.Query(ctx, sql, args, func(rows pgx.Rows) (err error) {
+		page, err = f.page(rows, q.pageBytes, emit)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find events: %w", err)
+	}
+	if f.complete(page) {
+		return page, nil
+	}
+	return page, q.reads.Do(ctx, func(ctx context.Context, tx pgx.Tx) error { return f.count(ctx, tx, page) }) //nolint:wrapcheck // says all there is
+}
+
+// page hands on the events of a page.
+func (f *find) page(rows pgx.Rows, pageBytes int, emit Emit) (page *Page, err error) {
+	page = &Page{Limit: f.limit, Offset: f.offset}
 	next := cursor{query: f.fingerprint, span: f.span}
 	page.Events, page.HasMore, err = collect(rows, f.limit, pageBytes, func(s *Stored) error {
 		next.at, next.id = s.Place, s.ID
@@ -189,10 +224,16 @@ func (f *find) run(ctx context.Context, tx pgx.Tx, pageBytes int, emit Emit) (*P
 			return nil, fmt.Errorf("make a cursor: %w", err)
 		}
 	}
-	if err := f.count(ctx, tx, page); err != nil {
-		return nil, err
-	}
 	return page, nil
+}
+
+// complete counts a page that holds everything.
+func (f *find) complete(page *Page) bool {
+	whole := f.cursor == nil && !page.HasMore && (page.Events > 0 || f.offset == 0)
+	if whole {
+		page.Total = f.offset + page.Events
+	}
+	return whole
 }
 
 // collect hands on the events of one page, at most limit of them, and with more
@@ -244,8 +285,7 @@ func (f *find) pageQuery() (sql string, args []any) {
 // count finds the total, up to MaxTotal. A page that holds everything needs no second query.
 func (f *find) count(ctx context.Context, tx pgx.Tx, page *Page) error {
 	seen := f.offset + page.Events
-	if f.cursor == nil && !page.HasMore && (page.Events > 0 || f.offset == 0) {
-		page.Total = seen
+	if f.complete(page) {
 		return nil
 	}
 	c := f.indexed(nil)

@@ -124,17 +124,8 @@ func (q *Finder) Stats(ctx context.Context, p StatsParams, emit EmitCount) (*Sta
 		stats, err = c.run(ctx, tx, emit)
 		return err
 	})
-	var bad *ParamError
-	var emitted *emitError
-	switch {
-	case errors.As(err, &bad):
-		return nil, bad
-	case errors.Is(err, consistency.ErrBehind):
+	if err := explain(err); err != nil {
 		return nil, err
-	case errors.As(err, &emitted):
-		return nil, emitted.cause
-	case err != nil:
-		return nil, &UnavailableError{Err: err}
 	}
 	return stats, nil
 }
