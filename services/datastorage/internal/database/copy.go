@@ -117,7 +117,7 @@ func Batch(ctx context.Context, conn *pgx.Conn, statements string, inputs ...Inp
 // ended is the cause for which ctx ended, or err while it has not.
 func ended(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
-		return cause
+		return fmt.Errorf("wait for the server: %w", cause)
 	}
 	return err
 }
