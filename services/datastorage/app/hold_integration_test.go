@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	api "kubernaut.ai/api/datastorage"
+	"kubernaut.ai/internal/devstack/postgres"
 	"kubernaut.ai/services/datastorage/app"
 )
 
@@ -74,16 +75,11 @@ func keepExample(t *testing.T, e *api.StoredEvent) {
 	}
 }
 
-// withRoles makes the roles of a deployment and migrates the database.
+// withRoles migrates a database whose tables, maintenance and service have roles as in a deployment.
 func withRoles(t *testing.T, database string) (owner, serving string) {
 	t.Helper()
-	execute(t, connect(t, database),
-		`REVOKE CREATE ON SCHEMA public FROM PUBLIC`,
-		`CREATE ROLE events_owner NOLOGIN`, `GRANT CREATE, USAGE ON SCHEMA public TO events_owner`,
-		`CREATE ROLE migrates LOGIN PASSWORD 'secret' IN ROLE events_owner`,
-		`CREATE ROLE serves LOGIN PASSWORD 'secret'`)
-	owner, serving = as(t, database, "migrates"), as(t, database, "serves")
-	migrate(t, owner, app.Roles{Owner: "events_owner", Serving: "serves"})
+	owner, serving = as(t, database, postgres.MigrationRole), as(t, database, postgres.ServingRole)
+	migrate(t, owner, app.Roles{Owner: postgres.OwnerRole, Serving: postgres.ServingRole})
 	return owner, serving
 }
 

@@ -25,9 +25,10 @@ const (
 	MaxReason = 1024
 	// maxCorrelationID bounds a correlation id, in characters.
 	maxCorrelationID = 255
-	// MaxFilters and MaxCorrelationIDs bound the holds in force: a retention run asks
+	// MaxFilters bounds the holds on filters that are in force: a retention run asks
 	// for every event whether one of them matches.
-	MaxFilters        = 100
+	MaxFilters = 100
+	// MaxCorrelationIDs bounds the holds on correlation ids alone.
 	MaxCorrelationIDs = 10_000
 )
 

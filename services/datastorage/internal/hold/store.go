@@ -110,29 +110,6 @@ func (s *Store) Place(ctx context.Context, r Request, by string) (Hold, error) {
 	return placed, nil
 }
 
-func (s *Store) insert(ctx context.Context, tx pgx.Tx, h *Hold) error {
-	var ids, filters int
-	const count = `SELECT count(correlation_id), count(filter) FROM audit_holds WHERE released_at IS NULL`
-	if err := tx.QueryRow(ctx, count).Scan(&ids, &filters); err != nil {
-		return fmt.Errorf("count the holds: %w", err)
-	}
-	if (h.Filter != nil && filters >= MaxFilters) || (h.Filter == nil && ids >= MaxCorrelationIDs) {
-		return ErrTooMany
-	}
-	var filter []byte
-	if h.Filter != nil {
-		var err error
-		if filter, err = json.Marshal(h.Filter); err != nil {
-			return fmt.Errorf("encode a filter: %w", err)
-		}
-	}
-	const insert = `INSERT INTO audit_holds (hold_id, correlation_id, filter, reason, placed_by, placed_at) VALUES ($1, nullif($2, ''), $3, $4, $5, $6)`
-	if _, err := tx.Exec(ctx, insert, h.ID, h.CorrelationID, filter, h.Reason, h.PlacedBy, h.PlacedAt); err != nil {
-		return fmt.Errorf("store a hold: %w", err)
-	}
-	return s.record(ctx, tx, Placed, h, h.PlacedBy, h.PlacedAt, h.Reason)
-}
-
 // Release releases the holds in force with a name, which is the id of a hold or a
 // correlation id, and returns them. Its errors are ErrNotFound and *ingest.UnavailableError.
 func (s *Store) Release(ctx context.Context, name, reason, by string) (released []Hold, err error) {
@@ -182,6 +159,29 @@ func (s *Store) List(ctx context.Context, name string, withReleased bool) (holds
 	return holds, nil
 }
 
+func (s *Store) insert(ctx context.Context, tx pgx.Tx, h *Hold) error {
+	var ids, filters int
+	const count = `SELECT count(correlation_id), count(filter) FROM audit_holds WHERE released_at IS NULL`
+	if err := tx.QueryRow(ctx, count).Scan(&ids, &filters); err != nil {
+		return fmt.Errorf("count the holds: %w", err)
+	}
+	if (h.Filter != nil && filters >= MaxFilters) || (h.Filter == nil && ids >= MaxCorrelationIDs) {
+		return ErrTooMany
+	}
+	var filter []byte
+	if h.Filter != nil {
+		var err error
+		if filter, err = json.Marshal(h.Filter); err != nil {
+			return fmt.Errorf("encode a filter: %w", err)
+		}
+	}
+	const insert = `INSERT INTO audit_holds (hold_id, correlation_id, filter, reason, placed_by, placed_at) VALUES ($1, nullif($2, ''), $3, $4, $5, $6)`
+	if _, err := tx.Exec(ctx, insert, h.ID, h.CorrelationID, filter, h.Reason, h.PlacedBy, h.PlacedAt); err != nil {
+		return fmt.Errorf("store a hold: %w", err)
+	}
+	return s.record(ctx, tx, Placed, h, h.PlacedBy, h.PlacedAt, h.Reason)
+}
+
 func list(ctx context.Context, tx pgx.Tx, where string, args ...any) ([]Hold, error) {
 	rows, err := tx.Query(ctx, `SELECT hold_id, coalesce(correlation_id, ''), filter, reason, placed_by, placed_at,
 		released_at, coalesce(released_by, ''), coalesce(release_reason, '') FROM audit_holds `+where, args...)
@@ -227,7 +227,7 @@ func (s *Store) change(ctx context.Context, do func(pgx.Tx) error) error {
 		return err //nolint:wrapcheck // says what failed
 	})
 	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrTooMany) {
-		return err
+		return err //nolint:wrapcheck // says all there is
 	}
 	return &ingest.UnavailableError{Err: err}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -175,7 +176,7 @@ func (r *Runner) survey(ctx context.Context, partition string, now time.Time, ke
 // reading is a transaction that may read a partition.
 func (r *Runner) reading(ctx context.Context, do func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, r.db, func(tx pgx.Tx) error { //nolint:wrapcheck // the caller says what
-		if _, err := tx.Exec(ctx, `SELECT set_config('statement_timeout', $1, true)`, fmt.Sprint(surveyTimeout.Milliseconds())); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT set_config('statement_timeout', $1, true)`, strconv.FormatInt(surveyTimeout.Milliseconds(), 10)); err != nil {
 			return fmt.Errorf("set a limit: %w", err)
 		}
 		return do(tx)
@@ -197,9 +198,26 @@ func (r *Runner) replace(ctx context.Context, p *schema.Partitions, s *survey) (
 	if err := r.between(); err != nil {
 		return Removal{}, err
 	}
-	var holds *hold.InForce
+	holds, kept, err := r.stage(ctx, s.Partition, staging)
+	if err != nil {
+		return Removal{}, err
+	}
+	removed = Removal{Partition: s.Partition, Kept: kept, Held: s.Held}
+	err = r.reading(ctx, func(tx pgx.Tx) error { // no event arrives any more
+		return tx.QueryRow(ctx, `SELECT count(*) - $1 FROM `+s.Partition, kept).Scan(&removed.Removed)
+	})
+	if err != nil {
+		return Removal{}, fmt.Errorf("count the events: %w", err)
+	}
+	if err := r.swap(ctx, &removed, staging, holds); err != nil {
+		return Removal{}, err
+	}
+	return removed, r.between()
+}
+
+// stage copies the events that stay, in slices, and returns the holds by which it selected them.
+func (r *Runner) stage(ctx context.Context, from, to string) (holds *hold.InForce, kept int64, err error) {
 	now := r.options.Clock.Now()
-	kept := int64(0)
 	for {
 		var copied int64
 		err := r.reading(ctx, func(tx pgx.Tx) (err error) {
@@ -211,28 +229,23 @@ func (r *Runner) replace(ctx context.Context, p *schema.Partitions, s *survey) (
 					return err //nolint:wrapcheck // says all there is
 				}
 			}
-			copied, err = r.copyKept(ctx, tx, s.Partition, staging, holds, now)
+			copied, err = r.copyKept(ctx, tx, from, to, holds, now)
 			return err
 		})
 		if err != nil {
-			return Removal{}, err
+			return nil, 0, err
 		}
 		kept += copied
-		if err := r.between(); err != nil {
-			return Removal{}, err
-		}
-		if copied < int64(r.options.Slice) {
-			break
+		if err := r.between(); err != nil || copied < int64(r.options.Slice) {
+			return holds, kept, err
 		}
 	}
-	removed = Removal{Partition: s.Partition, Kept: kept, Held: s.Held}
-	err = r.reading(ctx, func(tx pgx.Tx) error { // no event arrives any more
-		return tx.QueryRow(ctx, `SELECT count(*) - $1 FROM `+s.Partition, kept).Scan(&removed.Removed)
-	})
-	if err != nil {
-		return Removal{}, fmt.Errorf("count the events: %w", err)
-	}
-	err = r.slice(ctx, func(ctx context.Context, tx pgx.Tx) error {
+}
+
+// swap lets the table of the events that stay take the place of a partition, unless
+// the holds are others than those by which they were selected.
+func (r *Runner) swap(ctx context.Context, removed *Removal, staging string, holds *hold.InForce) error {
+	return r.slice(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		// A hold that is answered after this waits for the end of the transaction.
 		if err := hold.Lock(ctx, tx); err != nil {
 			return err //nolint:wrapcheck // says all there is
@@ -244,18 +257,14 @@ func (r *Runner) replace(ctx context.Context, p *schema.Partitions, s *survey) (
 		if current.Version != holds.Version {
 			return errHoldsChanged
 		}
-		if err := schema.ReplaceMonth(ctx, tx, s.Partition, staging, kept > 0); err != nil {
+		if err := schema.ReplaceMonth(ctx, tx, removed.Partition, staging, removed.Kept > 0); err != nil {
 			return err //nolint:wrapcheck // says all there is
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM audit_maintenance WHERE task = $1`, "retention "+s.Partition); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM audit_maintenance WHERE task = $1`, "retention "+removed.Partition); err != nil {
 			return fmt.Errorf("forget the plan: %w", err)
 		}
-		return r.record(ctx, tx, &removed)
+		return r.record(ctx, tx, removed)
 	})
-	if err != nil {
-		return Removal{}, err
-	}
-	return removed, r.between()
 }
 
 // copyKept copies the next events that stay.
