@@ -151,7 +151,7 @@ func (b *batches) send(ctx context.Context, stop <-chan struct{}) error {
 			return nil
 		default:
 		}
-		body, ids, err := newBatch()
+		body, ids, err := newBatch(uuid.NewV7)
 		if err != nil {
 			return err
 		}
@@ -237,11 +237,11 @@ func (b *batches) post(ctx context.Context, body []byte) (acknowledged bool, err
 	}
 }
 
-func newBatch() (body []byte, ids []string, err error) {
+func newBatch(newID func() (uuid.UUID, error)) (body []byte, ids []string, err error) {
 	correlationID := uuid.NewString()
 	events := make([]map[string]any, sentEvents)
 	for i := range events {
-		eventID, err := uuid.NewV7()
+		eventID, err := newID()
 		if err != nil {
 			return nil, nil, fmt.Errorf("make an event id: %w", err)
 		}

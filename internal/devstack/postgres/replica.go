@@ -113,6 +113,9 @@ func (s *Server) Received(ctx context.Context) (lsn uint64, err error) {
 // more. Rejoin or Restart starts it again.
 func (s *Server) Kill(ctx context.Context) error {
 	c := s.cluster
+	if s.Ended() {
+		return nil
+	}
 	pid := c.proc.PID()
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	if err != nil {
@@ -131,7 +134,17 @@ func (s *Server) Kill(ctx context.Context) error {
 	}
 }
 
-// Restart starts a server that was killed again, on its own data.
+// Ended tells whether a private server's process has ended.
+func (s *Server) Ended() bool {
+	select {
+	case <-s.cluster.proc.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// Restart starts a server that has ended again, on its own data.
 func (s *Server) Restart(ctx context.Context) error {
 	if err := s.cluster.removeStalePID(); err != nil {
 		return err

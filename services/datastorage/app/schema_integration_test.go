@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,10 +29,8 @@ import (
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/app"
 	"kubernaut.ai/services/datastorage/internal/query"
+	"kubernaut.ai/test/auditdb"
 )
-
-//go:embed testdata/version1.sql
-var version1 string
 
 // maintainedDatabase tells a copy of this program that it is the maintenance that is to be killed.
 const maintainedDatabase = "KUBERNAUT_TEST_MAINTAINED_DATABASE"
@@ -115,7 +112,7 @@ func execute(t *testing.T, conn *pgx.Conn, statements ...string) {
 func load(t *testing.T, database string) {
 	t.Helper()
 	conn := connect(t, database)
-	if _, err := conn.PgConn().Exec(t.Context(), version1).ReadAll(); err != nil {
+	if _, err := conn.PgConn().Exec(t.Context(), auditdb.Version1).ReadAll(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -51,6 +51,7 @@ var scenarios = []scenario{
 	{"proxy", "recorder", chaos.Proxy, 200, 1200},
 	{"gateway", "gateway", chaos.Gateway, 20, 200},
 	{"signalprocessing", "signalprocessing", chaos.SignalProcessing, 20, 200},
+	{"datastorage", "datastorage", chaos.DataStorage, 80, 1500},
 	{"slow", "datastorage", chaos.Slow, 200, 1000},
 	{"memory", "datastorage", chaos.Memory, 15, 60}, // seconds
 	// Each call once, and so many at random. Its controllers run until the end.
