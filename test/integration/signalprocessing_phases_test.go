@@ -195,8 +195,9 @@ var _ = Describe("signal processing", func() {
 			},
 		}
 		Expect(env.Create(ctx, foreign)).To(Succeed())
-		Expect(env.Create(ctx, rr)).To(Succeed())
+		// Once its name is that of another request, nobody continues with it.
 		Expect(testenv.WaitFor(ctx, env, foreign, testenv.InProcessingPhase(v1alpha1.ProcessingCompleted))).To(Succeed())
+		Expect(env.Create(ctx, rr)).To(Succeed())
 		Expect(testenv.WaitFor(ctx, env, rr, func(rr *v1alpha1.RemediationRequest) bool {
 			processed := meta.FindStatusCondition(rr.Status.Conditions, v1alpha1.ConditionSignalProcessed)
 			return processed != nil && processed.Reason == v1alpha1.ReasonForeignSignalProcessing
