@@ -44,8 +44,8 @@ var _ = Describe("traces", func() {
 		url, managementURL := replica(ctx, func(o *gateway.Options) { o.DataStorageURL, o.Tracing = store.URL, receiver.Flags() })
 		labels := podAlert()
 		Expect(call(ctx, url, http.MethodPost, alertmanager.Path, nil, alertBody(alertmanager.Firing, labels)).Code).To(Equal(http.StatusCreated))
-		flushed := call(ctx, managementURL, http.MethodPost, "/audit/flush", nil, nil)
-		Expect(flushed.Code).To(Equal(http.StatusOK))
+		flushed := storeCall(ctx, managementURL, http.MethodPost, "/audit/flush", nil, nil)
+		Expect(flushed.code).To(Equal(http.StatusOK), "%s", flushed.body)
 		found := storeFind(ctx, store.URL, "namespace", env.Namespace)
 		Expect(found.code).To(Equal(http.StatusOK))
 
