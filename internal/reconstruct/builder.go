@@ -59,13 +59,13 @@ func (b *Builder) Add(e *datastorage.StoredEvent) {
 	}
 	b.seen[e.EventType] = true
 	if err := read(b, e); err != nil {
-		b.missing("", "event %s (%s) cannot be read: %v", e.EventId, e.EventType, err)
+		b.missingf("", "event %s (%s) cannot be read: %v", e.EventId, e.EventType, err)
 	}
 }
 
 // Cut notes that the trail goes on after so many events.
 func (b *Builder) Cut(events int) {
-	b.missing("", "the trail goes on after its first %d events, which were read", events)
+	b.missingf("", "the trail goes on after its first %d events, which were read", events)
 }
 
 // readers are the events that change what a request is. All others tell its story only.
@@ -88,7 +88,7 @@ var readers = map[string]func(*Builder, *datastorage.StoredEvent) error{
 	typeExecuted:     with((*Builder).executed),
 	typeFailed:       with((*Builder).failed),
 	typeVerifying:    with((*Builder).verifying),
-	typePassed:       with((*Builder).verifying),
+	typeEffective:    with((*Builder).verifying),
 	typeIneffective:  with((*Builder).verifying),
 	typeReview:       with((*Builder).review),
 	typeRetried:      with((*Builder).retried),
@@ -112,7 +112,7 @@ func with[T any](read func(*Builder, *datastorage.StoredEvent, *T)) func(*Builde
 	}
 }
 
-func (b *Builder) missing(field, format string, args ...any) {
+func (b *Builder) missingf(field, format string, args ...any) {
 	if b.result.Lost++; b.result.Lost <= maxGaps {
 		b.result.Missing = append(b.result.Missing, Gap{Field: field, Reason: fmt.Sprintf(format, args...)})
 	}
@@ -122,13 +122,13 @@ func (b *Builder) approximate(field, reason string) {
 	b.result.Approximate = append(b.result.Approximate, Gap{Field: field, Reason: reason})
 }
 
-// need counts a part, and notes it as missing if the trail does not tell it.
-func (b *Builder) need(told bool, field, format string, args ...any) {
+// needf counts a part, and notes it as missing if the trail does not tell it.
+func (b *Builder) needf(told bool, field, format string, args ...any) {
 	if told {
 		b.result.Rebuilt++
 		return
 	}
-	b.missing(field, format, args...)
+	b.missingf(field, format, args...)
 }
 
 func at(e *datastorage.StoredEvent) *metav1.MicroTime { return micro(e.EventTimestamp) }

@@ -13,7 +13,7 @@ func (b *Builder) Result() *Result {
 	b.status()
 	b.steps()
 	if b.dropped > 0 {
-		b.missing("", "the steps of executions beyond the first %d were not checked", maxExecutions)
+		b.missingf("", "the steps of executions beyond the first %d were not checked", maxExecutions)
 	}
 	r := b.result
 	r.Request = b.request
@@ -22,22 +22,22 @@ func (b *Builder) Result() *Result {
 
 func (b *Builder) spec() {
 	rr := b.request
-	b.need(rr.UID != "", "metadata", "there is no event %s, which has the namespace and the UID", typeCreated)
+	b.needf(rr.UID != "", "metadata", "there is no event %s, which has the namespace and the UID", typeCreated)
 	if rr.UID != "" {
 		b.approximate("metadata.creationTimestamp", "it is the time of event "+typeCreated)
 	}
-	b.need(b.created, "spec", "there is no event %s with the spec in its data", typeCreated)
+	b.needf(b.created, "spec", "there is no event %s with the spec in its data", typeCreated)
 	if b.created {
-		b.need(rr.Spec.OriginalPayload != "" || rr.Spec.SignalType == v1alpha1.SignalTypeOverflow, "spec.originalPayload", "the spec that was recorded has none")
+		b.needf(rr.Spec.OriginalPayload != "" || rr.Spec.SignalType == v1alpha1.SignalTypeOverflow, "spec.originalPayload", "the spec that was recorded has none")
 	}
 }
 
 func (b *Builder) status() {
 	s := &b.request.Status
-	b.need(s.Phase != "", "status.phase", "there is no event that tells a phase")
+	b.needf(s.Phase != "", "status.phase", "there is no event that tells a phase")
 	if b.request.Spec.SignalType != v1alpha1.SignalTypeOverflow {
-		b.need(s.Deduplication != nil, "status.deduplication", "there is no event %s, which is the first signal", typeReceived)
-		b.need(s.Signals != nil, "status.signals", "there is no event of a signal")
+		b.needf(s.Deduplication != nil, "status.deduplication", "there is no event %s, which is the first signal", typeReceived)
+		b.needf(s.Signals != nil, "status.signals", "there is no event of a signal")
 	}
 	if s.Deduplication != nil {
 		b.approximate("status.deduplication", "its times are those of the events; the request itself is updated at most once a second")
@@ -48,12 +48,12 @@ func (b *Builder) status() {
 	classified := b.seen[typeProcessed] || order[s.Phase] >= order[v1alpha1.RemediationClassified] || len(b.executions) > 0
 	if classified {
 		processed := b.seen[typeProcessed]
-		b.need(processed, "status.severity", "there is no event %s, which has the result of the classification", typeProcessed)
-		b.need(processed, "status.environment", "there is no event %s", typeProcessed)
-		b.need(processed, "status.priority", "there is no event %s", typeProcessed)
+		b.needf(processed, "status.severity", "there is no event %s, which has the result of the classification", typeProcessed)
+		b.needf(processed, "status.environment", "there is no event %s", typeProcessed)
+		b.needf(processed, "status.priority", "there is no event %s", typeProcessed)
 	}
 	if len(b.executions) > 0 {
-		b.need(s.ExecutionRef != "", "status.executionRef", "no event names the latest execution")
+		b.needf(s.ExecutionRef != "", "status.executionRef", "no event names the latest execution")
 	}
 	if s.Phase.Terminal() {
 		b.result.Rebuilt++ // the event that ended the request has the time
@@ -69,13 +69,13 @@ func (b *Builder) steps() {
 	s := &b.request.Status
 	if b.seen[typeProcessed] && s.Severity != "" {
 		for _, step := range []string{typeEnriched, typeClassified, typeBusiness} {
-			b.need(b.seen[step], "", "the signal was processed, and there is no event %s", step)
+			b.needf(b.seen[step], "", "the signal was processed, and there is no event %s", step)
 		}
 	}
 	if b.seen[typeRequested] {
-		b.need(b.seen[typeSelected], "", "a workflow was proposed, and there is no event %s", typeSelected)
+		b.needf(b.seen[typeSelected], "", "a workflow was proposed, and there is no event %s", typeSelected)
 	}
 	if finished := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionFinished); finished != nil && finished.Reason == v1alpha1.ReasonEffective {
-		b.need(b.seen[typePassed], "", "the remediation was effective, and there is no event %s", typePassed)
+		b.needf(b.seen[typeEffective], "", "the remediation was effective, and there is no event %s", typeEffective)
 	}
 }

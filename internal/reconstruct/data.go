@@ -28,7 +28,7 @@ const (
 	typeExecuted      = "workflowexecution.execution.completed"
 	typeFailed        = "workflowexecution.execution.failed"
 	typeVerifying     = "remediation.verification.started"
-	typePassed        = "remediation.verification.passed"
+	typeEffective     = "remediation.verification.passed"
 	typeIneffective   = "remediation.verification.failed"
 	typeReview        = "remediation.manual_review.required"
 	typeRetried       = "remediation.request.retried"

@@ -35,7 +35,7 @@ func (b *Builder) follows(from v1alpha1.RemediationPhase, e *datastorage.StoredE
 	is := b.request.Status.Phase
 	lost := order[from] > order[is] && is != v1alpha1.RemediationManualReview ||
 		from == v1alpha1.RemediationManualReview && is != from
-	b.need(!lost, "", "%s at %s says that the request was in phase %s, and the events before it lead to phase %s: those in between are missing",
+	b.needf(!lost, "", "%s at %s says that the request was in phase %s, and the events before it lead to phase %s: those in between are missing",
 		e.EventType, e.EventTimestamp.UTC().Format("2006-01-02T15:04:05.000Z"), from, orNone(is))
 }
 
@@ -104,21 +104,21 @@ func (b *Builder) requested(e *datastorage.StoredEvent, d *proposal) {
 
 func (b *Builder) approved(e *datastorage.StoredEvent, d *step) {
 	x := b.execution(d.Execution)
-	b.need(x.requested, "", "%s was approved, and the event of its proposal is missing", d.Execution)
+	b.needf(x.requested, "", "%s was approved, and the event of its proposal is missing", d.Execution)
 	x.approved = true
 	b.moves(v1alpha1.RemediationApproved, "", e)
 }
 
 func (b *Builder) started(e *datastorage.StoredEvent, d *step) {
 	x := b.execution(d.Execution)
-	b.need(x.approved, "", "%s was started, and the event of its approval is missing", d.Execution)
+	b.needf(x.approved, "", "%s was started, and the event of its approval is missing", d.Execution)
 	x.started = true
 	b.moves(v1alpha1.RemediationExecuting, "", e)
 }
 
 func (b *Builder) executed(e *datastorage.StoredEvent, d *step) {
 	x := b.execution(d.Execution)
-	b.need(x.started, "", "%s was completed, and the event of its start is missing", d.Execution)
+	b.needf(x.started, "", "%s was completed, and the event of its start is missing", d.Execution)
 	x.executed = true
 	b.request.Status.RemediatedAt = at(e)
 	b.moves(v1alpha1.RemediationVerifying, d.Message, e)
@@ -132,7 +132,7 @@ func (b *Builder) failed(e *datastorage.StoredEvent, d *step) {
 }
 
 func (b *Builder) verifying(_ *datastorage.StoredEvent, d *step) {
-	b.need(b.execution(d.Execution).executed, "", "the effect of %s was observed, and the event of its completion is missing", d.Execution)
+	b.needf(b.execution(d.Execution).executed, "", "the effect of %s was observed, and the event of its completion is missing", d.Execution)
 	if d.FinishedAt != nil {
 		b.request.Status.RemediatedAt = micro(*d.FinishedAt)
 	}

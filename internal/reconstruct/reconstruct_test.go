@@ -157,7 +157,7 @@ func TestALostStepIsSeenByWhatTheNextEventSays(t *testing.T) {
 
 func TestUnusableDataIsAGapAndGapsAreBounded(t *testing.T) {
 	t.Parallel()
-	var all []datastorage.StoredEvent
+	all := make([]datastorage.StoredEvent, 0, 150)
 	for range 150 {
 		all = append(all, trail("remediation.approval.approved", `{"execution":7}`)...)
 	}

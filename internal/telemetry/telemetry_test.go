@@ -41,14 +41,14 @@ func TestARequestJoinsTheTraceOfItsClient(t *testing.T) {
 	server := echo.New()
 	server.Use(tracing.Server("test"))
 	server.GET("/events/:id", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
-	request := httptest.NewRequest(http.MethodGet, "/events/secret-id", http.NoBody)
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/events/secret-id", http.NoBody)
 	ctx, client := tracing.Tracer("client").Start(t.Context(), "write")
 	tracing.Propagator().Inject(ctx, propagation.HeaderCarrier(request.Header))
 	server.ServeHTTP(httptest.NewRecorder(), request)
 	client.End()
 	stop(t, tracing)
 	first, second := <-r.Spans, <-r.Spans
-	if string(first.TraceId) != string(second.TraceId) || string(first.ParentSpanId) != string(second.SpanId) || second.Name != "write" {
+	if string(first.GetTraceId()) != string(second.GetTraceId()) || string(first.GetParentSpanId()) != string(second.GetSpanId()) || second.GetName() != "write" {
 		t.Errorf("spans %v and %v", first, second)
 	}
 }

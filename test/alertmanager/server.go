@@ -52,34 +52,6 @@ func StartServer(ctx context.Context, webhook string) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) start(ctx context.Context, webhook string) error {
-	config := s.dir.Join("alertmanager.yml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, settings, webhook), 0o600); err != nil {
-		return fmt.Errorf("configure Alertmanager: %w", err)
-	}
-	path, err := exec.LookPath(program)
-	if err != nil {
-		return fmt.Errorf("start Alertmanager: install the package %s: %w", program, err)
-	}
-	s.proc, err = supervise.Start(s.dir, supervise.Spec{Name: program, Path: path, Args: []string{
-		"--config.file=" + config, "--storage.path=" + s.dir.Join("data"), "--web.listen-address=127.0.0.1:0", "--cluster.listen-address=",
-	}})
-	if err != nil {
-		return fmt.Errorf("start Alertmanager: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := s.proc.WaitFor(ctx, `msg="Listening on"`); err != nil {
-		return fmt.Errorf("start Alertmanager: %w", err)
-	}
-	found := listening.FindStringSubmatch(s.proc.Output())
-	if found == nil {
-		return fmt.Errorf("start Alertmanager: it does not say where it listens%s", s.proc.LastLines())
-	}
-	s.URL = "http://" + found[1]
-	return nil
-}
-
 // Stop ends it and removes its folder.
 func (s *Server) Stop(ctx context.Context) error {
 	var err error
@@ -117,4 +89,32 @@ func (s *Server) Alerts(ctx context.Context, label, value string) ([]Shown, erro
 		return nil, fmt.Errorf("ask Alertmanager: %s: %w", response.Status, err)
 	}
 	return alerts, nil
+}
+
+func (s *Server) start(ctx context.Context, webhook string) error {
+	config := s.dir.Join("alertmanager.yml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, settings, webhook), 0o600); err != nil {
+		return fmt.Errorf("configure Alertmanager: %w", err)
+	}
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return fmt.Errorf("start Alertmanager: install the package %s: %w", program, err)
+	}
+	s.proc, err = supervise.Start(s.dir, supervise.Spec{Name: program, Path: path, Args: []string{
+		"--config.file=" + config, "--storage.path=" + s.dir.Join("data"), "--web.listen-address=127.0.0.1:0", "--cluster.listen-address=",
+	}})
+	if err != nil {
+		return fmt.Errorf("start Alertmanager: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := s.proc.WaitFor(ctx, `msg="Listening on"`); err != nil {
+		return fmt.Errorf("start Alertmanager: %w", err)
+	}
+	found := listening.FindStringSubmatch(s.proc.Output())
+	if found == nil {
+		return fmt.Errorf("start Alertmanager: it does not say where it listens%s", s.proc.LastLines())
+	}
+	s.URL = "http://" + found[1]
+	return nil
 }

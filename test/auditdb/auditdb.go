@@ -45,15 +45,15 @@ func Migrate(ctx context.Context, databaseURL string, now time.Time) (datastorag
 	if err != nil {
 		return datastorage.Migrated{}, err
 	}
-	return datastorage.Migrate(ctx, url, Roles(), now) //nolint:wrapcheck // says all there is
+	return datastorage.Migrate(ctx, url, Roles(), now)
 }
 
 // Serving is the connection string for `datastorage serve`.
 func Serving(databaseURL string) (string, error) {
-	return postgres.As(databaseURL, postgres.ServingRole) //nolint:wrapcheck // says all there is
+	return postgres.As(databaseURL, postgres.ServingRole)
 }
 
 // Maintaining is the connection string for `datastorage migrate` and `maintain`.
 func Maintaining(databaseURL string) (string, error) {
-	return postgres.As(databaseURL, postgres.MigrationRole) //nolint:wrapcheck // says all there is
+	return postgres.As(databaseURL, postgres.MigrationRole)
 }

@@ -36,7 +36,7 @@ var _ = Describe("must-gather of long lists", func() {
 		Expect(c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})).To(Succeed())
 		var creating errgroup.Group
 		creating.SetLimit(8)
-		var names []string
+		names := make([]string, 0, requests)
 		for range requests {
 			rr := env.Request(env.CorrelationID())
 			rr.Namespace = namespace

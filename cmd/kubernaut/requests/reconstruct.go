@@ -38,7 +38,7 @@ The events are read as "kubernaut trail" reads them.`,
 			read := 0
 			for e, err := range from.Query(c.Context(), datastorage.ListEventsParams{CorrelationId: &args[0], Order: &ascending}) {
 				if err != nil {
-					return err //nolint:wrapcheck // says what to do
+					return err
 				}
 				builder.Add(&e)
 				read++

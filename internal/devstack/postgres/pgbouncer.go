@@ -112,9 +112,10 @@ func (p *Pooler) Stop(ctx context.Context) error {
 
 func (p *Pooler) configure(connections int) error {
 	users, password := p.dir.Join("users.txt"), p.server.password()
-	logins := fmt.Sprintf("%q %q\n", defaultUser, password)
+	var logins strings.Builder
+	fmt.Fprintf(&logins, "%q %q\n", defaultUser, password)
 	for _, role := range []string{MigrationRole, ServingRole} {
-		logins += fmt.Sprintf("%q %q\n", role, rolePassword(password, role))
+		fmt.Fprintf(&logins, "%q %q\n", role, rolePassword(password, role))
 	}
 	settings := []string{
 		"[databases]",
@@ -134,7 +135,7 @@ func (p *Pooler) configure(connections int) error {
 	file := p.dir.Join("pgbouncer.ini")
 	if err := errors.Join(
 		os.Mkdir(p.SocketDir(), 0o755), p.user.own(p.SocketDir()),
-		os.WriteFile(users, []byte(logins), 0o600), p.user.own(users),
+		os.WriteFile(users, []byte(logins.String()), 0o600), p.user.own(users),
 		os.WriteFile(file, []byte(strings.Join(settings, "\n")), 0o600), p.user.own(file),
 	); err != nil {
 		return fmt.Errorf("configure PgBouncer: %w", err)

@@ -68,6 +68,15 @@ func (s *Server) CreateDatabase(ctx context.Context, name, template string) (str
 	return target, nil
 }
 
+// DropDatabase removes a database and cuts the connections to it.
+func (s *Server) DropDatabase(ctx context.Context, name string) error {
+	err := s.exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
+	if err != nil {
+		return fmt.Errorf("drop database %s: %w", name, err)
+	}
+	return nil
+}
+
 // create makes a database if it does not exist.
 func (s *Server) create(ctx context.Context, name, template string) error {
 	statement := "CREATE DATABASE " + pgx.Identifier{name}.Sanitize()
@@ -80,15 +89,6 @@ func (s *Server) create(ctx context.Context, name, template string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("create database %s: %w", name, err)
-	}
-	return nil
-}
-
-// DropDatabase removes a database and cuts the connections to it.
-func (s *Server) DropDatabase(ctx context.Context, name string) error {
-	err := s.exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
-	if err != nil {
-		return fmt.Errorf("drop database %s: %w", name, err)
 	}
 	return nil
 }

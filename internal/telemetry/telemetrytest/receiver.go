@@ -61,6 +61,9 @@ func NewReceiver(t Test) *Receiver {
 	return r
 }
 
+// Flags send all traces here.
+func (r *Receiver) Flags() telemetry.Flags { return telemetry.Flags{Endpoint: r.url + path, Ratio: 1} }
+
 func (r *Receiver) keep(sent *collector.ExportTraceServiceRequest) {
 	for _, resource := range sent.GetResourceSpans() {
 		for _, scope := range resource.GetScopeSpans() {
@@ -73,6 +76,3 @@ func (r *Receiver) keep(sent *collector.ExportTraceServiceRequest) {
 		}
 	}
 }
-
-// Flags send all traces here.
-func (r *Receiver) Flags() telemetry.Flags { return telemetry.Flags{Endpoint: r.url + path, Ratio: 1} }

@@ -114,7 +114,7 @@ func TestALegalHoldIsPlacedListedAndReleased(t *testing.T) {
 		t.Errorf("got %v, want the released hold", list)
 	}
 	trail := call[api.EventPage](t, a, http.MethodGet, "/api/v1/audit/events?order=asc&correlation_id="+id.String(), nil, http.StatusOK)
-	var types []string
+	types := make([]string, 0, len(trail.Data))
 	for _, e := range trail.Data {
 		keepExample(t, &e)
 		types = append(types, e.EventType)

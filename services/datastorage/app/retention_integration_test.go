@@ -46,7 +46,7 @@ func newTrail(t *testing.T) *trail {
 	database := newServer(t)
 	owner, serving := withRoles(t, database)
 	f := &trail{App: serve(t, serving), owner: owner, conn: connect(t, database)}
-	var batch []api.AuditEvent
+	batch := make([]api.AuditEvent, 0, expiring+3)
 	for range expiring {
 		batch = append(batch, anEvent(1, "bob"))
 	}
@@ -86,7 +86,8 @@ func (f *trail) maintain(t *testing.T, ahead time.Duration, between func() error
 // wantEvents compares the events of the shop in the database.
 func (f *trail) wantEvents(t *testing.T, want ...api.AuditEvent) {
 	t.Helper()
-	var ids, wanted []string
+	var ids []string
+	wanted := make([]string, 0, len(want))
 	err := f.conn.QueryRow(t.Context(), `SELECT coalesce(array_agg(event_id::text ORDER BY event_id), '{}') FROM audit_events WHERE event_category = 'shop'`).Scan(&ids)
 	if err != nil {
 		t.Fatal(err)

@@ -456,7 +456,7 @@ func TestMigrationsAtOnceApplyTheRoles(t *testing.T) {
 	failed := make(chan error, replicas)
 	for range replicas {
 		go func() {
-			var errs []error
+			errs := make([]error, 0, starts)
 			for range starts {
 				_, err := app.Migrate(t.Context(), as(t, database, postgres.MigrationRole), deployedRoles(), time.Now())
 				errs = append(errs, err)

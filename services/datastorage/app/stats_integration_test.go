@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"testing"
@@ -28,9 +29,7 @@ func postEvents(t *testing.T, a *app.App, at time.Time, changes ...map[string]an
 			"event_id": uuid.Must(uuid.NewV7()), "version": "1.0", "event_type": "shop.order.paid", "event_timestamp": at, "event_category": "shop",
 			"event_action": "pay", "event_outcome": "success", "correlation_id": uuid.NewString(), "event_data": map[string]any{},
 		}
-		for name, value := range change {
-			batch[i][name] = value
-		}
+		maps.Copy(batch[i], change)
 	}
 	body, err := json.Marshal(batch)
 	if err != nil {

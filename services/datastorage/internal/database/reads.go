@@ -44,6 +44,18 @@ func (r *Reads) Do(ctx context.Context, use func(ctx context.Context, tx pgx.Tx)
 	return err
 }
 
+// Query runs one statement as Do does, in one round trip. The function read takes
+// its rows; it need not close them.
+func (r *Reads) Query(ctx context.Context, sql string, args []any, read func(pgx.Rows) error) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	err := r.query(ctx, sql, args, read)
+	if err != nil {
+		r.failed(err)
+	}
+	return err
+}
+
 func (r *Reads) do(ctx context.Context, use func(ctx context.Context, tx pgx.Tx) error) error {
 	conn, err := r.acquire(ctx)
 	if err != nil {
@@ -57,18 +69,6 @@ func (r *Reads) do(ctx context.Context, use func(ctx context.Context, tx pgx.Tx)
 	// There is nothing to commit; a failure closes the connection.
 	defer func() { _ = tx.Rollback(ctx) }()
 	return use(ctx, tx)
-}
-
-// Query runs one statement as Do does, in one round trip. The function read takes
-// its rows; it need not close them.
-func (r *Reads) Query(ctx context.Context, sql string, args []any, read func(pgx.Rows) error) error {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	err := r.query(ctx, sql, args, read)
-	if err != nil {
-		r.failed(err)
-	}
-	return err
 }
 
 func (r *Reads) query(ctx context.Context, sql string, args []any, read func(pgx.Rows) error) (err error) {

@@ -43,6 +43,14 @@ const (
 	mostID = 255
 )
 
+// Columns that are also parameters, and that more than filters use.
+const (
+	columnOutcome   = "event_outcome"
+	columnActorType = "actor_type"
+	columnSeverity  = "severity"
+	columnNamespace = "namespace"
+)
+
 // Params are the parameters of a query as the client gave them, "" for missing ones.
 type Params struct {
 	EventType, EventCategory, EventAction, EventOutcome string
@@ -85,16 +93,16 @@ func (p Params) equalities() []equality {
 	return []equality{
 		{"event_category", p.EventCategory, short},
 		{"event_action", p.EventAction, short},
-		{"event_outcome", p.EventOutcome, short},
-		{"severity", p.Severity, short},
-		{"actor_type", p.ActorType, short},
+		{columnOutcome, p.EventOutcome, short},
+		{columnSeverity, p.Severity, short},
+		{columnActorType, p.ActorType, short},
 		{"actor_id", p.ActorID, mostID},
 		{"recorded_by", p.RecordedBy, recorder},
 		{"producer_id", p.ProducerID, mostID},
 		{"error_code", p.ErrorCode, kind},
 		{"resource_type", p.ResourceType, kind},
 		{"resource_id", p.ResourceID, mostID},
-		{"namespace", p.Namespace, namespace},
+		{columnNamespace, p.Namespace, namespace},
 		{"cluster_id", p.ClusterID, mostID},
 	}
 }
@@ -134,10 +142,10 @@ func (p Params) filter(bad *ParamError) *conditions {
 		checkText(bad, e.column, e.value, e.most)
 		c.add(e.column+" = %s", e.value)
 		// Three outcomes and a handful of kinds of actors are everywhere.
-		c.served = c.served || e.column != "event_outcome" && e.column != "actor_type"
+		c.served = c.served || e.column != columnOutcome && e.column != columnActorType
 	}
 	if p.EventOutcome != "" && !wire.EventOutcome(p.EventOutcome).Valid() {
-		bad.refusef("event_outcome", "must be success, failure or pending")
+		bad.refusef(columnOutcome, "must be success, failure or pending")
 	}
 	if p.ParentEventID != nil {
 		c.add("parent_event_id = %s", *p.ParentEventID)

@@ -56,7 +56,7 @@ const (
 )
 
 // kinds are what the rollup counts by, in the order of Count.
-var kinds = []string{"event_type", "event_outcome", "severity", "namespace"}
+var kinds = []string{"event_type", columnOutcome, columnSeverity, columnNamespace}
 
 // counting is a query for counts that was checked.
 type counting struct {

@@ -89,7 +89,7 @@ const least = 10 * time.Millisecond
 // answer. OFFSET keeps the filter out of it: a partition whose events do not match
 // must not be searched to its end before the next one has its turn.
 func (f *find) inOrder(c *conditions) string {
-	return fmt.Sprintf("(SELECT *, %s AS place FROM audit_events%s ORDER BY %s %s OFFSET 0) AS e", schema.SortTime, c.where(), schema.SortTime, f.order)
+	return fmt.Sprintf("(SELECT *, %s AS place FROM audit_events%s ORDER BY %s %s OFFSET 0) AS e", schema.SortTime, c.where(), schema.SortTime, f.order) //nolint:unqueryvet // the statement around it names the columns
 }
 
 // look finds the keys of at most most events.
@@ -225,6 +225,7 @@ func (f *find) read(ctx context.Context, tx pgx.Tx, keys []key, pageBytes int, e
 	for i, k := range keys {
 		times[i], ids[i] = schema.IDTime(event.IDTime(k.id)), k.id
 	}
+	//nolint:unqueryvet // the columns are named around the inner statement
 	rows, err := tx.Query(ctx, `SELECT `+Columns+` FROM unnest($1::timestamptz[], $2::uuid[]) WITH ORDINALITY AS k (id_of, id, position),
 		LATERAL (SELECT * FROM audit_events WHERE id_time = id_of AND event_id = id OFFSET 0) AS e ORDER BY position`, times, ids)
 	if err != nil {

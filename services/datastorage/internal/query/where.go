@@ -75,10 +75,10 @@ func (f Filter) params() (Params, *ParamError) {
 	var p Params
 	bad := &ParamError{}
 	texts := map[string]*string{
-		"event_type": &p.EventType, "event_category": &p.EventCategory, "event_action": &p.EventAction, "event_outcome": &p.EventOutcome,
-		"severity": &p.Severity, "correlation_id": &p.CorrelationID, "actor_type": &p.ActorType, "actor_id": &p.ActorID,
+		"event_type": &p.EventType, "event_category": &p.EventCategory, "event_action": &p.EventAction, columnOutcome: &p.EventOutcome,
+		columnSeverity: &p.Severity, "correlation_id": &p.CorrelationID, columnActorType: &p.ActorType, "actor_id": &p.ActorID,
 		"recorded_by": &p.RecordedBy, "producer_id": &p.ProducerID, "error_code": &p.ErrorCode,
-		"resource_type": &p.ResourceType, "resource_id": &p.ResourceID, "namespace": &p.Namespace, "cluster_id": &p.ClusterID,
+		"resource_type": &p.ResourceType, "resource_id": &p.ResourceID, columnNamespace: &p.Namespace, "cluster_id": &p.ClusterID,
 		"since": &p.Since, "until": &p.Until,
 	}
 	for _, name := range slices.Sorted(maps.Keys(f)) {

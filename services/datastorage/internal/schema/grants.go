@@ -20,15 +20,17 @@ type right struct {
 	privileges []string
 }
 
+const toRead, toAdd = "SELECT", "INSERT"
+
 var servingRights = []right{
-	{"TABLE", appended, []string{"SELECT", "INSERT"}},
-	{"TABLE", []string{"audit_locks", "audit_leases", "audit_holds", "audit_requests"}, []string{"SELECT", "INSERT", "UPDATE"}},
+	{"TABLE", appended, []string{toRead, toAdd}},
+	{"TABLE", []string{"audit_locks", "audit_leases", "audit_holds", "audit_requests"}, []string{toRead, toAdd, "UPDATE"}},
 	{"TABLE", []string{
 		"audit_events_retained", "audit_rollup", "audit_maintenance", "audit_digest_keys", "audit_erasures",
 		versionTable, "schema_compatible",
 		// What programs of version 1 are ready by. A database that was made later has none.
 		firstVersionTable,
-	}, []string{"SELECT"}},
+	}, []string{toRead}},
 	{"SEQUENCE", []string{"audit_batch_ids"}, []string{"USAGE"}},
 }
 

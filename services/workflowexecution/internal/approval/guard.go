@@ -85,15 +85,6 @@ type seen struct {
 	missing, unbound bool
 }
 
-// get reads a policy or a binding.
-func (g *Guard) get(ctx context.Context, name string, into client.Object, missing *bool) error {
-	err := g.Live.Get(ctx, client.ObjectKey{Name: name}, into)
-	if *missing = apierrors.IsNotFound(err); err != nil && !*missing {
-		return fmt.Errorf("read admission policy %s: %w", name, err)
-	}
-	return nil
-}
-
 // Probe tries a decision in another's name, in dry run. why says how the attempt was not
 // refused as it must be; it is empty if it was.
 func (g *Guard) Probe(ctx context.Context) (why string, err error) {
@@ -121,4 +112,13 @@ func (g *Guard) Probe(ctx context.Context) (why string, err error) {
 		return fmt.Sprintf("a decision in another's name was not refused by %s (apply deploy/kustomize/workflows): %v", admission.Approvals, err), nil
 	}
 	return "", fmt.Errorf("try a decision in another's name, which %s must refuse: %w", admission.Approvals, err)
+}
+
+// get reads a policy or a binding.
+func (g *Guard) get(ctx context.Context, name string, into client.Object, missing *bool) error {
+	err := g.Live.Get(ctx, client.ObjectKey{Name: name}, into)
+	if *missing = apierrors.IsNotFound(err); err != nil && !*missing {
+		return fmt.Errorf("read admission policy %s: %w", name, err)
+	}
+	return nil
 }

@@ -89,31 +89,6 @@ func (s *Stage) Advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (t
 	return again, err
 }
 
-func (s *Stage) advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (time.Duration, error) {
-	if why, err := s.changed(ctx, wfe); err != nil || why != "" {
-		return 0, s.invalidate(ctx, wfe, "Changed", why, err)
-	}
-	if wfe.Spec.Approval == v1alpha1.ApprovalNone {
-		return lookAgain, nil
-	}
-	if wfe.Spec.GuardRail != "" {
-		meta.SetStatusCondition(&wfe.Status.Conditions, metav1.Condition{
-			Type: v1alpha1.ConditionGuardRail, Status: metav1.ConditionTrue, ObservedGeneration: wfe.Generation,
-			Reason: wfe.Spec.GuardRail, Message: wfe.Spec.ApprovalReason,
-		})
-	}
-	wait, err := s.decide(ctx, wfe)
-	if err != nil || executions.PhaseOf(wfe) != v1alpha1.ExecutionProposed {
-		return 0, err
-	}
-	now := s.Clock.Now()
-	left := wfe.Spec.ExpiresAt.Sub(now)
-	if left <= 0 {
-		return 0, s.expire(ctx, wfe)
-	}
-	return min(wait, left, s.remind(wfe, now)), nil
-}
-
 // Counts says why the approval of an execution does not count any more; it is empty if it does.
 func (s *Stage) Counts(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, error) {
 	if wfe.Status.Approval == nil {
@@ -146,6 +121,31 @@ func (s *Stage) Counts(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (st
 		return "its approval is missing, or was followed by a rejection", nil
 	}
 	return s.Guard.Probe(ctx)
+}
+
+func (s *Stage) advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (time.Duration, error) {
+	if why, err := s.changed(ctx, wfe); err != nil || why != "" {
+		return 0, s.invalidate(ctx, wfe, "Changed", why, err)
+	}
+	if wfe.Spec.Approval == v1alpha1.ApprovalNone {
+		return lookAgain, nil
+	}
+	if wfe.Spec.GuardRail != "" {
+		meta.SetStatusCondition(&wfe.Status.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionGuardRail, Status: metav1.ConditionTrue, ObservedGeneration: wfe.Generation,
+			Reason: wfe.Spec.GuardRail, Message: wfe.Spec.ApprovalReason,
+		})
+	}
+	wait, err := s.decide(ctx, wfe)
+	if err != nil || executions.PhaseOf(wfe) != v1alpha1.ExecutionProposed {
+		return 0, err
+	}
+	now := s.Clock.Now()
+	left := wfe.Spec.ExpiresAt.Sub(now)
+	if left <= 0 {
+		return 0, s.expire(ctx, wfe)
+	}
+	return min(wait, left, s.remind(wfe, now)), nil
 }
 
 // remind reminds people once half of the time for a decision is over. The duration is when to

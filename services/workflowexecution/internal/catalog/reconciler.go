@@ -75,21 +75,6 @@ var existence = predicate.Funcs{
 	GenericFunc: func(event.GenericEvent) bool { return false },
 }
 
-// rolledBackBy are the workflows that name the object as their rollback.
-func (r *Reconciler) rolledBackBy(ctx context.Context, rollback client.Object) []reconcile.Request {
-	var all v1alpha1.RemediationWorkflowList
-	if err := r.Cached.List(ctx, &all, client.InNamespace(r.Namespace)); err != nil {
-		return nil // they are validated again anyway
-	}
-	var found []reconcile.Request
-	for i := range all.Items {
-		if all.Items[i].Spec.Rollback == rollback.GetName() {
-			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
-		}
-	}
-	return found
-}
-
 // Reconcile validates a workflow.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	wf := &v1alpha1.RemediationWorkflow{}
@@ -118,6 +103,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		}
 	}
 	return reconcile.Result{RequeueAfter: r.Every}, nil
+}
+
+// rolledBackBy are the workflows that name the object as their rollback.
+func (r *Reconciler) rolledBackBy(ctx context.Context, rollback client.Object) []reconcile.Request {
+	var all v1alpha1.RemediationWorkflowList
+	if err := r.Cached.List(ctx, &all, client.InNamespace(r.Namespace)); err != nil {
+		return nil // they are validated again anyway
+	}
+	var found []reconcile.Request
+	for i := range all.Items {
+		if all.Items[i].Spec.Rollback == rollback.GetName() {
+			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+		}
+	}
+	return found
 }
 
 func condition(generation int64, wrong []string) metav1.Condition {
