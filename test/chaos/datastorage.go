@@ -24,6 +24,8 @@ const (
 	dataStorages = 2
 	// killedMigrations is how many migrations are killed before one may end.
 	killedMigrations = 4
+	// maintenancePause is from the end of a maintenance to the next one.
+	maintenancePause = time.Second
 	// maxMigration is until a migration or a maintenance is killed.
 	maxMigration = 400 * time.Millisecond
 	// maxOutage is how long the server or its disk is out of order.
@@ -43,7 +45,7 @@ var smallSettings = map[string]string{"max_wal_size": "128MB", "min_wal_size": "
 // stored once and under the id that it was sent with, and the batches and counts
 // agree with the events.
 func DataStorage(ctx context.Context, o Options) (result verdict.Result, err error) {
-	t := &storeTrial{Options: &o, result: &result, chance: o.random(chanceStream)}
+	t := &storeTrial{Options: &o, result: &result, chance: o.random(chanceStream), maintenanceKills: make(chan chan struct{})}
 	defer func() { err = errors.Join(err, t.close(context.WithoutCancel(ctx))) }()
 	if err := t.prepare(ctx); err != nil {
 		return result, fmt.Errorf("prepare: %w", err)
@@ -53,6 +55,7 @@ func DataStorage(ctx context.Context, o Options) (result verdict.Result, err err
 		return result, err
 	}
 	t.load = load
+	load.group.Go(func() error { return t.maintaining(sending) })
 	err = t.upgrade(sending)
 	if err == nil {
 		err = o.disturb(sending, load.ticks, &result, t.disturbance)
@@ -81,7 +84,10 @@ type storeTrial struct {
 	serving     *instances
 	migrations  *processes
 	load        *storeLoad
-	done        struct{ instances, servers, cuts, full, migrations, maintenance int64 }
+	// maintenanceKills are asked of maintaining, which closes what it was sent once the process has ended.
+	maintenanceKills chan chan struct{}
+
+	done struct{ instances, servers, cuts, full, migrations, maintenance int64 }
 }
 
 func (t *storeTrial) prepare(ctx context.Context) (err error) {
@@ -186,6 +192,35 @@ func (t *storeTrial) upgrade(ctx context.Context) error {
 		t.result.Disruptions++
 	}
 	return t.finished(ctx, up...)
+}
+
+// maintaining runs one maintenance after the other, as a deployment does. One that
+// finds the lease of a killed one ends at once.
+func (t *storeTrial) maintaining(ctx context.Context) error {
+	for {
+		started, err := t.migrations.start(syscall.SIGKILL, func([]byte) {}, "maintain", "--once")
+		if err != nil {
+			return err
+		}
+		select {
+		case <-started.Done():
+		case ended := <-t.maintenanceKills:
+			err = errors.Join(pause(ctx, t.chance, maxMigration), started.Stop(context.WithoutCancel(ctx)))
+			close(ended)
+		case <-ctx.Done():
+			err = started.Stop(context.WithoutCancel(ctx))
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-time.After(maintenancePause):
+		case <-t.load.stop:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // killed starts a command and kills it, unless it ends before.

@@ -80,7 +80,7 @@ func (s *instances) dial(ctx context.Context) (net.Conn, error) {
 	if len(ready) == 0 {
 		return nil, errNoInstance
 	}
-	return new(net.Dialer).DialContext(ctx, "tcp", ready[rand.IntN(len(ready))]) //nolint:wrapcheck // closes the client's connection
+	return new(net.Dialer).DialContext(ctx, "tcp", ready[rand.IntN(len(ready))])
 }
 
 func (s *instances) set(i int, at string) {

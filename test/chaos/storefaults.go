@@ -31,10 +31,7 @@ func (t *storeTrial) disturbance(ctx context.Context) error {
 		{serverKills, func() error { return t.killServer(ctx) }},
 		{frontCuts, func() error { return t.cut(t.front) }},
 		{backCuts, func() error { return t.cut(t.back) }},
-		{maintenances, func() error {
-			t.done.maintenance++
-			return t.killed(ctx, "maintain", "--once")
-		}},
+		{maintenances, func() error { return t.killMaintenance(ctx) }},
 		{fullDisks, func() error { return t.fillDisk(ctx) }},
 	}
 	n := t.chance.IntN(allDisturbances)
@@ -51,6 +48,18 @@ func (t *storeTrial) cut(r *relay) error {
 	t.done.cuts++
 	r.cut()
 	return nil
+}
+
+func (t *storeTrial) killMaintenance(ctx context.Context) error {
+	t.done.maintenance++
+	ended := make(chan struct{})
+	select {
+	case t.maintenanceKills <- ended:
+		<-ended
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("kill maintenance: %w", context.Cause(ctx))
+	}
 }
 
 // killServer kills PostgreSQL, and starts it again after a while.
