@@ -84,7 +84,7 @@ func withRoles(t *testing.T, database string) (owner, serving string) {
 }
 
 func TestALegalHoldIsPlacedListedAndReleased(t *testing.T) {
-	_, serving := withRoles(t, newServer(t))
+	_, serving := withRoles(t, newDatabase(t))
 	a := serve(t, serving)
 	held, id := uuid.NewString(), uuid.New()
 	request := api.LegalHoldRequest{HoldId: &id, CorrelationId: &held, Reason: "case 7"}
@@ -128,7 +128,7 @@ func TestALegalHoldIsPlacedListedAndReleased(t *testing.T) {
 }
 
 func TestAnUnusableLegalHoldIsRefusedByField(t *testing.T) {
-	_, serving := withRoles(t, newServer(t))
+	_, serving := withRoles(t, newDatabase(t))
 	a := serve(t, serving)
 	for field, request := range map[string]api.LegalHoldRequest{
 		"reason":         {CorrelationId: new("a")},

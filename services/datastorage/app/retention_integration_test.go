@@ -43,7 +43,7 @@ type trail struct {
 
 func newTrail(t *testing.T) *trail {
 	t.Helper()
-	database := newServer(t)
+	database := newDatabase(t)
 	owner, serving := withRoles(t, database)
 	f := &trail{App: serve(t, serving), owner: owner, conn: connect(t, database)}
 	batch := make([]api.AuditEvent, 0, expiring+3)

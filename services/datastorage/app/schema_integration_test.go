@@ -15,6 +15,8 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +41,13 @@ func TestMain(m *testing.M) {
 	if database := os.Getenv(maintainedDatabase); database != "" {
 		os.Exit(maintainUntilKilled(database))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if databases.Load() > 0 {
+		if running, err := server(); err == nil {
+			_ = running.Stop(context.Background()) // a folder may stay
+		}
+	}
+	os.Exit(code)
 }
 
 // maintainedAhead is how far its clock is ahead.
@@ -70,19 +78,21 @@ func maintainUntilKilled(database string) int {
 	return 0
 }
 
-// newServer starts a PostgreSQL server for one test, with an empty database.
-func newServer(t *testing.T) (database string) {
+// server is the PostgreSQL of all tests here, each of which has a database.
+var server = sync.OnceValues(func() (*postgres.Server, error) {
+	return postgres.StartPrivate(context.Background(), postgres.Options{})
+})
+
+var databases atomic.Int64
+
+// newDatabase is empty.
+func newDatabase(t *testing.T) (database string) {
 	t.Helper()
-	server, err := postgres.StartPrivate(t.Context(), postgres.Options{})
+	running, err := server()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := server.Stop(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
-		}
-	})
-	database, err = server.CreateDatabase(t.Context(), "trail", "")
+	database, err = running.CreateDatabase(t.Context(), fmt.Sprintf("trail%d", databases.Add(1)), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +282,7 @@ func maintain(t *testing.T, database string, slice int) app.Maintained {
 }
 
 func TestADatabaseIsUpgradedWhileProgramsOfBothVersionsServe(t *testing.T) {
-	database := newServer(t)
+	database := newDatabase(t)
 	load(t, database)
 	const loaded = 20
 	old := connect(t, database)
@@ -318,7 +328,7 @@ func TestADatabaseIsUpgradedWhileProgramsOfBothVersionsServe(t *testing.T) {
 }
 
 func TestMaintenanceThatIsKilledIsTakenUp(t *testing.T) {
-	database := newServer(t)
+	database := newDatabase(t)
 	migrate(t, database, app.Roles{})
 	conn := connect(t, database)
 	const events = 400
@@ -379,7 +389,7 @@ func TestMaintenanceThatIsKilledIsTakenUp(t *testing.T) {
 }
 
 func TestOneMaintenanceWorksAtOnce(t *testing.T) {
-	database := newServer(t)
+	database := newDatabase(t)
 	migrate(t, database, app.Roles{})
 	conn := connect(t, database)
 	if _, err := insertAsVersion1(t.Context(), conn, time.Now()); err != nil {
@@ -409,7 +419,7 @@ func TestOneMaintenanceWorksAtOnce(t *testing.T) {
 }
 
 func TestTheServingRoleAppendsAndChangesNothing(t *testing.T) {
-	database := newServer(t)
+	database := newDatabase(t)
 	admin := connect(t, database)
 	migrate(t, as(t, database, postgres.MigrationRole), deployedRoles())
 	migrate(t, as(t, database, postgres.MigrationRole), deployedRoles()) // the tables are another role's by then
@@ -451,7 +461,7 @@ func TestTheServingRoleAppendsAndChangesNothing(t *testing.T) {
 
 // Every replica migrates when it starts, and several start at once.
 func TestMigrationsAtOnceApplyTheRoles(t *testing.T) {
-	database := newServer(t)
+	database := newDatabase(t)
 	const replicas, starts = 4, 3
 	failed := make(chan error, replicas)
 	for range replicas {
@@ -474,7 +484,7 @@ func TestMigrationsAtOnceApplyTheRoles(t *testing.T) {
 
 // The commitment covers what PostgreSQL gives back, which is not what was sent.
 func TestDataHasItsCanonicalFormAfterPostgreSQLHadIt(t *testing.T) {
-	conn := connect(t, newServer(t))
+	conn := connect(t, newDatabase(t))
 	const cases = 3000
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

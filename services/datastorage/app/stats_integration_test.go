@@ -90,7 +90,7 @@ func wantCounts(t *testing.T, a *app.App, query url.Values, want map[string]int6
 }
 
 func TestCountsHaveEveryEventBeforeAndAfterMaintenance(t *testing.T) {
-	database := newServer(t)
+	database := newDatabase(t)
 	migrate(t, database, app.Roles{})
 	a := serve(t, database)
 	morning := time.Date(2026, 3, 4, 8, 59, 30, 0, time.UTC)
@@ -123,7 +123,7 @@ func TestCountsHaveEveryEventBeforeAndAfterMaintenance(t *testing.T) {
 }
 
 func TestCountsOfALongSpanGoOn(t *testing.T) {
-	database := newServer(t)
+	database := newDatabase(t)
 	migrate(t, database, app.Roles{})
 	conn := connect(t, database)
 	const minutes = 450_000
@@ -152,7 +152,7 @@ func TestCountsOfALongSpanGoOn(t *testing.T) {
 }
 
 func TestCountsThatAreNotKeptAreRefused(t *testing.T) {
-	database := newServer(t)
+	database := newDatabase(t)
 	migrate(t, database, app.Roles{})
 	a := serve(t, database)
 	for name, query := range map[string]url.Values{
