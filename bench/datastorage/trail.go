@@ -26,7 +26,7 @@ FROM (SELECT n, $2::timestamptz + n * $3::interval AS t FROM generate_series($4:
 
 const trailSpan = 70 * 24 * time.Hour
 
-// loadTrail makes a database with so many events and the indexes of complete months.
+// loadTrail makes a database with this many events and the indexes of complete months.
 func (b *bench) loadTrail(ctx context.Context, events int) (url string, err error) {
 	if url, err = b.newDatabase(ctx); err != nil {
 		return "", err

@@ -14,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// eventSteps collect the events of the namespaces from those of all namespaces, which timelines need; each namespace by a
-// request of its own where these cannot be read.
+// eventSteps collect the events of the namespaces from those of all namespaces, which timelines need; or with a
+// request for each namespace where these cannot be read.
 func (r *run) eventSteps(all *steps) {
 	all.sequence(func(do func(name string, collect collector)) {
 		var found map[string][]corev1.Event

@@ -13,7 +13,7 @@ import (
 	"kubernaut.ai/internal/printable"
 )
 
-// concurrentSteps bounds the steps of one phase that run at a time, and with them memory: each holds a list or a log.
+// concurrentSteps bounds the steps of one phase that run concurrently, and with them memory: each holds a list or a log.
 const concurrentSteps = 8
 
 // concurrentParts bounds those of one step.

@@ -12,7 +12,7 @@ import (
 )
 
 // toYAML writes what JSON can hold as YAML in block style, with names in order. Package yaml takes a fifth of the time
-// of a whole collection for it, so it only writes texts of several lines or beyond ASCII.
+// of a collection for it, so it only writes texts of several lines or beyond ASCII.
 func toYAML(value any) ([]byte, error) {
 	var out bytes.Buffer
 	if err := writeYAML(&out, value, 0, false); err != nil {

@@ -134,7 +134,7 @@ func (s *siteState) request() *v1alpha1.RemediationRequest {
 	return rr
 }
 
-// program starts a service as a program of its own: the metric of its leader is one of a
+// program starts a service as a separate process: the metric of its leader is one of a
 // complete process.
 func (s *siteState) program(ctx context.Context, name string, flags ...string) *service {
 	GinkgoHelper()

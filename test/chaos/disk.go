@@ -14,7 +14,7 @@ import (
 // disk is a small file system that can be filled. Mounting one needs root.
 type disk struct{ path string }
 
-// newDisk mounts a file system of so many bytes. The caller closes it.
+// newDisk mounts a file system of this size, in bytes. The caller closes it.
 func newDisk(ctx context.Context, bytes int64) (*disk, error) {
 	path, err := os.MkdirTemp("", "kubernaut-disk-")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"kubernaut.ai/test/auditdb"
 )
 
-// Of so many disturbances, each kind is one of a number of consecutive ones; the
+// Of this many disturbances, each kind is one of a number of consecutive ones; the
 // others kill an instance of DataStorage.
 const (
 	allDisturbances = 20

@@ -32,7 +32,7 @@ var optionalMetrics = []string{
 }
 
 // metricsOfUse are exported once something has happened that does not happen to these
-// services, and those of maintenance by a program of its own. The suite of the alerts
+// services, and those of maintenance by a separate program. The suite of the alerts
 // expects them.
 var metricsOfUse = []string{
 	"datastorage_ingest_skewed_events_total", "datastorage_ingest_stray_events_total",

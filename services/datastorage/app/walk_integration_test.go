@@ -191,7 +191,7 @@ func TestASearchGoesOnInStepsAndFindsEachEventOnceInOrder(t *testing.T) {
 	checkSearches(t, conn, a)
 }
 
-// A step takes 10 ms at least, in which nobody looks at so many events.
+// A step takes at least 10 ms, too little for this many events.
 func TestASearchThatFindsNothingTakesSeveralSteps(t *testing.T) {
 	database := newDatabase(t)
 	migrate(t, database, app.Roles{})

@@ -141,8 +141,8 @@ func (q *queue) take(maxEvents, maxBytes int) []*job {
 
 // isDue reports whether what waits gets a transaction. An idle queue begins at
 // once. Clients that got their answers together send their next requests
-// together, so the next transaction waits for as many besides those that missed
-// the last one, though no longer than that one took: a request that just missed it
+// together, so the next transaction waits for as many, and for those that missed
+// the last one, but not for longer than that one took: a request that just missed it
 // would have waited as long.
 func (q *queue) isDue() bool {
 	switch {

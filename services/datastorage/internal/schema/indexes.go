@@ -46,7 +46,7 @@ var complete = []index{
 }
 
 // bloom is a column of an index that tells which stretches of a table have a value,
-// for about so many different ones in a stretch.
+// for about this many different ones in a stretch.
 func bloom(column string, values int) string {
 	return fmt.Sprintf("%s text_bloom_ops (n_distinct_per_range = %d), ", column, values)
 }
