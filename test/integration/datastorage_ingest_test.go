@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	. "github.com/onsi/ginkgo/v2"
@@ -257,6 +258,47 @@ var _ = Describe("DataStorage ingest", func() {
 		decoded[datastorage.BatchCreated](answers[1], http.StatusCreated)
 		Expect(decoded[datastorage.BatchResults](answers[2], http.StatusMultiStatus).Rejected).To(Equal(1))
 		Expect(idsOf(storedOf(ctx, own.URL, id))).To(ConsistOf(wireIDs(append(good, lenient[:2]...)...)))
+	}, SpecTimeout(specTimeout))
+
+	It("does not hold up other requests of a transaction because of one whose month gets its partition", func(ctx SpecContext) {
+		own := ownStore(ctx, func(o *datastorageapp.Options) { o.Writers = 1 })
+		conn := connect(ctx, own.DatabaseURL())
+		march := time.Date(2019, time.March, 15, 0, 0, 0, 0, time.UTC)
+		// What maintenance that was killed leaves behind.
+		execute(ctx, conn, `ALTER TABLE audit_events_default ADD CONSTRAINT audit_events_default_room_y2019m03
+			CHECK (NOT (id_time IS NOT NULL AND id_time >= '2019-03-01' AND id_time < '2019-04-01')) NOT VALID`)
+		tx, err := conn.Begin(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		_, err = tx.Exec(ctx, `LOCK TABLE audit_events IN SHARE MODE`)
+		Expect(err).NotTo(HaveOccurred())
+		const others = 7
+		var group sync.WaitGroup
+		held := make([]storeAnswer, 1)
+		answers := make([]storeAnswer, others)
+		errs := make([]error, others+1)
+		send := func(to *storeAnswer, err *error, changes fields) {
+			body := encode(anEvent(id, changes))
+			group.Go(func() {
+				*to, *err = tryStoreCall(ctx, own.URL, http.MethodPost, storeEvents, alertmanager.JSON(), body)
+			})
+		}
+		// Requests that arrive while the table is locked queue behind the first.
+		send(&answers[0], &errs[0], nil)
+		for watcher := connect(ctx, own.DatabaseURL()); lockWaits(ctx, watcher, "audit_events") == 0; {
+		}
+		send(&held[0], &errs[others], fields{"event_id": idAt(march).String()})
+		for i := 1; i < others; i++ {
+			send(&answers[i], &errs[i], nil)
+		}
+		Expect(tx.Rollback(ctx)).To(Succeed())
+		group.Wait()
+		Expect(errs).To(HaveEach(BeNil()))
+		decoded[datastorage.Problem](held[0], http.StatusServiceUnavailable)
+		for _, answer := range answers {
+			decoded[datastorage.EventCreated](answer, http.StatusCreated)
+		}
+		execute(ctx, conn, `ALTER TABLE audit_events_default DROP CONSTRAINT audit_events_default_room_y2019m03`)
+		decoded[datastorage.EventCreated](storeJSON(ctx, own.URL, storeEvents, anEvent(id, fields{"event_id": idAt(march).String()})), http.StatusCreated)
 	}, SpecTimeout(specTimeout))
 
 	It("answers 503 at once when its queue is full, and stores what it accepted", func(ctx SpecContext) {

@@ -61,7 +61,8 @@ func (w *Writer) writeGroup(ctx context.Context, g *group) {
 			attempt++
 			w.options.Metrics.Retried()
 			w.pause(ctx, time.Duration(attempt)*retryAfter)
-		case isData(err):
+		case isData(err), schema.IsMakingRoom(err):
+			// A month that gets its partition holds up the requests with its events, not those beside them.
 			w.isolate(ctx, g)
 			return
 		default:
@@ -72,8 +73,8 @@ func (w *Writer) writeGroup(ctx context.Context, g *group) {
 	}
 }
 
-// isolate settles a group of which the database refuses something: in halves,
-// down to the job that is to blame, of which every event is tried.
+// isolate settles a group of which the database refuses something, for good or for
+// now: in halves, down to the job that is to blame, of which every event is tried.
 func (w *Writer) isolate(ctx context.Context, g *group) {
 	if half := len(g.jobs) / 2; half > 0 {
 		for _, jobs := range [][]*job{g.jobs[:half], g.jobs[half:]} {
