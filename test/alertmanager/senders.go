@@ -40,6 +40,8 @@ type Options struct {
 	NewRoute func() Route
 	// Pace is the interval between the notifications of a sender; 0 means no delay.
 	Pace time.Duration
+	// MaxProblems bounds the problems of a sender, which then repeats its alerts; 0 means no bound.
+	MaxProblems int
 	// HTTP and Authorize are those of a Call.
 	HTTP      *http.Client
 	Authorize func(ctx context.Context, r *http.Request) error
@@ -94,6 +96,7 @@ func (s *Senders) Answers() []Answered {
 // Send sends notifications until Finish, and repeats some alerts.
 func (s *Senders) Send(ctx context.Context, random *rand.Rand) error {
 	var known, siblings []Alert
+	made := 0
 	var pace <-chan time.Time
 	if s.Pace > 0 {
 		ticker := time.NewTicker(s.Pace)
@@ -110,9 +113,12 @@ func (s *Senders) Send(ctx context.Context, random *rand.Rand) error {
 		}
 		var alerts []Alert
 		for range 1 + random.IntN(maxAlerts) {
-			alerts = append(alerts, s.newAlert())
+			if s.MaxProblems == 0 || made < s.MaxProblems {
+				alerts = append(alerts, s.newAlert())
+				made++
+			}
 		}
-		if len(known) > 0 && random.IntN(2) == 0 {
+		if len(known) > 0 && (len(alerts) == 0 || random.IntN(2) == 0) {
 			alerts = append(alerts, known[random.IntN(len(known))])
 		}
 		var sibling *Alert

@@ -31,6 +31,8 @@ import (
 const (
 	senders = 2
 	pace    = 500 * time.Millisecond
+	// problems bounds the open requests of the namespace: of those that are allowed, a quarter is for critical ones.
+	problems = 120
 	// minBackoff and maxBackoff are shorter than Alertmanager's.
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = time.Second
@@ -62,7 +64,7 @@ func startLoad(ctx context.Context) *load {
 	})
 	l := &load{namespace: namespace, random: rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), 0))}
 	l.Senders = alertmanager.NewSenders(alertmanager.Options{
-		Namespace: namespace, Pace: pace, HTTP: env.HTTP, Authorize: env.Tokens.Sender.Authorize,
+		Namespace: namespace, Pace: pace, MaxProblems: problems / senders, HTTP: env.HTTP, Authorize: env.Tokens.Sender.Authorize,
 		NewRoute: func() alertmanager.Route { return alertmanager.Backoff(env.GatewayURL, minBackoff, maxBackoff) },
 	})
 	l.group, l.sending = errgroup.WithContext(ctx)
