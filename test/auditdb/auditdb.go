@@ -5,21 +5,12 @@ package auditdb
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"time"
 
 	"kubernaut.ai/internal/devstack/postgres"
 	datastorage "kubernaut.ai/services/datastorage/app"
 )
-
-// Version1 makes the tables of a program of schema version 1, with Version1Events events.
-//
-//go:embed version1.sql
-var Version1 string
-
-// Version1Events is how many events Version1 stores.
-const Version1Events = 20
 
 // Roles are the roles of a server of the devstack.
 func Roles() datastorage.Roles {

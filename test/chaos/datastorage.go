@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"kubernaut.ai/internal/devstack/postgres"
+	"kubernaut.ai/services/datastorage/schematest"
 	"kubernaut.ai/test/auditdb"
 	"kubernaut.ai/test/verdict"
 )
@@ -110,11 +111,11 @@ func (t *storeTrial) prepare(ctx context.Context) (err error) {
 	t.database = postgres.AtSockets(t.server, tortureDatabase, sockets)
 	serving, err := auditdb.Serving(t.database)
 	if err != nil {
-		return err //nolint:wrapcheck // says all there is
+		return err
 	}
 	migrating, err := auditdb.Maintaining(t.database)
 	if err != nil {
-		return err //nolint:wrapcheck // says all there is
+		return err
 	}
 	program := *t.Options
 	program.Program.Env = append(append([]string{}, t.Program.Env...), "DATASTORAGE_DATABASE_URL="+migrating)
@@ -141,22 +142,22 @@ func (t *storeTrial) startServer(ctx context.Context) (err error) {
 		options.DataDir = t.disk.path + "/data"
 	}
 	if t.server, err = postgres.StartPrivate(ctx, options); err != nil {
-		return err //nolint:wrapcheck // says all there is
+		return err
 	}
 	if t.direct, err = t.server.CreateDatabase(ctx, tortureDatabase, ""); err != nil {
-		return err //nolint:wrapcheck // says all there is
+		return err
 	}
 	conn, err := pgx.Connect(ctx, t.direct)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.PgConn().Exec(ctx, auditdb.Version1).ReadAll(); err != nil {
+	if _, err := conn.PgConn().Exec(ctx, schematest.Version1).ReadAll(); err != nil {
 		return fmt.Errorf("make the tables of version 1: %w", err)
 	}
 	// Once more: what is there is given to the owner.
 	_, err = t.server.CreateDatabase(ctx, tortureDatabase, "")
-	return err //nolint:wrapcheck // says all there is
+	return err
 }
 
 func (t *storeTrial) close(ctx context.Context) error {

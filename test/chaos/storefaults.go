@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"kubernaut.ai/test/auditdb"
+	"kubernaut.ai/services/datastorage/schematest"
 )
 
 // Of this many disturbances, each kind is one of a number of consecutive ones; the
@@ -157,7 +157,7 @@ func (t *storeTrial) check(ctx context.Context) error {
 	} {
 		t.result.AddFigure(figure.key, figure.n)
 	}
-	want := storedCounts{c.Events, c.Events, c.Events, c.Events, c.Events, 0, auditdb.Version1Events}
+	want := storedCounts{c.Events, c.Events, c.Events, c.Events, c.Events, 0, schematest.Version1Events}
 	if c != want {
 		return fmt.Errorf("the tables do not agree: %+v, want %+v", c, want)
 	}

@@ -31,7 +31,7 @@ import (
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/app"
 	"kubernaut.ai/services/datastorage/internal/query"
-	"kubernaut.ai/test/auditdb"
+	"kubernaut.ai/services/datastorage/schematest"
 )
 
 // maintainedDatabase tells a copy of this program that it is the maintenance that is to be killed.
@@ -122,7 +122,7 @@ func execute(t *testing.T, conn *pgx.Conn, statements ...string) {
 func load(t *testing.T, database string) {
 	t.Helper()
 	conn := connect(t, database)
-	if _, err := conn.PgConn().Exec(t.Context(), auditdb.Version1).ReadAll(); err != nil {
+	if _, err := conn.PgConn().Exec(t.Context(), schematest.Version1).ReadAll(); err != nil {
 		t.Fatal(err)
 	}
 }

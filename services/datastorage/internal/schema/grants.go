@@ -20,12 +20,12 @@ type right struct {
 	privileges []string
 }
 
-const toRead, toAdd = "SELECT", "INSERT"
+const toRead, toAdd, tables = "SELECT", "INSERT", "TABLE"
 
 var servingRights = []right{
-	{"TABLE", appended, []string{toRead, toAdd}},
-	{"TABLE", []string{"audit_locks", "audit_leases", "audit_holds", "audit_requests"}, []string{toRead, toAdd, "UPDATE"}},
-	{"TABLE", []string{
+	{tables, appended, []string{toRead, toAdd}},
+	{tables, []string{"audit_locks", "audit_leases", "audit_holds", "audit_requests"}, []string{toRead, toAdd, "UPDATE"}},
+	{tables, []string{
 		"audit_events_retained", "audit_rollup", "audit_maintenance", "audit_digest_keys", "audit_erasures",
 		versionTable, "schema_compatible",
 		// What programs of version 1 are ready by. A database that was made later has none.
