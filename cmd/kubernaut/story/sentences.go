@@ -5,7 +5,10 @@ package story
 // out if one of its values is missing.
 var sentences = map[string]string{ //nolint:gosec // sentences, not credentials
 	"datastorage.acknowledgement.created": "{user.name} took note of {event_ids} events that will not be stored[: {reason}].",
+	"datastorage.legalhold.placed":        "A legal hold was placed[ on {correlation_id}]: {reason}.",
+	"datastorage.legalhold.released":      "A legal hold[ on {correlation_id}] was released[: {reason}].",
 	"datastorage.producer.claimed":        "{owner} claimed producer id {producer_id}.",
+	"datastorage.retention.expired":       "{removed} events[ of {partition}] were removed, because their retention was over; {kept} stayed[, {held} of them by legal holds].",
 
 	"gateway.signal.received":      "Signal {signal_name}[ of severity {severity}] arrived[ from {source}][, about {target_resource.kind} {target_resource.name}].",
 	"gateway.signal.deduplicated":  "The signal arrived again[; its severity rose from {old_severity} to {new_severity}].",
