@@ -182,21 +182,24 @@ func checkSearches(t *testing.T, conn *pgx.Conn, a *app.App) {
 // manyEvents are more than a step of a millisecond looks at.
 const manyEvents = 8_000
 
-func TestASearchGoesOnInStepsAndFindsEachEventOnceInOrder(t *testing.T) {
+// searched is a service whose steps are short, and a connection to its database, which has many events.
+func searched(t *testing.T, events int) (*pgx.Conn, *app.App) {
+	t.Helper()
 	database := newDatabase(t)
 	migrate(t, database, app.Roles{})
 	conn := connect(t, database)
-	storeMany(t, conn, manyEvents)
-	a := serveWith(t, app.Options{DatabaseURL: database, QueryStep: time.Millisecond})
+	storeMany(t, conn, events)
+	return conn, serveWith(t, app.Options{DatabaseURL: database, QueryStep: time.Millisecond})
+}
+
+func TestASearchGoesOnInStepsAndFindsEachEventOnceInOrder(t *testing.T) {
+	conn, a := searched(t, manyEvents)
 	checkSearches(t, conn, a)
 }
 
 // A step takes at least 10 ms, too little for this many events.
 func TestASearchThatFindsNothingTakesSeveralSteps(t *testing.T) {
-	database := newDatabase(t)
-	migrate(t, database, app.Roles{})
-	storeMany(t, connect(t, database), 10*manyEvents)
-	a := serveWith(t, app.Options{DatabaseURL: database, QueryStep: time.Millisecond})
+	_, a := searched(t, 10*manyEvents)
 	for _, order := range []string{"desc", "asc"} {
 		const several = 3
 		if got := walkAll(t, a, url.Values{"severity": {"none"}, "order": {order}}, nothing); len(got.pages) < several || len(got.ids) > 0 {
@@ -240,11 +243,7 @@ func TestTheIndexesOfCompleteMonthsAnswerASearchTogetherWithAWalk(t *testing.T) 
 }
 
 func TestAStepSaysHowFarItCame(t *testing.T) {
-	database := newDatabase(t)
-	migrate(t, database, app.Roles{})
-	conn := connect(t, database)
-	storeMany(t, conn, manyEvents)
-	a := serveWith(t, app.Options{DatabaseURL: database, QueryStep: time.Millisecond})
+	_, a := searched(t, manyEvents)
 	for order, later := range map[string]int{"desc": -1, "asc": 1} {
 		got := walkAll(t, a, url.Values{"severity": {"none"}, "order": {order}}, nothing)
 		var before *time.Time
@@ -261,11 +260,7 @@ func TestAStepSaysHowFarItCame(t *testing.T) {
 }
 
 func TestASearchIsStableWhileEventsAreStored(t *testing.T) {
-	database := newDatabase(t)
-	migrate(t, database, app.Roles{})
-	conn := connect(t, database)
-	storeMany(t, conn, manyEvents)
-	a := serveWith(t, app.Options{DatabaseURL: database, QueryStep: time.Millisecond})
+	conn, a := searched(t, manyEvents)
 	want := inSQL(t, conn, `severity = 'rare'`, "desc")
 	got := walkAll(t, a, url.Values{"severity": {"rare"}, "limit": {"7"}}, func() { storeMany(t, conn, 11) })
 	seen := map[uuid.UUID]bool{}
@@ -283,11 +278,7 @@ func TestASearchIsStableWhileEventsAreStored(t *testing.T) {
 }
 
 func TestAnOffsetIsKeptFromStepToStep(t *testing.T) {
-	database := newDatabase(t)
-	migrate(t, database, app.Roles{})
-	conn := connect(t, database)
-	storeMany(t, conn, manyEvents)
-	a := serveWith(t, app.Options{DatabaseURL: database, QueryStep: time.Millisecond})
+	conn, a := searched(t, manyEvents)
 	all := inSQL(t, conn, `severity = 'rare'`, "desc")
 	for _, offset := range []int{1, len(all) - 3, len(all) + 5} {
 		got := walkAll(t, a, url.Values{"severity": {"rare"}, "offset": {strconv.Itoa(offset)}}, nothing)
@@ -298,10 +289,7 @@ func TestAnOffsetIsKeptFromStepToStep(t *testing.T) {
 }
 
 func TestACursorOfAnotherSearchIsRefused(t *testing.T) {
-	database := newDatabase(t)
-	migrate(t, database, app.Roles{})
-	storeMany(t, connect(t, database), manyEvents)
-	a := serveWith(t, app.Options{DatabaseURL: database, QueryStep: time.Millisecond})
+	_, a := searched(t, manyEvents)
 	var page datastorage.EventPage
 	get(t, a, eventsPath, url.Values{"severity": {"rare"}, "limit": {"1"}}, http.StatusOK, &page)
 	if page.Pagination.NextCursor == nil {
