@@ -111,13 +111,8 @@ func (s *Senders) Send(ctx context.Context, random *rand.Rand) error {
 			return context.Cause(ctx)
 		default:
 		}
-		var alerts []Alert
-		for range 1 + random.IntN(maxAlerts) {
-			if s.MaxProblems == 0 || made < s.MaxProblems {
-				alerts = append(alerts, s.newAlert())
-				made++
-			}
-		}
+		alerts := s.newAlerts(1+random.IntN(maxAlerts), made)
+		made += len(alerts)
 		if len(known) > 0 && (len(alerts) == 0 || random.IntN(2) == 0) {
 			alerts = append(alerts, known[random.IntN(len(known))])
 		}
@@ -147,6 +142,18 @@ func (s *Senders) Send(ctx context.Context, random *rand.Rand) error {
 			}
 		}
 	}
+}
+
+// newAlerts makes alerts about new problems, no more than are left after those that were made.
+func (s *Senders) newAlerts(want, made int) []Alert {
+	if s.MaxProblems > 0 {
+		want = min(want, s.MaxProblems-made)
+	}
+	alerts := make([]Alert, 0, want)
+	for range want {
+		alerts = append(alerts, s.newAlert())
+	}
+	return alerts
 }
 
 func (s *Senders) newAlert() Alert {

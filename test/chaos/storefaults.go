@@ -66,7 +66,7 @@ func (t *storeTrial) killMaintenance(ctx context.Context) error {
 func (t *storeTrial) killServer(ctx context.Context) error {
 	t.done.servers++
 	if err := t.server.Kill(ctx); err != nil {
-		return err //nolint:wrapcheck // says all there is
+		return err
 	}
 	return errors.Join(pause(ctx, t.chance, maxOutage), t.server.Restart(ctx))
 }
@@ -106,7 +106,7 @@ func (t *storeTrial) revive(ctx context.Context) error {
 	for {
 		if t.server.Ended() {
 			if err := t.server.Restart(ctx); err != nil {
-				return err //nolint:wrapcheck // says all there is
+				return err
 			}
 		}
 		select {

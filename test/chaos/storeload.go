@@ -86,13 +86,13 @@ func startLoad(ctx context.Context, o *Options, api, databaseURL string, dir *su
 func spoolingStore(api, dir string) (*audit.Store, error) {
 	sink, err := httpsink.New(api)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all there is
+		return nil, err
 	}
 	disk, err := spool.Open(dir)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all there is
+		return nil, err
 	}
-	return audit.New(sink, audit.WithSpool(disk), audit.WithDurability(audit.Spooled)) //nolint:wrapcheck // says all there is
+	return audit.New(sink, audit.WithSpool(disk), audit.WithDurability(audit.Spooled))
 }
 
 // end finishes what was begun, and flushes the stores.
