@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,20 +23,20 @@ type cost struct {
 	transactions, syncs       int64
 }
 
-func (c *cost) add(before, after cost) {
-	c.clients += after.clients - before.clients
-	c.server += after.server - before.server
-	c.database += after.database - before.database
-	c.transactions += after.transactions - before.transactions
-	c.syncs += after.syncs - before.syncs
-}
-
 // String names the time an event costs, and how many events shared a transaction and a sync of the log.
 func (c *cost) String() string {
 	an := func(d time.Duration) float64 { return float64(d.Microseconds()) / c.events }
 	return fmt.Sprintf("an event costs %.0f µs: clients %.0f, server %.0f, PostgreSQL %.0f; %.1f events a transaction, %.1f a sync",
 		an(c.clients+c.server+c.database), an(c.clients), an(c.server), an(c.database),
 		c.events/float64(max(c.transactions, 1)), c.events/float64(max(c.syncs, 1)))
+}
+
+func (c *cost) add(before, after cost) {
+	c.clients += after.clients - before.clients
+	c.server += after.server - before.server
+	c.database += after.database - before.database
+	c.transactions += after.transactions - before.transactions
+	c.syncs += after.syncs - before.syncs
 }
 
 // meter reads costs since the start of the processes.
@@ -130,7 +131,7 @@ func statOf(pid string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the time of a process: %w", err)
 	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	const least = 15
 	if len(fields) < least {
 		return nil, fmt.Errorf("read the time of process %s: an unknown form", pid)

@@ -160,9 +160,8 @@ func (r *recorder) arrive(request *http.Request, storage bool) (*call, error) {
 		c.name = "store " + strings.Join(eventTypesOf(body), ", ")
 		return c, nil
 	}
-	background := false
-	c.name, background = apiCall(request, c.account)
-	if background {
+	name, background := apiCall(request, c.account)
+	if c.name = name; background {
 		return nil, nil //nolint:nilnil // there is none
 	}
 	return c, nil
@@ -177,15 +176,18 @@ func serviceOf(agent string) string {
 var eventType = regexp.MustCompile(`"event_type":"([a-z_.]+)"`)
 
 func eventTypesOf(body []byte) []string {
-	var types []string
-	for _, found := range eventType.FindAllSubmatch(body, -1) {
+	all := eventType.FindAllSubmatch(body, -1)
+	types := make([]string, 0, len(all))
+	for _, found := range all {
 		types = append(types, string(found[1]))
 	}
 	return types
 }
 
+const verbGet = "get"
+
 var verbs = map[string]string{
-	http.MethodGet: "get", http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete",
+	http.MethodGet: verbGet, http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete",
 }
 
 // apiCall names a call of the API server by verb and resource.
@@ -193,7 +195,7 @@ func apiCall(r *http.Request, account bool) (name string, background bool) {
 	resource, object := resourceOf(r.URL.Path)
 	query := r.URL.Query()
 	verb := verbs[r.Method]
-	if verb == "get" && object == "" {
+	if verb == verbGet && object == "" {
 		verb = "list"
 	}
 	name = verb + " " + resource

@@ -252,9 +252,9 @@ func (f *flood) post(ctx context.Context, sender, status, namespace string, name
 	now := time.Now()
 	alerts := make([]alert, len(names))
 	for i, name := range names {
-		alerts[i] = alert{status, map[string]string{"alertname": name, "namespace": namespace, "severity": severity}, now, now}
+		alerts[i] = alert{status, map[string]string{labelAlert: name, labelNamespace: namespace, labelSeverity: severity}, now, now}
 	}
-	body, err := json.Marshal(map[string]any{"version": "4", "receiver": "kubernaut", "status": status, "alerts": alerts})
+	body, err := json.Marshal(map[string]any{"version": "4", "receiver": "kubernaut", memberStatus: status, "alerts": alerts})
 	if err != nil {
 		return fmt.Errorf("encode notification: %w", err)
 	}

@@ -13,6 +13,8 @@ func (n *needed) key() string { return n.service + ": " + n.name }
 
 const (
 	createRequest = "create remediationrequests"
+	patchRequest  = "patch remediationrequests/status"
+	getTarget     = "get deployments"
 	writeTarget   = "patch deployments, by the workflow"
 )
 
@@ -26,20 +28,20 @@ const (
 // reads that find out whether a step was made before, reads of what the step before has just read,
 // and waits.
 var neededCalls = []needed{
-	{byGateway, "get deployments", 1, "what the signal is about"},
+	{byGateway, getTarget, 1, "what the signal is about"},
 	{byGateway, "create leases", 1, "one request for a problem, whichever replica gets its signals"},
 	{byGateway, createRequest, 1, "the request"},
 	{byGateway, "get remediationrequests", 1, "the request that a resolved signal is about"},
-	{byGateway, "patch remediationrequests/status", 1, "the signal has resolved"},
+	{byGateway, patchRequest, 1, "the signal has resolved"},
 
 	{byProcessing, "create signalprocessings", 1, "the processing of the request"},
-	{byProcessing, "get deployments", 1, "enrichment"},
+	{byProcessing, getTarget, 1, "enrichment"},
 	{byProcessing, "update signalprocessings/status", 4, "its phases: Pending, Enriching, Classifying, Completed"},
-	{byProcessing, "patch remediationrequests/status", 1, "phase Classified"},
+	{byProcessing, patchRequest, 1, "phase Classified"},
 
 	{byExecution, "get remediationrequests", 2, "live, before the selection and at the verification"},
 	{byExecution, "get signalprocessings", 1, "evidence of the selection"},
-	{byExecution, "get deployments", 3, "the target: at the selection, its top owner at the start, the condition at the end"},
+	{byExecution, getTarget, 3, "the target: at the selection, its top owner at the start, the condition at the end"},
 	{byExecution, "get namespaces", 3, "the opt-in at the selection; a pause, before the start and before the write"},
 	{byExecution, "list remediationworkflows", 1, "the catalog"},
 	{byExecution, "list horizontalpodautoscalers", 1, "a target with one is not scaled"},
@@ -59,5 +61,5 @@ var neededCalls = []needed{
 	{byExecution, writeTarget, 1, "the restart"},
 	{byExecution, "delete leases", 1, "the next execution may begin"},
 	{byExecution, "patch workflowexecutions/status", 4, "its phases: Approved, Executing, Verifying, Succeeded"},
-	{byExecution, "patch remediationrequests/status", 5, "its phases: AwaitingApproval, Approved, Executing, Verifying, Completed"},
+	{byExecution, patchRequest, 5, "its phases: AwaitingApproval, Approved, Executing, Verifying, Completed"},
 }

@@ -13,6 +13,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -89,7 +90,8 @@ type remediations struct {
 // prepare makes the namespaces, and the workflow with its rights.
 func (r *remediations) prepare(ctx context.Context) error {
 	optedIn := map[string]string{v1alpha1.LabelRemediation: v1alpha1.RemediationAuto, "kubernaut.ai/environment": "test"}
-	objects := []client.Object{
+	const most = 10
+	objects := append(make([]client.Object, 0, most),
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: workflowsNamespace}},
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: platformNamespace}},
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: workflowsNamespace, Name: restartAccount}},
@@ -105,13 +107,13 @@ func (r *remediations) prepare(ctx context.Context) error {
 				Action:       &v1alpha1.WorkflowAction{Restart: &v1alpha1.RestartAction{}},
 			},
 		},
-	}
+	)
 	for _, namespace := range []string{shopNamespace, bareNamespace} {
 		name := metav1.ObjectMeta{Namespace: namespace, Name: restartAccount}
 		objects = append(objects,
 			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: optedIn}},
 			&rbacv1.Role{ObjectMeta: name, Rules: []rbacv1.PolicyRule{
-				{APIGroups: []string{appsv1.GroupName}, Resources: []string{"deployments"}, Verbs: []string{"get", "patch"}},
+				{APIGroups: []string{appsv1.GroupName}, Resources: []string{"deployments"}, Verbs: []string{verbGet, "patch"}},
 			}},
 			&rbacv1.RoleBinding{
 				ObjectMeta: name, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: restartAccount},
@@ -134,7 +136,7 @@ func (r *remediations) prepare(ctx context.Context) error {
 func (r *remediations) start(ctx context.Context, config *rest.Config, storageURL string) (stop func() error, err error) {
 	var running []*lifecycle.Running
 	stop = func() error {
-		var errs []error
+		errs := make([]error, 0, len(running))
 		for _, s := range running {
 			errs = append(errs, s.Stop())
 		}
@@ -261,9 +263,9 @@ func (r *remediations) remediate(ctx context.Context, target *appsv1.Deployment)
 	for resolved := false; ; {
 		select {
 		case change, open := <-executions.ResultChan():
-			wfe, ok := change.Object.(*v1alpha1.WorkflowExecution)
-			if !open || !ok {
-				return 0, fmt.Errorf("watch executions: %v: %w", change.Object, ctx.Err())
+			wfe, err := changed[*v1alpha1.WorkflowExecution](ctx, change, open)
+			if err != nil {
+				return 0, err
 			}
 			if resolved || wfe.Spec.Target.UID != target.UID || wfe.Status.StartedAt == nil {
 				continue
@@ -273,24 +275,38 @@ func (r *remediations) remediate(ctx context.Context, target *appsv1.Deployment)
 				return 0, err
 			}
 		case change, open := <-requests.ResultChan():
-			rr, ok := change.Object.(*v1alpha1.RemediationRequest)
-			if !open || !ok {
-				return 0, fmt.Errorf("watch requests: %v: %w", change.Object, ctx.Err())
+			rr, err := changed[*v1alpha1.RemediationRequest](ctx, change, open)
+			if err != nil {
+				return 0, err
 			}
-			if rr.Spec.TargetResource.Name != target.Name {
-				continue
-			}
-			switch rr.Status.Phase {
-			case v1alpha1.RemediationCompleted:
-				return time.Since(began), nil
-			case v1alpha1.RemediationManualReview, v1alpha1.RemediationSkipped:
-				return 0, fmt.Errorf("request %s is %s: %s", rr.Name, rr.Status.Phase, rr.Status.Message)
-			default:
+			if over, err := ended(rr, target); over || err != nil {
+				return time.Since(began), err
 			}
 		case <-ctx.Done():
 			return 0, fmt.Errorf("remediate: %w", ctx.Err())
 		}
 	}
+}
+
+// changed is the object of a change that a watch reports.
+func changed[T any](ctx context.Context, change watch.Event, open bool) (T, error) {
+	object, ok := change.Object.(T)
+	if !open || !ok {
+		return object, fmt.Errorf("watch: %v: %w", change.Object, ctx.Err())
+	}
+	return object, nil
+}
+
+// ended reports whether a request about the target is completed; one that ended in another way is an error.
+func ended(rr *v1alpha1.RemediationRequest, target client.Object) (bool, error) {
+	phase := rr.Status.Phase
+	if rr.Spec.TargetResource.Name != target.GetName() {
+		return false, nil
+	}
+	if phase == v1alpha1.RemediationManualReview || phase == v1alpha1.RemediationSkipped {
+		return false, fmt.Errorf("request %s is %s: %s", rr.Name, phase, rr.Status.Message)
+	}
+	return phase == v1alpha1.RemediationCompleted, nil
 }
 
 // send sends a notification about a target, which has resolved if it has an end.
@@ -300,14 +316,14 @@ func (r *remediations) send(ctx context.Context, target *appsv1.Deployment, want
 		status = "resolved"
 	}
 	alert := map[string]any{
-		"status": status, "startsAt": start, "endsAt": end, "generatorURL": "http://prometheus-k8s-0:9090/graph?g0.expr=kube_deployment",
+		memberStatus: status, "startsAt": start, "endsAt": end, "generatorURL": "http://prometheus-k8s-0:9090/graph?g0.expr=kube_deployment",
 		"labels": map[string]string{
-			"alertname": restartSignal, "namespace": target.Namespace, "deployment": target.Name, "severity": severity,
+			labelAlert: restartSignal, labelNamespace: target.Namespace, "deployment": target.Name, labelSeverity: severity,
 			"prometheus": "monitoring/k8s", "reason": "CrashLoopBackOff",
 		},
 		"annotations": map[string]string{"summary": "Pod is crash looping.", "runbook_url": "https://runbooks.example/kubepodcrashlooping"},
 	}
-	body, err := json.Marshal(map[string]any{"version": "4", "receiver": "kubernaut", "status": status, "alerts": []any{alert}})
+	body, err := json.Marshal(map[string]any{"version": "4", "receiver": "kubernaut", memberStatus: status, "alerts": []any{alert}})
 	if err != nil {
 		return fmt.Errorf("encode a notification: %w", err)
 	}

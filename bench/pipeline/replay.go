@@ -97,7 +97,7 @@ func (p *replay) run(ctx context.Context, target *appsv1.Deployment) (time.Durat
 	once.versions[deploymentPath(target)] = target.ResourceVersion
 	var total time.Duration
 	for _, c := range p.calls {
-		if c.name == writeTarget || strings.HasPrefix(c.name, "get deployments") {
+		if c.name == writeTarget || strings.HasPrefix(c.name, getTarget) {
 			once.rename(c.answer, []byte(fmt.Sprintf(`{"metadata":{"uid":%q}}`, target.UID)))
 		}
 		took, err := once.call(ctx, c)
@@ -122,9 +122,9 @@ func digits(count int) string {
 
 // rename notes that an object has another UID.
 func (r *replaying) rename(recorded, fresh []byte) {
-	old, new := identityOf(recorded).Metadata.UID, identityOf(fresh).Metadata.UID
-	if old != "" && new != "" && old != new {
-		r.renamed = append(r.renamed, old, new)
+	before, after := identityOf(recorded).Metadata.UID, identityOf(fresh).Metadata.UID
+	if before != "" && after != "" && before != after {
+		r.renamed = append(r.renamed, before, after)
 	}
 }
 

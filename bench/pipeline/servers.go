@@ -82,6 +82,11 @@ const (
 	webPod   = "web-0"
 	appLabel = "app"
 	severity = "warning"
+
+	labelAlert     = "alertname"
+	labelNamespace = "namespace"
+	labelSeverity  = "severity"
+	memberStatus   = "status"
 )
 
 // stop stops them. It does not end with ctx.
@@ -122,9 +127,9 @@ func signalOf(namespace string) v1alpha1.Signal {
 		FiringTime:        now,
 		ReceivedTime:      now,
 		Labels: map[string]string{
-			"alertname": "KubePodCrashLooping", "container": web, "endpoint": "http", "job": "kube-state-metrics",
-			"namespace": namespace, "pod": webPod, "prometheus": "monitoring/k8s", "reason": "CrashLoopBackOff",
-			"service": "kube-state-metrics", "severity": "warning", "uid": "0b4e4a2c-6a43-4f0b-8c74-2b6a8d2a5d4f",
+			labelAlert: "KubePodCrashLooping", "container": web, "endpoint": "http", "job": "kube-state-metrics",
+			labelNamespace: namespace, "pod": webPod, "prometheus": "monitoring/k8s", "reason": "CrashLoopBackOff",
+			"service": "kube-state-metrics", labelSeverity: "warning", "uid": "0b4e4a2c-6a43-4f0b-8c74-2b6a8d2a5d4f",
 		},
 		Annotations: map[string]string{
 			"summary":     "Pod is crash looping.",

@@ -52,7 +52,7 @@ func run(m *testing.M) (code int, err error) {
 	}
 	if err != nil {
 		stop()
-		return 1, err //nolint:wrapcheck // says all there is
+		return 1, err
 	}
 	app, err := datastorage.New(datastorage.Options{DatabaseURL: url, Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0"})
 	if err != nil {
