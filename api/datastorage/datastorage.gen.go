@@ -696,7 +696,7 @@ type ClientInterface interface {
 	// A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 	// Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
 	//
-	// Indexes serve correlation_id and the time. For any other filter the server looks at events in the order of the answer, for 150 ms (configurable):
+	// Indexes serve correlation_id and the time, and rare values in complete months. For everything else the server looks at events in the order of the answer, for 150 ms (configurable):
 	// the answer has what was found by then, maybe nothing, `scanned_until`, and a `next_cursor` with which the search goes on. `has_more` is true until
 	// the end of the span. `since` and `until` make it shorter.
 	//
@@ -902,7 +902,7 @@ func (c *Client) GetEventSchema(ctx context.Context, eventType string, reqEditor
 // A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 // Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
 //
-// Indexes serve correlation_id and the time. For any other filter the server looks at events in the order of the answer, for 150 ms (configurable):
+// Indexes serve correlation_id and the time, and rare values in complete months. For everything else the server looks at events in the order of the answer, for 150 ms (configurable):
 // the answer has what was found by then, maybe nothing, `scanned_until`, and a `next_cursor` with which the search goes on. `has_more` is true until
 // the end of the span. `since` and `until` make it shorter.
 //
@@ -2276,7 +2276,7 @@ type ClientWithResponsesInterface interface {
 	// A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 	// Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
 	//
-	// Indexes serve correlation_id and the time. For any other filter the server looks at events in the order of the answer, for 150 ms (configurable):
+	// Indexes serve correlation_id and the time, and rare values in complete months. For everything else the server looks at events in the order of the answer, for 150 ms (configurable):
 	// the answer has what was found by then, maybe nothing, `scanned_until`, and a `next_cursor` with which the search goes on. `has_more` is true until
 	// the end of the span. `since` and `until` make it shorter.
 	//
@@ -4264,7 +4264,7 @@ func (c *ClientWithResponses) GetEventSchemaWithResponse(ctx context.Context, ev
 // A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 // Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
 //
-// Indexes serve correlation_id and the time. For any other filter the server looks at events in the order of the answer, for 150 ms (configurable):
+// Indexes serve correlation_id and the time, and rare values in complete months. For everything else the server looks at events in the order of the answer, for 150 ms (configurable):
 // the answer has what was found by then, maybe nothing, `scanned_until`, and a `next_cursor` with which the search goes on. `has_more` is true until
 // the end of the span. `since` and `until` make it shorter.
 //
