@@ -20,6 +20,8 @@ import (
 
 	"go.uber.org/zap"
 	"k8s.io/client-go/rest"
+
+	"kubernaut.ai/test/apicalls"
 )
 
 // call is a request to the API server or to DataStorage, with its answer.
@@ -192,7 +194,7 @@ var verbs = map[string]string{
 
 // apiCall names a call of the API server by verb and resource.
 func apiCall(r *http.Request, account bool) (name string, background bool) {
-	resource, object := resourceOf(r.URL.Path)
+	resource, object := apicalls.Resource(r.URL.Path)
 	query := r.URL.Query()
 	verb := verbs[r.Method]
 	if verb == verbGet && object == "" {
@@ -208,27 +210,6 @@ func apiCall(r *http.Request, account bool) (name string, background bool) {
 	cached := verb == "list" && (query.Has("resourceVersion") || query.Has("limit"))
 	return name, query.Has("watch") || cached || resource == "" ||
 		slices.Contains([]string{"subjectaccessreviews", "remediationworkflows/status", "customresourcedefinitions"}, resource)
-}
-
-// resourceOf splits /apis/GROUP/VERSION/namespaces/NAMESPACE/RESOURCE/NAME/SUBRESOURCE.
-func resourceOf(path string) (resource, object string) {
-	parts := strings.Split(strings.Trim(path, "/"), "/")
-	prefix := map[string]int{"api": 2, "apis": 3}[parts[0]]
-	if prefix == 0 || len(parts) <= prefix {
-		return "", ""
-	}
-	parts = parts[prefix:]
-	if parts[0] == "namespaces" && len(parts) > 2 {
-		parts = parts[2:]
-	}
-	resource = parts[0]
-	if len(parts) > 1 {
-		object = parts[1]
-	}
-	if len(parts) > 2 {
-		resource += "/" + parts[2]
-	}
-	return resource, object
 }
 
 // identity is what an object's answer says about it.

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"kubernaut.ai/test/apicalls"
 )
 
 // call is a request of a process to the API server or to DataStorage.
@@ -46,7 +48,7 @@ const byWorkflow = ", by the workflow"
 
 // ofAPI names a call of the API server. token is the process's own.
 func ofAPI(r *http.Request, token string) call {
-	resource, object := resourceOf(r.URL.Path)
+	resource, object := apicalls.Resource(r.URL.Path)
 	query := r.URL.Query()
 	verb := verbs[r.Method]
 	switch {
@@ -69,26 +71,4 @@ func ofAPI(r *http.Request, token string) call {
 	c.background = verb == "watch" || cached || resource == "" ||
 		slices.Contains([]string{"subjectaccessreviews", "remediationworkflows/status", "customresourcedefinitions", "events"}, resource)
 	return c
-}
-
-// resourceOf splits /apis/GROUP/VERSION/namespaces/NAMESPACE/RESOURCE/NAME/SUBRESOURCE. The
-// resource is empty for discovery.
-func resourceOf(path string) (resource, object string) {
-	parts := strings.Split(strings.Trim(path, "/"), "/")
-	prefix := map[string]int{"api": 2, "apis": 3}[parts[0]]
-	if prefix == 0 || len(parts) <= prefix {
-		return "", ""
-	}
-	parts = parts[prefix:]
-	if parts[0] == "namespaces" && len(parts) > 2 {
-		parts = parts[2:]
-	}
-	resource = parts[0]
-	if len(parts) > 1 {
-		object = parts[1]
-	}
-	if len(parts) > 2 {
-		resource += "/" + parts[2]
-	}
-	return resource, object
 }
