@@ -61,6 +61,23 @@ func (r *remediated) approvedBy(ctx context.Context, who *commandUser) {
 	Expect(code).To(Equal(cli.ExitOK), out)
 }
 
+// staysValidWhenScaled scales the target while a proposal is open, and has the proposal approved.
+func (r *remediated) staysValidWhenScaled(ctx context.Context) {
+	GinkgoHelper()
+	d := r.target(ctx)
+	autoscaled(ctx, d)
+	replicas := int32(3)
+	d.Spec.Replicas = &replicas
+	Expect(env.Update(ctx, d)).To(Succeed())
+	Expect(d.Generation).To(BeNumerically(">", r.wfe.Spec.Target.Generation))
+	r.approvedBy(ctx, newCommandUser(ctx, approverRules()...))
+	Expect(testenv.WaitFor(ctx, env, r.rr, testenv.InPhase(v1alpha1.RemediationVerifying))).To(Succeed())
+	after := r.target(ctx)
+	Expect(after.Generation).To(Equal(d.Generation+1), "one change")
+	Expect(*after.Spec.Replicas).To(Equal(replicas))
+	Expect(r.trail(ctx).Of("remediation.approval.invalidated")).To(BeEmpty())
+}
+
 var _ = Describe("what is proposed about a target that others scale or manage", func() {
 	It("is no scaling of what a HorizontalPodAutoscaler scales", func(ctx SpecContext) {
 		r := remediation(ctx, nil)
@@ -79,18 +96,7 @@ var _ = Describe("what is proposed about a target that others scale or manage", 
 
 	It("stays valid when a HorizontalPodAutoscaler scales the target before the approval", func(ctx SpecContext) {
 		r := proposed(ctx)
-		d := r.target(ctx)
-		autoscaled(ctx, d)
-		replicas := int32(3)
-		d.Spec.Replicas = &replicas
-		Expect(env.Update(ctx, d)).To(Succeed())
-		Expect(d.Generation).To(BeNumerically(">", r.wfe.Spec.Target.Generation))
-		r.approvedBy(ctx, newCommandUser(ctx, approverRules()...))
-		Expect(testenv.WaitFor(ctx, env, r.rr, testenv.InPhase(v1alpha1.RemediationVerifying))).To(Succeed())
-		after := r.target(ctx)
-		Expect(after.Generation).To(Equal(d.Generation+1), "one change")
-		Expect(*after.Spec.Replicas).To(Equal(replicas))
-		Expect(r.trail(ctx).Of("remediation.approval.invalidated")).To(BeEmpty())
+		r.staysValidWhenScaled(ctx)
 	}, SpecTimeout(specTimeout))
 
 	DescribeTable("is executed although a GitOps tool manages the target if the workflow allows it", func(ctx SpecContext, annotation string) {

@@ -59,18 +59,7 @@ var _ = Describe("an execution that does not help", func() {
 
 	It("is answered with a rollback that stays valid when a HorizontalPodAutoscaler scales the target", func(ctx SpecContext) {
 		r, _ := ineffective(ctx)
-		d := r.target(ctx)
-		autoscaled(ctx, d)
-		replicas := int32(3)
-		d.Spec.Replicas = &replicas
-		Expect(env.Update(ctx, d)).To(Succeed())
-		Expect(d.Generation).To(BeNumerically(">", r.wfe.Spec.Target.Generation))
-		r.approvedBy(ctx, newCommandUser(ctx, approverRules()...))
-		Expect(testenv.WaitFor(ctx, env, r.rr, testenv.InPhase(v1alpha1.RemediationVerifying))).To(Succeed())
-		after := r.target(ctx)
-		Expect(after.Generation).To(Equal(d.Generation+1), "one change")
-		Expect(*after.Spec.Replicas).To(Equal(replicas))
-		Expect(r.trail(ctx).Of("remediation.approval.invalidated")).To(BeEmpty())
+		r.staysValidWhenScaled(ctx)
 	}, SpecTimeout(specTimeout))
 
 	It("is not answered a second time when the rollback does not help", func(ctx SpecContext) {
