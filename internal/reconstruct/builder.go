@@ -63,7 +63,7 @@ func (b *Builder) Add(e *datastorage.StoredEvent) {
 	}
 }
 
-// Cut notes that the trail goes on after so many events.
+// Cut notes that the trail goes on, and how many events of it were read.
 func (b *Builder) Cut(events int) {
 	b.missingf("", "the trail goes on after its first %d events, which were read", events)
 }
