@@ -7,19 +7,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
+	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/datastorage/internal/ownevent"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
 
 const (
-	// RecordedBy is the caller of the events that DataStorage records itself. No
-	// authenticated caller has this name.
-	RecordedBy = "kubernaut:datastorage"
 	// EventType of a record.
 	EventType = "datastorage.acknowledgement.created"
 
@@ -63,8 +60,8 @@ type Record struct {
 // each field, by the field's name.
 func NewRequest(recorder string, eventIDs []string, reason string) (Request, map[string]string) {
 	bad := map[string]string{}
-	check(bad, "recorder", recorder, maxName)
-	check(bad, "reason", reason, MaxReason)
+	ownevent.CheckText(bad, "recorder", recorder, maxName)
+	ownevent.CheckText(bad, "reason", reason, MaxReason)
 	r := Request{Recorder: recorder, Reason: reason}
 	switch {
 	case len(eventIDs) == 0:
@@ -101,17 +98,6 @@ func parse(bad map[string]string, texts []string) []uuid.UUID {
 	return ids
 }
 
-func check(bad map[string]string, field, text string, most int) {
-	switch {
-	case strings.TrimSpace(text) == "":
-		bad[field] = "is required"
-	case !utf8.ValidString(text), strings.ContainsRune(text, 0):
-		bad[field] = "must be UTF-8 without NUL characters"
-	case utf8.RuneCountInString(text) > most:
-		bad[field] = fmt.Sprintf("must be at most %d characters", most)
-	}
-}
-
 // data is the event's data.
 type data struct {
 	Recorder string      `json:"recorder"`
@@ -120,39 +106,20 @@ type data struct {
 	User     User        `json:"user"`
 }
 
-// wireEvent is the part of an event that a record has.
-type wireEvent struct {
-	ID            uuid.UUID `json:"event_id"`
-	Version       string    `json:"version"`
-	Type          string    `json:"event_type"`
-	Timestamp     time.Time `json:"event_timestamp"`
-	Category      string    `json:"event_category"`
-	Action        string    `json:"event_action"`
-	Outcome       string    `json:"event_outcome"`
-	CorrelationID string    `json:"correlation_id"`
-	ActorType     string    `json:"actor_type"`
-	ActorID       string    `json:"actor_id"`
-	Data          data      `json:"event_data"`
-}
-
-// event encodes the record as an event in its wire form. The event is its own
-// trail: the events that it names may belong to many trails, or to none.
-func (r *Record) event() ([]byte, error) {
-	text, err := json.Marshal(wireEvent{
-		ID: r.ID, Version: "1.0", Type: EventType, Timestamp: r.At, Category: "security", Action: "acknowledge", Outcome: "success",
-		CorrelationID: r.ID.String(), ActorType: "user", ActorID: r.User.Name,
+// event is the record as an event. It is its own trail: the events that it names
+// may belong to many trails, or to none.
+func (r *Record) event() *ownevent.Event {
+	return &ownevent.Event{
+		ID: r.ID, Type: EventType, Action: "acknowledge", At: r.At, Outcome: audit.OutcomeSuccess, CorrelationID: r.ID.String(),
+		ActorType: "user", ActorID: r.User.Name,
 		Data: data{Recorder: r.Recorder, EventIDs: r.EventIDs, Reason: r.Reason, User: r.User},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("encode an acknowledgement: %w", err)
 	}
-	return text, nil
 }
 
 // read returns the record that an event holds, or ErrNotFound: anybody may send
 // an event of this type, but only DataStorage records it under its own name.
 func read(stored *query.Stored) (Record, error) {
-	if stored.Type != EventType || stored.RecordedBy != RecordedBy {
+	if stored.Type != EventType || stored.RecordedBy != ownevent.RecordedBy {
 		return Record{}, ErrNotFound
 	}
 	var d data

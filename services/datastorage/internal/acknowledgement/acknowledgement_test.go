@@ -14,6 +14,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/ownevent"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
 
@@ -62,13 +63,9 @@ func record(t *testing.T) (Record, query.Stored) {
 		t.Fatal(bad)
 	}
 	want := Record{Request: r, ID: uuid.New(), User: User{Name: "ada@example.org", UID: "17", Groups: []string{"oncall"}}, At: now}
-	text, err := want.event()
+	batch, err := ownevent.Batch(event.NewDecoder(event.DefaultLimits(), clocktesting.NewFakePassiveClock(now), rand.Reader), want.event())
 	if err != nil {
 		t.Fatal(err)
-	}
-	batch, err := event.NewDecoder(event.DefaultLimits(), clocktesting.NewFakePassiveClock(now), rand.Reader).One(text, RecordedBy)
-	if err != nil || len(batch.Refusals) > 0 {
-		t.Fatal(err, batch.Refusals)
 	}
 	return want, query.Stored{Event: *batch.Events[0]}
 }

@@ -15,6 +15,7 @@ import (
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/ingest"
+	"kubernaut.ai/services/datastorage/internal/ownevent"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
 
@@ -49,11 +50,7 @@ func (s *Store) Create(ctx context.Context, r Request, by User) (Record, error) 
 	}
 	now := s.clock.Now().UTC().Truncate(time.Microsecond)
 	record := Record{Request: r, ID: wire.NewID(now, binary.BigEndian.Uint64(random[:])), User: by, At: now}
-	text, err := record.event()
-	if err != nil {
-		return Record{}, err
-	}
-	batch, err := s.decoder.One(text, RecordedBy)
+	batch, err := ownevent.Batch(s.decoder, record.event())
 	if err != nil {
 		return Record{}, fmt.Errorf("record an acknowledgement: %w", err)
 	}

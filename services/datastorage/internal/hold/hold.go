@@ -13,10 +13,10 @@ import (
 	"maps"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
+	"kubernaut.ai/services/datastorage/internal/ownevent"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
 
@@ -66,7 +66,7 @@ func NewRequest(id uuid.UUID, correlationID string, filter query.Filter, reason 
 	case (correlationID == "") == (len(filter) == 0):
 		bad["correlation_id"] = "or filter is required, and not both"
 	case correlationID != "":
-		checkText(bad, "correlation_id", correlationID, maxCorrelationID)
+		ownevent.CheckText(bad, "correlation_id", correlationID, maxCorrelationID)
 	default:
 		var err error
 		if r.Filter, err = filter.Resolve(now); err != nil {
@@ -87,17 +87,8 @@ func NewRequest(id uuid.UUID, correlationID string, filter query.Filter, reason 
 }
 
 // CheckReason checks the reason of a hold or of its release.
-func CheckReason(bad map[string]string, reason string) { checkText(bad, "reason", reason, MaxReason) }
-
-func checkText(bad map[string]string, field, text string, most int) {
-	switch {
-	case strings.TrimSpace(text) == "":
-		bad[field] = "is required"
-	case !utf8.ValidString(text), strings.ContainsRune(text, 0):
-		bad[field] = "must be UTF-8 without NUL characters"
-	case utf8.RuneCountInString(text) > most:
-		bad[field] = fmt.Sprintf("must be at most %d characters", most)
-	}
+func CheckReason(bad map[string]string, reason string) {
+	ownevent.CheckText(bad, "reason", reason, MaxReason)
 }
 
 // InForce are the holds that a removal of events has to respect.

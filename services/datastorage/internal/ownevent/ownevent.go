@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -37,6 +39,15 @@ type Event struct {
 
 // Make makes an event that can be stored.
 func Make(d *event.Decoder, e *Event) (*event.Event, error) {
+	batch, err := Batch(d, e)
+	if err != nil {
+		return nil, err
+	}
+	return batch.Events[0], nil
+}
+
+// Batch makes an event as a batch, which an ingest.Writer takes.
+func Batch(d *event.Decoder, e *Event) (event.Batch, error) {
 	fields := map[string]any{
 		"event_id": e.ID, "version": "1.0", "event_type": e.Type, "event_timestamp": e.At.UTC(), "event_category": Category,
 		"event_action": e.Action, "event_outcome": e.Outcome, "correlation_id": e.CorrelationID, "event_data": e.Data,
@@ -50,14 +61,26 @@ func Make(d *event.Decoder, e *Event) (*event.Event, error) {
 	}
 	text, err := json.Marshal(fields)
 	if err != nil {
-		return nil, fmt.Errorf("encode event %s: %w", e.Type, err)
+		return event.Batch{}, fmt.Errorf("encode event %s: %w", e.Type, err)
 	}
 	batch, err := d.One(text, RecordedBy)
 	if err == nil && len(batch.Refusals) > 0 {
 		err = errors.New(batch.Refusals[0].Detail)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("make event %s: %w", e.Type, err)
+		return event.Batch{}, fmt.Errorf("make event %s: %w", e.Type, err)
 	}
-	return batch.Events[0], nil
+	return batch, nil
+}
+
+// CheckText checks a required text that such an event will carry; what is wrong with it is added to bad, by its field.
+func CheckText(bad map[string]string, field, text string, most int) {
+	switch {
+	case strings.TrimSpace(text) == "":
+		bad[field] = "is required"
+	case !utf8.ValidString(text), strings.ContainsRune(text, 0):
+		bad[field] = "must be UTF-8 without NUL characters"
+	case utf8.RuneCountInString(text) > most:
+		bad[field] = fmt.Sprintf("must be at most %d characters", most)
+	}
 }

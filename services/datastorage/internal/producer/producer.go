@@ -20,16 +20,15 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/lru"
 
+	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/ingest"
+	"kubernaut.ai/services/datastorage/internal/ownevent"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
 
 const (
-	// recordedBy is the caller of the events that DataStorage records itself. No
-	// authenticated caller has this name.
-	recordedBy = "kubernaut:datastorage"
 	// Claimed is the type of the event that records an owner.
 	Claimed = "datastorage.producer.claimed"
 	// maxOwners bounds the owners that are remembered.
@@ -157,18 +156,10 @@ func claimID(producerID string) uuid.UUID {
 
 // record stores an owner. That another one is stored already is no error.
 func (o *Owners) record(ctx context.Context, producerID, owner string) error {
-	text, err := json.Marshal(map[string]any{
-		"event_id": claimID(producerID), "version": "1.0", "event_type": Claimed, "event_timestamp": o.clock.Now().UTC(),
-		"event_category": "security", "event_action": "claimed", "event_outcome": "success", "correlation_id": producerID,
-		"actor_type": "service", "actor_id": owner, "event_data": claim{ProducerID: producerID, Owner: owner},
+	batch, err := ownevent.Batch(o.decoder, &ownevent.Event{
+		ID: claimID(producerID), Type: Claimed, Action: "claimed", At: o.clock.Now(), Outcome: audit.OutcomeSuccess, CorrelationID: producerID,
+		ActorType: "service", ActorID: owner, Data: claim{ProducerID: producerID, Owner: owner},
 	})
-	if err != nil {
-		return fmt.Errorf("encode the owner of producer %q: %w", producerID, err)
-	}
-	batch, err := o.decoder.One(text, recordedBy)
-	if err == nil && len(batch.Refusals) > 0 {
-		err = errors.New(batch.Refusals[0].Detail)
-	}
 	if err != nil {
 		return fmt.Errorf("owner of producer %q: %w", producerID, err)
 	}
