@@ -89,7 +89,7 @@ func (b *bench) measureLoad(ctx context.Context, l load) (peak float64, err erro
 
 // measureHTTP prints what the same requests cost a server that only reads them: no ingest over HTTP costs less.
 func (b *bench) measureHTTP(ctx context.Context, url string, l load) (err error) {
-	s, err := startServer(ctx, echo, "")
+	s, err := startServer(ctx, echoOnly, "")
 	if err != nil {
 		return err
 	}

@@ -27,8 +27,6 @@ type plan struct {
 	sized int
 	// queried is how many events are searched, and firsts how often each search begins.
 	queried, firsts int
-	// profile is the file for a CPU profile of the server; empty for none.
-	profile string
 }
 
 func newPlan(scale ratio.Scale) plan {
@@ -41,7 +39,8 @@ func newPlan(scale ratio.Scale) plan {
 
 func main() {
 	only := flag.String("only", "", "measure one family alone: ingest, replay, size or query")
-	bar := flag.String("bar", "", "measure one bar of the family ingest alone")
+	bar := flag.String("bar", "", "measure one bar alone, of the families ingest, replay and query")
+	data := flag.String("data", "", "folder of a PostgreSQL server that is kept, with the trails of the family query: later runs do not load them again")
 	profile := flag.String("profile", "", "file for a CPU profile of the server")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -50,7 +49,7 @@ func main() {
 	if database := os.Getenv(serveVariable); database != "" {
 		err = serve(ctx, database, *profile)
 	} else {
-		err = run(ctx, os.Stdout, os.Getenv("SCALE"), *only, *bar, *profile)
+		err = run(ctx, os.Stdout, os.Getenv("SCALE"), &bench{only: *only, bar: *bar, data: *data, profile: *profile})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench-datastorage:", err)
@@ -62,7 +61,12 @@ func main() {
 type bench struct {
 	plan
 
-	bar      string
+	// only and bar select what is measured; empty for everything.
+	only, bar string
+	// data is the folder of the server that is kept; empty for a temporary one.
+	data string
+	// profile is the file for a CPU profile of the server; empty for none.
+	profile  string
 	database *postgres.Server
 	report   *ratio.Report
 }
@@ -78,22 +82,21 @@ var families = []struct {
 	{"query", (*bench).measureQuery},
 }
 
-func run(ctx context.Context, out io.Writer, scaleText, only, bar, profile string) (err error) {
+func run(ctx context.Context, out io.Writer, scaleText string, b *bench) (err error) {
 	scale, err := ratio.ParseScale(scaleText)
 	if err != nil {
 		return fmt.Errorf("read SCALE: %w", err)
 	}
 	report := ratio.NewReport(out)
 	report.Figuref("%s, %d cores, scale %s, events with %d bytes of data", runtime.Version(), runtime.NumCPU(), scale, len(eventData))
-	b := &bench{plan: newPlan(scale), bar: bar, report: report}
-	b.profile = profile
-	if b.database, err = postgres.Start(ctx, postgres.Options{Progress: progress.To(os.Stderr)}); err != nil {
+	b.plan, b.report = newPlan(scale), report
+	if b.database, err = postgres.Start(ctx, postgres.Options{DataDir: b.data, Progress: progress.To(os.Stderr)}); err != nil {
 		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
 	defer func() { err = errors.Join(err, b.database.Stop(context.WithoutCancel(ctx))) }()
 	measured := false
 	for _, family := range families {
-		if only != "" && only != family.name {
+		if b.only != "" && b.only != family.name {
 			continue
 		}
 		measured = true
@@ -102,7 +105,7 @@ func run(ctx context.Context, out io.Writer, scaleText, only, bar, profile strin
 		}
 	}
 	if !measured {
-		return fmt.Errorf("family %q: there is none of this name", only)
+		return fmt.Errorf("family %q: there is none of this name", b.only)
 	}
 	return report.Err() //nolint:wrapcheck // names the bars, and that is all there is to say
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	echoserver "github.com/labstack/echo/v4"
 
 	"kubernaut.ai/bench/ratio"
 )
@@ -27,6 +25,12 @@ const (
 	mostFirstAnswer                   = 250
 	mostVsScan                        = 1.5
 	mostSteps                         = 200
+)
+
+const (
+	barEcho, barFlat   = "query-correlation-vs-echo", "query-flat"
+	barPages           = "page-1000th-vs-first"
+	barFirst, barSteps = "query-miss-first-answer-ms", "query-miss-steps"
 )
 
 // search finds nothing.
@@ -44,24 +48,33 @@ var misses = []search{
 }
 
 func (b *bench) measureQuery(ctx context.Context) (err error) {
-	large, err := b.openTrail(ctx, b.queried)
+	large, err := b.openTrail(ctx, b.queried, b.profile)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, large.close(ctx)) }()
-	small, err := b.openTrail(ctx, b.queried/100)
+	small, err := b.openTrail(ctx, b.queried/100, "")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, small.close(ctx)) }()
 	b.report.Figuref("%d events, beside %d", large.events, small.events)
-	if err := b.measureCorrelation(ctx, large, small); err != nil {
-		return err
+	for _, part := range []struct {
+		bars    []string
+		measure func() error
+	}{
+		{[]string{barEcho, barFlat}, func() error { return b.measureCorrelation(ctx, large, small) }},
+		{[]string{barPages}, func() error { return b.measurePages(ctx, large) }},
+		{[]string{barFirst, barSteps}, func() error { return b.measureMisses(ctx, large) }},
+	} {
+		if b.bar != "" && !slices.Contains(part.bars, b.bar) {
+			continue
+		}
+		if err := part.measure(); err != nil {
+			return err
+		}
 	}
-	if err := b.measurePages(ctx, large); err != nil {
-		return err
-	}
-	return b.measureMisses(ctx, large)
+	return nil
 }
 
 // trail is a server with a database of events.
@@ -74,13 +87,13 @@ type trail struct {
 	pool     *pgxpool.Pool
 }
 
-func (b *bench) openTrail(ctx context.Context, events int) (*trail, error) {
+func (b *bench) openTrail(ctx context.Context, events int, profile string) (*trail, error) {
 	t := &trail{bench: b, events: events}
 	var err error
 	if t.database, err = b.loadTrail(ctx, events); err != nil {
 		return nil, err
 	}
-	if t.server, err = startServer(ctx, t.database, b.profile); err != nil {
+	if t.server, err = startServer(ctx, t.database, profile); err != nil {
 		return nil, err
 	}
 	if t.pool, err = pgxpool.New(ctx, t.database); err != nil {
@@ -91,10 +104,19 @@ func (b *bench) openTrail(ctx context.Context, events int) (*trail, error) {
 
 func (t *trail) close(ctx context.Context) error {
 	t.pool.Close()
+	if t.bench.data != "" {
+		return t.stop()
+	}
 	return errors.Join(t.stop(), t.bench.dropDatabase(ctx, t.database))
 }
 
 func (t *trail) someID() string { return fmt.Sprintf("rr-%d", rand.IntN(t.events/eventsPerTrail)) } //nolint:gosec // no secret
+
+// maxQueriers is the most clients that query at the same time.
+const maxQueriers = 20
+
+// plain is a client that asks for no compression: both sides of a comparison send the same bytes.
+var plain = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: maxQueriers, DisableCompression: true}}
 
 // get reads an answer.
 func get(ctx context.Context, address string) ([]byte, error) {
@@ -102,7 +124,7 @@ func get(ctx context.Context, address string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a request: %w", err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := plain.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("query: %w", err)
 	}
@@ -121,21 +143,24 @@ func (t *trail) byCorrelation(base string) turn {
 	}
 }
 
-func (b *bench) measureCorrelation(ctx context.Context, large, small *trail) error {
-	bare, stop, err := large.bareSQL(ctx)
+func (b *bench) measureCorrelation(ctx context.Context, large, small *trail) (err error) {
+	bare, err := startPeer(ctx, large)
 	if err != nil {
 		return err
 	}
-	defer stop()
+	defer func() { err = errors.Join(err, bare.stop()) }()
 	ours := b.trialOf(ctx, []turn{large.byCorrelation(large.url)})
 	for _, one := range []struct {
 		name string
 		peer turn
 		most float64
 	}{
-		{"query-correlation-vs-echo", large.byCorrelation(bare), mostVsEcho},
-		{"query-flat", small.byCorrelation(small.url), mostFlat},
+		{barEcho, large.byCorrelation(bare.url), mostVsEcho},
+		{barFlat, small.byCorrelation(small.url), mostFlat},
 	} {
+		if b.bar != "" && b.bar != one.name {
+			continue
+		}
 		c, err := ratio.Compare(b.pairs, ours, b.trialOf(ctx, []turn{one.peer}))
 		if err != nil {
 			return err //nolint:wrapcheck // says what failed
@@ -144,35 +169,6 @@ func (b *bench) measureCorrelation(ctx context.Context, large, small *trail) err
 		b.report.AtMost(one.name, 1/c.Ratio, one.most)
 	}
 	return nil
-}
-
-// bareSQL serves the rows of a correlation id by bare SQL, and the body that DataStorage answers with.
-func (t *trail) bareSQL(ctx context.Context) (base string, stop func(), err error) {
-	body, err := get(ctx, t.url+pathOne+"?correlation_id="+t.someID())
-	if err != nil {
-		return "", nil, err
-	}
-	e := echoserver.New()
-	e.GET(pathOne, func(c echoserver.Context) error {
-		//nolint:unqueryvet // the columns of an event, whichever there are
-		rows, err := t.pool.Query(c.Request().Context(), `SELECT * FROM audit_events WHERE correlation_id = $1 ORDER BY coalesce(sort_time, event_timestamp) DESC, event_id DESC LIMIT 51`,
-			c.QueryParam("correlation_id"))
-		if err != nil {
-			return err //nolint:wrapcheck // the client sees it
-		}
-		found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) ([][]byte, error) { return row.RawValues(), nil })
-		if err != nil || len(found) != eventsPerTrail {
-			return fmt.Errorf("%d rows: %w", len(found), err)
-		}
-		return c.Blob(http.StatusOK, echoserver.MIMEApplicationJSON, body)
-	})
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", anyPort)
-	if err != nil {
-		return "", nil, fmt.Errorf("listen: %w", err)
-	}
-	server := &http.Server{Handler: e, ReadHeaderTimeout: time.Second}
-	go func() { _ = server.Serve(listener) }() // it ends with Close
-	return "http://" + listener.Addr().String(), func() { _ = server.Close() }, nil
 }
 
 // page is what the bench reads of an answer.
@@ -220,7 +216,7 @@ func (b *bench) measurePages(ctx context.Context, t *trail) error {
 	}
 	first, end := ratio.Median(slices.Clone(took[1:window+1])), ratio.Median(slices.Clone(took[last-window:]))
 	b.report.Figuref("a page: %.2f ms, around the 1000th %.2f ms", first*1000, end*1000) //nolint:mnd // milliseconds
-	b.report.AtMost("page-1000th-vs-first", end/first, mostOfPages)
+	b.report.AtMost(barPages, end/first, mostOfPages)
 	return nil
 }
 
@@ -260,8 +256,8 @@ func (b *bench) measureMisses(ctx context.Context, t *trail) error {
 	}
 	slices.Sort(firsts)
 	const percentile = 99
-	b.report.AtMost("query-miss-first-answer-ms", firsts[(len(firsts)-1)*percentile/100], mostFirstAnswer)
-	b.report.AtMost("query-miss-steps", float64(most), mostSteps)
+	b.report.AtMost(barFirst, firsts[(len(firsts)-1)*percentile/100], mostFirstAnswer)
+	b.report.AtMost(barSteps, float64(most), mostSteps)
 	return nil
 }
 

@@ -30,8 +30,8 @@ const (
 	anyPort         = "127.0.0.1:0"
 )
 
-// echo is the URL of no database, for a server that only reads requests: what HTTP alone costs.
-const echo = "echo"
+// echoOnly is the URL of no database, for a server that only reads requests: what HTTP alone costs.
+const echoOnly = "echo"
 
 // serveEcho is the process of that server.
 func serveEcho(ctx context.Context) error {
@@ -57,8 +57,11 @@ func serveEcho(ctx context.Context) error {
 
 // serve is the server's process: it prints its address, and ends with its standard input.
 func serve(ctx context.Context, database, profile string) (err error) {
-	if database == echo {
+	if database == echoOnly {
 		return serveEcho(ctx)
+	}
+	if answer := os.Getenv(peerVariable); answer != "" {
+		return servePeer(ctx, database, answer)
 	}
 	serving, err := auditdb.Serving(database)
 	if err != nil {
@@ -98,12 +101,17 @@ type server struct {
 
 // startServer starts a server with the options of a deployment.
 func startServer(ctx context.Context, database, profile string) (*server, error) {
+	return startProcess(ctx, database, profile)
+}
+
+// startProcess starts this program as a server, with more environment variables.
+func startProcess(ctx context.Context, database, profile string, variables ...string) (*server, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("start the server: %w", err)
 	}
 	s := &server{process: exec.CommandContext(ctx, program, "-profile", profile)} //nolint:gosec // this program
-	s.process.Env = append(os.Environ(), serveVariable+"="+database, deployedMemory, deployedGarbage)
+	s.process.Env = append(append(os.Environ(), serveVariable+"="+database, deployedMemory, deployedGarbage), variables...)
 	s.process.Stderr = os.Stderr
 	stdin, stdinErr := s.process.StdinPipe()
 	stdout, stdoutErr := s.process.StdoutPipe()

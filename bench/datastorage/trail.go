@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	datastorage "kubernaut.ai/services/datastorage/app"
 	"kubernaut.ai/test/auditdb"
@@ -26,10 +27,47 @@ FROM (SELECT n, $2::timestamptz + n * $3::interval AS t FROM generate_series($4:
 
 const trailSpan = 70 * 24 * time.Hour
 
-// loadTrail makes a database with this many events and the indexes of complete months.
+// trailName is the database of a trail.
+func trailName(events int) string { return fmt.Sprintf("trail_%d", events) }
+
+// loaded is a table that a database has once all of its events are there.
+const loaded = "bench_loaded"
+
+// keptTrail returns the database with this many events of a run before.
+func (b *bench) keptTrail(ctx context.Context, events int) (url string, found bool, err error) {
+	pool, err := pgxpool.New(ctx, b.database.URL())
+	if err != nil {
+		return "", false, fmt.Errorf("connect: %w", err)
+	}
+	defer pool.Close()
+	if err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, trailName(events)).Scan(&found); err != nil || !found {
+		return "", false, err //nolint:wrapcheck // says what failed
+	}
+	// It exists, so that this makes the connection string alone.
+	if url, err = b.database.CreateDatabase(ctx, trailName(events), ""); err != nil {
+		return "", false, err //nolint:wrapcheck // says what failed
+	}
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return "", false, fmt.Errorf("connect: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	err = conn.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, loaded).Scan(&found)
+	return url, found, err //nolint:wrapcheck // says what failed
+}
+
+// loadTrail makes a database with this many events and the indexes of complete months, unless
+// there is one that was kept.
 func (b *bench) loadTrail(ctx context.Context, events int) (url string, err error) {
-	if url, err = b.newDatabase(ctx); err != nil {
-		return "", err
+	url, found, err := b.keptTrail(ctx, events)
+	if err != nil || found {
+		return url, err
+	}
+	if err := b.database.DropDatabase(ctx, trailName(events)); err != nil {
+		return "", err //nolint:wrapcheck // says what failed
+	}
+	if url, err = auditdb.Create(ctx, b.database, trailName(events)); err != nil {
+		return "", err //nolint:wrapcheck // says all there is
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	begin := now.Add(-trailSpan)
@@ -58,6 +96,9 @@ func (b *bench) loadTrail(ctx context.Context, events int) (url string, err erro
 	}
 	if _, err := maintainer.Once(ctx); err != nil {
 		return "", fmt.Errorf("build indexes: %w", err)
+	}
+	if _, err := conn.Exec(ctx, `CREATE TABLE `+loaded+` ()`); err != nil {
+		return "", fmt.Errorf("load events: %w", err)
 	}
 	return url, nil
 }
