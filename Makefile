@@ -132,6 +132,13 @@ torture: build ## kill -9 under load, again and again: nothing accepted is lost,
 	go run ./test/prepare $(INSTALL_FLAG)
 	$(BIN)/torture $(SCENARIOS)
 
+.PHONY: torture-upgrade
+torture-upgrade: build ## upgrades DataStorage under load, from before the newest migration or FROM=commit
+	go build -o $(BIN)/ ./test/chaos/torture
+	go run ./test/prepare $(INSTALL_FLAG)
+	hack/older-datastorage.sh $(BIN)/datastorage-older $(FROM)
+	OLDER_DATASTORAGE=$(BIN)/datastorage-older $(BIN)/torture upgrade
+
 .PHONY: flake
 flake: ## the founding scenario N times with random seeds: make flake N=100; hack/flake.sh says what else
 	hack/flake.sh $(or $(N),100)

@@ -51,11 +51,12 @@ func DataStorage(ctx context.Context, o Options) (result verdict.Result, err err
 	if err := t.prepare(ctx); err != nil {
 		return result, fmt.Errorf("prepare: %w", err)
 	}
-	load, sending, err := startLoad(ctx, &o, "http://"+t.front.listener.Addr().String(), t.database, t.migrations.dir)
+	load, sending, err := startLoad(ctx, &o, "http://"+t.front.listener.Addr().String(), t.migrations.dir)
 	if err != nil {
 		return result, err
 	}
 	t.load = load
+	load.writeAsVersion1(sending, t.database)
 	load.group.Go(func() error { return t.maintaining(sending) })
 	err = t.upgrade(sending)
 	if err == nil {
@@ -192,7 +193,7 @@ func (t *storeTrial) upgrade(ctx context.Context) error {
 		t.done.migrations++
 		t.result.Disruptions++
 	}
-	return t.finished(ctx, up...)
+	return t.migrations.finished(ctx, up...)
 }
 
 // maintaining runs one maintenance after the other, as a deployment does. One that
@@ -234,30 +235,13 @@ func (t *storeTrial) killed(ctx context.Context, command ...string) error {
 	return errors.Join(err, started.Stop(context.WithoutCancel(ctx)))
 }
 
-// finished runs a command until it ends with success.
-func (t *storeTrial) finished(ctx context.Context, command ...string) error {
-	started, err := t.migrations.start(syscall.SIGKILL, func([]byte) {}, command...)
-	if err != nil {
-		return err
-	}
-	select {
-	case <-started.Done():
-	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", command, errors.Join(context.Cause(ctx), started.Stop(context.WithoutCancel(ctx))))
-	}
-	if started.Err() != nil {
-		return fmt.Errorf("%s: %w", command, started.Failure())
-	}
-	return nil
-}
-
 // maintain completes rows and counts. A maintenance that was killed keeps its lease for a while.
 func (t *storeTrial) maintain(ctx context.Context) error {
 	const again = time.Second
 	ctx, cancel := context.WithTimeout(ctx, loadPatience)
 	defer cancel()
 	for {
-		err := t.finished(ctx, "maintain", "--once")
+		err := t.migrations.finished(ctx, "maintain", "--once")
 		if err == nil {
 			return nil
 		}

@@ -27,12 +27,14 @@ type Program struct {
 	Env []string
 }
 
-// Options of a scenario. All are required except Output and Progress.
+// Options of a scenario. All are required except Older, Output and Progress.
 type Options struct {
 	Env *testenv.Env
 	// ControlPlane is that of the Env.
 	ControlPlane *controlplane.ControlPlane
 	Program      Program
+	// Older is the binary of an older version, for Upgrade.
+	Older string
 	// Kills is how many processes are killed, at least 1.
 	Kills int
 	// Full scale: a scenario that tries each of a number of things tries all sides of them.
@@ -276,6 +278,23 @@ func (p *processes) runLast(ctx context.Context, use func(addresses) error) erro
 	}
 	if err := errors.Join(err, started.finish(context.WithoutCancel(ctx))); err != nil {
 		return fmt.Errorf("last process of %s: %w", p.name, err)
+	}
+	return nil
+}
+
+// finished runs a command until it ends with success.
+func (p *processes) finished(ctx context.Context, command ...string) error {
+	started, err := p.start(syscall.SIGKILL, func([]byte) {}, command...)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-started.Done():
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", command, errors.Join(context.Cause(ctx), started.Stop(context.WithoutCancel(ctx))))
+	}
+	if started.Err() != nil {
+		return fmt.Errorf("%s: %w", command, started.Failure())
 	}
 	return nil
 }

@@ -127,19 +127,9 @@ type storedCounts struct {
 
 // check compares what was accepted with what is stored, and the tables with each other.
 func (t *storeTrial) check(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, t.direct)
+	c, err := countStored(ctx, t.direct)
 	if err != nil {
-		return fmt.Errorf("read stored events: %w", err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	const query = `SELECT count(*), count(DISTINCT event_id),
-		(SELECT coalesce(sum(events), 0)::bigint FROM audit_batches), (SELECT coalesce(sum(events), 0)::bigint FROM audit_rollup),
-		count(*) FILTER (WHERE commitment = substring(b.commitments FROM batch_position * 32 + 1 FOR 32)),
-		count(*) FILTER (WHERE claimed_event_id IS NOT NULL), count(*) FILTER (WHERE correlation_id ~ '^rr-[0-9]$')
-		FROM audit_events AS e LEFT JOIN audit_batches AS b USING (batch_id)`
-	var c storedCounts
-	if err := conn.QueryRow(ctx, query).Scan(&c.Events, &c.IDs, &c.Batched, &c.Counted, &c.Committed, &c.SecondIDs, &c.Version1); err != nil {
-		return fmt.Errorf("read stored events: %w", err)
+		return err
 	}
 	for _, figure := range []struct {
 		key string
@@ -157,9 +147,34 @@ func (t *storeTrial) check(ctx context.Context) error {
 	} {
 		t.result.AddFigure(figure.key, figure.n)
 	}
-	want := storedCounts{c.Events, c.Events, c.Events, c.Events, c.Events, 0, schematest.Version1Events}
-	if c != want {
-		return fmt.Errorf("the tables do not agree: %+v, want %+v", c, want)
+	if err := c.agree(schematest.Version1Events); err != nil {
+		return err
 	}
 	return checkRecords(ctx, t.result, t.direct, t.load.accepted)
+}
+
+// countStored reads the counts of a database.
+func countStored(ctx context.Context, databaseURL string) (c storedCounts, err error) {
+	conn, err := pgx.Connect(ctx, databaseURL)
+	if err != nil {
+		return c, fmt.Errorf("read stored events: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	const query = `SELECT count(*), count(DISTINCT event_id),
+		(SELECT coalesce(sum(events), 0)::bigint FROM audit_batches), (SELECT coalesce(sum(events), 0)::bigint FROM audit_rollup),
+		count(*) FILTER (WHERE commitment = substring(b.commitments FROM batch_position * 32 + 1 FOR 32)),
+		count(*) FILTER (WHERE claimed_event_id IS NOT NULL), count(*) FILTER (WHERE correlation_id ~ '^rr-[0-9]$')
+		FROM audit_events AS e LEFT JOIN audit_batches AS b USING (batch_id)`
+	if err := conn.QueryRow(ctx, query).Scan(&c.Events, &c.IDs, &c.Batched, &c.Counted, &c.Committed, &c.SecondIDs, &c.Version1); err != nil {
+		return c, fmt.Errorf("read stored events: %w", err)
+	}
+	return c, nil
+}
+
+// agree checks that each event is counted, batched and committed to once.
+func (c storedCounts) agree(version1 int64) error {
+	if want := (storedCounts{c.Events, c.Events, c.Events, c.Events, c.Events, 0, version1}); c != want {
+		return fmt.Errorf("the tables do not agree: %+v, want %+v", c, want)
+	}
+	return nil
 }

@@ -55,8 +55,8 @@ type storeLoad struct {
 	attempts, duplicates int
 }
 
-// startLoad loads the API at a URL and a database with rows of version 1. The caller ends it.
-func startLoad(ctx context.Context, o *Options, api, databaseURL string, dir *supervise.Dir) (*storeLoad, context.Context, error) {
+// startLoad loads the API at a URL. The caller ends it.
+func startLoad(ctx context.Context, o *Options, api string, dir *supervise.Dir) (*storeLoad, context.Context, error) {
 	l := &storeLoad{
 		batches:  &batches{url: api + pathBatch, accepted: map[string]bool{}, ticks: make(chan struct{}, 1)},
 		refusals: make(chan struct{}, 1), stop: make(chan struct{}), random: o.random,
@@ -77,10 +77,14 @@ func startLoad(ctx context.Context, o *Options, api, databaseURL string, dir *su
 	for i := range batchSenders {
 		l.group.Go(func() error { return l.sending(ctx, o.random(uint64(i)+1)) })
 	}
+	return l, ctx, nil
+}
+
+// writeAsVersion1 loads a database with rows of version 1, until the load ends.
+func (l *storeLoad) writeAsVersion1(ctx context.Context, databaseURL string) {
 	for range oldWriters {
 		l.group.Go(func() error { return l.writingAsVersion1(ctx, databaseURL) })
 	}
-	return l, ctx, nil
 }
 
 func spoolingStore(api, dir string) (*audit.Store, error) {
@@ -139,15 +143,16 @@ func (l *storeLoad) sending(ctx context.Context, random *rand.Rand) error {
 		if err != nil {
 			return err
 		}
-		if _, err = l.untilAcknowledged(ctx, client, body); err != nil {
+		_, refusedSince, err := l.untilAcknowledged(ctx, client, body)
+		if err != nil {
 			return err
 		}
-		l.note(ids, time.Time{})
+		l.note(ids, refusedSince)
 		tick(l.ticks)
 		if random.IntN(sentAgainOneIn) > 0 {
 			return nil
 		}
-		again, err := l.untilAcknowledged(ctx, client, body)
+		again, _, err := l.untilAcknowledged(ctx, client, body)
 		if err == nil && again.Created > 0 {
 			err = fmt.Errorf("a batch that was acknowledged before is answered: created %d, duplicates %d", again.Created, again.Duplicates)
 		}
@@ -169,13 +174,16 @@ func oddIDs(random *rand.Rand) func() (uuid.UUID, error) {
 	}
 }
 
-// untilAcknowledged sends a batch again and again, as a client does that got no answer.
-func (l *storeLoad) untilAcknowledged(ctx context.Context, client *http.Client, body []byte) (wire.BatchCreated, error) {
-	var last error
+// untilAcknowledged sends a batch again and again, as a client does that got no
+// answer. refusedSince is when the first attempt failed, zero if it did not.
+func (l *storeLoad) untilAcknowledged(ctx context.Context, client *http.Client, body []byte) (created wire.BatchCreated, refusedSince time.Time, err error) {
+	var last, refusal error
 	for attempts := 1; ; attempts++ {
-		created, refusal, err := l.attempt(ctx, client, body)
-		if err != nil {
-			return created, err
+		if created, refusal, err = l.attempt(ctx, client, body); err != nil {
+			return created, refusedSince, err
+		}
+		if refusal != nil && refusedSince.IsZero() {
+			refusedSince = time.Now()
 		}
 		l.mu.Lock()
 		l.duplicates += created.Duplicates
@@ -184,13 +192,13 @@ func (l *storeLoad) untilAcknowledged(ctx context.Context, client *http.Client, 
 		}
 		l.mu.Unlock()
 		if refusal == nil {
-			return created, nil
+			return created, refusedSince, nil
 		}
 		tick(l.refusals)
 		select {
 		case <-time.After(attemptPause):
 		case <-ctx.Done():
-			return created, fmt.Errorf("a batch is not acknowledged within %s and %d attempts: %w, and before: %w", loadPatience, attempts, refusal, last)
+			return created, refusedSince, fmt.Errorf("a batch is not acknowledged within %s and %d attempts: %w, and before: %w", loadPatience, attempts, refusal, last)
 		}
 		last = refusal
 	}

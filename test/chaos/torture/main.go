@@ -4,7 +4,7 @@
 //	torture <name> kills <n> accepted <n> lost 0 doubled 0
 //
 // It exits with 1 if anything was lost or doubled. The arguments name scenarios;
-// without arguments it runs all of them. SCALE=full multiplies the kills. The
+// without arguments it runs all but upgrade. SCALE=full multiplies the kills. The
 // programs are expected next to its own binary.
 package main
 
@@ -41,21 +41,25 @@ type scenario struct {
 	run           func(context.Context, chaos.Options) (verdict.Result, error)
 	// kills by default and at full scale.
 	kills, fullKills int
+	// named: it runs only if it is named.
+	named bool
 }
 
 var scenarios = []scenario{
-	{"audit-spool", "recorder", chaos.Spool, 500, 2400},
+	{"audit-spool", "recorder", chaos.Spool, 500, 2400, false},
 	// They kill servers, not one of our programs.
-	{"failover", "", chaos.Failover, 3, 10},
-	{"pooler", "", chaos.Pooler, 10, 100},
-	{"proxy", "recorder", chaos.Proxy, 200, 1200},
-	{"gateway", "gateway", chaos.Gateway, 20, 200},
-	{"signalprocessing", "signalprocessing", chaos.SignalProcessing, 20, 200},
-	{"datastorage", "datastorage", chaos.DataStorage, 80, 1500},
-	{"slow", "datastorage", chaos.Slow, 200, 1000},
-	{"memory", "datastorage", chaos.Memory, 15, 60}, // seconds
+	{"failover", "", chaos.Failover, 3, 10, false},
+	{"pooler", "", chaos.Pooler, 10, 100, false},
+	{"proxy", "recorder", chaos.Proxy, 200, 1200, false},
+	{"gateway", "gateway", chaos.Gateway, 20, 200, false},
+	{"signalprocessing", "signalprocessing", chaos.SignalProcessing, 20, 200, false},
+	{"datastorage", "datastorage", chaos.DataStorage, 80, 1500, false},
+	{"slow", "datastorage", chaos.Slow, 200, 1000, false},
+	{"memory", "datastorage", chaos.Memory, 15, 60, false}, // seconds
 	// Each call once, and so many at random. Its controllers run until the end.
-	{"workflowexecution", "workflowexecution", chaos.WorkflowExecution, 20, 200},
+	{"workflowexecution", "workflowexecution", chaos.WorkflowExecution, 20, 200, false},
+	// Steps of an upgrade from the binary that OLDER_DATASTORAGE names.
+	{"upgrade", "datastorage", chaos.Upgrade, 1, 1, true},
 }
 
 func main() {
@@ -105,7 +109,7 @@ func torture(ctx context.Context, names []string, report progress.Func) (err err
 	for _, s := range chosen {
 		o := chaos.Options{
 			Env: env, ControlPlane: shared.ControlPlane, Program: chaos.Program{Path: filepath.Join(filepath.Dir(self), s.program)},
-			Kills: s.kills, Full: full, Seed: seed, Progress: report,
+			Older: os.Getenv("OLDER_DATASTORAGE"), Kills: s.kills, Full: full, Seed: seed, Progress: report,
 		}
 		if full {
 			o.Kills = s.fullKills
@@ -132,7 +136,7 @@ func (s *scenario) torture(ctx context.Context, o chaos.Options) error {
 
 func choose(names []string) ([]scenario, error) {
 	if len(names) == 0 {
-		return scenarios, nil
+		return slices.DeleteFunc(slices.Clone(scenarios), func(s scenario) bool { return s.named }), nil
 	}
 	var chosen []scenario
 	for _, name := range names {
