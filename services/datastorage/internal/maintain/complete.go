@@ -16,7 +16,8 @@ import (
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
-// pages is how many pages of a table one slice looks at.
+// pages is how many pages of a table one slice looks at, if it does not find its
+// number of events before.
 const pages = 64
 
 // complete gives events a commitment and a batch that were stored by a program
@@ -56,7 +57,7 @@ func (r *Runner) completePartition(ctx context.Context, table, index string) (co
 	if err != nil || last < 0 {
 		return 0, err
 	}
-	for page := int64(0); page <= last; page += pages {
+	for page := int64(0); page <= last; {
 		var done int64
 		err := r.slice(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 			done, err = r.completePages(ctx, tx, table, page)
@@ -65,6 +66,9 @@ func (r *Runner) completePartition(ctx context.Context, table, index string) (co
 		completed += done
 		if err != nil {
 			return completed, err
+		}
+		if done < int64(r.options.Slice) {
+			page += pages
 		}
 		if err := r.between(); err != nil {
 			return completed, err
@@ -107,11 +111,11 @@ type row struct {
 	salts     []byte
 }
 
-// completePages completes the events on some pages.
+// completePages completes the events on some pages, at most as many as a slice has.
 func (r *Runner) completePages(ctx context.Context, tx pgx.Tx, table string, page int64) (int64, error) {
 	rows, err := tx.Query(ctx, `SELECT `+query.Columns+`, sort_time, commitment, salts FROM `+table+`
-		WHERE ctid >= $1::text::tid AND ctid < $2::text::tid AND batch_id IS NULL`,
-		fmt.Sprintf("(%d,0)", page), fmt.Sprintf("(%d,0)", page+pages))
+		WHERE ctid >= $1::text::tid AND ctid < $2::text::tid AND batch_id IS NULL LIMIT $3`,
+		fmt.Sprintf("(%d,0)", page), fmt.Sprintf("(%d,0)", page+pages), r.options.Slice)
 	if err != nil {
 		return 0, fmt.Errorf("read events: %w", err)
 	}
