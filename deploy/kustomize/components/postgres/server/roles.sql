@@ -21,6 +21,9 @@ AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND relkind = 'S' AND 
 SELECT format('ALTER %s %s OWNER TO kubernaut_owner', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, name) FROM handed \gexec
 SELECT format('GRANT SELECT, %s %s TO %s', CASE relkind WHEN 'S' THEN 'USAGE ON SEQUENCE' ELSE 'INSERT ON' END, name, former)
 FROM handed WHERE former <> 'kubernaut_migration' \gexec
+-- Who owns the database can drop its tables, too.
+SELECT DISTINCT format('ALTER DATABASE %I OWNER TO kubernaut_owner', datname) FROM pg_database JOIN handed ON former = datdba::regrole::text
+WHERE datname = current_database() AND NOT (SELECT rolsuper FROM pg_roles WHERE oid = datdba) \gexec
 SELECT format('ALTER FUNCTION %s OWNER TO kubernaut_owner', oid::regprocedure) FROM pg_proc
 WHERE pronamespace = 'public'::regnamespace AND proname ~ '^audit_' AND proowner <> 'kubernaut_owner'::regrole \gexec
 COMMIT;
