@@ -38,9 +38,10 @@ func newPlan(scale ratio.Scale) plan {
 }
 
 func main() {
-	only := flag.String("only", "", "measure one family alone: ingest, replay, size or query")
+	only := flag.String("only", "", "measure one family alone: ingest, replay, size, query, sizing or shards")
 	bar := flag.String("bar", "", "measure one bar alone, of the families ingest, replay and query")
 	data := flag.String("data", "", "folder of a PostgreSQL server that is kept, with the trails of the family query: later runs do not load them again")
+	clientCores := flag.String("client-cores", "", "cores of the clients, for the family sizing: taskset -c 0 bench -only sizing -client-cores 1")
 	profile := flag.String("profile", "", "file for a CPU profile of the server")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -49,7 +50,7 @@ func main() {
 	if database := os.Getenv(serveVariable); database != "" {
 		err = serve(ctx, database, *profile)
 	} else {
-		err = run(ctx, os.Stdout, os.Getenv("SCALE"), &bench{only: *only, bar: *bar, data: *data, profile: *profile})
+		err = run(ctx, os.Stdout, os.Getenv("SCALE"), &bench{only: *only, bar: *bar, data: *data, clientCores: *clientCores, profile: *profile})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench-datastorage:", err)
@@ -65,21 +66,29 @@ type bench struct {
 	only, bar string
 	// data is the folder of the server that is kept; empty for a temporary one.
 	data string
+	// clientCores are the cores of the clients, as taskset writes them; empty for those of the program.
+	clientCores string
 	// profile is the file for a CPU profile of the server; empty for none.
 	profile  string
 	database *postgres.Server
 	report   *ratio.Report
 }
 
-// families are what can be measured by itself.
-var families = []struct {
+// family is what can be measured by itself.
+type family struct {
 	name    string
 	measure func(*bench, context.Context) error
-}{
-	{"ingest", (*bench).measureIngest},
-	{"replay", (*bench).measureReplay},
-	{"size", (*bench).measureSize},
-	{"query", (*bench).measureQuery},
+	// byName: it has figures and no bar, and is measured only if it is named.
+	byName bool
+}
+
+var families = []family{
+	{"ingest", (*bench).measureIngest, false},
+	{"replay", (*bench).measureReplay, false},
+	{"size", (*bench).measureSize, false},
+	{"query", (*bench).measureQuery, false},
+	{"sizing", (*bench).measureSizing, true},
+	{"shards", (*bench).measureShards, true},
 }
 
 func run(ctx context.Context, out io.Writer, scaleText string, b *bench) (err error) {
@@ -96,7 +105,7 @@ func run(ctx context.Context, out io.Writer, scaleText string, b *bench) (err er
 	defer func() { err = errors.Join(err, b.database.Stop(context.WithoutCancel(ctx))) }()
 	measured := false
 	for _, family := range families {
-		if b.only != "" && b.only != family.name {
+		if b.only != family.name && (b.only != "" || family.byName) {
 			continue
 		}
 		measured = true

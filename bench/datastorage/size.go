@@ -40,7 +40,33 @@ func (b *bench) measureSize(ctx context.Context) (err error) {
 		return err
 	}
 	b.report.Figuref("%.0f bytes of NDJSON an event, %.0f in the database", lines/float64(b.sized), (after-before)/float64(b.sized))
+	if err := b.measureBeside(ctx, conn); err != nil {
+		return err
+	}
 	b.report.AtMost("bytes-per-event-vs-ndjson", (after-before)/lines, mostBytes)
+	return nil
+}
+
+// measureBeside prints what an event needs beside its row, and how much of its row are the salts.
+func (b *bench) measureBeside(ctx context.Context, conn *pgx.Conn) error {
+	for _, statement := range []string{
+		`CREATE TABLE with_salts (LIKE audit_events INCLUDING ALL)`, `INSERT INTO with_salts SELECT * FROM audit_events`, `VACUUM FULL with_salts`,
+		`CREATE TABLE without_salts (LIKE audit_events INCLUDING ALL)`, `INSERT INTO without_salts SELECT * FROM audit_events`,
+		`UPDATE without_salts SET salts = NULL`, `VACUUM FULL without_salts`,
+	} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("copy the events: %w", err)
+		}
+	}
+	var batches, with, without, row, bare float64
+	const query = `SELECT pg_total_relation_size('audit_batches')::float8, pg_total_relation_size('with_salts')::float8, pg_total_relation_size('without_salts')::float8,
+		(SELECT avg(pg_column_size(w))::float8 FROM with_salts AS w), (SELECT avg(pg_column_size(w))::float8 FROM without_salts AS w)`
+	if err := conn.QueryRow(ctx, query).Scan(&batches, &with, &without, &row, &bare); err != nil {
+		return fmt.Errorf("measure the salts: %w", err)
+	}
+	events := float64(b.sized)
+	b.report.Figuref("%.0f bytes of batches an event; a row has %.0f bytes with salts, %.0f without; a copy of the table %.0f and %.0f an event",
+		batches/events, row, bare, with/events, without/events)
 	return nil
 }
 
