@@ -61,7 +61,8 @@ type Event struct {
 	ErrorCode, ErrorMessage string
 	// ParentID is the event that led to this one, optional.
 	ParentID uuid.UUID
-	// RetentionDays, optional: DataStorage's default where it is zero.
+	// RetentionDays, optional: where it is zero, what DataStorage's operator has set
+	// for the category. DataStorage stores more than 3,650 as 3,650.
 	RetentionDays int32
 	// Sensitive marks Data as not to be shown in diagnostics.
 	Sensitive bool

@@ -102,7 +102,7 @@ type AuditEvent struct {
 	ResourceID   *string `json:"resource_id,omitempty"`
 	ResourceType *string `json:"resource_type,omitempty"`
 
-	// RetentionDays Counted from receipt; 2555 where it is missing.
+	// RetentionDays Counted from receipt. More than 3650 is stored as 3650, unless the operator has set more for the category. Where it is missing, what the operator has set: 2555 by default.
 	RetentionDays *int32  `json:"retention_days,omitempty"`
 	Severity      *string `json:"severity,omitempty"`
 	Version       string  `json:"version"`

@@ -54,7 +54,7 @@ func maintainCommand() *cobra.Command {
 				pending, err := m.Pending(c.Context())
 				_, _ = fmt.Fprintf(out, "months to move: %d\nindexes to build or drop: %v\nevents to count: %d\n", len(pending.Months), pending.Indexes, pending.Uncounted)
 				for _, e := range pending.Expired {
-					_, _ = fmt.Fprintf(out, "%s: %d expired events to remove, %d to keep, %d held\n", e.Partition, e.Removed, e.Kept, e.Held)
+					_, _ = fmt.Fprintf(out, "%s: %d expired events to remove, %d to keep, %d of them held\n", e.Partition, e.Removed, e.Kept, e.Held)
 				}
 				return err
 			case once:

@@ -16,7 +16,9 @@ import (
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/lifecycle"
+	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/database"
+	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/maintain"
 	"kubernaut.ai/services/datastorage/internal/metrics"
 	"kubernaut.ai/services/datastorage/internal/schema"
@@ -31,6 +33,8 @@ type MaintainOptions struct {
 	Slice int
 	// RetentionFloor is the number of days that every event is kept for.
 	RetentionFloor int
+	// Retention of the events that maintenance records.
+	Retention RetentionOptions
 	// Every is the time between two runs.
 	Every time.Duration
 	// ManagementListen is the host:port of probes and metrics.
@@ -57,7 +61,8 @@ func (o *MaintainOptions) flags() *cli.Flags {
 	var f cli.Flags
 	declareDatabase(&f, &o.DatabaseURL)
 	f.Int(&o.Slice, "slice", 5000, "bound on the events of one transaction", cli.AtMost(most))
-	f.Int(&o.RetentionFloor, "retention-floor", 30, "days that every event is kept for, whatever its retention_days say", cli.AtMost(36500))
+	f.Int(&o.RetentionFloor, "retention-floor", 30, "days that every event is kept for, whatever its retention_days say", cli.AtMost(wire.MaxRetentionDays))
+	o.Retention.declare(&f)
 	f.Duration(&o.Every, "every", time.Minute, "time between two runs")
 	f.String(&o.ManagementListen, "management-listen", "127.0.0.1:9090", "host:port of probes and metrics", cli.Check(httpserver.CheckAddress))
 	f.Duration(&o.StartupTimeout, "startup-timeout", startupTimeout, "how long to wait for the database at start")
@@ -68,6 +73,7 @@ func (o *MaintainOptions) flags() *cli.Flags {
 type Maintainer struct {
 	options       MaintainOptions
 	database      *pgxpool.Config
+	retention     event.Retention
 	observed      *metrics.Maintenance
 	managementURL string
 	ready         chan struct{}
@@ -85,13 +91,17 @@ func NewMaintainer(o MaintainOptions) (*Maintainer, error) {
 	if err := o.flags().Complete(); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
+	retention, err := o.Retention.retention()
+	if err != nil {
+		return nil, err
+	}
 	config, err := database.Parse(o.DatabaseURL)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	const connections = 3 // work, the lease, and a probe
 	config.MaxConns, config.MinConns = connections, 0
-	return &Maintainer{options: o, database: config, observed: metrics.NewMaintenance(o.Clock), ready: make(chan struct{})}, nil
+	return &Maintainer{options: o, database: config, retention: retention, observed: metrics.NewMaintenance(o.Clock), ready: make(chan struct{})}, nil
 }
 
 // Ready is closed once it works.
@@ -203,7 +213,7 @@ func (m *Maintainer) runner(pool *pgxpool.Pool) *maintain.Runner {
 	}
 	return maintain.New(pool, maintain.Options{
 		// A name may return after a restart, for instance that of a pod.
-		Holder: host + "/" + uuid.NewString(), Slice: m.options.Slice, RetentionFloor: m.options.RetentionFloor, Clock: m.options.Clock, Between: m.options.Between,
+		Holder: host + "/" + uuid.NewString(), Slice: m.options.Slice, RetentionFloor: m.options.RetentionFloor, Retention: m.retention, Clock: m.options.Clock, Between: m.options.Between,
 	})
 }
 

@@ -53,6 +53,8 @@ type Options struct {
 	MaxBatchEvents int
 	// MaxEventDataBytes bounds one event's data.
 	MaxEventDataBytes int
+	// Retention of events; that of events which maintenance records is in MaintainOptions.
+	Retention RetentionOptions
 	// EventSchemas is a folder of JSON Schemas for the data of event types; empty: none are enforced.
 	EventSchemas string
 	// MaxPageBytes bounds the event_data on one page of a query. An event that
@@ -125,6 +127,7 @@ func (o *Options) flags() *cli.Flags {
 	f.Int(&o.MaxBodyBytes, "max-body-bytes", 16<<20, "bound on a request body, before and after decompression", cli.AtMost(most))
 	f.Int(&o.MaxBatchEvents, "max-batch-events", 10_000, "bound on events in one request", cli.AtMost(most))
 	f.Int(&o.MaxEventDataBytes, "max-event-data-bytes", 1<<20, "bound on one event_data", cli.AtMost(most))
+	o.Retention.declare(&f)
 	f.String(&o.EventSchemas, "event-schemas", "", "folder of JSON Schemas, named EVENT_TYPE.json: events of these types whose event_data does not conform are refused; none: all conform")
 	f.Int(&o.MaxPageBytes, "max-page-bytes", 16<<20, "bound on the event_data on one page of a query", cli.AtMost(most))
 	o.declareMemory(&f)
@@ -172,6 +175,9 @@ func (o *Options) complete() error {
 	}
 	if o.AggregatedListen != "" && o.TLS.Cert == "" {
 		return cli.Usagef("--aggregated-listen needs --tls-cert and --tls-key: the API server calls over TLS only")
+	}
+	if _, err := o.Retention.retention(); err != nil {
+		return err
 	}
 	if _, err := database.Split(o.MaxConnections, o.Writers); err != nil {
 		return err //nolint:wrapcheck // names the flag

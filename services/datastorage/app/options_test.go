@@ -43,6 +43,9 @@ func TestUnusableOptionsNameTheirFlag(t *testing.T) {
 		"--max-body-bytes -1":                             func(o *app.Options) { o.MaxBodyBytes = -1 },
 		"--max-page-bytes -1":                             func(o *app.Options) { o.MaxPageBytes = -1 },
 		"--database-max-connections 16: want at least 24": func(o *app.Options) { o.Writers = 20 },
+		"--retention-default-days 36501":                  func(o *app.Options) { o.Retention.Default = 36501 },
+		"--retention-days security: want CATEGORY=DAYS":   func(o *app.Options) { o.Retention.Categories = []string{"security"} },
+		"--retention-days: category a is given twice":     func(o *app.Options) { o.Retention.Categories = []string{"a=1", "a=2"} },
 		"--grace -1s":                                     func(o *app.Options) { o.Grace = -time.Second },
 	} {
 		o := app.Options{DatabaseURL: someDatabase}

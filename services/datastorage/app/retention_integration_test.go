@@ -4,7 +4,9 @@ package app_test
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -16,9 +18,11 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	api "kubernaut.ai/api/datastorage"
+	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/app"
 )
@@ -43,9 +47,15 @@ type trail struct {
 
 func newTrail(t *testing.T) *trail {
 	t.Helper()
+	return newTrailAt(t, clock.RealClock{})
+}
+
+// newTrailAt is a trail whose server has a clock.
+func newTrailAt(t *testing.T, c clock.WithTicker) *trail {
+	t.Helper()
 	database := newDatabase(t)
 	owner, serving := withRoles(t, database)
-	f := &trail{App: serve(t, serving), owner: owner, conn: connect(t, database)}
+	f := &trail{App: serveWith(t, app.Options{DatabaseURL: serving, Clock: c}), owner: owner, conn: connect(t, database)}
 	batch := make([]api.AuditEvent, 0, expiring+3)
 	for range expiring {
 		batch = append(batch, anEvent(1, "bob"))
@@ -236,4 +246,86 @@ func TestARunThatFailsLeavesTheMonthOpen(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	call[api.EventCreated](t, f.App, http.MethodPost, "/api/v1/audit/events", anEvent(1, "bob"), http.StatusCreated)
+}
+
+// earlier is a clock that is behind by later.
+type earlier struct{ clock.RealClock }
+
+func (earlier) Now() time.Time { return time.Now().Add(-later) }
+
+func (c earlier) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
+func TestADryRunPrintsWhatARunRemoves(t *testing.T) {
+	f := newTrailAt(t, earlier{})
+	f.hold(t)
+	maintain := func(flag string) string {
+		t.Helper()
+		var out bytes.Buffer
+		c := app.Command()
+		c.SetOut(&out)
+		c.SetErr(&out)
+		if code := cli.Execute(t.Context(), c, []string{"maintain", flag, "--database-url", f.owner, "--retention-floor", "1"}, &out); code != cli.ExitOK {
+			t.Fatalf("maintain %s: exit code %d: %s", flag, code, &out)
+		}
+		return out.String()
+	}
+	all := func() (count int) {
+		t.Helper()
+		if err := f.conn.QueryRow(t.Context(), `SELECT count(*) FROM audit_events WHERE event_category = 'shop'`).Scan(&count); err != nil {
+			t.Fatal(err)
+		}
+		return count
+	}
+	before := all()
+	want := fmt.Sprintf(": %d expired events to remove, 3 to keep, 2 of them held\n", expiring)
+	if out := maintain("--dry-run"); !strings.Contains(out, want) {
+		t.Errorf("a dry run printed %q, want %q", out, want)
+	}
+	if all() != before {
+		t.Errorf("%d events are left after a dry run, want %d", all(), before)
+	}
+	want = fmt.Sprintf(": removed %d expired events, kept 3, 2 of them held\n", expiring)
+	if out := maintain("--once"); !strings.Contains(out, want) {
+		t.Errorf("a run printed %q, want %q", out, want)
+	}
+	f.wantEvents(t, f.long, f.heldByID, f.heldByActor)
+	if out := maintain("--dry-run"); strings.Contains(out, "expired") {
+		t.Errorf("a dry run after the run printed %q", out)
+	}
+}
+
+func TestRetentionIsThatOfTheCategoryWhereTheWriterAsksForNothing(t *testing.T) {
+	_, serving := withRoles(t, newDatabase(t))
+	a := serveWith(t, app.Options{DatabaseURL: serving, Retention: app.RetentionOptions{Default: 400, Categories: []string{"shop=7", "security=5000"}}})
+	stored := func(category string, days int32) int32 {
+		t.Helper()
+		e := anEvent(days, "bob")
+		e.EventCategory = category
+		if days == 0 {
+			e.RetentionDays = nil
+		}
+		call[api.EventCreated](t, a, http.MethodPost, "/api/v1/audit/events", e, http.StatusCreated)
+		found := call[api.StoredEvent](t, a, http.MethodGet, "/api/v1/audit/events/"+e.EventId.String(), nil, http.StatusOK)
+		return *found.RetentionDays
+	}
+	for what, c := range map[string]struct {
+		category    string
+		asked, want int32
+	}{
+		"nothing":               {"gateway", 0, 400},
+		"nothing in a category": {"shop", 0, 7},
+		"something":             {"shop", 30, 30},
+		"too much":              {"shop", 36500, 3650},
+	} {
+		if got := stored(c.category, c.asked); got != c.want {
+			t.Errorf("asking for %s: %d days, want %d", what, got, c.want)
+		}
+	}
+	// DataStorage's own events are no exception.
+	held := "rr-1"
+	placed := call[api.LegalHold](t, a, http.MethodPost, holdsPath, api.LegalHoldRequest{CorrelationId: &held, Reason: "case 1"}, http.StatusCreated)
+	page := call[api.EventPage](t, a, http.MethodGet, "/api/v1/audit/events?correlation_id="+placed.HoldId.String(), nil, http.StatusOK)
+	if len(page.Data) != 1 || *page.Data[0].RetentionDays != 5000 {
+		t.Errorf("the event about a hold is %+v, want it to be kept for 5000 days", page.Data)
+	}
 }

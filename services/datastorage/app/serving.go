@@ -59,6 +59,9 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 	observed.QueueDepth(s.writer.Depth)
 	limits := event.DefaultLimits()
 	limits.Events, limits.DataBytes = o.MaxBatchEvents, o.MaxEventDataBytes
+	if limits.Retention, err = o.Retention.retention(); err != nil {
+		return nil, err
+	}
 	bodies, pages, err := a.budgets(observed, s.writer)
 	if err != nil {
 		return nil, err

@@ -19,6 +19,8 @@ type Limits struct {
 	Events int
 	// DataBytes of one event's data, in its canonical form.
 	DataBytes int
+	// Retention of events.
+	Retention Retention
 }
 
 // DefaultLimits are the limits that the API's documentation names.

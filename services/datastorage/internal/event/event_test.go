@@ -380,3 +380,48 @@ func TestIDTime(t *testing.T) {
 		}
 	}
 }
+
+func TestRetentionIsWhatTheWriterAsksForOrTheOperatorSets(t *testing.T) {
+	t.Parallel()
+	limits := event.DefaultLimits()
+	limits.Retention = event.Retention{Default: 400, Categories: map[string]int32{"debug": 7, "finance": 5000}}
+	decoder := event.NewDecoder(limits, testclock.NewFakePassiveClock(now), zeros{})
+	for what, c := range map[string]struct {
+		changes map[string]any
+		want    int32
+	}{
+		"nothing":                           {nil, 400},
+		"nothing in a category":             {map[string]any{"event_category": "debug"}, 7},
+		"something":                         {map[string]any{"retention_days": 30}, 30},
+		"something in a category":           {map[string]any{"event_category": "debug", "retention_days": 30}, 30},
+		"the most":                          {map[string]any{"retention_days": 3650}, 3650},
+		"too much":                          {map[string]any{"retention_days": 3651}, 3650},
+		"a century":                         {map[string]any{"retention_days": 36500}, 3650},
+		"what the operator gives unasked":   {map[string]any{"event_category": "finance", "retention_days": 5000}, 5000},
+		"more than the operator has to say": {map[string]any{"event_category": "finance", "retention_days": 6000}, 5000},
+	} {
+		batch, err := decoder.One(wire(t, c.changes), "")
+		if err != nil || len(batch.Refusals) > 0 {
+			t.Fatalf("%s: %v %v", what, err, batch.Refusals)
+		}
+		if got := batch.Events[0].RetentionDays; got != c.want {
+			t.Errorf("asking for %s: got %d days, want %d", what, got, c.want)
+		}
+	}
+}
+
+func TestAReplayAsksForTheSameRetention(t *testing.T) {
+	t.Parallel()
+	of := func(days int32) event.Digest {
+		limits := event.DefaultLimits()
+		limits.Retention.Default = days
+		batch, err := event.NewDecoder(limits, testclock.NewFakePassiveClock(now), zeros{}).One(wire(t, map[string]any{"event_id": someID}), "")
+		if err != nil || len(batch.Refusals) > 0 {
+			t.Fatal(err, batch.Refusals)
+		}
+		return batch.Events[0].Digest
+	}
+	if of(30) != of(60) {
+		t.Error("an event is another one after the operator has changed the retention")
+	}
+}

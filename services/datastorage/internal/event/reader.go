@@ -20,9 +20,6 @@ const maxUnknown = 20
 
 var errTooManyUnknown = fmt.Errorf("has more than %d unknown fields", maxUnknown)
 
-// defaultRetentionDays is seven years, the longest of the usual duties to keep records.
-const defaultRetentionDays = 2555
-
 // decoded is an event, and room for its optional numbers.
 type decoded struct {
 	Event
@@ -309,18 +306,15 @@ func (r *reader) duration() *int64 {
 }
 
 func (r *reader) retention() {
-	r.event.RetentionDays = defaultRetentionDays
-	literal, given := r.scalar(fieldRetention)
-	if !given {
-		return
+	if literal, given := r.scalar(fieldRetention); given {
+		days, err := strconv.ParseInt(literal, 10, 32)
+		if err != nil || days < 1 || days > wire.MaxRetentionDays {
+			r.refusef(fieldRetention, wire.ReasonRetention)
+			return
+		}
+		r.sentRetention = int32(days)
 	}
-	days, err := strconv.ParseInt(literal, 10, 32)
-	if err != nil || days < 1 || days > wire.MaxRetentionDays {
-		r.refusef(fieldRetention, wire.ReasonRetention)
-		return
-	}
-	r.sentRetention = int32(days)
-	r.event.RetentionDays = r.sentRetention
+	r.event.RetentionDays = r.limits.Retention.days(r.event.Category, r.sentRetention)
 }
 
 func (r *reader) boolean(f field) bool {

@@ -39,7 +39,7 @@ var errHoldsChanged = errors.New("the legal holds changed meanwhile")
 // Removal is what retention removes, or has removed, of a partition.
 type Removal struct {
 	Partition string
-	// Removed events have expired, Kept ones have not, Held ones would have but for a legal hold.
+	// Removed events have expired, Kept ones stay. Held are those of the Kept that have expired, and that a legal hold keeps.
 	Removed, Kept, Held int64
 }
 
@@ -150,7 +150,7 @@ func (r *Runner) survey(ctx context.Context, partition string, now time.Time, ke
 		if err != nil {
 			return err //nolint:wrapcheck // says all there is
 		}
-		query := `SELECT count(*) FILTER (WHERE NOT held AND expiry <= $2), count(*) FILTER (WHERE NOT held AND expiry > $2),
+		query := `SELECT count(*) FILTER (WHERE NOT held AND expiry <= $2), count(*) FILTER (WHERE held OR expiry > $2),
 			count(*) FILTER (WHERE held AND expiry <= $2), percentile_disc($3::double precision) WITHIN GROUP (ORDER BY expiry) FILTER (WHERE NOT held)
 			FROM (SELECT ` + fmt.Sprintf(expiry, 1) + ` AS expiry, ` + condition + ` AS held FROM ` + partition + `) AS e`
 		if err := tx.QueryRow(ctx, query, args...).Scan(&s.Removed, &s.Kept, &s.Held, &s.due); err != nil {

@@ -21,7 +21,9 @@ type Options struct {
 	Slice int
 	// RetentionFloor is the number of days that every event is kept for.
 	RetentionFloor int
-	Clock          clock.WithTicker
+	// Retention of the events that runs record.
+	Retention event.Retention
+	Clock     clock.WithTicker
 	// Between, optional, is called after each slice. An error ends the run.
 	Between func() error
 }
@@ -56,7 +58,9 @@ type Runner struct {
 
 // New makes a Runner that uses two connections of a pool. Its role is a member of the owner of the tables.
 func New(db *pgxpool.Pool, o Options) *Runner {
-	return &Runner{db: db, options: o, decoder: event.NewDecoder(event.DefaultLimits(), o.Clock, rand.Reader)}
+	limits := event.DefaultLimits()
+	limits.Retention = o.Retention
+	return &Runner{db: db, options: o, decoder: event.NewDecoder(limits, o.Clock, rand.Reader)}
 }
 
 // Run does all there is to do. Its error is ErrBusy if another run is at work.
