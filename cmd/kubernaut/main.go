@@ -1,5 +1,5 @@
 // Command kubernaut runs the platform on one machine, demonstrates it, shows and decides
-// remediations, tries target rules and policies, and collects what is needed to
+// remediations, keeps events of the trail, tries target rules and policies, and collects what is needed to
 // diagnose a cluster.
 package main
 
@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kubernaut.ai/cmd/kubernaut/holds"
 	"kubernaut.ai/cmd/kubernaut/requests"
 	"kubernaut.ai/cmd/kubernaut/stores"
 	"kubernaut.ai/internal/cli"
@@ -55,7 +56,8 @@ func command() *cobra.Command {
 		Short: "Turn alerts into remediations, with an audit trail whose completeness can be proved",
 	})
 	root.AddCommand(upCommand(), demoCommand(), mustGatherCommand(), gateway.TargetsCommand(prefix),
-		spoolcommand.Command(prefix), stores.Command(prefix), policyCommand())
+		spoolcommand.Command(prefix), stores.Command(prefix), policyCommand(),
+		holds.Command(prefix, requests.CompleteRequests))
 	root.AddCommand(requests.Commands(prefix)...)
 	return root
 }

@@ -19,6 +19,15 @@ func TestUnusableCommandLines(t *testing.T) {
 		"want debug, info, warn or error":                                  {"demo", "--log-level", "loud"},
 		"/nowhere/addresses.json: its directory does not exist":            {"up", "--addresses", "/nowhere/addresses.json"},
 		"kubernaut up --addresses /nowhere.json writes it once everything": {"demo", "--auto", "--addresses", "/nowhere.json"},
+		"name a correlation id, or give --filter":                          {"hold", "place", "--reason", "why"},
+		"--filter actor_id is given twice":                                 {"hold", "place", "--reason", "why", "--filter", "actor_id=a", "--filter", "actor_id=b"},
+		"flag: want NAME=VALUE with one of the names event_type":           {"hold", "place", "--reason", "why", "--filter", "actor"},
+		"kubernaut hold place: --reason is required":                       {"hold", "place", "rr-1"},
+		"--reason is required":                                             {"hold", "release", "rr-1"},
+		"takes one correlation id or id of a hold":                         {"hold", "release", "--reason", "why"},
+		"flag: want an id, a UUID":                                         {"hold", "place", "rr-1", "--reason", "why", "--id", "me"},
+		"--datastorage-token-file and --datastorage-ca-file go with":       {"hold", "list", "--datastorage-token-file", "/nowhere"},
+		"--datastorage-token-file: open /nowhere":                          {"hold", "list", "--datastorage-url", "http://127.0.0.1:1", "--datastorage-token-file", "/nowhere"},
 		"there is no terminal to ask for an approval":                      {"demo", "--addresses", "/nowhere.json"},
 	} {
 		var stderr bytes.Buffer

@@ -37,7 +37,7 @@ var manifestsOf = map[rights.Role][]string{
 	rights.Writer:       {"Role/audit-writer-gateway"},
 	rights.Reader:       {"Role/audit-reader", "ClusterRole/kubernaut-audit-reader"},
 	rights.Acknowledger: {"ClusterRole/kubernaut-audit-acknowledger"},
-	rights.Holder:       {"Role/audit-legal-holder"},
+	rights.Holder:       {"Role/audit-legal-holder", "ClusterRole/kubernaut-audit-legal-holder"},
 	rights.Approver:     {"ClusterRole/kubernaut-approver"},
 }
 
@@ -217,7 +217,7 @@ func (m *modeRights) send(ctx context.Context, row *rights.Row, role rights.Role
 		var err error
 		caller, err = rest.HTTPClientFor(rest.AnonymousClientConfig(env.Config))
 		Expect(err).NotTo(HaveOccurred())
-		if method == http.MethodPost {
+		if method == http.MethodPost && strings.HasSuffix(path, "/acknowledgements") {
 			content = encode(acknowledgement("nobody", "tried by a test", uuid.NewString()).Object)
 		}
 	case rights.Gateway:

@@ -23,7 +23,8 @@ const (
 	Reader Role = "reader"
 	// Acknowledger may acknowledge events through the API server.
 	Acknowledger Role = "acknowledger"
-	// Holder may place, list and release legal holds.
+	// Holder may place, list and release legal holds; through the API server, with the
+	// ClusterRole for people.
 	Holder Role = "holder"
 	// Approver decides on remediations, which no call here is about.
 	Approver Role = "approver"
@@ -104,6 +105,10 @@ func Rows() []Row {
 		people("GET "+aggregated+"/trails/{name}", "get trails.audit.kubernaut.ai", Reader),
 		people("POST "+aggregated+"/acknowledgements", "create acknowledgements.audit.kubernaut.ai", Acknowledger),
 		people("GET "+aggregated+"/acknowledgements/{name}", "get acknowledgements.audit.kubernaut.ai", Reader, Acknowledger),
+		people("POST "+aggregated+"/legalholds", "create legalholds.audit.kubernaut.ai", Holder),
+		people("GET "+aggregated+"/legalholds", "list legalholds.audit.kubernaut.ai", Holder),
+		people("GET "+aggregated+"/legalholds/{name}", "get legalholds.audit.kubernaut.ai", Holder),
+		people("DELETE "+aggregated+"/legalholds/{name}", "delete legalholds.audit.kubernaut.ai", Holder),
 		checked(Gateway, "POST /api/v1/signals/prometheus", "create signals.gateway.kubernaut.ai in the target's namespace", sender, sender),
 		checked(Gateway, "POST /api/v1/signals/prometheus/api/v2/alerts", "create signals.gateway.kubernaut.ai in the target's namespace", sender, sender),
 		checked(Gateway, "POST /api/v1/signals/kubernetes-event", "create signals.gateway.kubernaut.ai in the target's namespace", sender, sender),

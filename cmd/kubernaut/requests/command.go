@@ -159,6 +159,11 @@ func completeNames(at *connection.Flags, names func(context.Context, *cluster) (
 	}
 }
 
+// CompleteRequests offers the names of requests.
+func CompleteRequests(at *connection.Flags) cobra.CompletionFunc {
+	return completeNames(at, requestNames(func(*v1alpha1.RemediationRequest) bool { return true }))
+}
+
 // requestNames are those of the newest requests in the namespace that fit.
 func requestNames(fits func(*v1alpha1.RemediationRequest) bool) func(context.Context, *cluster) ([]string, error) {
 	return func(ctx context.Context, c *cluster) ([]string, error) {

@@ -8,7 +8,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"kubernaut.ai/api/datastorage"
-	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/cmd/kubernaut/connection"
 	"kubernaut.ai/cmd/kubernaut/trail"
 	"kubernaut.ai/internal/cli"
@@ -48,7 +47,7 @@ The events are read as "kubernaut trail" reads them.`,
 			}
 			return printReconstructed(builder.Result(), c.OutOrStdout(), c.ErrOrStderr())
 		},
-		ValidArgsFunction: completeNames(&at, requestNames(func(*v1alpha1.RemediationRequest) bool { return true })),
+		ValidArgsFunction: CompleteRequests(&at),
 	}
 	return configure(c, prefix, func(f *cli.Flags) {
 		at.Declare(f, "request, for completion")

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/cmd/kubernaut/connection"
 	"kubernaut.ai/cmd/kubernaut/trail"
 	"kubernaut.ai/internal/cli"
@@ -26,9 +25,9 @@ func trailCommand(prefix string) *cobra.Command {
 and when. Events of recorders that may not write them are shown apart.
 
 The events are read through the API server, under your own name: you need the right
-to list events.audit.kubernaut.ai. With --datastorage-url they are read from a
-DataStorage without authentication, as kubernaut up starts one. The trail is not
-flushed: what a service has not stored yet is missing.`,
+to list events.audit.kubernaut.ai. With --datastorage-url they are read directly from
+a DataStorage, as kubernaut up starts one. The trail is not flushed: what a service
+has not stored yet is missing.`,
 		Example: `  kubernaut trail rr-494f90b26842-423d92d214 --follow
   kubernaut trail rr-494f90b26842-423d92d214 -o markdown`,
 		Args: oneName,
@@ -45,7 +44,7 @@ flushed: what a service has not stored yet is missing.`,
 			}
 			return trail.Print(c.Context(), from, args[0], output, c.OutOrStdout())
 		},
-		ValidArgsFunction: completeNames(&at, requestNames(func(*v1alpha1.RemediationRequest) bool { return true })),
+		ValidArgsFunction: CompleteRequests(&at),
 	}
 	return configure(c, prefix, func(f *cli.Flags) {
 		at.Declare(f, "request, for completion")

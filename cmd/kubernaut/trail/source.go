@@ -1,15 +1,13 @@
 // Package trail reads audit events as the person who runs a command: through the API
-// server, which vouches for them, or from a DataStorage without authentication.
+// server, which vouches for them, or directly from a DataStorage.
 package trail
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -27,13 +25,7 @@ const (
 )
 
 // Flags say where the events are.
-type Flags struct{ DataStorageURL string }
-
-// Declare declares the flags.
-func (o *Flags) Declare(f *cli.Flags) {
-	f.String(&o.DataStorageURL, "datastorage-url", "",
-		"URL of a DataStorage that needs no token, as kubernaut up prints it; none: through the API server, under your name")
-}
+type Flags struct{ connection.Direct }
 
 // Source answers queries.
 type Source interface {
@@ -43,8 +35,15 @@ type Source interface {
 
 // Open makes the source that the flags select.
 func (o *Flags) Open(at *connection.Flags) (Source, error) {
-	if o.DataStorageURL != "" {
-		reader, err := audittrail.NewReader(audittrail.Options{DataStorageURL: o.DataStorageURL})
+	if err := o.Check(); err != nil {
+		return nil, err //nolint:wrapcheck // names the flags
+	}
+	if o.URL != "" {
+		client, authorize, err := o.Client()
+		if err != nil {
+			return nil, err //nolint:wrapcheck // names the flag
+		}
+		reader, err := audittrail.NewReader(audittrail.Options{DataStorageURL: o.URL, HTTP: client, Authorize: authorize})
 		if err != nil {
 			return nil, cli.Usagef("--datastorage-url: %w", err)
 		}
@@ -106,25 +105,11 @@ func (a aggregated) page(ctx context.Context, params *datastorage.ListEventsPara
 	answer, err := a.client.Get().AbsPath(eventsPath).SetHeader("Accept", "application/json").
 		RequestURI(eventsPath + "?" + query.URL.RawQuery).Do(ctx).Raw()
 	if err != nil {
-		return nil, explain(err)
+		return nil, connection.Explain(err, "query audit events", "list on events") //nolint:wrapcheck // says what
 	}
 	page := &eventList{}
 	if err := json.Unmarshal(answer, page); err != nil {
 		return nil, fmt.Errorf("query audit events: unusable answer: %w", err)
 	}
 	return page, nil
-}
-
-// explain says what to do about an answer of the API server.
-func explain(err error) error {
-	switch {
-	case apierrors.IsNotFound(err):
-		return errors.New("query audit events: the cluster does not serve audit.kubernaut.ai: " +
-			"add the component people to the deployment, or give --datastorage-url")
-	case apierrors.IsForbidden(err):
-		return fmt.Errorf("query audit events: %w; whoever administers the cluster can grant list on events.audit.kubernaut.ai", err)
-	case apierrors.IsServiceUnavailable(err):
-		return fmt.Errorf("query audit events: %w; see kubectl get apiservice v1.audit.kubernaut.ai", err)
-	}
-	return fmt.Errorf("query audit events: %w", err)
 }

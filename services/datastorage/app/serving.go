@@ -77,12 +77,13 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 		return nil, fmt.Errorf("event schemas: %w", err)
 	}
 	acknowledgements := acknowledgement.NewStore(decoder, s.writer, finder, o.Clock, rand.Reader)
+	holds := hold.NewStore(pools.Ingest, reads, decoder, o.Clock)
 	machines := httpapi.Config{
 		Decoder:          decoder,
 		Writer:           s.writer,
 		Finder:           finder,
 		Acknowledgements: acknowledgements,
-		Holds:            hold.NewStore(pools.Ingest, reads, decoder, o.Clock),
+		Holds:            holds,
 		Producers:        producer.NewOwners(decoder, finder, s.writer, o.Clock),
 		Auth:             a.auth,
 		Schemas:          s.schemas,
@@ -100,7 +101,7 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 	}
 	if a.people != nil {
 		s.peopleHandler, err = aggregated.New(aggregated.Config{
-			Finder: finder, Acknowledgements: acknowledgements, Auth: a.people.gate, Observer: observed, Log: a.log, Clock: o.Clock,
+			Finder: finder, Acknowledgements: acknowledgements, Holds: holds, Auth: a.people.gate, Observer: observed, Log: a.log, Clock: o.Clock,
 			Pages: httpapi.NewPages(machines), Trace: a.tracing.Server(program),
 		})
 		if err != nil {

@@ -1,14 +1,8 @@
 package aggregated
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"mime"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,11 +13,7 @@ import (
 	"kubernaut.ai/services/datastorage/internal/httpapi"
 )
 
-const (
-	kindAcknowledgement = "Acknowledgement"
-	// maxBody of an acknowledgement: a thousand ids take 40 kB.
-	maxBody = 256 << 10
-)
+const kindAcknowledgement = "Acknowledgement"
 
 // Acknowledgement is the record that somebody has taken note of events that will
 // not be stored. Its name is the id of the event that records it.
@@ -66,13 +56,17 @@ func (a *api) acknowledge(c echo.Context) error {
 	if err := onlyIgnored(c.Request().URL, "fieldManager", "fieldValidation"); err != nil {
 		return err
 	}
-	sent, err := readAcknowledgement(c)
+	var sent Acknowledgement
+	err := readObject(c, kindAcknowledgement, &sent, func() object { return object{sent.TypeMeta, sent.Metadata, sent.Status != nil} })
 	if err != nil {
 		return err
 	}
+	if sent.Metadata.Name != "" {
+		return unreadable(kindAcknowledgement, "metadata must have no name: it is the id that the server gives")
+	}
 	request, bad := acknowledgement.NewRequest(sent.Spec.Recorder, sent.Spec.EventIDs, sent.Spec.Reason)
 	if len(bad) > 0 {
-		return unusable(bad)
+		return unusable(kindAcknowledgement, bad)
 	}
 	caller := auth.CallerFrom(c.Request().Context())
 	record, err := a.config.Acknowledgements.Create(c.Request().Context(), request,
@@ -84,58 +78,6 @@ func (a *api) acknowledge(c echo.Context) error {
 		return httpapi.Problem(err) //nolint:wrapcheck // a problem
 	}
 	return c.JSON(http.StatusCreated, newAcknowledgement(&record))
-}
-
-// unusable names the fields of the spec that are wrong.
-func unusable(bad map[string]string) error {
-	fields := make(map[string]string, len(bad))
-	reasons := make([]string, 0, len(bad))
-	for _, field := range sortedKeys(bad) {
-		fields["spec."+field] = bad[field]
-		reasons = append(reasons, "spec."+field+" "+bad[field])
-	}
-	return problem.Validation(fields, "the acknowledgement is not usable: %s", strings.Join(reasons, "; "))
-}
-
-func readAcknowledgement(c echo.Context) (*Acknowledgement, error) {
-	r := c.Request()
-	if media, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); err != nil || media != echo.MIMEApplicationJSON {
-		return nil, problem.New(http.StatusUnsupportedMediaType, "send an acknowledgement as %s", echo.MIMEApplicationJSON)
-	}
-	text, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, maxBody))
-	switch {
-	case errors.As(err, new(*http.MaxBytesError)):
-		return nil, problem.New(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes: acknowledge fewer events at once", maxBody)
-	case err != nil:
-		return nil, problem.New(http.StatusBadRequest, "the body ended early: %v", err)
-	}
-	sent, err := decode(text)
-	if err != nil {
-		return nil, problem.Validation(nil, "the body is not an acknowledgement: %v", err)
-	}
-	return sent, nil
-}
-
-func decode(text []byte) (*Acknowledgement, error) {
-	var sent Acknowledgement
-	decoder := json.NewDecoder(strings.NewReader(string(text)))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&sent); err != nil {
-		return nil, err //nolint:wrapcheck // wrapped by the caller
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the object")
-	}
-	if sent.APIVersion != apiVersion || sent.Kind != kindAcknowledgement {
-		return nil, fmt.Errorf("want apiVersion %s and kind %s", apiVersion, kindAcknowledgement)
-	}
-	if slices.ContainsFunc([]string{sent.Metadata.Name, sent.Metadata.GenerateName, sent.Metadata.Namespace}, func(s string) bool { return s != "" }) {
-		return nil, errors.New("metadata must have no name and no namespace: the name is the id that the server gives")
-	}
-	if sent.Status != nil {
-		return nil, errors.New("status is the server's")
-	}
-	return &sent, nil
 }
 
 func (a *api) acknowledged(c echo.Context) error {

@@ -28,6 +28,7 @@ const (
 	kindList  = "people_list"
 	kindGet   = "people_get"
 	kindTrail = "people_trail"
+	kindHolds = "people_holds"
 )
 
 // Event is an audit event as an object. Its name is the event's id.
@@ -266,7 +267,7 @@ func onlyIgnored(u *url.URL, allowed ...string) error {
 	return nil
 }
 
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[M ~map[string]string](m M) []string { return slices.Sorted(maps.Keys(m)) }
 
 func unescape(text string) (string, error) {
 	plain, err := url.PathUnescape(text)

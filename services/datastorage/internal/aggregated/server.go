@@ -20,6 +20,7 @@ import (
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/datastorage/internal/acknowledgement"
+	"kubernaut.ai/services/datastorage/internal/hold"
 	"kubernaut.ai/services/datastorage/internal/httpapi"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
@@ -38,18 +39,21 @@ const (
 	events           = "events"
 	trails           = "trails"
 	acknowledgements = "acknowledgements"
+	legalHolds       = "legalholds"
 )
 
 // The ClusterRoles of the deployment.
 const (
 	reader       = "kubernaut-audit-reader"
 	acknowledger = "kubernaut-audit-acknowledger"
+	holder       = "kubernaut-audit-legal-holder"
 )
 
 // Config is what the API is made of.
 type Config struct {
 	Finder           *query.Finder
 	Acknowledgements *acknowledgement.Store
+	Holds            *hold.Store
 	// Auth knows the people whose requests the API server forwards.
 	Auth     *auth.Gate
 	Observer Observer
@@ -95,6 +99,10 @@ func (a *api) operations() []operation {
 		call(http.MethodGet, "/trails/:name", trails, "get", reader, a.trail),
 		call(http.MethodPost, "/acknowledgements", acknowledgements, "create", acknowledger, a.acknowledge),
 		call(http.MethodGet, "/acknowledgements/:name", acknowledgements, "get", reader, a.acknowledged),
+		call(http.MethodPost, "/legalholds", legalHolds, "create", holder, a.placeHold),
+		call(http.MethodGet, "/legalholds", legalHolds, "list", holder, a.listHolds),
+		call(http.MethodGet, "/legalholds/:name", legalHolds, "get", holder, a.getHold),
+		call(http.MethodDelete, "/legalholds/:name", legalHolds, "delete", holder, a.releaseHold),
 	}
 }
 
@@ -214,6 +222,7 @@ var reasons = map[int]metav1.StatusReason{
 	http.StatusUnauthorized:          metav1.StatusReasonUnauthorized,
 	http.StatusForbidden:             metav1.StatusReasonForbidden,
 	http.StatusNotFound:              metav1.StatusReasonNotFound,
+	http.StatusConflict:              metav1.StatusReasonConflict,
 	http.StatusMethodNotAllowed:      metav1.StatusReasonMethodNotAllowed,
 	http.StatusRequestEntityTooLarge: metav1.StatusReasonRequestEntityTooLarge,
 	http.StatusUnsupportedMediaType:  metav1.StatusReasonUnsupportedMediaType,

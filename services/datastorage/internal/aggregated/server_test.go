@@ -168,7 +168,7 @@ func TestUnusableAcknowledgementsAreRefused(t *testing.T) {
 	spec := `"spec":{"recorder":"r","eventIDs":["` + uuid.NewString() + `"],"reason":"why"}`
 	const kind = `"apiVersion":"audit.kubernaut.ai/v1","kind":"Acknowledgement",`
 	for body, want := range map[string]string{
-		"":                               "not an acknowledgement",
+		"":                               "not a usable Acknowledgement",
 		"{" + spec + "}":                 "want apiVersion",
 		"{" + kind + spec + "}{}":        "something follows",
 		"{" + kind + spec + `,"more":1}`: "more",

@@ -26,16 +26,24 @@ func wantsTable(c echo.Context) bool {
 // eventTable shows events as kubectl prints them.
 var eventTable = form{before: tableHead(), item: tableRow, metadata: listMeta}
 
+// columnText is the type of a column, as OpenAPI names it.
+const columnText = "string"
+
 func tableHead() string {
-	columns, err := json.Marshal([]metav1.TableColumnDefinition{
-		{Name: "Name", Type: "string", Format: "name"}, //nolint:goconst // a type of OpenAPI
-		{Name: "Time", Type: "string"},
-		{Name: "Type", Type: "string"},
-		{Name: "Outcome", Type: "string"},
-		{Name: "Correlation", Type: "string"},
-		{Name: "Actor", Type: "string", Priority: 1},
-		{Name: "Recorded by", Type: "string", Priority: 1},
+	return tableStart([]metav1.TableColumnDefinition{
+		{Name: "Name", Type: columnText, Format: "name"},
+		{Name: "Time", Type: columnText},
+		{Name: "Type", Type: columnText},
+		{Name: "Outcome", Type: columnText},
+		{Name: "Correlation", Type: columnText},
+		{Name: "Actor", Type: columnText, Priority: 1},
+		{Name: "Recorded by", Type: columnText, Priority: 1},
 	})
+}
+
+// tableStart is a table's text before its first row.
+func tableStart(definitions []metav1.TableColumnDefinition) string {
+	columns, err := json.Marshal(definitions)
 	if err != nil {
 		panic(err) // texts and numbers can be encoded
 	}

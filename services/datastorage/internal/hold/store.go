@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -28,9 +29,31 @@ var (
 	ErrNotFound = errors.New("no such hold in force")
 	// ErrConflict means that another hold has the id.
 	ErrConflict = errors.New("another hold has this id")
+	// ErrCaller means that the name of the caller cannot be recorded.
+	ErrCaller = fmt.Errorf("a hold is recorded under a name of at most %d characters", maxCaller)
 	// ErrTooMany means that the bound on holds in force is reached.
 	ErrTooMany = fmt.Errorf("%d holds on correlation ids or %d on filters are in force: release some, or place one on a filter that covers several", MaxCorrelationIDs, MaxFilters)
 )
+
+// maxCaller bounds the names of callers, in characters: the bound of actor_id.
+const maxCaller = 255
+
+// Selector selects holds: those on a correlation id or with an id, as text, or the
+// one with an ID. Without either it selects all.
+type Selector struct {
+	Name string
+	ID   uuid.UUID
+}
+
+// condition that is true for selected holds. Its values are $1 and $2.
+const condition = `($1 = '' OR correlation_id = $1 OR hold_id::text = $1) AND ($2::uuid IS NULL OR hold_id = $2)`
+
+func (s Selector) values() (name string, id *uuid.UUID) {
+	if s.ID != uuid.Nil {
+		id = &s.ID
+	}
+	return s.Name, id
+}
 
 // timeout of a transaction. It waits for a retention run that holds the lock row.
 const timeout = 30 * time.Second
@@ -87,8 +110,11 @@ func Read(ctx context.Context, tx pgx.Tx) (*InForce, error) {
 }
 
 // Place places a hold. If it returns nil, no later run removes a matching event.
-// Its errors are ErrConflict, ErrTooMany and *ingest.UnavailableError.
+// Its errors are ErrCaller, ErrConflict, ErrTooMany and *ingest.UnavailableError.
 func (s *Store) Place(ctx context.Context, r Request, by string) (Hold, error) {
+	if utf8.RuneCountInString(by) > maxCaller {
+		return Hold{}, ErrCaller
+	}
 	placed := Hold{Request: r, PlacedBy: by, PlacedAt: s.clock.Now().UTC().Truncate(time.Microsecond)}
 	err := s.change(ctx, func(tx pgx.Tx) error {
 		found, err := list(ctx, tx, `WHERE hold_id = $1`, r.ID)
@@ -110,11 +136,15 @@ func (s *Store) Place(ctx context.Context, r Request, by string) (Hold, error) {
 	return placed, nil
 }
 
-// Release releases the holds in force with a name, which is the id of a hold or a
-// correlation id, and returns them. Its errors are ErrNotFound and *ingest.UnavailableError.
-func (s *Store) Release(ctx context.Context, name, reason, by string) (released []Hold, err error) {
+// Release releases the selected holds in force, and returns them. Its errors are
+// ErrCaller, ErrNotFound and *ingest.UnavailableError.
+func (s *Store) Release(ctx context.Context, which Selector, reason, by string) (released []Hold, err error) {
+	if utf8.RuneCountInString(by) > maxCaller {
+		return nil, ErrCaller
+	}
+	name, id := which.values()
 	err = s.change(ctx, func(tx pgx.Tx) error {
-		found, err := list(ctx, tx, `WHERE released_at IS NULL AND (correlation_id = $1 OR hold_id::text = $1)`, name)
+		found, err := list(ctx, tx, `WHERE released_at IS NULL AND `+condition, name, id)
 		if err != nil {
 			return err
 		}
@@ -145,12 +175,13 @@ func (s *Store) Release(ctx context.Context, name, reason, by string) (released 
 // MaxList bounds the holds that List returns.
 const MaxList = 1000
 
-// List returns holds, the last placed ones first: all of them, or those with a name
-// as Release takes it. Its error is a *query.UnavailableError.
-func (s *Store) List(ctx context.Context, name string, withReleased bool) (holds []Hold, err error) {
+// List returns the selected holds, the last placed ones first. Its error is a
+// *query.UnavailableError.
+func (s *Store) List(ctx context.Context, which Selector, withReleased bool) (holds []Hold, err error) {
+	name, id := which.values()
 	err = s.reads.Do(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		holds, err = list(ctx, tx, `WHERE ($1 = '' OR correlation_id = $1 OR hold_id::text = $1) AND ($2 OR released_at IS NULL)
-			ORDER BY placed_at DESC, hold_id LIMIT $3`, name, withReleased, MaxList)
+		holds, err = list(ctx, tx, `WHERE `+condition+` AND ($3 OR released_at IS NULL)
+			ORDER BY placed_at DESC, hold_id LIMIT $4`, name, id, withReleased, MaxList)
 		return err
 	})
 	if err != nil {

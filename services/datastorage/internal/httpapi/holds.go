@@ -31,7 +31,7 @@ func (a *API) PlaceLegalHold(c echo.Context) error {
 	}
 	placed, err := a.config.Holds.Place(c.Request().Context(), request, caller(c))
 	if err != nil {
-		return holdProblem(err)
+		return HoldProblem(err)
 	}
 	return answer(c, http.StatusCreated, wireHold(&placed))
 }
@@ -51,7 +51,7 @@ func (a *API) listHolds(c echo.Context, name string, withReleased bool) error {
 		var holds []hold.Hold
 		err := a.queued(c.Request().Context(), caller(c), func() error {
 			var err error
-			holds, err = a.config.Holds.List(c.Request().Context(), name, withReleased)
+			holds, err = a.config.Holds.List(c.Request().Context(), hold.Selector{Name: name}, withReleased)
 			return err //nolint:wrapcheck // explained below
 		})
 		switch {
@@ -70,19 +70,23 @@ func (a *API) ReleaseLegalHold(c echo.Context, name string, p api.ReleaseLegalHo
 	if hold.CheckReason(bad, p.Reason); len(bad) > 0 {
 		return badParameters(bad)
 	}
-	released, err := a.config.Holds.Release(c.Request().Context(), name, p.Reason, caller(c))
+	released, err := a.config.Holds.Release(c.Request().Context(), hold.Selector{Name: name}, p.Reason, caller(c))
 	switch {
 	case errors.Is(err, hold.ErrNotFound):
 		return problem.New(http.StatusNotFound, "no hold on correlation id %q is in force, and none with this id", name)
 	case err != nil:
-		return holdProblem(err)
+		return HoldProblem(err)
 	}
 	return answer(c, http.StatusOK, wireHolds(released))
 }
 
-func holdProblem(err error) error {
-	if errors.Is(err, hold.ErrConflict) || errors.Is(err, hold.ErrTooMany) {
+// HoldProblem answers an error of placing or releasing a hold, other than hold.ErrNotFound.
+func HoldProblem(err error) error {
+	switch {
+	case errors.Is(err, hold.ErrConflict), errors.Is(err, hold.ErrTooMany):
 		return problem.New(http.StatusConflict, "%v", err)
+	case errors.Is(err, hold.ErrCaller):
+		return problem.New(http.StatusForbidden, "%v", err)
 	}
 	return passing(err)
 }

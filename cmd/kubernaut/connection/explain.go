@@ -1,0 +1,27 @@
+package connection
+
+import (
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// Group is the API group that DataStorage serves behind the API server.
+const Group = "audit.kubernaut.ai"
+
+// Explain says what to do about an answer of the API server to a call of DataStorage.
+// what is the call and permission what it needs, as in "list on events".
+func Explain(err error, what, permission string) error {
+	var status apierrors.APIStatus
+	answered := errors.As(err, &status)
+	switch {
+	case apierrors.IsNotFound(err) && answered && (status.Status().Details == nil || status.Status().Details.Group != Group):
+		return fmt.Errorf("%s: the cluster does not serve %s: add the component people to the deployment, or give --datastorage-url", what, Group)
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("%s: %w; whoever administers the cluster can grant %s.%s", what, err, permission, Group)
+	case apierrors.IsServiceUnavailable(err):
+		return fmt.Errorf("%s: %w; see kubectl get apiservice v1.%s", what, err, Group)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,291 @@
+package holds
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"kubernaut.ai/api/datastorage"
+	"kubernaut.ai/cmd/kubernaut/connection"
+	"kubernaut.ai/internal/cli"
+)
+
+const (
+	// completionTimeout is how long a shell waits for names.
+	completionTimeout = 2 * time.Second
+	maxReason         = 1024
+	maxName           = 255
+)
+
+const about = `
+
+People act through the API server, under the name that it knows them by, and need the
+ClusterRole kubernaut-audit-legal-holder. With --datastorage-url, DataStorage is called
+directly, with the token in --datastorage-token-file.`
+
+// options are the flags of all commands here.
+type options struct {
+	at     connection.Flags
+	direct connection.Direct
+}
+
+func (o *options) declare(f *cli.Flags) {
+	o.at.Declare(f, "requests, for completion")
+	o.direct.Declare(f)
+}
+
+// Command makes the command hold. The flags of its commands can also be set by
+// environment variables with the prefix. requests completes correlation ids.
+func Command(prefix string, requests func(*connection.Flags) cobra.CompletionFunc) *cobra.Command {
+	root := cli.Group(&cobra.Command{
+		Use: "hold", Short: "Keep events of the trail from retention and erasure",
+		Long: "Place, list and release legal holds. Held events survive retention and cannot be erased." + about,
+	})
+	root.AddCommand(placeCommand(prefix, requests), listCommand(prefix), releaseCommand(prefix))
+	return root
+}
+
+// configure adds flags to a command.
+func configure(c *cobra.Command, prefix string, declare ...func(*cli.Flags)) *cobra.Command {
+	var flags cli.Flags
+	for _, d := range declare {
+		d(&flags)
+	}
+	flags.AddTo(c.Flags())
+	cli.Configure(c, prefix)
+	return c
+}
+
+func declareReason(reason *string) func(*cli.Flags) {
+	return func(f *cli.Flags) {
+		f.String(reason, "reason", "", "why; a part of the trail", cli.Check(func(text string) error {
+			if len([]rune(text)) > maxReason {
+				return fmt.Errorf("want at most %d characters", maxReason)
+			}
+			return nil
+		}))
+	}
+}
+
+var errReason = cli.Usagef("--reason is required: it is a part of the trail")
+
+func placeCommand(prefix string, requests func(*connection.Flags) cobra.CompletionFunc) *cobra.Command {
+	var o options
+	var reason, id string
+	var filters []string
+	c := &cobra.Command{
+		Use:   "place [CORRELATION_ID]",
+		Short: "Place a hold on a correlation id, or on a filter",
+		Long: `Place a legal hold on the events of a correlation id, which for remediations is the
+name of the request, or on those that match all filters. It covers events that are
+stored later, too.` + about,
+		Example: `  kubernaut hold place rr-494f90b26842-423d92d214 --reason "case 2026-114"
+  kubernaut hold place --filter actor_id=alice --filter since=2026-01-01 --reason "case 2026-115"`,
+		Args: atMostOneName,
+		RunE: func(c *cobra.Command, args []string) error {
+			sent, err := newRequest(args, filters, reason, id)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.CommandPath(), err)
+			}
+			at, err := o.open()
+			if err != nil {
+				return err
+			}
+			placed, err := at.place(c.Context(), sent)
+			if err != nil {
+				return fmt.Errorf("%w; if it is unknown whether the hold was placed, repeat the command with --id %s", err, sent.HoldId)
+			}
+			return printLine(c.OutOrStdout(), "hold %s placed on %s by %s", placed.HoldId, held(&placed), placed.PlacedBy)
+		},
+		ValidArgsFunction: requests(&o.at),
+	}
+	configure(c, prefix, o.declare, declareReason(&reason), func(f *cli.Flags) {
+		f.List(&filters, "filter", "NAME=VALUE of a filter of events; events match all", cli.Check(checkFilter))
+		f.String(&id, "id", "", "id of the hold, a UUID: a command that is repeated with it places one hold; none: a new one", cli.Check(checkID))
+	})
+	_ = c.RegisterFlagCompletionFunc("filter", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return filterNames("="), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	})
+	return c
+}
+
+func listCommand(prefix string) *cobra.Command {
+	var o options
+	var output string
+	var released bool
+	c := &cobra.Command{
+		Use:     "list [CORRELATION_ID|HOLD_ID]",
+		Aliases: []string{"ls"},
+		Short:   "List holds",
+		Long:    `List the legal holds in force, newest first: all, or those on a correlation id, or one.` + about,
+		Example: `  kubernaut hold list
+  kubernaut hold list rr-494f90b26842-423d92d214 --released -o yaml`,
+		Args: atMostOneName,
+		RunE: func(c *cobra.Command, args []string) error {
+			at, err := o.open()
+			if err != nil {
+				return err
+			}
+			found, err := at.list(c.Context(), strings.Join(args, ""), released)
+			if err != nil {
+				return err
+			}
+			return print(c.OutOrStdout(), output, found)
+		},
+		ValidArgsFunction: o.complete(&released),
+	}
+	return configure(c, prefix, o.declare, func(f *cli.Flags) {
+		f.String(&output, "output", formTable, "form of the output", cli.OneOf(formTable, formJSON, formYAML), cli.Shorthand("o"))
+		f.Bool(&released, "released", false, "with holds that were released")
+	})
+}
+
+func releaseCommand(prefix string) *cobra.Command {
+	var o options
+	var reason string
+	inForce := false
+	c := &cobra.Command{
+		Use:   "release CORRELATION_ID|HOLD_ID",
+		Short: "Release the holds on a correlation id, or one hold",
+		Long: `Release all holds in force on a correlation id, or the one with an id. Events whose
+retention is over are removed by the next run of datastorage maintain, unless another
+hold keeps them. The record of a hold stays: list --released shows it.` + about,
+		Example: `  kubernaut hold release rr-494f90b26842-423d92d214 --reason "case 2026-114 is settled"`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return cli.Usagef("%s takes one correlation id or id of a hold, got %d arguments", c.CommandPath(), len(args))
+			}
+			return atMostOneName(c, args)
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if strings.TrimSpace(reason) == "" {
+				return errReason
+			}
+			at, err := o.open()
+			if err != nil {
+				return err
+			}
+			released, err := at.release(c.Context(), args[0], reason)
+			for i := range released {
+				h := &released[i]
+				err = errors.Join(err, printLine(c.OutOrStdout(), "hold %s on %s released by %s", h.HoldId, held(h), h.ReleasedBy))
+			}
+			return err
+		},
+		ValidArgsFunction: o.complete(&inForce),
+	}
+	return configure(c, prefix, o.declare, declareReason(&reason))
+}
+
+// newRequest checks what a hold is placed on. The server knows the filters.
+func newRequest(args, filters []string, reason, id string) (datastorage.LegalHoldRequest, error) {
+	sent := datastorage.LegalHoldRequest{Reason: reason}
+	switch {
+	case (len(args) == 0) == (len(filters) == 0):
+		return sent, cli.Usagef("name a correlation id, or give --filter, and not both")
+	case strings.TrimSpace(reason) == "":
+		return sent, errReason
+	case len(args) == 1:
+		sent.CorrelationId = &args[0]
+	default:
+		sent.Filter = datastorage.EventFilter{}
+		for _, f := range filters {
+			name, value, _ := strings.Cut(f, "=")
+			if _, twice := sent.Filter[name]; twice {
+				return sent, cli.Usagef("--filter %s is given twice: events match all filters", name)
+			}
+			sent.Filter[name] = value
+		}
+	}
+	made := uuid.Must(uuid.NewV7())
+	if id != "" {
+		made = uuid.MustParse(id) // checked with the flags
+	}
+	sent.HoldId = &made
+	return sent, nil
+}
+
+func checkFilter(text string) error {
+	name, _, found := strings.Cut(text, "=")
+	if !found || !slices.Contains(filterNames(""), name) {
+		return fmt.Errorf("want NAME=VALUE with one of the names %s", strings.Join(filterNames(""), ", "))
+	}
+	return nil
+}
+
+func checkID(text string) error {
+	if id, err := uuid.Parse(text); err != nil || id == uuid.Nil {
+		return errors.New("want an id, a UUID")
+	}
+	return nil
+}
+
+// filterNames are the filters of listEvents, each with a suffix.
+func filterNames(suffix string) []string {
+	var names []string
+	for field := range reflect.TypeFor[datastorage.ListEventsParams]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("form"), ",")
+		if name != "" && !slices.Contains([]string{"order", "limit", "cursor", "offset", "at_least"}, name) {
+			names = append(names, name+suffix)
+		}
+	}
+	return names
+}
+
+func atMostOneName(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) > 1:
+		return cli.Usagef("%s takes one name at most, got %d arguments", c.CommandPath(), len(args))
+	case len(args) == 1 && (strings.TrimSpace(args[0]) == "" || len([]rune(args[0])) > maxName):
+		return cli.Usagef("%s: a correlation id has 1 to %d characters", c.CommandPath(), maxName)
+	}
+	return nil
+}
+
+// complete offers the ids of holds, and the correlation ids that are held.
+func (o *options) complete(released *bool) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx := c.Context()
+		if ctx == nil {
+			ctx = context.Background()
+		}
+		ctx, cancel := context.WithTimeout(ctx, completionTimeout)
+		defer cancel()
+		at, err := o.open()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		found, err := at.list(ctx, "", *released)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var names []string
+		for i := range found {
+			names = append(names, found[i].HoldId.String())
+			if found[i].CorrelationId != "" {
+				names = append(names, found[i].CorrelationId)
+			}
+		}
+		slices.Sort(names)
+		names = slices.DeleteFunc(slices.Compact(names), func(name string) bool { return !strings.HasPrefix(name, toComplete) })
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func printLine(out io.Writer, format string, args ...any) error {
+	if _, err := fmt.Fprintf(out, format+"\n", args...); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package holds
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"kubernaut.ai/api/datastorage"
+	"kubernaut.ai/internal/printable"
+)
+
+// The forms of a list.
+const (
+	formTable = "table"
+	formJSON  = "json"
+	formYAML  = "yaml"
+)
+
+// print writes holds in a form.
+func print(out io.Writer, form string, found []datastorage.LegalHold) error {
+	if form == formTable {
+		return printTable(out, found)
+	}
+	list := datastorage.LegalHoldList{LegalHolds: append([]datastorage.LegalHold{}, found...)}
+	text, err := json.MarshalIndent(list, "", "  ")
+	if err == nil && form == formYAML {
+		text, err = yaml.JSONToYAML(text)
+	}
+	if err != nil {
+		return fmt.Errorf("encode the holds: %w", err)
+	}
+	return printLine(out, "%s", strings.TrimRight(string(text), "\n"))
+}
+
+func printTable(out io.Writer, found []datastorage.LegalHold) error {
+	if len(found) == 0 {
+		return printLine(out, "no holds")
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "ID\tHOLDS\tPLACED BY\tPLACED AT\tREASON\tRELEASED") // Flush reports the error
+	for i := range found {
+		h := &found[i]
+		released := ""
+		if h.ReleasedAt != nil {
+			released = fmt.Sprintf("%s by %s: %s", h.ReleasedAt.UTC().Format(time.RFC3339), h.ReleasedBy, h.ReleaseReason)
+		}
+		cells := []string{h.HoldId.String(), held(h), h.PlacedBy, h.PlacedAt.UTC().Format(time.RFC3339), h.Reason, released}
+		for i, text := range cells {
+			cells[i] = printable.Line(text)
+		}
+		_, _ = fmt.Fprintln(table, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("write the holds: %w", err)
+	}
+	if len(found) == maxListed {
+		return printLine(out, "only the newest %d are shown: name a correlation id to find others", maxListed)
+	}
+	return nil
+}
+
+// maxListed is how many holds a list of DataStorage has at most.
+const maxListed = 1000
+
+// held says what a hold is on.
+func held(h *datastorage.LegalHold) string {
+	if h.CorrelationId != "" {
+		return printable.Line(h.CorrelationId)
+	}
+	parts := make([]string, 0, len(h.Filter))
+	for _, name := range slices.Sorted(maps.Keys(h.Filter)) {
+		parts = append(parts, name+"="+h.Filter[name])
+	}
+	return printable.Line(strings.Join(parts, " "))
+}

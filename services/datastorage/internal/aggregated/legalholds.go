@@ -1,0 +1,299 @@
+package aggregated
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/services/datastorage/internal/hold"
+	"kubernaut.ai/services/datastorage/internal/httpapi"
+	"kubernaut.ai/services/datastorage/internal/query"
+)
+
+const (
+	kindLegalHold = "LegalHold"
+	// paramCorrelationID and paramReleased select holds in a list.
+	paramCorrelationID = "correlation_id"
+	paramReleased      = "released"
+	// paramReason is why a hold is released: a deletion has no place for it in its body.
+	paramReason = "reason"
+)
+
+// LegalHold keeps events until it is released. Its name is its id, a UUID. Deleting it
+// releases it; the object stays, as the record of the hold.
+type LegalHold struct {
+	metav1.TypeMeta `json:",inline"`
+
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	Spec     LegalHoldSpec     `json:"spec"`
+	Status   *LegalHoldStatus  `json:"status,omitempty"`
+}
+
+// LegalHoldSpec says which events are held: those of a correlation id, or those that match a filter.
+type LegalHoldSpec struct {
+	CorrelationID string `json:"correlationID,omitempty"`
+	// Filter has the names of the filters of events.
+	Filter query.Filter `json:"filter,omitempty"`
+	Reason string       `json:"reason"`
+}
+
+// LegalHoldStatus says who placed the hold and who released it.
+type LegalHoldStatus struct {
+	PlacedBy      string            `json:"placedBy"`
+	PlacedAt      metav1.MicroTime  `json:"placedAt"`
+	ReleasedBy    string            `json:"releasedBy,omitempty"`
+	ReleasedAt    *metav1.MicroTime `json:"releasedAt,omitempty"`
+	ReleaseReason string            `json:"releaseReason,omitempty"`
+}
+
+func newLegalHold(h *hold.Hold) LegalHold {
+	made := LegalHold{
+		TypeMeta: metav1.TypeMeta{APIVersion: apiVersion, Kind: kindLegalHold},
+		Metadata: objectMeta(h.ID.String(), h.PlacedAt),
+		Spec:     LegalHoldSpec{CorrelationID: h.CorrelationID, Filter: h.Filter, Reason: h.Reason},
+		Status: &LegalHoldStatus{
+			PlacedBy: h.PlacedBy, PlacedAt: metav1.NewMicroTime(h.PlacedAt), ReleasedBy: h.ReleasedBy, ReleaseReason: h.ReleaseReason,
+		},
+	}
+	if h.ReleasedAt != nil {
+		at := metav1.NewMicroTime(h.ReleasedAt.UTC())
+		made.Status.ReleasedAt = &at
+	}
+	return made
+}
+
+func (a *api) placeHold(c echo.Context) error {
+	if err := onlyIgnored(c.Request().URL, "fieldManager", "fieldValidation"); err != nil {
+		return err
+	}
+	var sent LegalHold
+	err := readObject(c, kindLegalHold, &sent, func() object { return object{sent.TypeMeta, sent.Metadata, sent.Status != nil} })
+	if err != nil {
+		return err
+	}
+	id := uuid.Must(uuid.NewV7())
+	if sent.Metadata.Name != "" {
+		if id, err = uuid.Parse(sent.Metadata.Name); err != nil || id == uuid.Nil {
+			return unreadable(kindLegalHold, "metadata.name must be a UUID, or missing: the server gives one then")
+		}
+	}
+	request, bad := hold.NewRequest(id, sent.Spec.CorrelationID, sent.Spec.Filter, sent.Spec.Reason, a.config.Clock.Now())
+	if len(bad) > 0 {
+		if wrong, found := bad[paramCorrelationID]; found {
+			delete(bad, paramCorrelationID)
+			bad["correlationID"] = wrong
+		}
+		return unusable(kindLegalHold, bad)
+	}
+	ctx := c.Request().Context()
+	placed, err := a.config.Holds.Place(ctx, request, auth.CallerFrom(ctx).Name)
+	if err != nil {
+		return httpapi.HoldProblem(err) //nolint:wrapcheck // a problem
+	}
+	return c.JSON(http.StatusCreated, newLegalHold(&placed))
+}
+
+func (a *api) listHolds(c echo.Context) error {
+	return a.observed(kindHolds, func(c echo.Context) error {
+		which, released, err := selectedHolds(c.Request().URL)
+		if err != nil {
+			return err
+		}
+		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
+			holds, err := a.config.Holds.List(ctx, which, released)
+			if err != nil {
+				return err //nolint:wrapcheck // explained by the page
+			}
+			form := holdList
+			if wantsTable(c) {
+				form = holdTable
+			}
+			return writeHolds(ctx, to, form, holds)
+		})
+	}, c)
+}
+
+func (a *api) getHold(c echo.Context) error {
+	return a.observed(kindHolds, func(c echo.Context) error {
+		if err := onlyIgnored(c.Request().URL); err != nil {
+			return err
+		}
+		id, err := objectID(c, "legal hold")
+		if err != nil {
+			return err
+		}
+		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
+			holds, err := a.config.Holds.List(ctx, hold.Selector{ID: id}, true)
+			switch {
+			case err != nil:
+				return err //nolint:wrapcheck // explained by the page
+			case len(holds) == 0:
+				return problem.New(http.StatusNotFound, "there is no legal hold %s", id)
+			case wantsTable(c):
+				return writeHolds(ctx, to, holdTable, holds)
+			}
+			return to.JSON(ctx, newLegalHold(&holds[0]), 0)
+		})
+	}, c)
+}
+
+func (a *api) releaseHold(c echo.Context) error {
+	if err := onlyIgnored(c.Request().URL, paramReason, "gracePeriodSeconds", "propagationPolicy", "orphanDependents"); err != nil {
+		return err
+	}
+	id, err := objectID(c, "legal hold")
+	if err != nil {
+		return err
+	}
+	reason := c.QueryParam(paramReason)
+	bad := map[string]string{}
+	if hold.CheckReason(bad, reason); len(bad) > 0 {
+		return problem.Validation(bad, "a hold is released with a reason, as in kubernaut hold release %s --reason TEXT: the parameter reason %s", id, bad[paramReason])
+	}
+	if err := plainDeletion(c, id); err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	released, err := a.config.Holds.Release(ctx, hold.Selector{ID: id}, reason, auth.CallerFrom(ctx).Name)
+	switch {
+	case errors.Is(err, hold.ErrNotFound):
+		return problem.New(http.StatusNotFound, "no legal hold %s is in force", id)
+	case err != nil:
+		return httpapi.HoldProblem(err) //nolint:wrapcheck // a problem
+	}
+	return c.JSON(http.StatusOK, newLegalHold(&released[0]))
+}
+
+// plainDeletion rejects options of a deletion that would not have their effect.
+func plainDeletion(c echo.Context, id uuid.UUID) error {
+	text, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxBody))
+	if err != nil {
+		return problem.New(http.StatusBadRequest, "the body is not readable: %v", err)
+	}
+	var options metav1.DeleteOptions
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &options); err != nil {
+			return problem.Validation(nil, "the body is not DeleteOptions: %v", err)
+		}
+	}
+	if len(options.DryRun) > 0 {
+		return problem.Validation(map[string]string{"dryRun": "is not possible"}, "dryRun is not possible: nothing was released")
+	}
+	if p := options.Preconditions; p != nil && p.UID != nil && string(*p.UID) != id.String() {
+		return problem.New(http.StatusConflict, "legal hold %s has its name as its UID, not %s", id, *p.UID)
+	}
+	return nil
+}
+
+// selectedHolds reads the parameters of a list.
+func selectedHolds(u *url.URL) (which hold.Selector, released bool, err error) {
+	given, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return which, false, problem.Validation(nil, "the query is not readable: %v", err)
+	}
+	for _, parameter := range append([]string{"limit"}, ignored...) { // a list is bounded, see hold.MaxList
+		given.Del(parameter)
+	}
+	if watch := given.Get("watch"); watch == "true" || watch == "1" {
+		return which, false, problem.New(http.StatusMethodNotAllowed, "legal holds cannot be watched: list them again")
+	}
+	given.Del("watch")
+	if selectors := given["fieldSelector"]; len(selectors) > 0 {
+		given.Del("fieldSelector")
+		if err := selected(given, strings.Join(selectors, ",")); err != nil {
+			return which, false, problem.Validation(map[string]string{"fieldSelector": err.Error()}, "unusable fieldSelector: %v", err)
+		}
+	}
+	bad := map[string]string{}
+	for parameter, values := range given {
+		switch {
+		case len(values) != 1:
+			bad[parameter] = "may be given once"
+		case parameter == paramCorrelationID && values[0] != "":
+			which.Name = values[0]
+		case parameter == paramReleased:
+			if released, err = strconv.ParseBool(values[0]); err != nil {
+				bad[parameter] = "must be true or false"
+			}
+		default:
+			bad[parameter] = "is not a known parameter with a value"
+		}
+	}
+	if len(bad) > 0 {
+		return which, false, problem.Validation(bad, "unusable parameters: %s", strings.Join(sortedKeys(bad), ", "))
+	}
+	return which, released, nil
+}
+
+// holdForm is how holds are written.
+type holdForm struct {
+	before string
+	item   func(h *hold.Hold) any
+}
+
+var (
+	holdList = holdForm{
+		before: `{"apiVersion":"` + apiVersion + `","kind":"LegalHoldList","metadata":{},"items":[`,
+		item:   func(h *hold.Hold) any { return newLegalHold(h) },
+	}
+	holdTable = holdForm{before: tableStart([]metav1.TableColumnDefinition{
+		{Name: "Name", Type: columnText, Format: "name"},
+		{Name: "Holds", Type: columnText},
+		{Name: "Placed by", Type: columnText},
+		{Name: "Placed at", Type: columnText},
+		{Name: "Reason", Type: columnText},
+		{Name: "Released at", Type: columnText},
+		{Name: "Released by", Type: columnText, Priority: 1},
+		{Name: "Release reason", Type: columnText, Priority: 1},
+	}), item: holdRow}
+)
+
+func holdRow(h *hold.Hold) any {
+	held, releasedAt := h.CorrelationID, ""
+	if held == "" {
+		parts := make([]string, 0, len(h.Filter))
+		for _, name := range sortedKeys(h.Filter) {
+			parts = append(parts, name+"="+h.Filter[name])
+		}
+		held = strings.Join(parts, ",")
+	}
+	if h.ReleasedAt != nil {
+		releasedAt = h.ReleasedAt.UTC().Format(time.RFC3339)
+	}
+	return metav1.TableRow{
+		Cells: []any{
+			h.ID.String(), held, h.PlacedBy, h.PlacedAt.Format(time.RFC3339), h.Reason, releasedAt, h.ReleasedBy, h.ReleaseReason,
+		},
+		Object: runtime.RawExtension{Object: &metav1.PartialObjectMetadata{
+			TypeMeta:   metav1.TypeMeta{APIVersion: metav1.SchemeGroupVersion.String(), Kind: "PartialObjectMetadata"},
+			ObjectMeta: objectMeta(h.ID.String(), h.PlacedAt),
+		}},
+	}
+}
+
+func writeHolds(ctx context.Context, to *httpapi.Page, f holdForm, holds []hold.Hold) error {
+	if err := to.Text(ctx, f.before); err != nil {
+		return err //nolint:wrapcheck // explained by the page
+	}
+	separator := ""
+	for i := range holds {
+		if err := errors.Join(to.Text(ctx, separator), to.JSON(ctx, f.item(&holds[i]), 0)); err != nil {
+			return err
+		}
+		separator = ","
+	}
+	return to.Text(ctx, "]}") //nolint:wrapcheck // explained by the page
+}
