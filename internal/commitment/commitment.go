@@ -74,18 +74,25 @@ func Of(envelope *Envelope, subject *Subject, data []byte, salts *Salts) Parts {
 // Commitment combines the parts.
 func (p Parts) Commitment() Sum {
 	const parts = 3
-	b := make([]byte, 0, len(domain)+parts*sha256.Size)
+	return sha256.Sum256(p.Append(make([]byte, 0, len(domain)+parts*sha256.Size)))
+}
+
+// Append appends what the commitment is the hash of.
+func (p Parts) Append(b []byte) []byte {
 	b = append(b, domain...)
 	b = append(b, p.Envelope[:]...)
 	b = append(b, p.Subject[:]...)
-	b = append(b, p.Data[:]...)
-	return sha256.Sum256(b)
+	return append(b, p.Data[:]...)
 }
 
 // OfEnvelope hashes an envelope with its salt.
 func OfEnvelope(e *Envelope, salt []byte) Sum {
-	p := begin(salt, envelopeDomain)
-	defer p.release()
+	return sum(func(b []byte) []byte { return AppendEnvelope(b, e, salt) })
+}
+
+// AppendEnvelope appends what OfEnvelope is the hash of.
+func AppendEnvelope(b []byte, e *Envelope, salt []byte) []byte {
+	p := begin(b, salt, envelopeDomain)
 	p.id(e.EventID)
 	p.id(e.ClaimedEventID)
 	p.texts(e.Version, e.Type, e.Category, e.Action, e.Outcome)
@@ -104,44 +111,53 @@ func OfEnvelope(e *Envelope, salt []byte) Sum {
 	p.texts(e.RecordedBy, e.ProducerID)
 	p.optional(e.ProducerEpoch)
 	p.optional(e.ProducerSeq)
-	return sha256.Sum256(p.b)
+	return p.b
 }
 
 // OfSubject hashes subject fields with their salt.
 func OfSubject(s *Subject, salt []byte) Sum {
-	p := begin(salt, subjectDomain)
-	defer p.release()
+	return sum(func(b []byte) []byte { return AppendSubject(b, s, salt) })
+}
+
+// AppendSubject appends what OfSubject is the hash of.
+func AppendSubject(b []byte, s *Subject, salt []byte) []byte {
+	p := begin(b, salt, subjectDomain)
 	p.texts(s.ActorType, s.ActorID, s.ActorIP, s.ResourceType, s.ResourceID, s.Namespace, s.ClusterID, s.ErrorCode, s.ErrorMessage)
-	return sha256.Sum256(p.b)
+	return p.b
 }
 
 // OfData hashes event data in its canonical form with its salt.
 func OfData(data, salt []byte) Sum {
-	p := begin(salt, dataDomain)
-	defer p.release()
+	return sum(func(b []byte) []byte { return AppendData(b, data, salt) })
+}
+
+// AppendData appends what OfData is the hash of.
+func AppendData(b, data, salt []byte) []byte {
+	p := begin(b, salt, dataDomain)
 	p.number(uint64(len(data)))
-	p.b = append(p.b, data...)
-	return sha256.Sum256(p.b)
+	return append(p.b, data...)
 }
 
 // preimage is what a part's hash is taken of.
 type preimage struct{ b []byte }
 
-// preimages are reused for their buffers.
-var preimages = sync.Pool{New: func() any { return new(preimage) }}
-
-func begin(salt []byte, domain string) *preimage {
-	p := preimages.Get().(*preimage) //nolint:forcetypeassert // the pool holds nothing else
-	p.b = append(p.b[:0], salt...)
-	p.b = append(p.b, domain...)
-	return p
+func begin(b, salt []byte, domain string) *preimage {
+	return &preimage{append(append(b, salt...), domain...)}
 }
 
-func (p *preimage) release() {
+// buffers are reused.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// sum is the hash of what is appended.
+func sum(appended func(b []byte) []byte) Sum {
+	buffer := buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	*buffer = appended((*buffer)[:0])
+	s := sha256.Sum256(*buffer)
 	const large = 64 << 10
-	if cap(p.b) <= large {
-		preimages.Put(p)
+	if cap(*buffer) <= large {
+		buffers.Put(buffer)
 	}
+	return s
 }
 
 func (p *preimage) number(n uint64) { p.b = binary.BigEndian.AppendUint64(p.b, n) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,6 +34,8 @@ type Decoder struct {
 	limits Limits
 	clock  clock.PassiveClock
 	random io.Reader
+	// decoding is how many goroutines decode batches.
+	decoding atomic.Int32
 }
 
 // NewDecoder makes a decoder; random is read for salts, and for the ids of events
@@ -51,12 +54,19 @@ type Batch struct {
 
 // One decodes a body that holds one event. A body that is not one is a *BodyError.
 func (d *Decoder) One(body []byte, caller string) (Batch, error) {
-	b := d.batch(caller)
 	if first := bytes.TrimLeft(body, " \t\r\n"); len(first) > 0 && first[0] == '{' {
-		if syntax := b.add(body, wireNames); syntax != nil {
+		b := d.batch(caller, 1)
+		b.hashing = newHashing()
+		syntax := b.add(body, wireNames)
+		b.hashing.finish()
+		switch {
+		case syntax != nil:
 			return Batch{}, bodyErrorf("the body is not usable JSON: %v", syntax)
+		case b.err != nil:
+			return Batch{}, b.err
+		default:
+			return b.Batch, nil
 		}
-		return b.done(false)
 	}
 	var syntax *wire.SyntaxError
 	if err := wire.Members(body, func(_, _ []byte) error { return nil }); errors.As(err, &syntax) {
@@ -77,35 +87,29 @@ func (d *Decoder) CloudEvents(body []byte, caller string) (Batch, error) {
 
 // Lines decodes a body of application/x-ndjson: one event per line. Empty lines are ignored.
 func (d *Decoder) Lines(body []byte, caller string) (Batch, error) {
-	b := d.batch(caller)
+	var texts []text
 	number := 0
 	for line := range bytes.Lines(body) {
 		number++
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		if len(b.Events) == d.limits.Events {
-			return b.done(true)
+		if len(texts) == d.limits.Events {
+			return Batch{}, d.tooMany()
 		}
-		if syntax := b.add(line, wireNames); syntax != nil {
-			syntax.Line = number
-			b.refuse(Refusal{Code: CodeInvalid, Detail: "is not usable JSON: " + syntax.Error()})
-		}
+		texts = append(texts, text{line, number})
 	}
-	return b.done(false)
+	return d.decode(texts, caller, wireNames)
 }
 
 func (d *Decoder) array(body []byte, caller string, names naming) (Batch, error) {
-	b := d.batch(caller)
+	var texts []text
 	full := false
 	err := wire.Elements(body, func(value []byte) bool {
-		if full = len(b.Events) == d.limits.Events; full {
+		if full = len(texts) == d.limits.Events; full {
 			return false
 		}
-		// The syntax is known to be right, except that each event may be too deep.
-		if syntax := b.add(value, names); syntax != nil {
-			b.refuse(Refusal{Code: CodeInvalid, Detail: "is " + syntax.Reason})
-		}
+		texts = append(texts, text{bytes: value})
 		return true
 	})
 	switch {
@@ -113,11 +117,18 @@ func (d *Decoder) array(body []byte, caller string, names naming) (Batch, error)
 		return Batch{}, bodyErrorf("the body must be a JSON array of events")
 	case err != nil:
 		return Batch{}, bodyErrorf("the body is not usable JSON: %v", err)
+	case full:
+		return Batch{}, d.tooMany()
 	}
-	return b.done(full)
+	return d.decode(texts, caller, names)
 }
 
-// batchDecoder collects the events of one body.
+func (d *Decoder) tooMany() error {
+	detail := fmt.Sprintf("more than %d events in one request: send them in several", d.limits.Events)
+	return &BodyError{TooLarge: true, Detail: detail}
+}
+
+// batchDecoder collects the events of a body, or of a part of one.
 type batchDecoder struct {
 	Batch
 
@@ -127,6 +138,8 @@ type batchDecoder struct {
 	err     error // no random numbers could be read
 	// room for the next events.
 	room []decoded
+	// hashing computes the hashes of events.
+	hashing *hashing
 }
 
 // roomFor is how many events are allocated together.
@@ -135,8 +148,7 @@ const roomFor = 32
 // next returns an empty event.
 func (b *batchDecoder) next() *decoded {
 	if len(b.room) == 0 {
-		// One event is most of the requests, or the first of many.
-		b.room = make([]decoded, max(1, min(len(b.Events), roomFor)))
+		b.room = make([]decoded, max(1, min(cap(b.Events)-len(b.Events), roomFor)))
 	}
 	e := &b.room[0]
 	b.room = b.room[1:]
@@ -144,22 +156,9 @@ func (b *batchDecoder) next() *decoded {
 	return e
 }
 
-func (d *Decoder) batch(caller string) *batchDecoder {
-	return &batchDecoder{decoder: d, caller: caller, now: d.clock.Now().UTC().Truncate(time.Microsecond)}
-}
-
-func (b *batchDecoder) done(tooMany bool) (Batch, error) {
-	switch {
-	case b.err != nil:
-		return Batch{}, b.err
-	case tooMany:
-		detail := fmt.Sprintf("more than %d events in one request: send them in several", b.decoder.limits.Events)
-		return Batch{}, &BodyError{TooLarge: true, Detail: detail}
-	case len(b.Events) == 0:
-		return Batch{}, bodyErrorf("the batch holds no event")
-	default:
-		return b.Batch, nil
-	}
+func (d *Decoder) batch(caller string, events int) *batchDecoder {
+	now := d.clock.Now().UTC().Truncate(time.Microsecond)
+	return &batchDecoder{Batch: Batch{Events: make([]*Event, 0, events)}, decoder: d, caller: caller, now: now}
 }
 
 func (b *batchDecoder) refuse(r Refusal) {
@@ -169,11 +168,11 @@ func (b *batchDecoder) refuse(r Refusal) {
 }
 
 // add decodes one event, or returns why its text is not JSON.
-func (b *batchDecoder) add(text []byte, names naming) *wire.SyntaxError {
+func (b *batchDecoder) add(object []byte, names naming) *wire.SyntaxError {
 	r := readers.Get().(*reader) //nolint:forcetypeassert // the pool holds nothing else
 	defer r.release()
 	r.names, r.limits, r.event = names, b.decoder.limits, b.next()
-	if syntax := r.read(text); syntax != nil {
+	if syntax := r.read(object); syntax != nil {
 		return syntax
 	}
 	e := &r.event.Event
@@ -189,8 +188,7 @@ func (b *batchDecoder) add(text []byte, names naming) *wire.SyntaxError {
 			b.err = fmt.Errorf("make salts: %w", err)
 		}
 	}
-	e.Digest = digest(e, r.sentActorID, r.sentRetention)
-	e.Commitment = e.Parts().Commitment()
+	b.hashing.add(e, r.sentActorID, r.sentRetention)
 	b.Events = append(b.Events, e)
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"sync"
 
 	"github.com/google/uuid"
 )
@@ -22,8 +21,12 @@ const digestDomain = "kubernaut.ai/audit-event/content/v1"
 // changed default does not turn replays into conflicts; the actor is taken as
 // it was sent too. Its form is that of wire.Digest, and never changes.
 func digest(e *Event, sentActorID string, requestedRetention int32) Digest {
-	p := preimages.Get().(*preimage) //nolint:forcetypeassert // the pool holds nothing else
-	defer p.release()
+	return sha256.Sum256(appendDigest(nil, e, sentActorID, requestedRetention))
+}
+
+// appendDigest appends what digest is the hash of.
+func appendDigest(b []byte, e *Event, sentActorID string, requestedRetention int32) []byte {
+	p := &preimage{b}
 	p.text(digestDomain)
 	p.text(e.RecordedBy)
 	p.id(e.ID)
@@ -43,24 +46,11 @@ func digest(e *Event, sentActorID string, requestedRetention int32) Digest {
 	}
 	p.number(sensitive)
 	p.number(uint64(len(e.Data)))
-	p.b = append(p.b, e.Data...)
-	return sha256.Sum256(p.b)
+	return append(p.b, e.Data...)
 }
 
 // preimage is what a digest is taken of.
 type preimage struct{ b []byte }
-
-// preimages are reused for their buffers.
-var preimages = sync.Pool{New: func() any { return new(preimage) }}
-
-func (p *preimage) release() {
-	const large = 64 << 10
-	if cap(p.b) > large {
-		p.b = nil
-	}
-	p.b = p.b[:0]
-	preimages.Put(p)
-}
 
 func (p *preimage) number(n uint64) { p.b = binary.BigEndian.AppendUint64(p.b, n) }
 

@@ -87,18 +87,24 @@ func (e *Event) ClockSkew() time.Duration {
 
 // Parts hashes the event's parts.
 func (e *Event) Parts() commitment.Parts {
-	return commitment.Of(&commitment.Envelope{
-		EventID: e.ID, ClaimedEventID: e.ClaimedID,
-		Version: e.Version, Type: e.Type, Category: e.Category, Action: e.Action, Outcome: string(e.Outcome),
-		Timestamp: e.Timestamp, ReceivedAt: e.ReceivedAt, SortTime: e.SortTime(),
-		CorrelationID: e.CorrelationID, Severity: e.Severity, ParentEventID: e.ParentID, DurationMicros: e.DurationMicros,
-		RetentionDays: e.RetentionDays, Sensitive: e.Sensitive,
-		RecordedBy: e.RecordedBy, ProducerID: e.ProducerID, ProducerEpoch: e.ProducerEpoch, ProducerSeq: e.ProducerSeq,
-	}, &commitment.Subject{
-		ActorType: e.ActorType, ActorID: e.ActorID, ActorIP: e.ActorIP,
-		ResourceType: e.ResourceType, ResourceID: e.ResourceID, Namespace: e.Namespace, ClusterID: e.ClusterID,
-		ErrorCode: e.ErrorCode, ErrorMessage: e.ErrorMessage,
-	}, e.Data, &e.Salts)
+	envelope, subject := e.parts()
+	return commitment.Of(&envelope, &subject, e.Data, &e.Salts)
+}
+
+// parts are what the commitment covers, all but the data.
+func (e *Event) parts() (commitment.Envelope, commitment.Subject) {
+	return commitment.Envelope{
+			EventID: e.ID, ClaimedEventID: e.ClaimedID,
+			Version: e.Version, Type: e.Type, Category: e.Category, Action: e.Action, Outcome: string(e.Outcome),
+			Timestamp: e.Timestamp, ReceivedAt: e.ReceivedAt, SortTime: e.SortTime(),
+			CorrelationID: e.CorrelationID, Severity: e.Severity, ParentEventID: e.ParentID, DurationMicros: e.DurationMicros,
+			RetentionDays: e.RetentionDays, Sensitive: e.Sensitive,
+			RecordedBy: e.RecordedBy, ProducerID: e.ProducerID, ProducerEpoch: e.ProducerEpoch, ProducerSeq: e.ProducerSeq,
+		}, commitment.Subject{
+			ActorType: e.ActorType, ActorID: e.ActorID, ActorIP: e.ActorIP,
+			ResourceType: e.ResourceType, ResourceID: e.ResourceID, Namespace: e.Namespace, ClusterID: e.ClusterID,
+			ErrorCode: e.ErrorCode, ErrorMessage: e.ErrorMessage,
+		}
 }
 
 // SecondID is the id under which an event is stored whose own is taken by another
