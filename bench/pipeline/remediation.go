@@ -83,8 +83,9 @@ type remediations struct {
 
 	round   time.Duration // of each trial
 	senders *http.Client
-	gateway string // URL that takes the notifications of Alertmanager
-	made    int    // targets so far
+	gateway string    // URL that takes the notifications of Alertmanager
+	made    int       // targets so far
+	fired   time.Time // when the latest signal was sent
 }
 
 // prepare makes the namespaces, and the workflow with its rights.
@@ -255,9 +256,8 @@ func (r *remediations) remediate(ctx context.Context, target *appsv1.Deployment)
 		return 0, fmt.Errorf("watch requests: %w", err)
 	}
 	defer requests.Stop()
-	fired := time.Now().UTC()
-	began := time.Now()
-	if err := r.send(ctx, target, http.StatusCreated, fired, time.Time{}); err != nil {
+	r.fired = time.Now()
+	if err := r.send(ctx, target, http.StatusCreated, r.fired.UTC(), time.Time{}); err != nil {
 		return 0, err
 	}
 	for resolved := false; ; {
@@ -271,7 +271,7 @@ func (r *remediations) remediate(ctx context.Context, target *appsv1.Deployment)
 				continue
 			}
 			resolved = true
-			if err := r.send(ctx, target, http.StatusOK, fired, time.Now().UTC()); err != nil {
+			if err := r.send(ctx, target, http.StatusOK, r.fired.UTC(), time.Now().UTC()); err != nil {
 				return 0, err
 			}
 		case change, open := <-requests.ResultChan():
@@ -280,7 +280,7 @@ func (r *remediations) remediate(ctx context.Context, target *appsv1.Deployment)
 				return 0, err
 			}
 			if over, err := ended(rr, target); over || err != nil {
-				return time.Since(began), err
+				return time.Since(r.fired), err
 			}
 		case <-ctx.Done():
 			return 0, fmt.Errorf("remediate: %w", ctx.Err())
@@ -352,6 +352,30 @@ func (r *remediations) clean(ctx context.Context, target *appsv1.Deployment) err
 	for _, kind := range []client.Object{&v1alpha1.WorkflowExecution{}, &v1alpha1.SignalProcessing{}, &v1alpha1.RemediationRequest{}} {
 		if err := r.client.DeleteAllOf(ctx, kind, in); err != nil {
 			return fmt.Errorf("clean up: %w", err)
+		}
+	}
+	return r.awaitGone(ctx, target.Namespace)
+}
+
+// awaitGone waits until a namespace has no requests: services still clean up after a deletion.
+func (r *remediations) awaitGone(ctx context.Context, namespace string) error {
+	var left v1alpha1.RemediationRequestList
+	if err := r.client.List(ctx, &left, client.InNamespace(namespace)); err != nil {
+		return fmt.Errorf("list requests: %w", err)
+	}
+	changes, err := r.client.Watch(ctx, &v1alpha1.RemediationRequestList{}, client.InNamespace(namespace),
+		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: left.ResourceVersion}})
+	if err != nil {
+		return fmt.Errorf("watch requests: %w", err)
+	}
+	defer changes.Stop()
+	for gone := 0; gone < len(left.Items); {
+		change, open := <-changes.ResultChan()
+		if _, err := changed[*v1alpha1.RemediationRequest](ctx, change, open); err != nil {
+			return err
+		}
+		if change.Type == watch.Deleted {
+			gone++
 		}
 	}
 	return nil

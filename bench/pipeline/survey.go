@@ -28,10 +28,10 @@ func (r *remediations) survey(ctx context.Context, report *ratio.Report) (_ *sur
 			return nil, errors.Join(err, stop())
 		}
 		record.take()
-		found.began = time.Now()
 		if found.took, err = r.remediate(ctx, target); err != nil {
 			return nil, errors.Join(err, stop())
 		}
+		found.began = r.fired
 		found.calls = record.take()
 		found.target = target.Name
 		if err := r.clean(ctx, target); err != nil {
@@ -54,12 +54,12 @@ type survey struct {
 	calls []*call
 	// request and target are the names of the objects.
 	request, target string
-	began           time.Time
+	began           time.Time // the signal
 	took            time.Duration
 }
 
-// only keeps the calls of the remediation up to its end: those that store its events, and the
-// calls of the API server that began before the request was completed.
+// only keeps the calls of the remediation: those that store its events, but not the deletion, and
+// the calls of the API server that began between the signal and the completed request.
 func (s *survey) only() error {
 	for _, c := range s.calls {
 		if c.name == createRequest {
@@ -71,9 +71,9 @@ func (s *survey) only() error {
 	}
 	s.calls = slices.DeleteFunc(s.calls, func(c *call) bool {
 		if c.storage {
-			return !bytes.Contains(c.body, []byte(s.request))
+			return !bytes.Contains(c.body, []byte(s.request)) || c.name == "store signalprocessing.request.deleted"
 		}
-		return c.began.After(s.began.Add(s.took))
+		return c.began.Before(s.began) || c.began.After(s.began.Add(s.took))
 	})
 	return nil
 }
