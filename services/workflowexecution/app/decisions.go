@@ -22,7 +22,7 @@ func (c *controllers) newRails() *guardrail.GuardRails {
 	return &guardrail.GuardRails{
 		Options: guardrail.Options{PerNamespace: o.MaxPerNamespace, PerCluster: o.MaxPerCluster, MaxIneffective: o.MaxIneffective},
 		Leases:  &guardrail.Leases{Live: live, Writer: c.manager.GetClient(), Namespace: o.PlatformNamespace, Clock: o.Clock, Log: o.Log.Named("leases")},
-		Reader:  live, Audit: c.store, WorkflowsNamespace: o.WorkflowsNamespace, Now: o.Clock,
+		Reader:  live, Cached: c.manager.GetCache(), Audit: c.store, WorkflowsNamespace: o.WorkflowsNamespace, Now: o.Clock,
 	}
 }
 

@@ -101,10 +101,7 @@ func (s *Stage) Counts(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (st
 		if wfe.Spec.Approval != v1alpha1.ApprovalAuto {
 			return "it needs a person, and none approved it", nil
 		}
-		if wfe.Status.Phase == v1alpha1.ExecutionExecuting {
-			return "", nil // whether a person has to decide was checked at its start
-		}
-		return s.Rails.RequiresPerson(ctx, wfe) //nolint:wrapcheck // of this module
+		return "", nil // whether a person has to decide is a guard rail of the start
 	}
 	found, err := s.find(ctx, wfe)
 	if err != nil {
@@ -124,7 +121,13 @@ func (s *Stage) Counts(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (st
 }
 
 func (s *Stage) advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (time.Duration, error) {
-	if why, err := s.changed(ctx, wfe); err != nil || why != "" {
+	var seen decisions
+	var reading sync.WaitGroup
+	if wfe.Spec.Approval != v1alpha1.ApprovalNone {
+		reading.Go(func() { seen = s.read(ctx, wfe) })
+	}
+	why, err := s.changed(ctx, wfe)
+	if reading.Wait(); err != nil || why != "" {
 		return 0, s.invalidate(ctx, wfe, "Changed", why, err)
 	}
 	if wfe.Spec.Approval == v1alpha1.ApprovalNone {
@@ -136,7 +139,7 @@ func (s *Stage) advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (t
 			Reason: wfe.Spec.GuardRail, Message: wfe.Spec.ApprovalReason,
 		})
 	}
-	wait, err := s.decide(ctx, wfe)
+	wait, err := s.decide(ctx, wfe, seen)
 	if err != nil || executions.PhaseOf(wfe) != v1alpha1.ExecutionProposed {
 		return 0, err
 	}
@@ -163,19 +166,29 @@ func (s *Stage) remind(wfe *v1alpha1.WorkflowExecution, now time.Time) time.Dura
 	return lookAgain
 }
 
+// decisions are what was decided, and the admission policies after that; see Guard.Snapshot.
+type decisions struct {
+	found         []v1alpha1.RemediationApproval
+	snapshot, why string
+	err           error
+}
+
+// read reads the decisions first: what is younger than the look at the policies, they may not have
+// protected.
+func (s *Stage) read(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (seen decisions) {
+	if seen.found, seen.err = s.find(ctx, wfe); seen.err == nil {
+		seen.snapshot, seen.why, seen.err = s.Guard.Snapshot(ctx)
+	}
+	return seen
+}
+
 // decide acts on a decision, if there is one that counts, or on the policy's approval. The
 // duration is when to look again at the latest if there is none.
-func (s *Stage) decide(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (time.Duration, error) {
-	// The decisions are read first: what is younger than the look at the policies, they may not
-	// have protected.
-	found, err := s.find(ctx, wfe)
-	if err != nil {
-		return 0, err
+func (s *Stage) decide(ctx context.Context, wfe *v1alpha1.WorkflowExecution, seen decisions) (time.Duration, error) {
+	if seen.err != nil {
+		return 0, seen.err
 	}
-	snapshot, why, err := s.Guard.Snapshot(ctx)
-	if err != nil {
-		return 0, err
-	}
+	found, snapshot, why := seen.found, seen.snapshot, seen.why
 	switch {
 	case wfe.Spec.Admission == "" && why == "":
 		return 0, s.invalidate(ctx, wfe, reasonAdmission, "the admission policies on decisions are younger than the proposal", nil)

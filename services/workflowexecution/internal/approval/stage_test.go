@@ -365,13 +365,6 @@ func TestCounts(t *testing.T) {
 		}, ""},
 		"the target is elsewhere":    {func(s *scene) { s.wfe.Status.Approval = person; s.wfe.Spec.Target.Namespace = "till" }, "another namespace"},
 		"the policy may not approve": {func(s *scene) { s.wfe.Status.Approval = &v1alpha1.ExecutionApproval{} }, "needs a person"},
-		"earlier executions did not help": {func(s *scene) {
-			s.wfe.Status.Approval, s.wfe.Spec.Approval, s.rails = &v1alpha1.ExecutionApproval{}, v1alpha1.ApprovalAuto, "did not help"
-		}, "did not help"},
-		"earlier executions did not help, but this one has started": {func(s *scene) {
-			s.wfe.Status.Approval, s.wfe.Spec.Approval, s.rails = &v1alpha1.ExecutionApproval{}, v1alpha1.ApprovalAuto, "did not help"
-			s.wfe.Status.Phase = v1alpha1.ExecutionExecuting
-		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -97,6 +97,9 @@ func TestAnApprovalThatNoLongerFitsIsInvalidated(t *testing.T) {
 			must(w.t, w.Update(w.t.Context(), wf))
 		},
 		"the decision does not count": func(w *world, _ *appsv1.Deployment, _ *v1alpha1.WorkflowExecution) { w.undecided = "deleted" },
+		"executions did not help meanwhile": func(w *world, _ *appsv1.Deployment, _ *v1alpha1.WorkflowExecution) {
+			w.blocked, w.person = "a person decides", true
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, everything)

@@ -14,14 +14,14 @@ func (s *Stage) execute(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (t
 	if wfe.Status.StartedAt == nil {
 		return 0, fmt.Errorf("execution %s/%s is Executing without a start", wfe.Namespace, wfe.Name)
 	}
-	held, err := s.enter(ctx, wfe)
+	held, paused, err := s.enter(ctx, wfe)
 	if err != nil {
 		return 0, err
 	}
 	if !held {
 		return s.hold(ctx, wfe, nil, &stop{reasonLease, "another execution works below the same top owner", retryDelay}, time.Hour)
 	}
-	gated, err := s.gate(ctx, wfe)
+	gated, err := s.gate(ctx, wfe, paused)
 	if err != nil {
 		return 0, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"go.uber.org/zap"
@@ -34,7 +35,8 @@ type process struct {
 	at   int
 	done bool
 
-	calls []string
+	mu    sync.Mutex // some calls are made side by side
+	calls []string   // guarded by mu, as what follows
 	dead  bool
 	// changes are the accepted writes to the target, and creations of Jobs.
 	changes int
@@ -115,6 +117,8 @@ func (p *process) Release(ctx context.Context, wfe *v1alpha1.WorkflowExecution) 
 }
 
 func (p *process) call(name string, f func() error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.dead {
 		return errKilled
 	}

@@ -14,10 +14,11 @@ import (
 	"kubernaut.ai/services/workflowexecution/internal/plan"
 )
 
-// gate reads live whether the execution may touch anything: pause first, then the decision.
-func (s *Stage) gate(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (*stop, error) {
-	if why := s.paused(ctx, wfe); why != nil {
-		return why, nil
+// gate tells whether the execution may touch anything: the pause first, then the decision, which it
+// reads live.
+func (s *Stage) gate(ctx context.Context, wfe *v1alpha1.WorkflowExecution, paused *stop) (*stop, error) {
+	if paused != nil {
+		return paused, nil
 	}
 	return s.counts(ctx, wfe)
 }

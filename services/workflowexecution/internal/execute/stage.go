@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -51,6 +52,7 @@ type Accounts interface {
 // Rails are the guard rails and the Lease of the target's top owner.
 type Rails interface {
 	// Blocked says why the execution may not start now, and when to look again; "" if it may.
+	// Without a time, a person has to decide on what the policy approved.
 	Blocked(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (why string, retry time.Duration, err error)
 	// Acquire takes the Lease for the execution, or renews it; false if another holds it.
 	Acquire(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (bool, error)
@@ -146,13 +148,17 @@ func errChanged(wfe *v1alpha1.WorkflowExecution, cause error) error {
 var errWritten = errors.New("the execution was written since it was read")
 
 // enter takes the Lease, and checks afterwards that the execution is what the caller has
-// read: who is late must not act on an old state.
-func (s *Stage) enter(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (held bool, err error) {
+// read: who is late must not act on an old state. Meanwhile it reads whether executions are paused.
+func (s *Stage) enter(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (held bool, paused *stop, err error) {
 	held, err = s.Rails.Acquire(ctx, wfe)
 	if err != nil {
-		return false, fmt.Errorf("execution %s/%s: acquire the Lease: %w", wfe.Namespace, wfe.Name, err)
+		return false, nil, fmt.Errorf("execution %s/%s: acquire the Lease: %w", wfe.Namespace, wfe.Name, err)
 	}
-	return held, s.unchanged(ctx, wfe)
+	var reading sync.WaitGroup
+	reading.Go(func() { paused = s.paused(ctx, wfe) })
+	err = s.unchanged(ctx, wfe)
+	reading.Wait()
+	return held, paused, err
 }
 
 func (s *Stage) unchanged(ctx context.Context, wfe *v1alpha1.WorkflowExecution) error {

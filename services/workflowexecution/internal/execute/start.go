@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,14 +19,14 @@ import (
 // start takes an approved execution to its start, which is recorded, and stored, before
 // anything is touched.
 func (s *Stage) start(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (time.Duration, error) {
-	held, err := s.enter(ctx, wfe)
+	held, paused, err := s.enter(ctx, wfe)
 	if err != nil {
 		return 0, err
 	}
 	if !held {
 		return wait(wfe, stop{reasonLease, "another execution works below the same top owner", retryDelay}), nil
 	}
-	w, why, err := s.admissible(ctx, wfe)
+	w, why, err := s.admissible(ctx, wfe, paused)
 	switch {
 	case err != nil:
 		return 0, err
@@ -48,21 +47,18 @@ func (s *Stage) start(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (tim
 }
 
 // admissible checks everything that a start depends on, the dry run last.
-func (s *Stage) admissible(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (*world, *stop, error) {
-	// The pause is read while the guard rails are; it counts after them.
-	var paused *stop
-	var reading sync.WaitGroup
-	reading.Go(func() { paused = s.paused(ctx, wfe) })
+func (s *Stage) admissible(ctx context.Context, wfe *v1alpha1.WorkflowExecution, paused *stop) (*world, *stop, error) {
 	blocked, retry, err := s.Rails.Blocked(ctx, wfe)
-	reading.Wait()
 	if err != nil {
 		return nil, nil, fmt.Errorf("execution %s/%s: check the guard rails: %w", wfe.Namespace, wfe.Name, err)
 	}
-	if blocked != "" {
-		return nil, &stop{reasonRail, blocked, max(retry, again)}, nil
-	}
-	if paused != nil {
+	switch {
+	case blocked != "" && retry > 0:
+		return nil, &stop{reasonRail, blocked, retry}, nil
+	case paused != nil:
 		return nil, paused, nil
+	case blocked != "":
+		return nil, &stop{reason: reasonDecision, message: "the decision does not count any more: " + blocked}, nil
 	}
 	if why, err := s.counts(ctx, wfe); why != nil || err != nil {
 		return nil, why, err

@@ -6,26 +6,21 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
 )
 
-// RequiresPerson says why a person has to decide on an execution although a policy approves; it
-// is empty unless earlier executions for the same fingerprint did not help. Then it records the
-// guard rail and shows it as a condition.
+// RequiresPerson says why a person has to decide on a proposal although a policy approves; it is
+// empty unless earlier executions for the same fingerprint did not help. Then it records the guard
+// rail and shows it as a condition. It reads the informers, which may be late: Blocked looks again
+// at the start.
 func (g *GuardRails) RequiresPerson(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, error) {
-	all, executions, err := g.listed(ctx, wfe.Namespace)
+	found, err := g.cached(ctx, wfe.Namespace)
 	if err != nil {
 		return "", err
 	}
-	name := wfe.Spec.Request.Name
-	at := slices.IndexFunc(all, func(rr v1alpha1.RemediationRequest) bool { return rr.Name == name })
-	if at < 0 {
-		return fmt.Sprintf("request %s is gone", name), nil
-	}
-	why, err := g.disappointed(ctx, &all[at], all, executions)
+	why, err := g.required(ctx, g.Cached, wfe, found)
 	if err != nil || why == "" {
 		return "", err
 	}
@@ -34,59 +29,77 @@ func (g *GuardRails) RequiresPerson(ctx context.Context, wfe *v1alpha1.WorkflowE
 
 // Disappointed says why a person has to decide on everything that is proposed about a request:
 // at least --max-ineffective executions for its fingerprint did not help. One that was effective
-// counts as well if the problem began to fire again during the cool-down of its workflow.
+// counts as well if the problem began to fire again during the cool-down of its workflow. It reads
+// the informers, as RequiresPerson.
 func (g *GuardRails) Disappointed(ctx context.Context, rr *v1alpha1.RemediationRequest) (string, error) {
-	all, executions, err := g.listed(ctx, rr.Namespace)
+	found, err := g.cached(ctx, rr.Namespace)
 	if err != nil {
 		return "", err
 	}
-	return g.disappointed(ctx, rr, all, executions)
+	return g.disappointed(ctx, g.Cached, rr, found)
 }
 
-// listed are the requests and the executions of a namespace.
-func (g *GuardRails) listed(ctx context.Context, namespace string) ([]v1alpha1.RemediationRequest, []v1alpha1.WorkflowExecution, error) {
+// cached is the history of a namespace by the informers.
+func (g *GuardRails) cached(ctx context.Context, namespace string) (found history, err error) {
+	if found.requests, err = requestsOf(ctx, g.Cached, namespace); err == nil {
+		found.executions, err = executionsOf(ctx, g.Cached, namespace)
+	}
+	return found, err
+}
+
+// requestsOf are the requests of a namespace.
+func requestsOf(ctx context.Context, from client.Reader, namespace string) ([]v1alpha1.RemediationRequest, error) {
 	var requests v1alpha1.RemediationRequestList
-	var executions v1alpha1.WorkflowExecutionList
-	group, reading := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		if err := g.Reader.List(reading, &requests, client.InNamespace(namespace)); err != nil {
-			return fmt.Errorf("list requests: %w", err)
-		}
-		return nil
-	})
-	group.Go(func() error {
-		if err := g.Reader.List(reading, &executions, client.InNamespace(namespace)); err != nil {
-			return fmt.Errorf("list executions: %w", err)
-		}
-		return nil
-	})
-	err := group.Wait()
-	return requests.Items, executions.Items, err //nolint:wrapcheck // says what failed
+	if err := from.List(ctx, &requests, client.InNamespace(namespace)); err != nil {
+		return nil, fmt.Errorf("list requests: %w", err)
+	}
+	return requests.Items, nil
 }
 
-// disappointed is Disappointed by what was listed.
-func (g *GuardRails) disappointed(
-	ctx context.Context, rr *v1alpha1.RemediationRequest, all []v1alpha1.RemediationRequest, executions []v1alpha1.WorkflowExecution,
-) (string, error) {
+// executionsOf are the executions of a namespace, or all.
+func executionsOf(ctx context.Context, from client.Reader, namespace string) ([]v1alpha1.WorkflowExecution, error) {
+	var executions v1alpha1.WorkflowExecutionList
+	if err := from.List(ctx, &executions, client.InNamespace(namespace)); err != nil {
+		return nil, fmt.Errorf("list executions: %w", err)
+	}
+	return executions.Items, nil
+}
+
+// required is RequiresPerson by the history of the execution's namespace.
+func (g *GuardRails) required(ctx context.Context, from client.Reader, wfe *v1alpha1.WorkflowExecution, found history) (string, error) {
+	name := wfe.Spec.Request.Name
+	at := slices.IndexFunc(found.requests, func(rr v1alpha1.RemediationRequest) bool { return rr.Name == name })
+	if at < 0 {
+		return fmt.Sprintf("request %s is gone", name), nil
+	}
+	return g.disappointed(ctx, from, &found.requests[at], found)
+}
+
+// disappointed is Disappointed by the history of the request's namespace.
+func (g *GuardRails) disappointed(ctx context.Context, from client.Reader, rr *v1alpha1.RemediationRequest, found history) (string, error) {
 	var firings []time.Time
 	same := map[string]bool{}
-	for i := range all {
-		if other := &all[i]; other.Spec.SignalFingerprint == rr.Spec.SignalFingerprint {
+	for i := range found.requests {
+		if other := &found.requests[i]; other.Spec.SignalFingerprint == rr.Spec.SignalFingerprint {
 			same[other.Name] = true
 			firings = append(firings, other.Spec.FiringTime.Time)
 		}
 	}
-	count := 0
-	for i := range executions {
-		e := &executions[i]
+	count, rests := 0, map[string]time.Duration{}
+	for i := range found.executions {
+		e := &found.executions[i]
 		if !same[e.Spec.Request.Name] {
 			continue
 		}
-		failed, err := g.failed(ctx, e, firings)
-		if err != nil {
-			return "", err
+		rest, known := rests[e.Spec.Workflow.Name]
+		if !known && e.Status.Outcome == v1alpha1.OutcomeEffective {
+			var err error
+			if rest, err = coolDown(ctx, from, g.WorkflowsNamespace, e.Spec.Workflow.Name); err != nil {
+				return "", err
+			}
+			rests[e.Spec.Workflow.Name] = rest
 		}
-		if failed {
+		if failed(e, rest, firings) {
 			count++
 		}
 	}
@@ -97,28 +110,19 @@ func (g *GuardRails) disappointed(
 }
 
 // failed reports whether an execution did not help, or not for as long as its workflow cools down.
-func (g *GuardRails) failed(ctx context.Context, e *v1alpha1.WorkflowExecution, firings []time.Time) (bool, error) {
+func failed(e *v1alpha1.WorkflowExecution, coolDown time.Duration, firings []time.Time) bool {
 	if e.Status.Outcome != v1alpha1.OutcomeEffective || e.Status.FinishedAt == nil {
-		return e.Status.Outcome == v1alpha1.OutcomeIneffective, nil
-	}
-	coolDown, err := g.coolDown(ctx, e.Spec.Workflow.Name)
-	if err != nil {
-		return false, err
+		return e.Status.Outcome == v1alpha1.OutcomeIneffective
 	}
 	over := e.Status.FinishedAt.Time
-	for _, began := range firings {
-		if began.After(over) && began.Before(over.Add(coolDown)) {
-			return true, nil
-		}
-	}
-	return false, nil
+	return slices.ContainsFunc(firings, func(began time.Time) bool { return began.After(over) && began.Before(over.Add(coolDown)) })
 }
 
 // coolDown is that of a workflow; 0 if the workflow is gone.
-func (g *GuardRails) coolDown(ctx context.Context, workflow string) (time.Duration, error) {
+func coolDown(ctx context.Context, from client.Reader, namespace, workflow string) (time.Duration, error) {
 	var wf v1alpha1.RemediationWorkflow
-	key := client.ObjectKey{Namespace: g.WorkflowsNamespace, Name: workflow}
-	if err := g.Reader.Get(ctx, key, &wf); client.IgnoreNotFound(err) != nil {
+	key := client.ObjectKey{Namespace: namespace, Name: workflow}
+	if err := from.Get(ctx, key, &wf); client.IgnoreNotFound(err) != nil {
 		return 0, fmt.Errorf("read workflow %s: %w", key, err)
 	}
 	return wf.Spec.CoolDown.Duration, nil

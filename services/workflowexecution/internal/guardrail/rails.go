@@ -3,6 +3,7 @@ package guardrail
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,26 +32,45 @@ type GuardRails struct {
 	*Leases
 	Options
 
-	// Reader reads from the API server.
-	Reader client.Reader
-	Audit  auditevents.Recorder
+	// Reader reads from the API server, for what is decided at the start. Cached reads from the
+	// informers, for what is proposed and approved.
+	Reader, Cached client.Reader
+	Audit          auditevents.Recorder
 	// WorkflowsNamespace is where workflows are.
 	WorkflowsNamespace string
 	Now                clock.PassiveClock
 }
 
 // Blocked says which guard rail keeps the execution from starting now, and when to look again;
-// it is empty if none does. It records the guard rail and shows it as a condition.
+// it is empty if none does. It records the guard rail and shows it as a condition. Without a time
+// to look again, a person has to decide on what the policy approved.
+//
+// The caller holds the Lease. What is listed is no older than the call, so it shows each execution
+// that held the Lease before.
 func (g *GuardRails) Blocked(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (string, time.Duration, error) {
-	rail, message, retry, err := g.check(ctx, wfe)
+	found, err := g.look(ctx, wfe)
 	if err != nil {
 		return "", 0, err
+	}
+	rail, message, retry := g.check(wfe, found)
+	if rail == "" && byPolicy(wfe) {
+		if message, err = g.required(ctx, g.Reader, wfe, found.inNamespace(wfe.Namespace)); err != nil {
+			return "", 0, err
+		}
+		if message != "" {
+			rail = v1alpha1.RailIneffective
+		}
 	}
 	if rail == "" {
 		meta.RemoveStatusCondition(&wfe.Status.Conditions, v1alpha1.ConditionGuardRail)
 		return "", 0, nil
 	}
 	return message, retry, g.trigger(ctx, wfe, rail, message)
+}
+
+// byPolicy reports whether nobody but the policy approved the execution.
+func byPolicy(wfe *v1alpha1.WorkflowExecution) bool {
+	return wfe.Status.Approval != nil && len(wfe.Status.Approval.By) == 0
 }
 
 // trigger records that a guard rail holds back an execution, and then shows it as a condition.
@@ -65,27 +85,47 @@ func (g *GuardRails) trigger(ctx context.Context, wfe *v1alpha1.WorkflowExecutio
 	return nil
 }
 
-func (g *GuardRails) check(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (rail, message string, retry time.Duration, err error) {
-	var coolDown time.Duration
-	var all v1alpha1.WorkflowExecutionList
+// history is what the guard rails look at.
+type history struct {
+	executions []v1alpha1.WorkflowExecution
+	requests   []v1alpha1.RemediationRequest
+	coolDown   time.Duration
+}
+
+// inNamespace is what a namespace has of it. The requests are those of the execution's namespace already.
+func (h history) inNamespace(namespace string) history {
+	h.executions = slices.DeleteFunc(slices.Clone(h.executions), func(e v1alpha1.WorkflowExecution) bool { return e.Namespace != namespace })
+	return h
+}
+
+// look reads the history live, each list once: right after a write, a list waits until the API
+// server's cache has caught up.
+func (g *GuardRails) look(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (history, error) {
+	var found history
 	group, reading := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		coolDown, err = g.coolDown(reading, wfe.Spec.Workflow.Name)
+		found.coolDown, err = coolDown(reading, g.Reader, g.WorkflowsNamespace, wfe.Spec.Workflow.Name)
 		return err
 	})
-	group.Go(func() error {
-		if err := g.Reader.List(reading, &all); err != nil {
-			return fmt.Errorf("list executions: %w", err)
-		}
-		return nil
+	group.Go(func() (err error) {
+		found.executions, err = executionsOf(reading, g.Reader, "")
+		return err
 	})
-	if err := group.Wait(); err != nil {
-		return "", "", 0, err //nolint:wrapcheck // says what failed
+	if byPolicy(wfe) {
+		group.Go(func() (err error) {
+			found.requests, err = requestsOf(reading, g.Reader, wfe.Namespace)
+			return err
+		})
 	}
+	return found, group.Wait() //nolint:wrapcheck // says what failed
+}
+
+// check applies cool-downs and maxima.
+func (g *GuardRails) check(wfe *v1alpha1.WorkflowExecution, found history) (rail, message string, retry time.Duration) {
 	now := g.Now.Now()
 	inNamespace, inCluster := 0, 0
-	for i := range all.Items {
-		other := &all.Items[i]
+	for i := range found.executions {
+		other := &found.executions[i]
 		if other.UID == wfe.UID || other.Status.StartedAt == nil {
 			continue
 		}
@@ -93,10 +133,10 @@ func (g *GuardRails) check(ctx context.Context, wfe *v1alpha1.WorkflowExecution)
 		if f := other.Status.FinishedAt; f != nil {
 			end = f.Time
 		}
-		until := end.Add(coolDown)
+		until := end.Add(found.coolDown)
 		if other.Spec.Workflow.Name == wfe.Spec.Workflow.Name && other.Spec.Target.UID == wfe.Spec.Target.UID && now.Before(until) {
 			return v1alpha1.RailCoolDown, fmt.Sprintf("%s changed %s %s already; workflow %s cools down until %s", other.Name, wfe.Spec.Target.Kind,
-				wfe.Spec.Target.Name, wfe.Spec.Workflow.Name, until.UTC().Format(time.RFC3339)), until.Sub(now), nil
+				wfe.Spec.Target.Name, wfe.Spec.Workflow.Name, until.UTC().Format(time.RFC3339)), until.Sub(now)
 		}
 		if now.Sub(other.Status.StartedAt.Time) < window {
 			inCluster++
@@ -107,9 +147,9 @@ func (g *GuardRails) check(ctx context.Context, wfe *v1alpha1.WorkflowExecution)
 	}
 	switch {
 	case inNamespace >= g.PerNamespace:
-		return v1alpha1.RailNamespaceMaximum, fmt.Sprintf("no more than %d executions an hour start in namespace %s", g.PerNamespace, wfe.Spec.Target.Namespace), time.Minute, nil
+		return v1alpha1.RailNamespaceMaximum, fmt.Sprintf("no more than %d executions an hour start in namespace %s", g.PerNamespace, wfe.Spec.Target.Namespace), time.Minute
 	case inCluster >= g.PerCluster:
-		return v1alpha1.RailClusterMaximum, fmt.Sprintf("no more than %d executions an hour start in the cluster", g.PerCluster), time.Minute, nil
+		return v1alpha1.RailClusterMaximum, fmt.Sprintf("no more than %d executions an hour start in the cluster", g.PerCluster), time.Minute
 	}
-	return "", "", 0, nil
+	return "", "", 0
 }

@@ -3,7 +3,9 @@ package guardrail_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,10 +80,25 @@ func rails(t *testing.T, o guardrail.Options, objects ...client.Object) (*guardr
 	wf := &v1alpha1.RemediationWorkflow{ObjectMeta: metav1.ObjectMeta{Namespace: workflows, Name: "restart"}}
 	wf.Spec.CoolDown.Duration = coolDown
 	recorded := &recorder{}
+	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(objects, wf)...).Build()
 	return &guardrail.GuardRails{
-		Options: o, Audit: recorded, WorkflowsNamespace: workflows, Now: clocktesting.NewFakePassiveClock(now),
-		Reader: fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(objects, wf)...).Build(),
+		Options: o, Audit: recorded, WorkflowsNamespace: workflows, Now: clocktesting.NewFakePassiveClock(now), Reader: cluster, Cached: cluster,
 	}, recorded
+}
+
+// counted counts the lists of each kind.
+type counted struct {
+	client.Reader
+
+	mu    sync.Mutex
+	lists map[string]int // guarded by mu
+}
+
+func (c *counted) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	c.mu.Lock()
+	c.lists[fmt.Sprintf("%T", list)]++
+	c.mu.Unlock()
+	return c.Reader.List(ctx, list, opts...)
 }
 
 func TestWhatHoldsBackAnExecution(t *testing.T) {
@@ -191,6 +208,55 @@ func TestAPersonDecidesAfterExecutionsThatDidNotHelp(t *testing.T) {
 			shown := meta.IsStatusConditionTrue(wfe.Status.Conditions, v1alpha1.ConditionGuardRail)
 			if err != nil || (why != "") != tt.want || (len(*recorded) == 1) != tt.want || shown != tt.want {
 				t.Errorf("why %q, error %v, events %v, condition %t; want all: %t", why, err, *recorded, shown, tt.want)
+			}
+		})
+	}
+}
+
+// What the informers do not know yet counts at the start, for which each list is read once.
+func TestAnApprovalByThePolicyIsCheckedAgainLiveAtTheStart(t *testing.T) {
+	t.Parallel()
+	rr := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "now"}}
+	elsewhere := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{Namespace: "till", Name: "now"}}
+	ineffective := func(namespace string) client.Object {
+		e := earlier{namespace, "rollback", "now", "any", 3 * time.Hour, 2 * time.Hour, v1alpha1.OutcomeIneffective}
+		return e.object(0)
+	}
+	options := guardrail.Options{PerNamespace: 1, PerCluster: 1, MaxIneffective: 1}
+	for name, tt := range map[string]struct {
+		by   []v1alpha1.Decider
+		now  client.Object
+		want bool
+	}{
+		"an execution did not help":               {now: ineffective("shop"), want: true},
+		"one in another namespace did not help":   {now: ineffective("till")},
+		"one did not help, but a person approved": {by: []v1alpha1.Decider{{Name: "ada"}}, now: ineffective("shop")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g, recorded := rails(t, options, rr, elsewhere, tt.now)
+			live := &counted{Reader: g.Reader, lists: map[string]int{}}
+			before, _ := rails(t, options, rr)
+			g.Reader, g.Cached = live, before.Cached
+			wfe := (&earlier{namespace: "shop", workflow: "restart", request: "now", target: "target"}).object(-1)
+			wfe.Status.Approval = &v1alpha1.ExecutionApproval{By: tt.by}
+
+			if why, err := g.Disappointed(t.Context(), rr); why != "" || err != nil {
+				t.Errorf("a proposal: %q, %v", why, err)
+			}
+			if why, err := g.RequiresPerson(t.Context(), wfe); why != "" || err != nil {
+				t.Errorf("an approval: %q, %v", why, err)
+			}
+			why, retry, err := g.Blocked(t.Context(), wfe)
+			if err != nil || retry != 0 || strings.Contains(why, "a person decides") != tt.want || (why != "") != tt.want || (len(*recorded) > 0) != tt.want {
+				t.Errorf("a start: %q, again in %s, error %v, events %v", why, retry, err, *recorded)
+			}
+			want := map[string]int{"*v1alpha1.WorkflowExecutionList": 1}
+			if len(tt.by) == 0 {
+				want["*v1alpha1.RemediationRequestList"] = 1
+			}
+			if !maps.Equal(live.lists, want) {
+				t.Errorf("lists %v, want %v", live.lists, want)
 			}
 		})
 	}

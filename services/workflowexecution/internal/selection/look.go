@@ -66,10 +66,6 @@ func (f *situation) optIn() string {
 // look reads what a selection depends on. A *noneError says why nothing can be selected.
 func (s *Selector) look(ctx context.Context, rr *v1alpha1.RemediationRequest) (*situation, error) {
 	f := &situation{processing: &v1alpha1.SignalProcessing{}}
-	key := client.ObjectKey{Namespace: rr.Namespace, Name: rr.Status.SignalProcessingRef}
-	if err := s.Live.Get(ctx, key, f.processing); err != nil {
-		return nil, fmt.Errorf("read SignalProcessing %s: %w", key, err)
-	}
 	var read catalogue
 	var reading sync.WaitGroup
 	reading.Go(func() { read = s.read(ctx, rr.Spec.TargetResource.Namespace) })
@@ -88,7 +84,12 @@ func (s *Selector) look(ctx context.Context, rr *v1alpha1.RemediationRequest) (*
 	return f, nil
 }
 
+// lookAtTarget reads the processing of the request, and the target that it names.
 func (s *Selector) lookAtTarget(ctx context.Context, rr *v1alpha1.RemediationRequest, f *situation) error {
+	processed := client.ObjectKey{Namespace: rr.Namespace, Name: rr.Status.SignalProcessingRef}
+	if err := s.Live.Get(ctx, processed, f.processing); err != nil {
+		return fmt.Errorf("read SignalProcessing %s: %w", processed, err)
+	}
 	signalled := &rr.Spec.TargetResource
 	kind, name, version := signalled.Kind, signalled.Name, signalled.APIVersion
 	if found := f.processing.Status.Context; found != nil && len(found.OwnerChain) > 0 {

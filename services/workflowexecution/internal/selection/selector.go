@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -77,11 +78,14 @@ func New(parts Parts, o Options) *Selector { return &Selector{Parts: parts, opti
 
 // Select selects a workflow for a classified request; see requests.Selector.
 func (s *Selector) Select(ctx context.Context, rr *v1alpha1.RemediationRequest) (requests.Selected, error) {
-	name := executions.NextName(rr)
-	if made, err := s.made(ctx, rr, name); made != nil || err != nil {
-		return requests.Selected{Execution: made}, err
+	var found *situation
+	var err error
+	var reading sync.WaitGroup
+	reading.Go(func() { found, err = s.look(ctx, rr) })
+	made, unknown := s.made(ctx, rr, executions.NextName(rr))
+	if reading.Wait(); made != nil || unknown != nil {
+		return requests.Selected{Execution: made}, unknown
 	}
-	found, err := s.look(ctx, rr)
 	if why, ok := errors.AsType[*noneError](err); ok {
 		return requests.Selected{Reason: why.reason, Message: why.message}, nil
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/json"
@@ -101,62 +100,66 @@ func (s *Stage) Advance(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (t
 	if wfe.Status.FinishedAt == nil {
 		return 0, fmt.Errorf("execution %s is Verifying, but its status does not say when it was over", client.ObjectKeyFromObject(wfe))
 	}
-	rr := &v1alpha1.RemediationRequest{}
-	err := s.Live.Get(ctx, client.ObjectKey{Namespace: wfe.Namespace, Name: wfe.Spec.Request.Name}, rr)
-	switch {
-	case apierrors.IsNotFound(err):
-		return 0, nil // the execution goes with its request
-	case err != nil:
-		return 0, fmt.Errorf("read the request of execution %s: %w", client.ObjectKeyFromObject(wfe), err)
-	case rr.UID != wfe.Spec.Request.UID:
-		return 0, nil
-	}
-	if wfe.Status.Verification == nil {
-		// It starts when the execution is over, whenever that is seen: a repetition after a crash
-		// records the same event. The start is shown before anything else.
-		wfe.Status.Verification = &v1alpha1.ExecutionVerification{StartedAt: *wfe.Status.FinishedAt, Message: "verification has begun"}
-		return time.Millisecond, s.record(ctx, wfe)(auditevents.VerificationStarted(wfe, wfe.Status.FinishedAt.Add(s.options.ResolveTimeout)))
-	}
-	seen, err := s.look(ctx, rr, wfe.Status.FinishedAt.Time)
-	if err != nil {
+	found, err := s.read(ctx, wfe)
+	if err != nil || found == nil {
 		return 0, err
 	}
-	workflow, err := s.workflow(ctx, wfe)
+	// What the status does not show yet, no later event says: after a crash the repetition records
+	// the same events.
+	first := wfe.Status.Verification == nil
+	if first {
+		// It starts when the execution is over, whenever that is seen.
+		wfe.Status.Verification = &v1alpha1.ExecutionVerification{StartedAt: *wfe.Status.FinishedAt}
+		if err := s.record(ctx, wfe)(auditevents.VerificationStarted(wfe, wfe.Status.FinishedAt.Add(s.options.ResolveTimeout))); err != nil {
+			return 0, err
+		}
+	}
+	seen, err := s.look(ctx, found.request, wfe.Status.FinishedAt.Time)
 	if err != nil {
 		return 0, err
 	}
 	known := wfe.Status.Verification.ResolvedAt != nil
-	v, err := s.judge(ctx, wfe, workflow, seen)
-	if err != nil {
+	v, err := s.judge(ctx, wfe, found, seen)
+	switch resolved := wfe.Status.Verification.ResolvedAt != nil; {
+	case err != nil:
 		return 0, err
-	}
-	if v.outcome != "" && !known && wfe.Status.Verification.ResolvedAt != nil {
-		// When it resolved is shown before an event says it: a repetition after a crash records
-		// the same event.
+	case v.outcome != "" && resolved && !known:
 		v = waiting(seen.now, "every instance has resolved")
+	case v.outcome != "" && first:
+		v = waiting(seen.now, "verification has begun")
 	}
 	if v.outcome == "" {
 		wfe.Status.Verification.Message = shorten(v.message)
 		return min(max(v.again.Sub(seen.now), time.Millisecond), interval), nil
 	}
-	return 0, s.end(ctx, wfe, rr, workflow, seen, v)
+	return 0, s.end(ctx, wfe, found, seen, v)
 }
 
-// judge decides by the signal and the condition. workflow is nil if it is not what was executed.
-func (s *Stage) judge(ctx context.Context, wfe *v1alpha1.WorkflowExecution, workflow *v1alpha1.RemediationWorkflow, seen *sighting) (verdict, error) {
+// judge decides by the signal and the condition.
+func (s *Stage) judge(ctx context.Context, wfe *v1alpha1.WorkflowExecution, found *evidence, seen *sighting) (verdict, error) {
 	verification := wfe.Status.Verification
+	known := verification.ResolvedAt != nil
 	var stabilization time.Duration
-	if workflow != nil {
-		stabilization = workflow.Spec.Stabilization.Duration
+	if found.workflow != nil {
+		stabilization = found.workflow.Spec.Stabilization.Duration
 	}
 	v := seen.alerts(verification, s.options.ResolveTimeout, stabilization)
-	if verification.ResolvedAt == nil || (v.outcome != "" && v.outcome != v1alpha1.OutcomeEffective) {
+	switch {
+	case verification.ResolvedAt == nil, v.outcome != "" && v.outcome != v1alpha1.OutcomeEffective:
 		return v, nil
+	case v.outcome != "" && !known:
+		return v, nil // that it has resolved is shown first, and the condition looked at then
 	}
-	if workflow == nil {
+	if found.workflow == nil {
 		return ended(v1alpha1.OutcomeInconclusive, "the workflow %s was changed or deleted since the execution, so its condition is unknown", wfe.Spec.Workflow.Name), nil
 	}
-	failed, err := s.condition(ctx, wfe, workflow)
+	if !known {
+		s.readTarget(ctx, wfe, found)
+	}
+	if found.unread != nil {
+		return verdict{}, found.unread
+	}
+	failed, err := s.condition(ctx, wfe, found)
 	if err != nil || failed != nil {
 		if failed == nil {
 			failed = &verdict{}
@@ -167,20 +170,14 @@ func (s *Stage) judge(ctx context.Context, wfe *v1alpha1.WorkflowExecution, work
 }
 
 // condition returns the verdict if the workflow's condition does not hold, and nil if it does.
-func (s *Stage) condition(ctx context.Context, wfe *v1alpha1.WorkflowExecution, workflow *v1alpha1.RemediationWorkflow) (*verdict, error) {
-	target := &unstructured.Unstructured{}
-	target.SetAPIVersion(wfe.Spec.Target.APIVersion)
-	target.SetKind(wfe.Spec.Target.Kind)
-	err := s.Live.Get(ctx, client.ObjectKey{Namespace: wfe.Spec.Target.Namespace, Name: wfe.Spec.Target.Name}, target)
-	switch {
-	case apierrors.IsNotFound(err), err == nil && target.GetUID() != wfe.Spec.Target.UID:
+func (s *Stage) condition(ctx context.Context, wfe *v1alpha1.WorkflowExecution, found *evidence) (*verdict, error) {
+	workflow, target := found.workflow, found.target
+	if target.GetUID() != wfe.Spec.Target.UID {
 		if workflow.Spec.Verification.TargetMayBeDeleted {
 			return nil, nil //nolint:nilnil // the alerts alone decide
 		}
 		v := ended(v1alpha1.OutcomeInconclusive, "%s %s is gone, so the condition of the workflow cannot be evaluated", wfe.Spec.Target.Kind, wfe.Spec.Target.Name)
 		return &v, nil
-	case err != nil:
-		return nil, fmt.Errorf("read the target of execution %s: %w", client.ObjectKeyFromObject(wfe), err)
 	}
 	before, err := beforeOf(wfe)
 	if err != nil {
@@ -223,30 +220,8 @@ func beforeOf(wfe *v1alpha1.WorkflowExecution) (*unstructured.Unstructured, erro
 	return before, nil
 }
 
-// workflow returns the workflow of an execution, or nil if it is not what was executed.
-func (s *Stage) workflow(ctx context.Context, wfe *v1alpha1.WorkflowExecution) (*v1alpha1.RemediationWorkflow, error) {
-	workflow := &v1alpha1.RemediationWorkflow{}
-	err := s.Live.Get(ctx, client.ObjectKey{Namespace: s.options.Namespace, Name: wfe.Spec.Workflow.Name}, workflow)
-	if apierrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // it was deleted
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the workflow of execution %s: %w", client.ObjectKeyFromObject(wfe), err)
-	}
-	digest, err := s.Catalog.Digest(&workflow.Spec)
-	if err != nil {
-		return nil, fmt.Errorf("workflow %s: %w", workflow.Name, err)
-	}
-	if digest != wfe.Spec.Workflow.SHA256 {
-		return nil, nil //nolint:nilnil // it was changed
-	}
-	return workflow, nil
-}
-
 // end records the outcome, proposes the rollback, and shows the outcome.
-func (s *Stage) end(
-	ctx context.Context, wfe *v1alpha1.WorkflowExecution, rr *v1alpha1.RemediationRequest, workflow *v1alpha1.RemediationWorkflow, seen *sighting, v verdict,
-) error {
+func (s *Stage) end(ctx context.Context, wfe *v1alpha1.WorkflowExecution, found *evidence, seen *sighting, v verdict) error {
 	if v.timedOut {
 		if names, unlisted := seen.unknown(s.options.StaleAfter); len(names) > 0 || unlisted > 0 {
 			if err := s.record(ctx, wfe)(auditevents.InstancesUnknown(wfe, names, unlisted, s.options.StaleAfter)); err != nil {
@@ -256,8 +231,8 @@ func (s *Stage) end(
 	}
 	rollback := ""
 	// A rollback that did not help is not answered with another one.
-	if v.outcome == v1alpha1.OutcomeIneffective && workflow != nil && wfe.Spec.RollbackOf == "" {
-		rollback = workflow.Spec.Rollback
+	if v.outcome == v1alpha1.OutcomeIneffective && found.workflow != nil && wfe.Spec.RollbackOf == "" {
+		rollback = found.workflow.Spec.Rollback
 	}
 	if err := s.record(ctx, wfe)(auditevents.VerificationEnded(wfe, s.watched(wfe, seen), auditevents.Verdict{
 		Outcome: v.outcome, Message: v.message, Rollback: rollback,
@@ -265,7 +240,7 @@ func (s *Stage) end(
 		return err
 	}
 	if rollback != "" && s.Proposer != nil {
-		if err := s.Proposer.Propose(ctx, rr, rollback, wfe.Name); err != nil {
+		if err := s.Proposer.Propose(ctx, found.request, rollback, wfe.Name); err != nil {
 			return fmt.Errorf("propose the rollback %s of execution %s: %w", rollback, client.ObjectKeyFromObject(wfe), err)
 		}
 	}
