@@ -19,6 +19,7 @@ const (
 	rightRead  = "read"
 	rightWrite = "write"
 	rightHold  = "hold"
+	rightErase = "erase"
 )
 
 // reservedNames begin the names of callers that only Kubernaut itself has.
@@ -65,6 +66,8 @@ func (a Action) right() string {
 	switch {
 	case a.Resource == "legalholds":
 		return rightHold
+	case a.Resource == "erasures":
+		return rightErase
 	case slices.Contains([]string{"get", "list", "watch"}, a.Verb):
 		return rightRead
 	default:
@@ -84,8 +87,9 @@ func (a Action) acknowledges() bool { return a.Resource == "acknowledgements" &&
 //	platform  SHA256  rights=write types=*  namespaces=*
 //	team      SHA256  namespaces=shop,shop-staging
 //	counsel   SHA256  rights=read,hold
+//	privacy   SHA256  rights=read,erase
 //
-// rights are about audit events: read, write, hold (legal holds). types are the first parts of the
+// rights are about audit events: read, write, hold (legal holds), erase. types are the first parts of the
 // types of events that the caller may write. namespaces are those that it may
 // report signals about. * stands for all. Empty lines and lines that start with #
 // are ignored. The keys of the result are hashes.
@@ -188,8 +192,8 @@ func (g grants) check() error {
 }
 
 func checkRight(right string) error {
-	if !slices.Contains([]string{rightRead, rightWrite, rightHold}, right) {
-		return errors.New("want read, write or hold")
+	if !slices.Contains([]string{rightRead, rightWrite, rightHold, rightErase}, right) {
+		return errors.New("want read, write, hold or erase")
 	}
 	return nil
 }

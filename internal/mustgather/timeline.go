@@ -271,6 +271,8 @@ func (s *step) describe(e *datastorage.StoredEvent) string {
 		fmt.Fprintf(&out, " duration_ms=%v", *e.DurationMs)
 	}
 	switch {
+	case e.ErasedAt != nil:
+		out.WriteString(" (erased " + e.ErasedAt.UTC().Format(time.RFC3339) + ")")
 	case hidden:
 		out.WriteString(" event_data=[redacted]")
 	default:

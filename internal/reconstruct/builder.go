@@ -58,6 +58,10 @@ func (b *Builder) Add(e *datastorage.StoredEvent) {
 		return
 	}
 	b.seen[e.EventType] = true
+	if e.ErasedAt != nil {
+		b.missingf("", "event %s (%s) was erased on %s", e.EventId, e.EventType, e.ErasedAt.UTC().Format(time.DateOnly))
+		return
+	}
 	if err := read(b, e); err != nil {
 		b.missingf("", "event %s (%s) cannot be read: %v", e.EventId, e.EventType, err)
 	}

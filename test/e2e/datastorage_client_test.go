@@ -47,10 +47,11 @@ type storage struct {
 	token cluster.Token
 }
 
-// reader, writer and holder use its Service.
+// reader, writer, holder and eraser use its Service.
 func reader() storage { return storage{env.DataStorageURL, env.Tokens.Reader} }
 func writer() storage { return storage{env.DataStorageURL, env.Tokens.Writer} }
 func holder() storage { return storage{env.DataStorageURL, env.Tokens.Holder} }
+func eraser() storage { return storage{env.DataStorageURL, env.Tokens.Eraser} }
 
 // storageAnswer is a response of DataStorage.
 type storageAnswer struct {

@@ -15,7 +15,10 @@ import (
 	"kubernaut.ai/api/datastorage"
 )
 
-const legalHolds = "/api/v1/audit/legal-hold"
+const (
+	legalHolds = "/api/v1/audit/legal-hold"
+	erasures   = "/api/v1/audit/erasures"
+)
 
 // document is the part of an OpenAPI document that this suite reads.
 type document struct {
@@ -87,6 +90,18 @@ var _ = Describe("DataStorage's document", func() {
 			"releaseLegalHold": func() storageAnswer {
 				return holder().call(ctx, http.MethodDelete, legalHolds+"/"+uuid.NewString()+"?reason=tried", nil, nil)
 			},
+			"requestErasure": func() storageAnswer {
+				erased := writer().store(ctx, anEvent(id, nil)).EventIds
+				return eraser().call(ctx, http.MethodPost, erasures, contentJSON(), encode(datastorage.ErasureRequest{EventIds: erased, Reason: "tried by a test"}))
+			},
+			"previewErasure": func() storageAnswer {
+				return eraser().call(ctx, http.MethodPost, erasures+"/preview", contentJSON(), encode(datastorage.ErasurePreviewRequest{Filter: datastorage.EventFilter{"correlation_id": id}}))
+			},
+			"listErasures": func() storageAnswer { return eraser().call(ctx, http.MethodGet, erasures, nil, nil) },
+			// Nobody has asked for it.
+			"getErasure": func() storageAnswer {
+				return eraser().call(ctx, http.MethodGet, erasures+"/"+uuid.NewString(), nil, nil)
+			},
 			"getOpenAPI": func() storageAnswer { return answer },
 		}
 		// A value for each query parameter that matches the stored event.
@@ -107,7 +122,7 @@ var _ = Describe("DataStorage's document", func() {
 				delete(calls, operation.OperationID)
 				Expect(operation.Responses).To(HaveKey(strconv.Itoa(call().code)))
 				want := BeNumerically("<", http.StatusMultipleChoices)
-				if slices.Contains([]string{"getAcknowledgement", "getLegalHolds", "releaseLegalHold"}, operation.OperationID) {
+				if slices.Contains([]string{"getAcknowledgement", "getLegalHolds", "releaseLegalHold", "getErasure"}, operation.OperationID) {
 					want = BeNumerically("==", http.StatusNotFound)
 				}
 				Expect(call().code).To(want, "%s", call().body)

@@ -38,6 +38,7 @@ var manifestsOf = map[rights.Role][]string{
 	rights.Reader:       {"Role/audit-reader", "ClusterRole/kubernaut-audit-reader"},
 	rights.Acknowledger: {"ClusterRole/kubernaut-audit-acknowledger"},
 	rights.Holder:       {"Role/audit-legal-holder", "ClusterRole/kubernaut-audit-legal-holder"},
+	rights.Eraser:       {"Role/audit-eraser"},
 	rights.Approver:     {"ClusterRole/kubernaut-approver"},
 }
 
@@ -147,7 +148,7 @@ func (a account) hold(ctx context.Context, everywhere bool, rules []rbacv1.Polic
 func (m *modeRights) tokenFile() string {
 	GinkgoHelper()
 	columns := map[rights.Role]string{
-		rights.Sender: "namespaces=*", rights.Writer: "rights=write types=gateway", rights.Reader: "rights=read", rights.Holder: "rights=hold",
+		rights.Sender: "namespaces=*", rights.Writer: "rights=write types=gateway", rights.Reader: "rights=read", rights.Holder: "rights=hold", rights.Eraser: "rights=erase",
 	}
 	var text strings.Builder
 	for role, token := range m.credentials {

@@ -26,6 +26,8 @@ const (
 	// Holder may place, list and release legal holds; through the API server, with the
 	// ClusterRole for people.
 	Holder Role = "holder"
+	// Eraser may ask for erasures, and follow them.
+	Eraser Role = "eraser"
 	// Approver decides on remediations, which no call here is about.
 	Approver Role = "approver"
 	// Pod is a process in the cluster's network without credentials.
@@ -34,7 +36,7 @@ const (
 
 // Roles are all roles.
 func Roles() []Role {
-	return []Role{Stranger, Sender, Writer, Reader, Acknowledger, Holder, Approver, Pod}
+	return []Role{Stranger, Sender, Writer, Reader, Acknowledger, Holder, Eraser, Approver, Pod}
 }
 
 // The servers.
@@ -80,7 +82,7 @@ const (
 
 // Rows returns the list.
 func Rows() []Row {
-	writer, reader, sender, holder := []Role{Writer}, []Role{Reader}, []Role{Sender}, []Role{Holder}
+	writer, reader, sender, holder, eraser := []Role{Writer}, []Role{Reader}, []Role{Sender}, []Role{Holder}, []Role{Eraser}
 	return []Row{
 		checked(DataStorage, "POST "+audit+"/events", "create events.audit.kubernaut.ai/TYPE", writer, writer),
 		checked(DataStorage, "POST "+audit+"/events/batch", "create events.audit.kubernaut.ai/TYPE", writer, writer),
@@ -96,6 +98,10 @@ func Rows() []Row {
 		checked(DataStorage, "GET "+audit+"/legal-hold", "list legalholds.audit.kubernaut.ai", holder, holder),
 		checked(DataStorage, "GET "+audit+"/legal-hold/{correlation_id}", "list legalholds.audit.kubernaut.ai", holder, holder),
 		checked(DataStorage, "DELETE "+audit+"/legal-hold/{correlation_id}", "delete legalholds.audit.kubernaut.ai", holder, holder),
+		checked(DataStorage, "POST "+audit+"/erasures", "create erasures.audit.kubernaut.ai", eraser, eraser),
+		checked(DataStorage, "POST "+audit+"/erasures/preview", "create erasures.audit.kubernaut.ai", eraser, eraser),
+		checked(DataStorage, "GET "+audit+"/erasures", "list erasures.audit.kubernaut.ai", eraser, eraser),
+		checked(DataStorage, "GET "+audit+"/erasures/{erasure_id}", "get erasures.audit.kubernaut.ai", eraser, eraser),
 		open(DataStorage, "GET /openapi.json"),
 		open(DataStorage, "GET /health"),
 		open(DataStorage, "GET /health/live"),

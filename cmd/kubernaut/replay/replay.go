@@ -119,6 +119,10 @@ func (r *Result) replay(ctx context.Context, candidate *policy.Set, e *datastora
 		r.Foreign++
 		return nil
 	}
+	if e.ErasedAt != nil {
+		r.WithoutInput++
+		return nil
+	}
 	var data map[string]json.RawMessage
 	if err := json.Unmarshal(e.EventData, &data); err != nil {
 		return fmt.Errorf("event %s: read its data: %w", e.EventId, err)

@@ -5,6 +5,9 @@ package story
 // out if one of its values is missing.
 var sentences = map[string]string{ //nolint:gosec // sentences, not credentials
 	"datastorage.acknowledgement.created": "{user.name} took note of {event_ids} events that will not be stored[: {reason}].",
+	"datastorage.erasure.completed":       "{event_ids} events were erased[: {reason}].",
+	"datastorage.erasure.refused":         "Nothing was erased: legal holds keep {held} events, and {altered} were altered.",
+	"datastorage.erasure.requested":       "The erasure of {events} events was requested[: {reason}].",
 	"datastorage.legalhold.placed":        "A legal hold was placed[ on {correlation_id}]: {reason}.",
 	"datastorage.legalhold.released":      "A legal hold[ on {correlation_id}] was released[: {reason}].",
 	"datastorage.producer.claimed":        "{owner} claimed producer id {producer_id}.",

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/internal/printable"
@@ -23,6 +24,9 @@ var (
 // Tell returns the sentence of an event. One of an unknown type is told by its action and
 // resource. The sentence controls no terminal: senders chose many of its words.
 func Tell(e *datastorage.StoredEvent) string {
+	if e.ErasedAt != nil {
+		return printable.Line(e.EventAction + "; what it was about was erased on " + e.ErasedAt.UTC().Format(time.DateOnly) + ".")
+	}
 	template, known := sentences[e.EventType]
 	if !known {
 		template = "{@action}[ {@resource}]."

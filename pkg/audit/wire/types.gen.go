@@ -151,6 +151,60 @@ type BatchResults struct {
 	Results []BatchItemResult `json:"results"`
 }
 
+// EventFields defines model for EventFields.
+type EventFields struct {
+	// ActorID Set from the authenticated caller where it is missing.
+	ActorID *string `json:"actor_id,omitempty"`
+
+	// ActorIP An IPv4 or IPv6 address.
+	ActorIP   *string `json:"actor_ip,omitempty"`
+	ActorType *string `json:"actor_type,omitempty"`
+	ClusterID *string `json:"cluster_id,omitempty"`
+
+	// ClusterName Older name of cluster_id.
+	ClusterName   *string `json:"cluster_name,omitempty"`
+	CorrelationID string  `json:"correlation_id"`
+
+	// DurationMs Milliseconds
+	DurationMs    *float64 `json:"duration_ms,omitempty"`
+	ErrorCode     *string  `json:"error_code,omitempty"`
+	ErrorMessage  *string  `json:"error_message,omitempty"`
+	EventAction   string   `json:"event_action"`
+	EventCategory string   `json:"event_category"`
+
+	// EventData At most 1 MiB. An inner `event_type`, where there is one, must equal the outer one.
+	EventData json.RawMessage `json:"event_data,omitempty"`
+
+	// EventID Idempotency key; a UUIDv7 or a derived UUIDv8. The server assigns a v7 where it is missing.
+	EventID      *uuid.UUID   `json:"event_id,omitempty"`
+	EventOutcome EventOutcome `json:"event_outcome"`
+
+	// EventTimestamp With microsecond precision. Lists place an event at most 5 minutes after its receipt.
+	EventTimestamp time.Time `json:"event_timestamp"`
+
+	// EventType `<service>.<subject>.<what happened>`
+	EventType     string     `json:"event_type"`
+	IsSensitive   *bool      `json:"is_sensitive,omitempty"`
+	Namespace     *string    `json:"namespace,omitempty"`
+	ParentEventID *uuid.UUID `json:"parent_event_id,omitempty"`
+
+	// ProducerEpoch When that store was made
+	ProducerEpoch *int64 `json:"producer_epoch,omitempty"`
+
+	// ProducerID Which store accepted the event.
+	ProducerID *string `json:"producer_id,omitempty"`
+
+	// ProducerSeq Counts the events of that epoch.
+	ProducerSeq  *int64  `json:"producer_seq,omitempty"`
+	ResourceID   *string `json:"resource_id,omitempty"`
+	ResourceType *string `json:"resource_type,omitempty"`
+
+	// RetentionDays Counted from receipt. More than 3650 is stored as 3650, unless the operator has set more for the category. Where it is missing, what the operator has set: 2555 by default.
+	RetentionDays *int32  `json:"retention_days,omitempty"`
+	Severity      *string `json:"severity,omitempty"`
+	Version       string  `json:"version"`
+}
+
 // EventOutcome defines model for EventOutcome.
 type EventOutcome string
 

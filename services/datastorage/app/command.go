@@ -19,7 +19,7 @@ const prefix = "DATASTORAGE"
 // logging of the whole process.
 func Command() *cobra.Command {
 	c := cli.Group(&cobra.Command{Use: "datastorage", Short: "The audit store: stores events and answers queries"})
-	c.AddCommand(serveCommand(), migrateCommand(), maintainCommand())
+	c.AddCommand(serveCommand(), migrateCommand(), maintainCommand(), erasuresCommand())
 	return c
 }
 
@@ -53,6 +53,7 @@ func maintainCommand() *cobra.Command {
 			case dryRun:
 				pending, err := m.Pending(c.Context())
 				_, _ = fmt.Fprintf(out, "months to move: %d\nindexes to build or drop: %v\nevents to count: %d\n", len(pending.Months), pending.Indexes, pending.Uncounted)
+				_, _ = fmt.Fprintf(out, "erasures to carry out: %d\n", pending.Erasures)
 				for _, e := range pending.Expired {
 					_, _ = fmt.Fprintf(out, "%s: %d expired events to remove, %d to keep, %d of them held\n", e.Partition, e.Removed, e.Kept, e.Held)
 				}
@@ -63,6 +64,12 @@ func maintainCommand() *cobra.Command {
 					done.Partitions, done.Indexes, done.Moved, done.Completed, done.Counted)
 				for _, e := range done.Removed {
 					_, _ = fmt.Fprintf(out, "%s: removed %d expired events, kept %d, %d of them held\n", e.Partition, e.Removed, e.Kept, e.Held)
+				}
+				for _, e := range done.Erasures {
+					_, _ = fmt.Fprintf(out, "erasure %s: %s, %d events\n", e.ID, e.Status, e.Erased)
+				}
+				if done.ErasedAgain+done.HeldAgain > 0 {
+					_, _ = fmt.Fprintf(out, "erased %d events again that had come back, %d are held\n", done.ErasedAgain, done.HeldAgain)
 				}
 				return err
 			default:

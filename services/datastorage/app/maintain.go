@@ -168,18 +168,29 @@ func (m *Maintainer) start(ctx context.Context, g *lifecycle.Group) error {
 	return nil
 }
 
+// eraseEvery is how often it looks for erasures between two runs: somebody waits for them.
+const eraseEvery = 2 * time.Second
+
 // repeat runs every so often until ctx ends. A run that fails is tried again at the next time.
 func (m *Maintainer) repeat(ctx context.Context, runner *maintain.Runner) {
-	ticker := m.options.Clock.NewTicker(m.options.Every)
+	ticker, often := m.options.Clock.NewTicker(m.options.Every), m.options.Clock.NewTicker(min(eraseEvery, m.options.Every))
 	defer ticker.Stop()
+	defer often.Stop()
 	failing := false
+	all := func(ctx context.Context) (maintain.Report, bool, error) {
+		report, err := runner.Run(ctx)
+		return report, true, err
+	}
+	work := all
 	for {
 		began := m.options.Clock.Now()
-		report, err := runner.Run(ctx)
+		report, ran, err := work(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		m.observed.Ran(report, err, m.options.Clock.Since(began))
+		if ran {
+			m.observed.Ran(report, err, m.options.Clock.Since(began))
+		}
 		switch {
 		case errors.Is(err, maintain.ErrBusy):
 			// The other run does the work.
@@ -187,22 +198,42 @@ func (m *Maintainer) repeat(ctx context.Context, runner *maintain.Runner) {
 			failing = true
 			m.options.Log.Warn("maintenance fails", zap.Error(err), zap.String("remedy",
 				"events are stored and found meanwhile; check the database, and that the role is a member of the owner of the tables"))
-		case err == nil && failing:
+		case err == nil && ran && failing:
 			failing = false
 			m.options.Log.Info("maintenance works again")
 		}
-		for _, removed := range report.Removed {
-			m.options.Log.Info("expired events removed", zap.String("partition", removed.Partition), zap.Int64("removed", removed.Removed),
-				zap.Int64("kept", removed.Kept), zap.Int64("held", removed.Held))
-		}
-		if report.Uncounted > 0 {
-			m.options.Log.Error("events of a batch are missing", zap.Int64("events", report.Uncounted))
-		}
+		m.log(&report)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C():
+			work = all
+		case <-often.C():
+			work = runner.Erase
 		}
+	}
+}
+
+// log tells what a run removed, and what it found missing.
+func (m *Maintainer) log(report *maintain.Report) {
+	for _, removed := range report.Removed {
+		m.options.Log.Info("expired events removed", zap.String("partition", removed.Partition), zap.Int64("removed", removed.Removed),
+			zap.Int64("kept", removed.Kept), zap.Int64("held", removed.Held))
+	}
+	for _, e := range report.Erasures {
+		if e.Altered > 0 {
+			m.options.Log.Error("events are not erased, because they contradict their commitments: they were altered in the database",
+				zap.Stringer("erasure", e.ID), zap.Int("altered", e.Altered))
+			continue
+		}
+		m.options.Log.Info("erasure finished", zap.Stringer("erasure", e.ID), zap.String("status", string(e.Status)),
+			zap.Int("erased", e.Erased), zap.Int("held", e.Held))
+	}
+	if report.ErasedAgain+report.HeldAgain > 0 {
+		m.options.Log.Info("erased events had come back", zap.Int64("erased", report.ErasedAgain), zap.Int64("held", report.HeldAgain))
+	}
+	if report.Uncounted > 0 {
+		m.options.Log.Error("events of a batch are missing", zap.Int64("events", report.Uncounted))
 	}
 }
 

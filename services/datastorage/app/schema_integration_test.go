@@ -240,7 +240,7 @@ func wantComplete(t *testing.T, conn *pgx.Conn, events int64) {
 // it with the row's and with that at its place in its batch.
 func verifyCommitments(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
-	rows, err := conn.Query(t.Context(), `SELECT `+query.Columns+`, commitment, salts,
+	rows, err := conn.Query(t.Context(), `SELECT `+query.Columns+`, commitment, salts, erased_parts,
 		(SELECT substring(commitments FROM batch_position * 32 + 1 FOR 32) FROM audit_batches AS b WHERE b.batch_id = e.batch_id) FROM audit_events AS e`)
 	if err != nil {
 		t.Fatal(err)
@@ -248,16 +248,24 @@ func verifyCommitments(t *testing.T, conn *pgx.Conn) {
 	defer rows.Close()
 	verified := 0
 	for rows.Next() {
-		var committed, salts, numbered []byte
-		stored, err := query.ScanWith(rows, &committed, &salts, &numbered)
+		var committed, salts, erased, numbered []byte
+		stored, err := query.ScanWith(rows, &committed, &salts, &erased, &numbered)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if stored.Data, err = wire.CanonicalData(stored.Data, stored.Type, wire.MaxDataBytes); err != nil {
-			t.Fatal(err)
+		copy(stored.Salts[:], salts)
+		if stored.ErasedAt == nil {
+			if stored.Data, err = wire.CanonicalData(stored.Data, stored.Type, wire.MaxDataBytes); err != nil {
+				t.Fatal(err)
+			}
+		} else if len(salts) != commitment.SaltBytes || stored.Data != nil {
+			t.Errorf("event %s keeps salts or data that were to be erased", stored.ID)
 		}
-		stored.Salts = commitment.Salts(salts)
-		sum := stored.Parts().Commitment()
+		parts := stored.Parts()
+		if stored.ErasedAt != nil {
+			parts.Subject, parts.Data = commitment.Sum(erased[:32]), commitment.Sum(erased[32:])
+		}
+		sum := parts.Commitment()
 		if !bytes.Equal(sum[:], committed) || !bytes.Equal(committed, numbered) {
 			t.Errorf("event %s: commitment %x, in its row %x, in its batch %x", stored.ID, sum, committed, numbered)
 		}

@@ -16,6 +16,7 @@ import (
 	"kubernaut.ai/services/datastorage/internal/aggregated"
 	"kubernaut.ai/services/datastorage/internal/consistency"
 	"kubernaut.ai/services/datastorage/internal/database"
+	"kubernaut.ai/services/datastorage/internal/erasure"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/eventschema"
 	"kubernaut.ai/services/datastorage/internal/hold"
@@ -77,13 +78,15 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 		return nil, fmt.Errorf("event schemas: %w", err)
 	}
 	acknowledgements := acknowledgement.NewStore(decoder, s.writer, finder, o.Clock, rand.Reader)
-	holds := hold.NewStore(pools.Ingest, reads, decoder, o.Clock)
+	changes := hold.NewChanges(pools.Ingest)
+	holds := hold.NewStore(changes, reads, decoder, o.Clock)
 	machines := httpapi.Config{
 		Decoder:          decoder,
 		Writer:           s.writer,
 		Finder:           finder,
 		Acknowledgements: acknowledgements,
 		Holds:            holds,
+		Erasures:         erasure.NewStore(changes, reads, decoder, o.Clock),
 		Producers:        producer.NewOwners(decoder, finder, s.writer, o.Clock),
 		Auth:             a.auth,
 		Schemas:          s.schemas,

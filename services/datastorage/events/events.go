@@ -6,6 +6,7 @@ import (
 
 	"kubernaut.ai/internal/eventcatalog"
 	"kubernaut.ai/services/datastorage/internal/acknowledgement"
+	"kubernaut.ai/services/datastorage/internal/erasure"
 	"kubernaut.ai/services/datastorage/internal/hold"
 	"kubernaut.ai/services/datastorage/internal/maintain"
 	"kubernaut.ai/services/datastorage/internal/producer"
@@ -13,5 +14,5 @@ import (
 
 // Catalog describes each type of event that the service records.
 func Catalog() []eventcatalog.Entry {
-	return slices.Concat(acknowledgement.Catalog(), hold.Catalog(), maintain.Catalog(), producer.Catalog())
+	return slices.Concat(acknowledgement.Catalog(), erasure.Catalog(), hold.Catalog(), maintain.Catalog(), producer.Catalog())
 }

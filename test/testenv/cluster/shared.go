@@ -42,6 +42,8 @@ type Tokens struct {
 	Sender Token `json:"sender"`
 	// Holder places legal holds.
 	Holder Token `json:"holder"`
+	// Eraser asks for erasures.
+	Eraser Token `json:"eraser"`
 	// Nobody has no permission.
 	Nobody Token `json:"nobody"`
 	// Foreign has the permissions of Reader, Writer and Sender, but an audience
@@ -91,6 +93,7 @@ func Prepare(ctx context.Context, a Addresses) (*Shared, error) {
 	}{
 		{"reader", []string{"audit-reader"}, false, audiences, &s.Tokens.Reader},
 		{"holder", []string{"audit-legal-holder"}, false, audiences, &s.Tokens.Holder},
+		{"eraser", []string{"audit-eraser"}, false, audiences, &s.Tokens.Eraser},
 		{"writer", []string{"audit-writer-gateway"}, false, audiences, &s.Tokens.Writer},
 		{"sender", nil, true, audiences, &s.Tokens.Sender},
 		{"nobody", nil, false, audiences, &s.Tokens.Nobody},

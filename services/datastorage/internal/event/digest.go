@@ -1,6 +1,7 @@
 package event
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -10,6 +11,14 @@ import (
 
 // Digest is a SHA-256.
 type Digest [sha256.Size]byte
+
+// KeyedDigest is the digest of an erased event. Nobody can tell the content from it by
+// trying, without the key.
+func KeyedDigest(key, digest []byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	mac.Write(digest)
+	return mac.Sum(nil)
+}
 
 // digestDomain separates these digests from every other use of SHA-256.
 const digestDomain = "kubernaut.ai/audit-event/content/v1"

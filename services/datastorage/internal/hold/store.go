@@ -5,17 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"k8s.io/utils/clock"
 
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/services/datastorage/internal/consistency"
 	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/ingest"
@@ -55,32 +52,18 @@ func (s Selector) values() (name string, id *uuid.UUID) {
 	return s.Name, id
 }
 
-// timeout of a transaction. It waits for a retention run that holds the lock row.
-const timeout = 30 * time.Second
-
 // Store places, lists and releases holds. It is safe for concurrent use.
 type Store struct {
-	pool    *pgxpool.Pool
+	changes *Changes
 	reads   *database.Reads
 	decoder *event.Decoder
 	clock   clock.PassiveClock
 	ids     schema.BatchIDs
-
-	// changing: one change at once, so that holds take one of the pool's connections.
-	changing sync.Mutex
 }
 
-// NewStore makes a store that writes through a pool and lists through reads.
-func NewStore(pool *pgxpool.Pool, reads *database.Reads, d *event.Decoder, c clock.PassiveClock) *Store {
-	return &Store{pool: pool, reads: reads, decoder: d, clock: c}
-}
-
-// Lock takes the lock row of holds and removals until the transaction ends.
-func Lock(ctx context.Context, tx pgx.Tx) error {
-	if _, err := tx.Exec(ctx, `SELECT FROM audit_locks WHERE name = 'retention' FOR UPDATE`); err != nil {
-		return fmt.Errorf("lock the holds: %w", err)
-	}
-	return nil
+// NewStore makes a store that writes through changes and lists through reads.
+func NewStore(changes *Changes, reads *database.Reads, d *event.Decoder, c clock.PassiveClock) *Store {
+	return &Store{changes: changes, reads: reads, decoder: d, clock: c}
 }
 
 // Read returns the holds in force. Under Lock, none is placed or released before
@@ -232,38 +215,12 @@ func list(ctx context.Context, tx pgx.Tx, where string, args ...any) ([]Hold, er
 
 // change runs a transaction under the lock row, and commits it.
 func (s *Store) change(ctx context.Context, do func(pgx.Tx) error) error {
-	if !s.changing.TryLock() {
-		return &ingest.UnavailableError{Err: errBusy}
-	}
-	defer s.changing.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	err := s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) (err error) {
-		tx, err := database.BeginWrite(ctx, conn.Conn(), timeout)
-		if err != nil {
-			return err //nolint:wrapcheck // says what failed
-		}
-		defer func() {
-			if err != nil {
-				_ = tx.Rollback(ctx) // a failure closes the connection
-			}
-		}()
-		if err := Lock(ctx, tx); err != nil {
-			return err
-		}
-		if err := do(tx); err != nil {
-			return err
-		}
-		_, err = database.Commit(ctx, conn.Conn(), consistency.PositionQuery)
-		return err //nolint:wrapcheck // says what failed
-	})
+	err := s.changes.Do(ctx, do)
 	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrTooMany) {
 		return err //nolint:wrapcheck // says all there is
 	}
 	return &ingest.UnavailableError{Err: err}
 }
-
-var errBusy = errors.New("another hold is being placed or released")
 
 // record stores the event about a change.
 func (s *Store) record(ctx context.Context, tx pgx.Tx, eventType string, h *Hold, by string, at time.Time, reason string) error {

@@ -13,6 +13,7 @@ const (
 	writer = "audit-writer-*"
 	reader = "audit-reader"
 	holder = "audit-legal-holder"
+	eraser = "audit-eraser"
 )
 
 // group of the resources that permissions are about.
@@ -31,6 +32,10 @@ var actions = map[string]auth.Action{
 	"listLegalHolds":                onHolds("list"),
 	"getLegalHolds":                 onHolds("list"),
 	"releaseLegalHold":              onHolds("delete"),
+	"requestErasure":                onErasures("create"),
+	"previewErasure":                onErasures("create"),
+	"listErasures":                  onErasures("list"),
+	"getErasure":                    onErasures("get"),
 }
 
 // byType are operations that any known caller may use: what it may write depends
@@ -46,6 +51,10 @@ func onEvents(verb, role string) auth.Action {
 
 func onHolds(verb string) auth.Action {
 	return auth.Action{Group: group, Resource: "legalholds", Verb: verb, Role: holder}
+}
+
+func onErasures(verb string) auth.Action {
+	return auth.Action{Group: group, Resource: "erasures", Verb: verb, Role: eraser}
 }
 
 // middlewares are what stands before each operation. One that is neither open

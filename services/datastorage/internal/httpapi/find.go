@@ -91,6 +91,7 @@ func wireEvent(s *query.Stored, belongs belonging) api.StoredEvent {
 		RecordedBy: optional(s.RecordedBy), ReceivedAt: s.ReceivedAt,
 		Foreign: belongs.foreign, RecorderUnchecked: belongs.unchecked,
 	}
+	w.ErasedAt = s.ErasedAt
 	if s.DurationMicros != nil {
 		const microsPerMilli = 1000
 		ms := float64(*s.DurationMicros) / microsPerMilli

@@ -22,6 +22,7 @@ import (
 	"kubernaut.ai/internal/memory"
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/acknowledgement"
+	"kubernaut.ai/services/datastorage/internal/erasure"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/eventschema"
 	"kubernaut.ai/services/datastorage/internal/hold"
@@ -43,7 +44,9 @@ type Config struct {
 	Acknowledgements *acknowledgement.Store
 	// Holds that people placed.
 	Holds *hold.Store
-	Auth  *auth.Gate
+	// Erasures that people asked for.
+	Erasures *erasure.Store
+	Auth     *auth.Gate
 	// Schemas are those that events are checked against.
 	Schemas *eventschema.Source
 	// Producers tells whose producers events under audit. speak about.

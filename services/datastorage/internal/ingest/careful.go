@@ -2,8 +2,10 @@ package ingest
 
 import (
 	"context"
+	"crypto/hmac"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -14,6 +16,7 @@ import (
 	"kubernaut.ai/services/datastorage/internal/consistency"
 	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/query"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
@@ -83,8 +86,12 @@ func commitNothing(ctx context.Context, conn *pgx.Conn, tx pgx.Tx) ([]string, er
 	return database.Commit(ctx, conn, consistency.PositionQuery) //nolint:wrapcheck // says what failed
 }
 
-// stored finds the digests of events that are stored.
-const stored = `SELECT event_id, content_digest FROM audit_events
+// stored finds the digests of events that are stored, and which of them are erased.
+const stored = `SELECT event_id, content_digest, erased_at IS NOT NULL FROM audit_events
+WHERE (id_time, event_id) IN (SELECT k.id_time, k.event_id FROM unnest($1::timestamptz[], $2::uuid[]) AS k (id_time, event_id))`
+
+// keys finds the keys of the digests of erased events.
+const keys = `SELECT event_id, key FROM audit_erasures JOIN audit_digest_keys USING (key_id)
 WHERE (id_time, event_id) IN (SELECT k.id_time, k.event_id FROM unnest($1::timestamptz[], $2::uuid[]) AS k (id_time, event_id))`
 
 // lookUp gives the events that were stored before their outcome. An event whose
@@ -130,11 +137,15 @@ func (g *group) lookUp(ctx context.Context, tx pgx.Tx, events []*event.Event) (t
 	}
 	var id uuid.UUID
 	var digest []byte
-	_, err = pgx.ForEachRow(found, []any{&id, &digest}, func() error {
+	var isErased bool
+	erased := map[uuid.UUID][]byte{}
+	_, err = pgx.ForEachRow(found, []any{&id, &digest, &isErased}, func() error {
 		i, known := g.find(id)
 		switch {
 		case !known:
 			return fmt.Errorf("the database returned event %s, which was not asked for", id)
+		case isErased:
+			erased[id] = slices.Clone(digest)
 		case string(g.events[i].Digest[:]) == string(digest):
 			g.outcomes[i] = duplicate
 		default:
@@ -144,6 +155,39 @@ func (g *group) lookUp(ctx context.Context, tx pgx.Tx, events []*event.Event) (t
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look %d events up: %w", len(ids), err)
+	}
+	if len(erased) == 0 {
+		return taken, nil
+	}
+	return g.compareErased(ctx, tx, erased, taken)
+}
+
+// compareErased marks the duplicates of events that were erased, of which the database
+// has keyed digests, and adds the places of those whose id is taken.
+func (g *group) compareErased(ctx context.Context, tx pgx.Tx, digests map[uuid.UUID][]byte, taken []int) ([]int, error) {
+	ids := slices.Collect(maps.Keys(digests))
+	rows, err := tx.Query(ctx, keys, query.IDTimes(ids), ids)
+	if err != nil {
+		return nil, fmt.Errorf("look up %d erased events: %w", len(ids), err)
+	}
+	var id uuid.UUID
+	var key []byte
+	same := map[uuid.UUID]bool{}
+	_, err = pgx.ForEachRow(rows, []any{&id, &key}, func() error {
+		i, _ := g.find(id)
+		same[id] = hmac.Equal(event.KeyedDigest(key, g.events[i].Digest[:]), digests[id])
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up %d erased events: %w", len(ids), err)
+	}
+	for id := range digests {
+		i, _ := g.find(id)
+		if same[id] {
+			g.outcomes[i] = duplicate
+		} else {
+			taken = append(taken, i)
+		}
 	}
 	return taken, nil
 }

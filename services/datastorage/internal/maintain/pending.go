@@ -16,6 +16,8 @@ type Pending struct {
 	Indexes []string
 	// Uncounted is the number of events in batches that the rollup does not have.
 	Uncounted int64
+	// Erasures is the number of requests that wait.
+	Erasures int64
 	// Expired are the events that retention removes, by partition.
 	Expired []Removal
 }
@@ -35,6 +37,9 @@ func (r *Runner) Pending(ctx context.Context) (p Pending, err error) {
 	}
 	if err := r.db.QueryRow(ctx, `SELECT coalesce(sum(events), 0) FROM audit_batches WHERE NOT rolled_up`).Scan(&p.Uncounted); err != nil {
 		return p, fmt.Errorf("look for batches: %w", err)
+	}
+	if err := r.db.QueryRow(ctx, `SELECT count(*) FROM audit_requests WHERE finished_at IS NULL`).Scan(&p.Erasures); err != nil {
+		return p, fmt.Errorf("look for erasures: %w", err)
 	}
 	err = r.eachDue(ctx, false, func(s *survey) error {
 		p.Expired = append(p.Expired, s.Removal)

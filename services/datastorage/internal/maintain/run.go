@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"k8s.io/utils/clock"
 
+	"kubernaut.ai/services/datastorage/internal/erasure"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
@@ -43,6 +44,13 @@ type Report struct {
 	Counted, Uncounted int64
 	// Removed are the partitions of which events were removed.
 	Removed []Removal
+	// Erasures that were carried out or refused.
+	Erasures []erasure.Done
+	// ErasedAgain is the number of events that had come back and were erased again, HeldAgain
+	// that of those that a legal hold keeps.
+	ErasedAgain, HeldAgain int64
+	// Scrubbed are the tables from which old versions of erased events were removed.
+	Scrubbed []string
 	// Analyzed: the planner has new statistics.
 	Analyzed bool
 }
@@ -63,9 +71,32 @@ func New(db *pgxpool.Pool, o Options) *Runner {
 	return &Runner{db: db, options: o, decoder: event.NewDecoder(limits, o.Clock, rand.Reader)}
 }
 
+// part is a part of a run.
+type part struct {
+	name string
+	do   func(context.Context, *Report) error
+}
+
 // Run does all there is to do. Its error is ErrBusy if another run is at work.
 // What was done before an error stays done, and is in the report.
 func (r *Runner) Run(ctx context.Context) (report Report, err error) {
+	return r.run(ctx, []part{
+		{"make partitions", r.partitions},
+		// Strays come before completion: a copy that was begun must not get older than its events.
+		{"move strays", r.strays},
+		{"complete events", r.complete},
+		{"erase events", r.erase},
+		{"erase events that came back", r.eraseAgain},
+		{"build indexes", r.indexes},
+		{"count events", r.count},
+		{"remove expired events", r.retain},
+		{"remove old versions of erased events", r.scrub},
+		{"analyze", r.analyze},
+	})
+}
+
+// run takes the lease for some parts.
+func (r *Runner) run(ctx context.Context, parts []part) (report Report, err error) {
 	if r.lease, err = r.take(ctx); err != nil {
 		return report, err
 	}
@@ -73,24 +104,12 @@ func (r *Runner) Run(ctx context.Context) (report Report, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go r.keep(ctx, r.lease, stop)
-	for _, step := range []struct {
-		name string
-		do   func(context.Context, *Report) error
-	}{
-		// Strays come before completion: a copy that was begun must not get older than its events.
-		{"make partitions", r.partitions},
-		{"move strays", r.strays},
-		{"complete events", r.complete},
-		{"build indexes", r.indexes},
-		{"count events", r.count},
-		{"remove expired events", r.retain},
-		{"analyze", r.analyze},
-	} {
-		if err := step.do(ctx, &report); err != nil {
+	for _, p := range parts {
+		if err := p.do(ctx, &report); err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
 			}
-			return report, fmt.Errorf("%s: %w", step.name, err)
+			return report, fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
 	return report, nil
@@ -154,20 +173,17 @@ func (r *Runner) indexes(ctx context.Context, report *Report) error {
 const analyzeEvery = 24 * time.Hour
 
 func (r *Runner) analyze(ctx context.Context, report *Report) error {
-	var due bool
-	const query = `SELECT NOT EXISTS (SELECT FROM audit_maintenance WHERE task = 'analyze' AND updated_at > $1)`
-	if err := r.db.QueryRow(ctx, query, r.options.Clock.Now().Add(-analyzeEvery)).Scan(&due); err != nil {
-		return fmt.Errorf("look when it was last done: %w", err)
-	}
-	if !due {
-		return nil
+	const task = "analyze"
+	due, err := r.due(ctx, task, analyzeEvery)
+	// The statistics of all partitions together may name what was erased.
+	if err != nil || !due && len(report.Scrubbed) == 0 {
+		return err
 	}
 	if _, err := r.db.Exec(ctx, `ANALYZE audit_events`); err != nil {
 		return fmt.Errorf("analyze audit_events: %w", err)
 	}
-	const done = `INSERT INTO audit_maintenance (task, updated_at) VALUES ('analyze', $1) ON CONFLICT (task) DO UPDATE SET updated_at = excluded.updated_at`
-	if _, err := r.db.Exec(ctx, done, r.options.Clock.Now()); err != nil {
-		return fmt.Errorf("note that it was done: %w", err)
+	if err := r.didNow(ctx, task); err != nil {
+		return err
 	}
 	report.Analyzed = true
 	return nil

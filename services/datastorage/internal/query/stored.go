@@ -17,6 +17,8 @@ type Stored struct {
 
 	// Place is the event's SortTime as it was stored.
 	Place time.Time
+	// ErasedAt is when the event was erased: it has neither subject fields nor data. Nil otherwise.
+	ErasedAt *time.Time
 }
 
 // Columns are those that ScanWith reads.
@@ -25,7 +27,7 @@ const Columns = `event_id, version, event_type, event_timestamp, event_category,
 	coalesce(resource_type, ''), coalesce(resource_id, ''), coalesce(namespace, ''), coalesce(cluster_id, ''),
 	coalesce(severity, ''), duration_us, coalesce(error_code, ''), coalesce(error_message, ''), parent_event_id,
 	retention_days, is_sensitive, coalesce(producer_id, ''), producer_epoch, producer_seq,
-	coalesce(recorded_by, ''), received_at, claimed_event_id, ` + schema.SortTime
+	coalesce(recorded_by, ''), received_at, claimed_event_id, ` + schema.SortTime + `, erased_at`
 
 const selectEvents = `SELECT ` + Columns + ` FROM audit_events`
 
@@ -41,7 +43,7 @@ func ScanWith(row pgx.CollectableRow, more ...any) (Stored, error) {
 		&s.ResourceType, &s.ResourceID, &s.Namespace, &s.ClusterID,
 		&s.Severity, &s.DurationMicros, &s.ErrorCode, &s.ErrorMessage, &parent,
 		&s.RetentionDays, &s.Sensitive, &s.ProducerID, &s.ProducerEpoch, &s.ProducerSeq,
-		&s.RecordedBy, &s.ReceivedAt, &claimed, &s.Place,
+		&s.RecordedBy, &s.ReceivedAt, &claimed, &s.Place, &s.ErasedAt,
 	}, more...)...)
 	if err != nil {
 		return Stored{}, fmt.Errorf("read an event: %w", err)
@@ -51,6 +53,9 @@ func ScanWith(row pgx.CollectableRow, more ...any) (Stored, error) {
 	}
 	if claimed != nil {
 		s.ClaimedID = *claimed
+	}
+	if s.ErasedAt != nil {
+		*s.ErasedAt = s.ErasedAt.UTC()
 	}
 	s.Timestamp, s.ReceivedAt, s.Place = s.Timestamp.UTC(), s.ReceivedAt.UTC(), s.Place.UTC()
 	return s, nil

@@ -39,6 +39,18 @@ func (f Filter) Resolve(now time.Time) (Filter, error) {
 	return resolved, nil
 }
 
+// Params are the parameters of a list with the filter. What is wrong with its names is a *ParamError.
+func (f Filter) Params() (Params, error) {
+	p, bad := f.params()
+	if len(f) == 0 {
+		bad.refusef("filter", "is required: name what it is about")
+	}
+	if len(bad.Fields) > 0 {
+		return Params{}, bad
+	}
+	return p, nil
+}
+
 // Where returns a resolved filter as an SQL condition over audit_events, with
 // placeholders behind those of args, and args with its own values.
 func (f Filter) Where(args []any) (condition string, all []any, err error) {

@@ -17,6 +17,18 @@ type ServerInterface interface {
 	// GetAcknowledgement Read an acknowledgement of the caller's own events
 	// (GET /api/v1/audit/acknowledgements/{acknowledgement_id})
 	GetAcknowledgement(ctx echo.Context, acknowledgementId uuid.UUID) error
+	// ListErasures List erasures
+	// (GET /api/v1/audit/erasures)
+	ListErasures(ctx echo.Context) error
+	// RequestErasure Ask for the erasure of events
+	// (POST /api/v1/audit/erasures)
+	RequestErasure(ctx echo.Context) error
+	// PreviewErasure Find events to erase
+	// (POST /api/v1/audit/erasures/preview)
+	PreviewErasure(ctx echo.Context) error
+	// GetErasure What became of an erasure
+	// (GET /api/v1/audit/erasures/{erasure_id})
+	GetErasure(ctx echo.Context, erasureId uuid.UUID, params GetErasureParams) error
 	// ListEventSchemas List the event types that have a JSON Schema
 	// (GET /api/v1/audit/event-schemas)
 	ListEventSchemas(ctx echo.Context) error
@@ -76,6 +88,58 @@ func (w *ServerInterfaceWrapper) GetAcknowledgement(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetAcknowledgement(ctx, acknowledgementId)
+	return err
+}
+
+// ListErasures converts echo context to params.
+func (w *ServerInterfaceWrapper) ListErasures(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListErasures(ctx)
+	return err
+}
+
+// RequestErasure converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestErasure(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestErasure(ctx)
+	return err
+}
+
+// PreviewErasure converts echo context to params.
+func (w *ServerInterfaceWrapper) PreviewErasure(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PreviewErasure(ctx)
+	return err
+}
+
+// GetErasure converts echo context to params.
+func (w *ServerInterfaceWrapper) GetErasure(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "erasure_id" -------------
+	var erasureId uuid.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "erasure_id", ctx.Param("erasure_id"), &erasureId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter erasure_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetErasureParams
+	// ------------- Optional query parameter "wait" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "wait", ctx.QueryParams(), &params.Wait, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter wait: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetErasure(ctx, erasureId, params)
 	return err
 }
 
@@ -606,6 +670,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/audit/legal-hold", wrapper.PlaceLegalHold, options.OperationMiddlewares["placeLegalHold"]...)
 	router.DELETE(options.BaseURL+"/api/v1/audit/legal-hold/:correlation_id", wrapper.ReleaseLegalHold, options.OperationMiddlewares["releaseLegalHold"]...)
 	router.GET(options.BaseURL+"/api/v1/audit/legal-hold/:correlation_id", wrapper.GetLegalHolds, options.OperationMiddlewares["getLegalHolds"]...)
+	router.GET(options.BaseURL+"/api/v1/audit/erasures", wrapper.ListErasures, options.OperationMiddlewares["listErasures"]...)
+	router.POST(options.BaseURL+"/api/v1/audit/erasures", wrapper.RequestErasure, options.OperationMiddlewares["requestErasure"]...)
+	router.POST(options.BaseURL+"/api/v1/audit/erasures/preview", wrapper.PreviewErasure, options.OperationMiddlewares["previewErasure"]...)
+	router.GET(options.BaseURL+"/api/v1/audit/erasures/:erasure_id", wrapper.GetErasure, options.OperationMiddlewares["getErasure"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.GetOpenAPI, options.OperationMiddlewares["getOpenAPI"]...)
 
 }

@@ -1,0 +1,386 @@
+//go:build integration
+
+package app_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	api "kubernaut.ai/api/datastorage"
+	"kubernaut.ai/services/datastorage/app"
+)
+
+const erasuresPath = "/api/v1/audit/erasures"
+
+// personal is an event that says much about a person.
+func personal() api.AuditEvent {
+	e := anEvent(3000, "zoe@example.com")
+	e.ActorType, e.ActorIp, e.ResourceType, e.ResourceId = new("user"), new("192.0.2.7"), new("account"), new("zoe-account")
+	e.Namespace, e.ClusterId, e.ErrorCode, e.ErrorMessage = new("zoe-space"), new("zoe-cluster"), new("E-zoe"), new("zoe was here")
+	e.EventData = []byte(`{"person": {"name": "zoe smith"}, "price": 1.5}`)
+	return e
+}
+
+// erasing asks for an erasure.
+func (f *trail) erasing(t *testing.T, events ...api.AuditEvent) api.Erasure {
+	t.Helper()
+	request := api.ErasureRequest{Reason: "request 7 of a customer"}
+	for _, e := range events {
+		request.EventIds = append(request.EventIds, *e.EventId)
+	}
+	return call[api.Erasure](t, f.App, http.MethodPost, erasuresPath, request, http.StatusAccepted)
+}
+
+func (f *trail) store(t *testing.T, events ...api.AuditEvent) {
+	t.Helper()
+	call[api.BatchCreated](t, f.App, http.MethodPost, eventsPath+"/batch", events, http.StatusCreated)
+}
+
+func (f *trail) ended(t *testing.T, id uuid.UUID, want api.ErasureStatus) api.Erasure {
+	t.Helper()
+	found := call[api.Erasure](t, f.App, http.MethodGet, erasuresPath+"/"+id.String(), nil, http.StatusOK)
+	if found.Status != want {
+		t.Fatalf("erasure %+v, want %s", found, want)
+	}
+	return found
+}
+
+// maintained runs maintenance in the present.
+func (f *trail) maintained(t *testing.T) app.Maintained {
+	t.Helper()
+	done, err := f.maintain(t, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+// wantNothingOf looks for a word in every row of the tables with events and counts.
+func (f *trail) wantNothingOf(t *testing.T, word string) {
+	t.Helper()
+	for _, table := range []string{"audit_events", "audit_rollup", "audit_requests", "audit_erasures", "audit_maintenance"} {
+		var rows int
+		if err := f.conn.QueryRow(t.Context(), fmt.Sprintf(`SELECT count(*) FROM %s AS t WHERE t::text ILIKE '%%' || $1 || '%%'`, table), word).Scan(&rows); err != nil {
+			t.Fatal(err)
+		}
+		if rows > 0 {
+			t.Errorf("%d rows of %s still say %s", rows, table, word)
+		}
+	}
+}
+
+func TestAnErasedEventLosesItsSubjectAndDataAndStaysVerifiable(t *testing.T) {
+	f := newTrail(t)
+	e := personal()
+	f.store(t, e)
+	f.maintained(t) // it is counted, and its partition has all indexes
+	preview := call[api.ErasurePreview](t, f.App, http.MethodPost, erasuresPath+"/preview",
+		api.ErasurePreviewRequest{Filter: api.EventFilter{"detail_key": "$.person.name", "detail_value": "zoe smith"}}, http.StatusOK)
+	if !slices.Equal(preview.EventIds, []uuid.UUID{*e.EventId}) || len(preview.Held) > 0 {
+		t.Fatalf("the preview found %+v, want %s", preview, e.EventId)
+	}
+	asked := f.erasing(t, e)
+	if asked.Status != api.Requested {
+		t.Errorf("an erasure that was asked for is %s", asked.Status)
+	}
+	f.maintained(t)
+	if done := f.ended(t, asked.ErasureId, api.Erased); done.Erased != 1 || done.FinishedAt == nil {
+		t.Errorf("got %+v, want 1 erased event", done)
+	}
+
+	found := call[map[string]any](t, f.App, http.MethodGet, eventsPath+"/"+e.EventId.String(), nil, http.StatusOK)
+	for _, field := range []string{
+		"event_data", "actor_type", "actor_id", "actor_ip", "resource_type", "resource_id", "namespace", "cluster_id", "error_code", "error_message",
+	} {
+		if value, has := found[field]; has {
+			t.Errorf("the erased event has %s: %v", field, value)
+		}
+	}
+	if found["erased_at"] == nil || found["correlation_id"] != e.CorrelationId || found["event_type"] != e.EventType {
+		t.Errorf("got %v, want the envelope and erased_at", found)
+	}
+	for _, filter := range []string{
+		"actor_id=zoe@example.com", "resource_id=zoe-account", "namespace=zoe-space", "error_code=E-zoe",
+		"detail_key=$.person.name&detail_value=zoe%20smith",
+	} {
+		if page := call[api.EventPage](t, f.App, http.MethodGet, eventsPath+"?"+filter, nil, http.StatusOK); len(page.Data) > 0 {
+			t.Errorf("%s finds an erased event", filter)
+		}
+	}
+	f.wantNothingOf(t, "zoe")
+	verifyCommitments(t, f.conn)
+	wantStatistics(t, f, "zoe")
+
+	trail := call[api.EventPage](t, f.App, http.MethodGet, eventsPath+"?order=asc&correlation_id="+asked.ErasureId.String(), nil, http.StatusOK)
+	types := make([]string, 0, len(trail.Data))
+	for _, e := range trail.Data {
+		keepExample(t, &e)
+		types = append(types, e.EventType)
+	}
+	if want := []string{"datastorage.erasure.requested", "datastorage.erasure.completed"}; !slices.Equal(types, want) {
+		t.Errorf("the erasure's trail has %v, want %v", types, want)
+	}
+	list := call[api.ErasureList](t, f.App, http.MethodGet, erasuresPath, nil, http.StatusOK)
+	if len(list.Erasures) != 1 || list.Erasures[0].Events != 1 || list.Erasures[0].EventIds != nil {
+		t.Errorf("got the list %+v", list)
+	}
+	stats := call[api.EventStats](t, f.App, http.MethodGet, eventsPath+"/stats?event_type="+e.EventType, nil, http.StatusOK)
+	total := int64(0)
+	for _, count := range stats.Data {
+		total += count.Events
+	}
+	if total != expiring+4 {
+		t.Errorf("%d events are counted, want %d: an erased event is an event", total, expiring+4)
+	}
+}
+
+// wantStatistics looks for a word in what the planner knows, as the server's first user.
+func wantStatistics(t *testing.T, f *trail, word string) {
+	t.Helper()
+	var found int
+	if err := f.conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stats WHERE concat(most_common_vals::text, histogram_bounds::text) ILIKE '%' || $1 || '%'`, word).Scan(&found); err != nil {
+		t.Fatal(err)
+	}
+	if found > 0 {
+		t.Errorf("%d columns' statistics still say %s", found, word)
+	}
+}
+
+func TestAReplayOfAnErasedEventIsADuplicate(t *testing.T) {
+	f := newTrail(t)
+	e := personal()
+	f.store(t, e)
+	asked := f.erasing(t, e)
+	f.maintained(t)
+	f.ended(t, asked.ErasureId, api.Erased)
+	if again := call[api.EventCreated](t, f.App, http.MethodPost, eventsPath, e, http.StatusCreated); again.Message != "stored before" || again.StoredAs != nil {
+		t.Errorf("a replay is %+v, want a duplicate", again)
+	}
+	f.wantNothingOf(t, "zoe")
+	other := e
+	other.EventData = []byte(`{"price": 2}`)
+	created := call[api.EventCreated](t, f.App, http.MethodPost, eventsPath, other, http.StatusCreated)
+	if created.StoredAs == nil {
+		t.Fatalf("another content under the id of an erased event is %+v, want a second id", created)
+	}
+	if again := call[api.EventCreated](t, f.App, http.MethodPost, eventsPath, other, http.StatusCreated); again.Message != "stored before" {
+		t.Errorf("its replay is %+v", again)
+	}
+	batch := call[api.BatchCreated](t, f.App, http.MethodPost, eventsPath+"/batch", []api.AuditEvent{e, anEvent(5, "bob")}, http.StatusCreated)
+	if batch.Duplicates != 1 || batch.Created != 1 {
+		t.Errorf("a batch with a replay is %+v", batch)
+	}
+	verifyCommitments(t, f.conn)
+}
+
+func TestAHeldEventIsNotErased(t *testing.T) {
+	f := newTrail(t)
+	free, alsoFree := personal(), personal()
+	f.store(t, free, alsoFree)
+	f.hold(t)
+	request := api.ErasureRequest{Reason: "a request", EventIds: []uuid.UUID{*free.EventId, *f.heldByID.EventId, *f.heldByActor.EventId}}
+	refused := call[api.Problem](t, f.App, http.MethodPost, erasuresPath, request, http.StatusConflict)
+	for _, held := range []api.AuditEvent{f.heldByID, f.heldByActor} {
+		if reason := refused.FieldErrors[held.EventId.String()]; !strings.Contains(reason, "legal hold") {
+			t.Errorf("held event %s: %q", held.EventId, reason)
+		}
+	}
+	if len(refused.FieldErrors) != 2 {
+		t.Errorf("refused for %v, want the two held events", refused.FieldErrors)
+	}
+	unknown := call[api.Problem](t, f.App, http.MethodPost, erasuresPath,
+		api.ErasureRequest{Reason: "a request", EventIds: []uuid.UUID{uuid.New()}}, http.StatusConflict)
+	if len(unknown.FieldErrors) != 1 {
+		t.Errorf("an unknown event: %+v", unknown)
+	}
+
+	// A hold that is placed after the request wins, and nothing of the request is erased.
+	asked := f.erasing(t, free, alsoFree)
+	call[api.LegalHold](t, f.App, http.MethodPost, holdsPath, api.LegalHoldRequest{CorrelationId: &alsoFree.CorrelationId, Reason: "case 3"}, http.StatusCreated)
+	f.maintained(t)
+	done := f.ended(t, asked.ErasureId, api.Refused)
+	if len(done.Held) != 1 || done.Held[0].EventId != *alsoFree.EventId || done.Erased != 0 {
+		t.Errorf("got %+v, want the held event", done)
+	}
+	for _, e := range []api.AuditEvent{free, alsoFree} {
+		if found := call[api.StoredEvent](t, f.App, http.MethodGet, eventsPath+"/"+e.EventId.String(), nil, http.StatusOK); found.ErasedAt != nil || found.ActorId == nil {
+			t.Errorf("event %s was erased by a request that was refused", e.EventId)
+		}
+	}
+	trail := call[api.EventPage](t, f.App, http.MethodGet, eventsPath+"?event_type=datastorage.erasure.refused", nil, http.StatusOK)
+	if len(trail.Data) != 1 {
+		t.Fatalf("%d events about the refusal, want 1", len(trail.Data))
+	}
+	keepExample(t, &trail.Data[0])
+	own := call[api.Problem](t, f.App, http.MethodPost, erasuresPath,
+		api.ErasureRequest{Reason: "a request", EventIds: []uuid.UUID{trail.Data[0].EventId}}, http.StatusConflict)
+	if len(own.FieldErrors) != 1 {
+		t.Errorf("an event of DataStorage: %+v", own)
+	}
+}
+
+func TestAnAlteredEventIsNotErased(t *testing.T) {
+	f := newTrail(t)
+	e := personal()
+	f.store(t, e)
+	execute(t, f.conn, `UPDATE audit_events SET namespace = 'elsewhere' WHERE actor_id = 'zoe@example.com'`)
+	asked := f.erasing(t, e)
+	f.maintained(t)
+	if done := f.ended(t, asked.ErasureId, api.Refused); !slices.Equal(done.Altered, []uuid.UUID{*e.EventId}) {
+		t.Errorf("got %+v, want the altered event", done)
+	}
+}
+
+func TestARepeatedRequestIsOneErasure(t *testing.T) {
+	f := newTrail(t)
+	e, id := personal(), uuid.New()
+	f.store(t, e)
+	request := api.ErasureRequest{ErasureId: &id, EventIds: []uuid.UUID{*e.EventId, *e.EventId}, Reason: "a request"}
+	first := call[api.Erasure](t, f.App, http.MethodPost, erasuresPath, request, http.StatusAccepted)
+	if again := call[api.Erasure](t, f.App, http.MethodPost, erasuresPath, request, http.StatusAccepted); !again.RequestedAt.Equal(first.RequestedAt) || again.Events != 1 {
+		t.Errorf("a repeated request is %+v, want %+v", again, first)
+	}
+	request.Reason = "another"
+	call[api.Problem](t, f.App, http.MethodPost, erasuresPath, request, http.StatusConflict)
+	for field, bad := range map[string]api.ErasureRequest{
+		"reason":    {EventIds: []uuid.UUID{*e.EventId}},
+		"event_ids": {Reason: "a request"},
+	} {
+		if refused := call[api.Problem](t, f.App, http.MethodPost, erasuresPath, bad, http.StatusBadRequest); refused.FieldErrors[field] == "" {
+			t.Errorf("%s: %+v", field, refused)
+		}
+	}
+	call[api.Problem](t, f.App, http.MethodGet, erasuresPath+"/"+uuid.NewString(), nil, http.StatusNotFound)
+}
+
+func TestAnErasureOfARunThatIsKilledIsCarriedOutOnce(t *testing.T) {
+	f := newTrail(t)
+	first, second := personal(), personal()
+	f.store(t, first, second)
+	ids := []uuid.UUID{f.erasing(t, first).ErasureId, f.erasing(t, second).ErasureId}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for after := 1; ; after++ {
+		if last := killAfter(t, program, f.owner, after); last == "done" {
+			break
+		}
+		execute(t, f.conn, `UPDATE audit_leases SET expires_at = '-infinity'`)
+	}
+	for _, id := range ids {
+		f.ended(t, id, api.Erased)
+		trail := call[api.EventPage](t, f.App, http.MethodGet, eventsPath+"?correlation_id="+id.String(), nil, http.StatusOK)
+		if len(trail.Data) != 2 {
+			t.Errorf("erasure %s has %d events, want a request and one end", id, len(trail.Data))
+		}
+	}
+	f.wantNothingOf(t, "zoe")
+	verifyCommitments(t, f.conn)
+}
+
+func TestErasedEventsAreGoneAgainFromARestoredBackup(t *testing.T) {
+	f := newTrail(t)
+	e, held := personal(), personal()
+	held.CorrelationId = f.heldByID.CorrelationId
+	f.store(t, e, held)
+	f.maintained(t)
+	backup := dump(t, f.conn.Config().ConnString())
+	asked := f.erasing(t, e)
+	f.maintained(t)
+	f.ended(t, asked.ErasureId, api.Erased)
+	var list bytes.Buffer
+	if n, err := app.ExportErasures(t.Context(), f.owner, &list); err != nil || n != 1 {
+		t.Fatalf("exported %d erasures: %v", n, err)
+	}
+	if strings.Contains(list.String(), "zoe") {
+		t.Errorf("the list says %s", list.String())
+	}
+
+	restored := newDatabase(t)
+	r := &trail{owner: "", conn: connect(t, restored)}
+	restore(t, restored, backup)
+	owner, serving := withRoles(t, restored)
+	r.App, r.owner = serve(t, serving), owner
+	if found := call[api.StoredEvent](t, r.App, http.MethodGet, eventsPath+"/"+e.EventId.String(), nil, http.StatusOK); found.ActorId == nil {
+		t.Fatal("the backup lacks what was erased later")
+	}
+	for want := range 2 {
+		added, err := app.ImportErasures(t.Context(), owner, bytes.NewReader(list.Bytes()))
+		if err != nil || added != 1-want {
+			t.Fatalf("imported %d erasures: %v", added, err)
+		}
+	}
+	if done := r.maintained(t); done.ErasedAgain != 1 {
+		t.Errorf("erased %d events again, want 1", done.ErasedAgain)
+	}
+	if found := call[api.StoredEvent](t, r.App, http.MethodGet, eventsPath+"/"+e.EventId.String(), nil, http.StatusOK); found.ErasedAt == nil || found.ActorId != nil {
+		t.Errorf("got %+v, want an erased event", found)
+	}
+	if again := call[api.EventCreated](t, r.App, http.MethodPost, eventsPath, e, http.StatusCreated); again.Message != "stored before" {
+		t.Errorf("a replay is %+v, want a duplicate", again)
+	}
+	verifyCommitments(t, r.conn)
+	if done := r.maintained(t); done.ErasedAgain != 0 {
+		t.Errorf("the next run erased %d events again", done.ErasedAgain)
+	}
+	if _, err := app.ImportErasures(t.Context(), owner, strings.NewReader(`{"erasure_id": "x"}`)); err == nil {
+		t.Error("a broken list was imported")
+	}
+}
+
+// killAfter runs maintenance in a process, kills it after so many transactions, and returns its last line.
+func killAfter(t *testing.T, program, database string, transactions int) (last string) {
+	t.Helper()
+	child := exec.CommandContext(t.Context(), program)
+	child.Env = append(os.Environ(), maintainedDatabase+"="+database)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for n := 0; n < transactions && lines.Scan(); n++ {
+		last = lines.Text()
+	}
+	_ = child.Process.Kill()
+	_ = child.Wait() // it was killed
+	if strings.HasPrefix(last, "failed") {
+		t.Fatal(last)
+	}
+	return last
+}
+
+// dump is a backup of a database.
+func dump(t *testing.T, database string) []byte {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "pg_dump", "--no-password", "--dbname", database).Output()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		t.Fatalf("pg_dump: %v: %s", err, failed.Stderr)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func restore(t *testing.T, database string, backup []byte) {
+	t.Helper()
+	load := exec.CommandContext(t.Context(), "psql", "--no-psqlrc", "--no-password", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", database)
+	load.Stdin = bytes.NewReader(backup)
+	if out, err := load.CombinedOutput(); err != nil {
+		t.Fatalf("psql: %v: %s", err, out)
+	}
+}

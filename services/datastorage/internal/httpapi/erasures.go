@@ -1,0 +1,163 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	api "kubernaut.ai/api/datastorage"
+	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/services/datastorage/internal/erasure"
+	"kubernaut.ai/services/datastorage/internal/hold"
+	"kubernaut.ai/services/datastorage/internal/query"
+)
+
+const (
+	kindErasures = "erasures"
+	kindPreview  = "preview"
+	// mostWait bounds the seconds that getErasure waits.
+	mostWait = 60
+)
+
+// RequestErasure implements routes.ServerInterface.
+func (a *API) RequestErasure(c echo.Context) error {
+	sent, err := decodeBody[api.ErasureRequest](a, c)
+	if err != nil {
+		return err
+	}
+	id := value(sent.ErasureId)
+	if id == uuid.Nil {
+		id = uuid.Must(uuid.NewV7())
+	}
+	request, bad := erasure.NewRequest(id, sent.EventIds, sent.Reason)
+	if len(bad) > 0 {
+		return badParameters(bad)
+	}
+	recorded, err := a.config.Erasures.Request(c.Request().Context(), request, caller(c))
+	if err != nil {
+		return erasureProblem(err)
+	}
+	return answer(c, http.StatusAccepted, wireErasure(&recorded))
+}
+
+func erasureProblem(err error) error {
+	refused, ok := errors.AsType[*erasure.EventsError](err)
+	switch {
+	case ok:
+		p := problem.New(http.StatusConflict, "%v; nothing was recorded", refused)
+		p.FieldErrors = map[string]string{}
+		for _, id := range refused.Unknown {
+			p.FieldErrors[id.String()] = "is not stored"
+		}
+		for _, id := range refused.Own {
+			p.FieldErrors[id.String()] = "was recorded by DataStorage itself, and tells who did what with the trail"
+		}
+		for _, k := range refused.Held {
+			p.FieldErrors[k.EventID.String()] = fmt.Sprintf("is kept by legal hold %s", k.HoldID)
+		}
+		return p
+	case errors.Is(err, erasure.ErrCaller):
+		return problem.New(http.StatusForbidden, "%v", err)
+	case errors.Is(err, erasure.ErrConflict), errors.Is(err, erasure.ErrTooMany):
+		return problem.New(http.StatusConflict, "%v", err)
+	default:
+		return passing(err)
+	}
+}
+
+// ListErasures implements routes.ServerInterface.
+func (a *API) ListErasures(c echo.Context) error {
+	return a.query(c, kindErasures, func() error {
+		var erasures []erasure.Erasure
+		err := a.queued(c.Request().Context(), caller(c), func() (err error) {
+			erasures, err = a.config.Erasures.List(c.Request().Context())
+			return err //nolint:wrapcheck // explained below
+		})
+		if err != nil {
+			return a.pageProblem(err)
+		}
+		list := api.ErasureList{Erasures: make([]api.Erasure, len(erasures))}
+		for i := range erasures {
+			list.Erasures[i] = wireErasure(&erasures[i])
+		}
+		return answer(c, http.StatusOK, list)
+	})
+}
+
+// GetErasure implements routes.ServerInterface.
+func (a *API) GetErasure(c echo.Context, id uuid.UUID, p api.GetErasureParams) error {
+	if wait := value(p.Wait); wait < 0 || wait > mostWait {
+		return badParameters(map[string]string{"wait": fmt.Sprintf("must be from 0 to %d seconds", mostWait)})
+	}
+	return a.query(c, kindErasures, func() error {
+		found, err := a.config.Erasures.Get(c.Request().Context(), id, time.Duration(value(p.Wait))*time.Second)
+		switch {
+		case errors.Is(err, erasure.ErrNotFound):
+			return problem.New(http.StatusNotFound, "there is no erasure %s", id)
+		case err != nil:
+			return a.pageProblem(err)
+		}
+		return answer(c, http.StatusOK, wireErasure(&found))
+	})
+}
+
+// PreviewErasure implements routes.ServerInterface.
+func (a *API) PreviewErasure(c echo.Context) error {
+	sent, err := decodeBody[api.ErasurePreviewRequest](a, c)
+	if err != nil {
+		return err
+	}
+	params, err := query.Filter(sent.Filter).Params()
+	if err != nil {
+		return a.pageProblem(err)
+	}
+	limit := query.MaxLimit
+	params.Limit, params.Cursor = &limit, value(sent.Cursor)
+	if sent.Limit != nil {
+		params.Limit = sent.Limit
+	}
+	return a.query(c, kindPreview, func() error {
+		return a.page(c, func(ctx context.Context, out *page) error {
+			found := api.ErasurePreview{EventIds: []uuid.UUID{}}
+			p, err := a.config.Finder.Find(ctx, params, func(s *query.Stored) error {
+				if s.ErasedAt == nil {
+					found.EventIds = append(found.EventIds, s.ID)
+				}
+				return nil
+			})
+			if err != nil {
+				return err //nolint:wrapcheck // explained by the page
+			}
+			held, err := a.config.Erasures.Held(ctx, found.EventIds)
+			if err != nil {
+				return err //nolint:wrapcheck // explained by the page
+			}
+			found.Held, found.HasMore, found.NextCursor, found.ScannedUntil = wireHeld(held), p.HasMore, p.NextCursor, p.ScannedUntil
+			return out.addJSON(ctx, found, 0)
+		})
+	})
+}
+
+func wireErasure(e *erasure.Erasure) api.Erasure {
+	w := api.Erasure{
+		ErasureId: e.ID, EventIds: e.EventIDs, Events: e.Events, Reason: e.Reason, RequestedBy: e.RequestedBy, RequestedAt: e.RequestedAt,
+		Status: api.ErasureStatus(e.Status), FinishedAt: e.FinishedAt, Erased: e.Erased, Missing: e.Missing, Altered: e.Altered,
+	}
+	if len(e.Held) > 0 {
+		w.Held = wireHeld(e.Held)
+	}
+	return w
+}
+
+func wireHeld(held []hold.Keeps) []api.HeldEvent {
+	out := make([]api.HeldEvent, len(held))
+	for i, k := range held {
+		out[i] = api.HeldEvent{EventId: k.EventID, HoldId: k.HoldID}
+	}
+	return out
+}
