@@ -38,7 +38,7 @@ func newPlan(scale ratio.Scale) plan {
 }
 
 func main() {
-	only := flag.String("only", "", "measure one family alone: ingest, replay, size, query, sizing or shards")
+	only := flag.String("only", "", "measure one family alone: ingest, replay, size, query, sizing, standby or shards")
 	bar := flag.String("bar", "", "measure one bar alone, of the families ingest, replay and query")
 	data := flag.String("data", "", "folder of a PostgreSQL server that is kept, with the trails of the family query: later runs do not load them again")
 	clientCores := flag.String("client-cores", "", "cores of the clients, for the family sizing: taskset -c 0 bench -only sizing -client-cores 1")
@@ -88,6 +88,7 @@ var families = []family{
 	{"size", (*bench).measureSize, false},
 	{"query", (*bench).measureQuery, false},
 	{"sizing", (*bench).measureSizing, true},
+	{"standby", (*bench).measureStandby, true},
 	{"shards", (*bench).measureShards, true},
 }
 

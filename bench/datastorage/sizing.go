@@ -102,3 +102,18 @@ func moveToCores(ctx context.Context, cores string) error {
 	}
 	return nil
 }
+
+// measureStandby prints the same with a synchronous standby on the same machine.
+func (b *bench) measureStandby(ctx context.Context) (err error) {
+	const name, setting = "bench", "synchronous_standby_names"
+	standby, err := b.database.Standby(ctx, name)
+	if err != nil {
+		return fmt.Errorf("start a standby: %w", err)
+	}
+	defer func() { err = errors.Join(err, standby.Stop(context.WithoutCancel(ctx))) }()
+	if err := b.database.Set(ctx, setting, name); err != nil {
+		return fmt.Errorf("wait for the standby: %w", err)
+	}
+	defer func() { err = errors.Join(err, b.database.Set(context.WithoutCancel(ctx), setting, "")) }()
+	return b.measureSizing(ctx)
+}

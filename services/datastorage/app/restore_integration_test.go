@@ -72,7 +72,7 @@ func startBackedUp(t *testing.T) *backedUp {
 
 func (b *backedUp) shell(t *testing.T, database, script string, env ...string) {
 	t.Helper()
-	if output, err := b.Shell(t.Context(), database, repository, script, append(env, "BACKUP="+b.dir)...); err != nil {
+	if output, err := b.Shell(t.Context(), database, repository, script, append(env, "BACKUP="+b.dir, "DAY=2026-11-27")...); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
 }

@@ -134,17 +134,12 @@ func (r *Runner) strays(ctx context.Context, report *Report) error {
 	if err != nil {
 		return err //nolint:wrapcheck // says all there is
 	}
+	moved, err := p.MoveStrays(ctx, schema.Moving{Months: months, Slice: r.options.Slice, Check: r.holds, Between: r.between})
+	if err != nil {
+		return err //nolint:wrapcheck // says all there is
+	}
+	report.Moved += moved
 	for _, month := range months {
-		moved, err := p.MoveStrays(ctx, month, r.options.Slice, func() error {
-			if err := ctx.Err(); err != nil {
-				return err //nolint:wrapcheck // the cause is found by Run
-			}
-			return r.between()
-		})
-		if err != nil {
-			return err //nolint:wrapcheck // says all there is
-		}
-		report.Moved += moved
 		report.Partitions = append(report.Partitions, schema.MonthName(month))
 	}
 	return nil

@@ -108,7 +108,7 @@ func (p *Partitions) ensureMonth(ctx context.Context, month time.Time) (made, ke
 		if err != nil || found.exists || found.strays {
 			return false, err == nil && !found.exists && found.strays, err
 		}
-		err = p.makeMonth(ctx, month, nil)
+		err = p.makeMonth(ctx, month)
 		switch {
 		case err == nil:
 			return true, false, nil
@@ -153,10 +153,7 @@ const cleanupTimeout = 5 * time.Second
 // constraint that was validated before lets it do so without a lock that stops
 // inserts and queries. An event of that month that arrives meanwhile violates the
 // constraint, which IsMakingRoom tells.
-//
-// With strays, the events of the month that are in the default partition move in
-// the transaction that attaches the new one, so that every query finds each once.
-func (p *Partitions) makeMonth(ctx context.Context, month time.Time, strays *strays) (err error) {
+func (p *Partitions) makeMonth(ctx context.Context, month time.Time) (err error) {
 	name, room := pgx.Identifier{MonthName(month)}.Sanitize(), pgx.Identifier{month.Format(roomPrefix + "y2006m01")}.Sanitize()
 	from, to := bounds(month)
 	drop := `ALTER TABLE audit_events_default DROP CONSTRAINT IF EXISTS ` + room
@@ -174,9 +171,6 @@ func (p *Partitions) makeMonth(ctx context.Context, month time.Time, strays *str
 	}()
 	validate := `ALTER TABLE audit_events_default VALIDATE CONSTRAINT ` + room
 	attach := []string{`ALTER TABLE audit_events ATTACH PARTITION ` + name + ` FOR VALUES FROM ('` + from + `') TO ('` + to + `')`, drop}
-	if strays != nil {
-		return strays.move(ctx, append([]string{validate}, attach...))
-	}
 	if err := p.transaction(ctx, validate); err != nil {
 		return err
 	}
