@@ -55,13 +55,23 @@ func (r *Runner) keep(ctx context.Context, l *lease, lost func(error)) {
 			return
 		case <-ticker.C():
 		}
-		done, err := r.db.Exec(ctx, `UPDATE audit_leases SET expires_at = now() + $4 WHERE name = $1 AND holder = $2 AND fence = $3`,
-			leaseName, l.holder, l.fence, leaseTime)
-		if err == nil && done.RowsAffected() == 0 {
+		// An error is not the end: the next renewal may come in time.
+		if held, err := r.renew(ctx, l); err == nil && !held {
 			lost(errLost)
 			return
 		}
 	}
+}
+
+// renew reports whether the lease is still l's. The server may execute a renewal that
+// its client has given up after the lease was released, which it must not take back.
+func (r *Runner) renew(ctx context.Context, l *lease) (held bool, err error) {
+	const query = `UPDATE audit_leases SET expires_at = now() + $4 WHERE name = $1 AND holder = $2 AND fence = $3 AND expires_at > '-infinity'`
+	done, err := r.db.Exec(ctx, query, leaseName, l.holder, l.fence, leaseTime)
+	if err != nil {
+		return false, fmt.Errorf("renew the lease: %w", err)
+	}
+	return done.RowsAffected() > 0, nil
 }
 
 // release lets the next run begin at once.

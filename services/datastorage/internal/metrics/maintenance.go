@@ -70,8 +70,7 @@ func (m *Maintenance) Ran(report maintain.Report, err error, took time.Duration)
 	}
 	switch {
 	case errors.Is(err, maintain.ErrBusy):
-		m.runs.WithLabelValues("busy").Inc()
-		m.succeeded()
+		m.runs.WithLabelValues("busy").Inc() // the other run says whether it succeeds
 		return
 	case err != nil:
 		m.runs.WithLabelValues("failed").Inc()

@@ -27,7 +27,7 @@ func TestTheLastSuccessOfMaintenanceIsKnownOnceThereWasOne(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	m.Ran(maintain.Report{}, maintain.ErrBusy, 0)
-	if got := testutil.ToFloat64(m.success); got != 1_795_003_600.5 {
-		t.Errorf("%v after another run was at work", got)
+	if got := testutil.ToFloat64(m.success); got != 1_795_000_000.5 {
+		t.Errorf("%v, although nobody knows how the other run ends", got)
 	}
 }
