@@ -11,13 +11,17 @@ import (
 	"github.com/prometheus/prometheus/rules"
 )
 
-// patience is for services that notice what happens in their own time.
-const patience = 20 * time.Second
+const (
+	// notice is for rules and services that wait for an hour, by the time of the rules, before they call something a fault.
+	notice = 2 * time.Hour
+	// patience is for services that notice what happens by the time of the machine.
+	patience = 20 * time.Second
+)
 
 // pass lets time pass; each is what happens again and again.
 func (m *monitor) pass(ctx context.Context, d time.Duration, each ...func()) {
 	GinkgoHelper()
-	for range d / interval {
+	for range d / m.every {
 		for _, happens := range each {
 			happens()
 		}
@@ -73,8 +77,8 @@ func (m *monitor) fires(ctx context.Context, alert string, each ...func()) *rule
 	GinkgoHelper()
 	Expect(m.about(alert, rules.StateFiring)).To(BeEmpty(), "before its cause")
 	began, hold := m.now, m.rule(alert).HoldDuration()
-	for start := time.Now(); m.now.Before(began.Add(hold+widest)) || time.Since(start) < patience; {
-		m.pass(ctx, interval, each...)
+	for start := time.Now(); m.now.Before(began.Add(notice+hold)) || time.Since(start) < patience; {
+		m.pass(ctx, m.every, each...)
 		if firing := m.about(alert, rules.StateFiring); len(firing) > 0 {
 			Expect(m.now.Sub(began)).To(BeNumerically(">", hold), "it waits for its cause to last")
 			m.legible(alert, firing[0])
@@ -89,8 +93,8 @@ func (m *monitor) fires(ctx context.Context, alert string, each ...func()) *rule
 func (m *monitor) ends(ctx context.Context, alert string, each ...func()) {
 	GinkgoHelper()
 	began := m.now
-	for start := time.Now(); m.now.Before(began.Add(widest+widest)) || time.Since(start) < patience; {
-		m.pass(ctx, interval, each...)
+	for start := time.Now(); m.now.Before(began.Add(widest+notice)) || time.Since(start) < patience; {
+		m.pass(ctx, m.every, each...)
 		if len(m.about(alert, rules.StateFiring, rules.StatePending)) == 0 {
 			return
 		}

@@ -54,7 +54,7 @@ var _ = Describe("the audit store:", func() {
 		causes(alert, func(ctx SpecContext) {
 			s, store, g := away(ctx, newSpool())
 			Expect(send(ctx, g, "", alertmanager.Firing, s.problem()).Code).To(Equal(http.StatusCreated))
-			m := watch(ctx, s)
+			m := watch(ctx, s, alert)
 			a := m.fires(ctx, alert)
 			Expect(a.Annotations.Get("summary")).To(ContainSubstring(value))
 			(&reader{site: s, about: g}).looks(ctx, a, SatisfyAll(ContainSubstring("audit sink"), ContainSubstring("refused"), ContainSubstring(store.pod)))
@@ -76,7 +76,7 @@ var _ = Describe("the audit store:", func() {
 			o.DataStorageURL, o.DataStorageTokenFile, o.Spool = store.url, own, newSpool()
 		})
 		Expect(send(ctx, g, "", alertmanager.Firing, s.problem()).Code).To(Equal(http.StatusCreated))
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautAuditEventsStalled")
 		a := m.fires(ctx, "KubernautAuditEventsStalled")
 		Expect(a.Annotations.Get("summary")).To(HaveSuffix("audit events that cannot be stored now (forbidden), others are"))
 		(&reader{site: s, about: g}).looks(ctx, a, SatisfyAll(ContainSubstring("audit event is stalled"), ContainSubstring("gateway.signal.received")))
@@ -88,7 +88,7 @@ var _ = Describe("the audit store:", func() {
 
 	causes("KubernautAuditSpoolFilling", func(ctx SpecContext) {
 		s, store, g := away(ctx, filled(0.9))
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautAuditSpoolFilling")
 		a := m.fires(ctx, "KubernautAuditSpoolFilling")
 		(&reader{site: s, about: g}).looks(ctx, a, SatisfyAll(ContainSubstring(g.pod), ContainSubstring("audit sink down")))
 		store.again(ctx)
@@ -103,7 +103,7 @@ var _ = Describe("the audit store:", func() {
 	} {
 		causes(alert, func(ctx SpecContext) {
 			s, store, g := away(ctx, filled(1))
-			m := watch(ctx, s)
+			m := watch(ctx, s, alert)
 			m.pass(ctx, time.Minute)
 			a := m.fires(ctx, alert, func() {
 				Expect(send(ctx, g, "", alertmanager.Firing, s.problem()).Code).To(Equal(http.StatusServiceUnavailable))
@@ -119,7 +119,7 @@ var _ = Describe("the audit store:", func() {
 		event := anEvent(map[string]string{"account": "secret"})
 		event.Outcome = "unheard-of"
 		s, g := recording(ctx, spooled(event))
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautAuditEventsRejected")
 		a := m.fires(ctx, "KubernautAuditEventsRejected")
 		r := reader{site: s, about: g, values: map[string]string{"$EVENT_ID": event.ID.String()}}
 		r.looks(ctx, a, SatisfyAll(ContainSubstring(event.ID.String()), ContainSubstring("event_outcome")))
@@ -132,7 +132,7 @@ var _ = Describe("the audit store:", func() {
 		disk := spooled(anEvent("first"), anEvent("second"), anEvent("third"))
 		damage(disk.Dir)
 		s, g := recording(ctx, disk)
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautAuditEventsLost")
 		a := m.fires(ctx, "KubernautAuditEventsLost")
 		r := reader{site: s, about: g}
 		var id string

@@ -23,7 +23,7 @@ var _ = Describe("callers and certificates:", func() {
 		s := site(ctx)
 		flags := auth.Flags{Mode: auth.ModeTokenFile, File: file(tokenLine("auditor", "of-auditor", "rights=read"))}
 		store := s.store(ctx, func(o *datastorage.Options) { o.Auth, o.Clock = flags, s.clock() })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautCallersRefused")
 		m.pass(ctx, time.Minute)
 		a := m.fires(ctx, "KubernautCallersRefused", func() {
 			Expect(ask(ctx, http.MethodGet, store.url+storeEvents, "expired")).To(Equal(http.StatusUnauthorized))
@@ -42,7 +42,7 @@ var _ = Describe("callers and certificates:", func() {
 		g := s.gateway(ctx, func(o *gateway.Options) {
 			o.Auth, o.Clock = auth.Flags{Mode: auth.ModeTokenFile, File: path}, s.clock()
 		})
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautTokenFileUnusable")
 		m.pass(ctx, time.Minute)
 		rewrite(path, good+"garbage line\n")
 		a := m.fires(ctx, "KubernautTokenFileUnusable")
@@ -60,7 +60,7 @@ var _ = Describe("callers and certificates:", func() {
 		path := filepath.Join(dir, "shop.order.placed.json")
 		Expect(os.WriteFile(path, []byte(`{"type":"object"}`), 0o600)).To(Succeed())
 		store := s.store(ctx, func(o *datastorage.Options) { o.EventSchemas = dir })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautEventSchemasUnusable")
 		m.pass(ctx, time.Minute)
 		rewrite(path, `{"type":`)
 		a := m.fires(ctx, "KubernautEventSchemasUnusable")
@@ -74,7 +74,7 @@ var _ = Describe("callers and certificates:", func() {
 		s := site(ctx)
 		flags := auth.Flags{Mode: auth.ModeTokenFile, File: file(tokenLine("stranger", "of-stranger", "namespaces=elsewhere"))}
 		g := s.gateway(ctx, func(o *gateway.Options) { o.Auth = flags })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautSignalsForbidden")
 		m.pass(ctx, time.Minute)
 		a := m.fires(ctx, "KubernautSignalsForbidden", func() {
 			Expect(send(ctx, g, "of-stranger", alertmanager.Firing, s.problem()).Code).To(Equal(http.StatusForbidden))
@@ -87,7 +87,7 @@ var _ = Describe("callers and certificates:", func() {
 		s := site(ctx)
 		files := certificate(13 * 24 * time.Hour)
 		store := s.store(ctx, func(o *datastorage.Options) { o.TLS, o.Clock = files, s.clock() })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautCertificateExpires")
 		a := m.fires(ctx, "KubernautCertificateExpires")
 		Expect(a.Annotations.Get("summary")).To(MatchRegexp(`^The server certificate of datastorage-0 for api expires in 12d`))
 		s.secret(ctx, files)
@@ -100,7 +100,7 @@ var _ = Describe("callers and certificates:", func() {
 		s := site(ctx)
 		files := certificate(90 * 24 * time.Hour)
 		store := s.store(ctx, func(o *datastorage.Options) { o.TLS, o.Clock = files, s.clock() })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautCertificateReloadFails")
 		m.pass(ctx, time.Minute)
 		s.secret(ctx, files)
 		good, err := os.ReadFile(files.Cert)

@@ -26,7 +26,7 @@ var _ = Describe("the Gateway:", func() {
 		g := s.gateway(ctx, nil)
 		lift := s.deny(ctx)
 		denied := s.problem()
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautGatewayRequestsDenied")
 		a := m.fires(ctx, "KubernautGatewayRequestsDenied", func() {
 			Expect(send(ctx, g, "", alertmanager.Firing, denied).Code).To(Equal(http.StatusServiceUnavailable))
 		})
@@ -42,7 +42,7 @@ var _ = Describe("the Gateway:", func() {
 		g := s.gateway(ctx, func(o *gateway.Options) { o.Clock = s.clock() })
 		lift := s.deny(ctx)
 		denied := s.problem()
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautGatewaySignalsUndeliverable")
 		a := m.fires(ctx, "KubernautGatewaySignalsUndeliverable", func() {
 			Expect(send(ctx, g, "", alertmanager.Firing, denied).Code).To(BeElementOf(http.StatusServiceUnavailable, http.StatusUnprocessableEntity))
 		})
@@ -56,7 +56,7 @@ var _ = Describe("the Gateway:", func() {
 	causes("KubernautGatewayTruncatesSignals", func(ctx SpecContext) {
 		s := site(ctx)
 		g := s.gateway(ctx, func(o *gateway.Options) { o.MaxSignals = 2 })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautGatewayTruncatesSignals")
 		m.pass(ctx, time.Minute)
 		Expect(send(ctx, g, "", alertmanager.Firing, s.problem(), s.problem(), s.problem()).Summary).To(HaveKeyWithValue("truncated", 1))
 		a := m.fires(ctx, "KubernautGatewayTruncatesSignals")
@@ -68,7 +68,7 @@ var _ = Describe("the Gateway:", func() {
 	causes("KubernautOpenRequestsExceeded", func(ctx SpecContext) {
 		s := site(ctx)
 		g := s.gateway(ctx, func(o *gateway.Options) { o.MaxOpenPerNamespace = 10 })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautOpenRequestsExceeded")
 		m.pass(ctx, time.Minute)
 		a := m.fires(ctx, "KubernautOpenRequestsExceeded", func() { send(ctx, g, "", alertmanager.Firing, s.problem()) })
 		Expect(a.Annotations.Get("summary")).To(HaveSuffix("because the bound for each namespace is reached"))
@@ -86,7 +86,7 @@ var _ = Describe("the Gateway:", func() {
 			problems[i] = s.problem()
 			Expect(send(ctx, g, "", alertmanager.Firing, problems[i]).Code).To(Equal(http.StatusCreated))
 		}
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautOpenRequestsFilling")
 		a := m.fires(ctx, "KubernautOpenRequestsFilling")
 		Expect(a.Annotations.Get("summary")).To(HavePrefix("9 remediation requests are open"))
 		(&reader{site: s, about: g}).looks(ctx, a, ContainSubstring("KubePodCrashLooping"))
@@ -109,7 +109,7 @@ var _ = Describe("the Gateway:", func() {
 		g := s.gateway(ctx, func(o *gateway.Options) { o.RESTConfig = acting(user) })
 		problem := s.problem()
 		Expect(send(ctx, g, "", alertmanager.Firing, problem).Code).To(Equal(http.StatusCreated))
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautGatewayCannotCountSignals")
 		m.pass(ctx, time.Minute)
 		a := m.fires(ctx, "KubernautGatewayCannotCountSignals", func() {
 			Expect(send(ctx, g, "", alertmanager.Resolved, problem).Code).To(Equal(http.StatusServiceUnavailable))
@@ -124,7 +124,7 @@ var _ = Describe("the Gateway:", func() {
 		g := s.gateway(ctx, func(o *gateway.Options) { o.Clock, o.Heartbeats = s.clock(), []string{"Watchdog,within=5m"} })
 		beat := map[string]string{"alertname": "Watchdog", "severity": "none"}
 		Expect(send(ctx, g, "", alertmanager.Firing, beat).Status).To(Equal("ignored"))
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautHeartbeatLost")
 		a := m.fires(ctx, "KubernautHeartbeatLost")
 		Expect(a.Annotations.Get("summary")).To(HavePrefix("1 heartbeats"))
 		(&reader{site: s, about: g}).looks(ctx, a, SatisfyAll(ContainSubstring("HeartbeatLost"), ContainSubstring("Watchdog")))
@@ -141,7 +141,7 @@ var _ = Describe("the Gateway:", func() {
 		g := s.gateway(ctx, func(o *gateway.Options) {
 			o.RESTConfig, o.Clock, o.Heartbeats = acting(user), s.clock(), []string{"Watchdog,within=5m"}
 		})
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautHeartbeatsUnchecked")
 		m.pass(ctx, time.Minute)
 		revoke(ctx)
 		a := m.fires(ctx, "KubernautHeartbeatsUnchecked")
@@ -154,7 +154,7 @@ var _ = Describe("the Gateway:", func() {
 		s := site(ctx)
 		g := s.gateway(ctx, func(o *gateway.Options) { o.TargetRulesConfigMap = targetRules })
 		rules := s.rules(ctx, `object("Deployment", labels.queue + 1)`)
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautTargetRulesRejected")
 		a := m.fires(ctx, "KubernautTargetRulesRejected")
 		(&reader{site: s, about: g}).looks(ctx, a, SatisfyAll(ContainSubstring("TargetRulesRejected"), ContainSubstring("line 3, column ")))
 		Expect(env.Delete(ctx, rules)).To(Succeed())
@@ -171,7 +171,7 @@ var _ = Describe("the Gateway:", func() {
 			labels["queue"] = "orders"
 			return labels
 		}
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautTargetRuleFails")
 		labels := problem()
 		a := m.fires(ctx, "KubernautTargetRuleFails", func() { send(ctx, g, "", alertmanager.Firing, labels) })
 		Expect(a.Annotations.Get("summary")).To(Equal("The target rule configmap/queue cannot be evaluated for some signals"))

@@ -26,7 +26,7 @@ var _ = Describe("SignalProcessing:", func() {
 		dir := GinkgoT().TempDir()
 		Expect(os.CopyFS(dir, os.DirFS(filepath.Join(projectDir, "internal", "policy", "builtin")))).To(Succeed())
 		p := s.processing(ctx, func(o *signalprocessing.Options) { o.PolicyDir, o.Clock = dir, s.clock() })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautPoliciesRejected")
 		m.pass(ctx, time.Minute)
 		broken := filepath.Join(dir, "severity.rego")
 		good, err := os.ReadFile(broken)
@@ -51,7 +51,7 @@ var _ = Describe("SignalProcessing:", func() {
 		p := s.processing(ctx, func(o *signalprocessing.Options) {
 			o.RESTConfig, o.MaxAttempts, o.RetryBackoff = acting(user), 2, time.Millisecond
 		})
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautProcessingFails")
 		m.pass(ctx, time.Minute)
 		var rr *v1alpha1.RemediationRequest
 		process := func(phase v1alpha1.RemediationPhase) func() {
@@ -80,7 +80,7 @@ var _ = Describe("SignalProcessing:", func() {
 		user := testenv.Unique("signalprocessing-*")
 		grant(ctx, user, append(processingRules(), rule("", []string{"pods"}, "get"))...)
 		p := s.processing(ctx, func(o *signalprocessing.Options) { o.RESTConfig = acting(user) })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautRequestsAreNotDeleted")
 		m.pass(ctx, time.Minute)
 		steps := 0
 		a := m.fires(ctx, "KubernautRequestsAreNotDeleted", func() {
@@ -103,7 +103,7 @@ var _ = Describe("SignalProcessing:", func() {
 	causes("KubernautProcessingHasNoLeader", func(ctx SpecContext) {
 		s := site(ctx)
 		s.clusterState(ctx)
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautProcessingHasNoLeader")
 		a := m.fires(ctx, "KubernautProcessingHasNoLeader")
 		Expect(a.Labels.Get("namespace")).To(Equal(s.namespace), "no pod exists")
 

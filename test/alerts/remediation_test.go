@@ -26,7 +26,7 @@ var _ = Describe("WorkflowExecution:", func() {
 		s := site(ctx)
 		s.remediating(ctx)
 		s.clusterState(ctx)
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautRemediationHasNoLeader")
 		a := m.fires(ctx, "KubernautRemediationHasNoLeader")
 		Expect(a.Labels.Get("namespace")).To(Equal(s.namespace), "no pod exists")
 
@@ -53,7 +53,7 @@ var _ = Describe("WorkflowExecution:", func() {
 		s := site(ctx)
 		w := s.executing(ctx, func(o *workflowexecution.Options) { o.Clock = s.clock() })
 		w.awaitShown(ctx, "workflowexecution_decisions_protected", "1")
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautDecisionsDoNotCount")
 		m.pass(ctx, time.Minute)
 		Expect(env.Delete(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: s.workflows, Name: admission.ProbeAccount}})).To(Succeed())
 		a := m.fires(ctx, "KubernautDecisionsDoNotCount")
@@ -67,7 +67,7 @@ var _ = Describe("WorkflowExecution:", func() {
 	causes("KubernautExecutionsFail", func(ctx SpecContext) {
 		s := site(ctx)
 		w := s.remediates(ctx, asJob, auto)
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautExecutionsFail")
 		m.pass(ctx, time.Minute)
 		wfe := s.breaks(ctx, func(wfe *v1alpha1.WorkflowExecution) bool { return wfe.Status.Reason == "JobCreated" })
 		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: s.workflows, Name: "wfe-" + string(wfe.UID)}}
@@ -82,7 +82,7 @@ var _ = Describe("WorkflowExecution:", func() {
 	causes("KubernautProposalsExpire", func(ctx SpecContext) {
 		s := site(ctx)
 		w := s.remediates(ctx, nil, func(o *workflowexecution.Options) { o.ApprovalExpiry = 2 * time.Second })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautProposalsExpire")
 		m.pass(ctx, time.Minute)
 		wfe := s.breaks(ctx, inPhase(v1alpha1.ExecutionExpired))
 		w.awaitSample(ctx, `workflowexecution_executions_total{result="Expired",workflow="restart"}`, 0)
@@ -96,7 +96,7 @@ var _ = Describe("WorkflowExecution:", func() {
 		w := s.remediates(ctx, nil, func(o *workflowexecution.Options) {
 			o.ApprovalExpiry, o.Alertmanager.URL = 4*time.Second, "http://"+net.JoinHostPort("127.0.0.1", freePort(ctx))
 		})
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautRemindersFail")
 		m.pass(ctx, time.Minute)
 		wfe := s.breaks(ctx, func(wfe *v1alpha1.WorkflowExecution) bool { return wfe.Status.ReminderSentAt != nil })
 		w.awaitSample(ctx, `workflowexecution_reminder_alerts_total{result="failed"}`, 0)
@@ -114,7 +114,7 @@ var _ = Describe("WorkflowExecution:", func() {
 		wf := s.restart("powerless")
 		Expect(env.Create(ctx, wf)).To(Succeed())
 		s.awaitValid(ctx, wf, metav1.ConditionFalse)
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautWorkflowInvalid")
 		a := m.fires(ctx, "KubernautWorkflowInvalid")
 		Expect(a.Annotations.Get("summary")).To(Equal("The workflow restart is wrong, and is not selected"))
 		(&reader{site: s, about: w}).looks(ctx, a, MatchRegexp(`restart: .*powerless.*patch`))
@@ -136,7 +136,7 @@ var _ = Describe("WorkflowExecution:", func() {
 			Expect(env.Update(ctx, pause)).To(Succeed())
 		})
 		w.awaitSample(ctx, "workflowexecution_paused", 0)
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautRemediationPaused")
 		a := m.fires(ctx, "KubernautRemediationPaused")
 		r.looks(ctx, a, ContainSubstring("reason: maintenance"))
 		r.repairs(ctx, a, "kubernaut resume")
@@ -149,7 +149,7 @@ var _ = Describe("WorkflowExecution:", func() {
 			auto(o)
 			o.MaxPerNamespace = 1
 		})
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautGuardRailsTrigger")
 		m.pass(ctx, time.Minute)
 		s.breaks(ctx, func(wfe *v1alpha1.WorkflowExecution) bool { return wfe.Status.StartedAt != nil })
 		held := func(wfe *v1alpha1.WorkflowExecution) bool { return wfe.Status.Reason == v1alpha1.ReasonGuardRail }

@@ -24,15 +24,23 @@ const (
 )
 
 // ruleFile writes what the operator of Prometheus makes of the deployed PrometheusRule, and
-// returns its path.
-func ruleFile() string {
+// returns its path. If alerts are named, it has only their rules.
+func ruleFile(alerts ...string) string {
 	GinkgoHelper()
 	text, err := os.ReadFile(rulesPath)
 	Expect(err).NotTo(HaveOccurred())
 	var resource struct {
-		Spec map[string]any `json:"spec"`
+		Spec struct {
+			Groups []map[string]any `json:"groups"`
+		} `json:"spec"`
 	}
 	Expect(yaml.Unmarshal(text, &resource)).To(Succeed())
+	if len(alerts) > 0 {
+		others := func(rule any) bool { return !slices.Contains(alerts, rule.(map[string]any)["alert"].(string)) }
+		for _, group := range resource.Spec.Groups {
+			group["rules"] = slices.DeleteFunc(group["rules"].([]any), others)
+		}
+	}
 	spec, err := yaml.Marshal(resource.Spec)
 	Expect(err).NotTo(HaveOccurred())
 	path := filepath.Join(GinkgoT().TempDir(), "rules.yaml")
@@ -122,6 +130,7 @@ var _ = Describe("the rules", func() {
 		s := site(ctx)
 		s.everything(ctx)
 		m := watch(ctx, s)
+		m.every = seldom
 		m.pass(ctx, quietTime, func() { s.signal(ctx) })
 		Expect(m.active()).To(BeEmpty())
 	}, SpecTimeout(specTimeout))

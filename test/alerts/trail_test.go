@@ -58,7 +58,7 @@ var _ = Describe("DataStorage's trail:", func() {
 	causes("KubernautClockAhead", func(ctx SpecContext) {
 		s := site(ctx)
 		store := recorder(ctx, s)
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautClockAhead")
 		m.pass(ctx, time.Minute)
 		ahead := func(e map[string]any) { e["event_timestamp"] = time.Now().Add(time.Hour) }
 		Expect(recordAs(ctx, store, "of-shop", dated(time.Now(), 1, ahead))).To(Equal(http.StatusCreated))
@@ -72,7 +72,7 @@ var _ = Describe("DataStorage's trail:", func() {
 		const requests, events = 3, 9000
 		s := site(ctx)
 		store := recorder(ctx, s)
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautEventsMisdated")
 		m.pass(ctx, time.Minute)
 		for range requests {
 			Expect(recordAs(ctx, store, "of-shop", dated(time.Now().AddDate(-3, 0, 0), events))).To(Equal(http.StatusCreated))
@@ -81,6 +81,7 @@ var _ = Describe("DataStorage's trail:", func() {
 		Expect(a.Annotations.Get("summary")).To(Equal("shop recorded 27k events in six hours whose ids lie far from now"))
 		(&reader{site: s, about: store, values: database(s)}).looks(ctx, a, MatchRegexp(`shop *\| .*\| +27000`))
 		const reach = 5 * time.Hour // of its range, beyond what ends waits for
+		m.every = seldom
 		m.pass(ctx, reach)
 		m.ends(ctx, "KubernautEventsMisdated")
 	})
@@ -88,7 +89,7 @@ var _ = Describe("DataStorage's trail:", func() {
 	causes("KubernautEventIDsTaken", func(ctx SpecContext) {
 		s := site(ctx)
 		store := recorder(ctx, s)
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautEventIDsTaken")
 		m.pass(ctx, time.Minute)
 		first := dated(time.Now(), 1)
 		var second []map[string]any
@@ -107,7 +108,7 @@ var _ = Describe("DataStorage's trail:", func() {
 	causes("KubernautMaintenanceStalls", func(ctx SpecContext) {
 		s := site(ctx)
 		s.store(ctx, nil)
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautMaintenanceStalls")
 		a := m.fires(ctx, "KubernautMaintenanceStalls")
 		Expect(a.Labels.Get("namespace")).To(Equal(s.namespace), "nobody runs it")
 		runs := s.maintenance(ctx)
