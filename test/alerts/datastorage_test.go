@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -32,7 +33,7 @@ var _ = Describe("DataStorage:", func() {
 			s.clusterState(ctx)
 			s.scale(ctx, storageName, replicas)
 			s.report(ctx, storageName, replicas)
-			m := watch(ctx, s)
+			m := watch(ctx, s, alert)
 			m.pass(ctx, time.Minute)
 			s.report(ctx, storageName, replicas-1)
 			a := m.fires(ctx, alert)
@@ -46,7 +47,7 @@ var _ = Describe("DataStorage:", func() {
 		s := site(ctx)
 		server := privateServer(ctx)
 		store := s.store(ctx, func(o *datastorage.Options) { o.DatabaseURL = trail(ctx, server) })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautDatabaseAway")
 		m.pass(ctx, time.Minute)
 		Expect(server.Kill(ctx)).To(Succeed())
 		a := m.fires(ctx, "KubernautDatabaseAway")
@@ -65,7 +66,7 @@ var _ = Describe("DataStorage:", func() {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(standby.Stop)
 		store := s.store(ctx, func(o *datastorage.Options) { o.DatabaseURL = url })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautDatabaseReplicatesAsynchronously")
 		a := m.fires(ctx, "KubernautDatabaseReplicatesAsynchronously")
 		r := reader{site: s, about: store, values: map[string]string{"$DATABASE_URL": url}}
 		r.looks(ctx, a, MatchRegexp(`follower *\| *async`))
@@ -73,10 +74,23 @@ var _ = Describe("DataStorage:", func() {
 		m.ends(ctx, "KubernautDatabaseReplicatesAsynchronously")
 	})
 
+	causes("KubernautDatabaseClientsVanish", func(ctx SpecContext) {
+		s := site(ctx)
+		store := s.store(ctx, nil)
+		m := watch(ctx, s, "KubernautDatabaseClientsVanish")
+		m.pass(ctx, time.Minute)
+		hung := hang(ctx, s)
+		a := m.fires(ctx, "KubernautDatabaseClientsVanish")
+		Expect(<-hung).To(MatchError(ContainSubstring("57P01")), "its connection is ended")
+		r := reader{site: s, about: store, values: map[string]string{"$DATABASE_URL": s.database}}
+		r.looks(ctx, a, SatisfyAll(ContainSubstring("ended transactions whose client had vanished"), ContainSubstring(store.pod), ContainSubstring("idle")))
+		m.ends(ctx, "KubernautDatabaseClientsVanish")
+	})
+
 	causes("KubernautQueriesRefused", func(ctx SpecContext) {
 		s := site(ctx)
-		store := s.store(ctx, func(o *datastorage.Options) { o.QueryWait = time.Millisecond })
-		m := watch(ctx, s)
+		store := s.store(ctx, func(o *datastorage.Options) { o.QueryWait = time.Second })
+		m := watch(ctx, s, "KubernautQueriesRefused")
 		m.pass(ctx, time.Minute)
 		release := lock(ctx, s, "audit_events_untimed")
 		find := store.url + storeEvents + "?correlation_id=" + testenv.Unique("none-*")
@@ -93,21 +107,17 @@ var _ = Describe("DataStorage:", func() {
 	})
 
 	causes("KubernautDataStorageQueueFilling", func(ctx SpecContext) {
-		const batches, events, memory = 9, 9500, 8 << 30
+		const bound, events = 1000, 300
 		s := site(ctx)
-		store := s.store(ctx, func(o *datastorage.Options) { o.MemoryLimit, o.MaxBodyMemory = memory, memory/4 })
-		m := watch(ctx, s)
+		store := s.store(ctx, func(o *datastorage.Options) { o.QueueEvents = bound })
+		m := watch(ctx, s, "KubernautDataStorageQueueFilling")
 		m.pass(ctx, time.Minute)
-		bodies := make([][]byte, batches)
-		for i := range bodies {
-			bodies[i] = batch(events, "")
-		}
 		release := lock(ctx, s, "audit_events")
 		var waiting sync.WaitGroup
-		for _, body := range bodies {
+		for last := 0.0; last <= bound-events; last = store.sample(ctx, "datastorage_ingest_queue_events") {
+			body := batch(events, "")
 			waiting.Go(func() { defer GinkgoRecover(); record(ctx, store, body) })
 		}
-		store.awaitSample(ctx, "datastorage_ingest_queue_events", queueFull)
 		a := m.fires(ctx, "KubernautDataStorageQueueFilling")
 		release(ctx)
 		(&reader{site: s, about: store}).looks(ctx, a, ContainSubstring("datastorage_ingest_queue_events"))
@@ -119,7 +129,7 @@ var _ = Describe("DataStorage:", func() {
 		const bound, inWriters = 100, 1000
 		s := site(ctx)
 		store := s.store(ctx, func(o *datastorage.Options) { o.QueueEvents = bound })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautDataStorageRefusesForLoad")
 		m.pass(ctx, time.Minute)
 		release := lock(ctx, s, "audit_events")
 		var waiting sync.WaitGroup
@@ -140,7 +150,7 @@ var _ = Describe("DataStorage:", func() {
 		const refused = `kubernaut_memory_refused_total{use="bodies"}`
 		s := site(ctx)
 		store := s.store(ctx, func(o *datastorage.Options) { o.MaxBodyBytes, o.MaxBodyMemory = 4<<20, 48<<20 })
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautMemoryExhausted")
 		m.pass(ctx, time.Minute)
 		release := lock(ctx, s, "audit_events")
 		body := batch(3, strings.Repeat("x", large-1000))
@@ -170,7 +180,7 @@ var _ = Describe("DataStorage:", func() {
 		store := s.store(ctx, func(o *datastorage.Options) {
 			o.TLS, o.AggregatedListen, o.RESTConfig = certificate(365*24*time.Hour), anyPort, acting(user)
 		})
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautFrontProxyUnknown")
 		a := m.fires(ctx, "KubernautFrontProxyUnknown")
 		(&reader{site: s, about: store}).looks(ctx, a, SatisfyAll(ContainSubstring("front proxy"), ContainSubstring("v1.audit.kubernaut.ai")))
 		grantIn(ctx, "kube-system", user, rule("", []string{"configmaps"}, "get", "list", "watch"))
@@ -181,7 +191,7 @@ var _ = Describe("DataStorage:", func() {
 	causes("KubernautPeopleCannotCall", func(ctx SpecContext) {
 		s := site(ctx)
 		s.apiServer()
-		m := watch(ctx, s)
+		m := watch(ctx, s, "KubernautPeopleCannotCall")
 		m.pass(ctx, time.Minute)
 		restore := misdirect(ctx)
 		a := m.fires(ctx, "KubernautPeopleCannotCall")
@@ -194,9 +204,6 @@ var _ = Describe("DataStorage:", func() {
 
 // manyQueries are more than DataStorage has connections for queries.
 const manyQueries = 40
-
-// queueFull is the number of events in the queue from which DataStorage warns.
-const queueFull = 40_000
 
 // privateServer starts a PostgreSQL for one spec.
 func privateServer(ctx context.Context) *postgres.Server {
@@ -229,6 +236,24 @@ func lock(ctx context.Context, s *siteState, table string) (release func(context
 		GinkgoHelper()
 		Expect(locked.Rollback(ctx)).To(Succeed())
 	}
+}
+
+// hang begins to store events as a replica of DataStorage does, and sends nothing. What became of it comes later.
+func hang(ctx context.Context, s *siteState) <-chan error {
+	GinkgoHelper()
+	serving, err := auditdb.Serving(s.database)
+	Expect(err).NotTo(HaveOccurred())
+	conn, err := pgx.Connect(ctx, serving)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(conn.Close)
+	nothing, never := io.Pipe()
+	DeferCleanup(never.Close)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := conn.PgConn().CopyFrom(ctx, nothing, `COPY audit_events FROM STDIN`)
+		ended <- err
+	}()
+	return ended
 }
 
 // batch is the body of a request that records some events, each with a text.

@@ -57,7 +57,7 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 	if err != nil {
 		return nil, fmt.Errorf("ingest: %w", err)
 	}
-	observed.QueueDepth(s.writer.Depth)
+	observed.Queue(s.writer.Depth, o.QueueEvents)
 	limits := event.DefaultLimits()
 	limits.Events, limits.DataBytes = o.MaxBatchEvents, o.MaxEventDataBytes
 	if limits.Retention, err = o.Retention.retention(); err != nil {

@@ -107,11 +107,16 @@ func (m *Metrics) RegisterAs(prefix string, c prometheus.Collector) error {
 // Gatherer returns everything that is counted.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
-// QueueDepth shows the number of events that wait for a writer. Call it once.
-func (m *Metrics) QueueDepth(depth func() int) {
+// Queue shows the number of events that wait for a writer, and its bound. Call it once.
+func (m *Metrics) Queue(depth func() int, bound int) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "ingest_queue_events", Help: "Events that wait for a writer.",
 	}, func() float64 { return float64(depth()) }))
+	limit := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "ingest_queue_events_limit", Help: "Bound on the events that wait for a writer.",
+	})
+	limit.Set(float64(bound))
+	m.registry.MustRegister(limit)
 }
 
 // Ingested implements httpapi.Observer.
