@@ -14,7 +14,8 @@ import (
 	"kubernaut.ai/pkg/audit/wire"
 )
 
-// ErrBusy is wrapped by the error of ParseResponse for a handler that serves MaxConcurrent flushes already.
+// ErrBusy is wrapped by the error of ParseResponse for a handler that serves as many flushes of this caller already as
+// it may have.
 var ErrBusy = errors.New("too many flushes are waiting")
 
 // busyPause is how long a busy handler is left alone, as its Retry-After says.

@@ -20,8 +20,8 @@ const (
 	DefaultTimeout = 30 * time.Second
 	// MaxTimeout is the longest timeout that a request may name.
 	MaxTimeout = 5 * time.Minute
-	// MaxConcurrent is how many flushes a Handler serves at the same time.
-	MaxConcurrent = 16
+	// MaxConcurrent is how many flushes a Handler serves at the same time. One host has half of them at most.
+	MaxConcurrent = 32
 )
 
 // The parameters of a request.
@@ -61,11 +61,11 @@ type Flusher interface {
 // within the request's context and ?timeout=, a Go duration of at most MaxTimeout (DefaultTimeout if missing).
 //
 // It responds with 200 and the Receipt as JSON; 504 while events are pending; 409 if events are rejected or lost; 503
-// if nothing is known; or 429 while MaxConcurrent flushes wait. The problem documents have counts and the consistency
+// if nothing is known; or 429 while the caller's share of MaxConcurrent flushes waits. The problem documents have counts and the consistency
 // token, but no ids and no event data. The flushes are those of audit.Remote: many of them make no more attempts of a
 // sink that is down than a few.
 func Handler(f Flusher) http.Handler {
-	slots := make(chan struct{}, MaxConcurrent)
+	waiting := newPlaces(MaxConcurrent)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
@@ -77,14 +77,12 @@ func Handler(f Flusher) http.Handler {
 			writeProblem(w, &flushProblem{Problem: wire.ValidationProblem(nil, err.Error())})
 			return
 		}
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		default:
-			writeProblem(w, &flushProblem{Problem: wire.NewProblem(http.StatusTooManyRequests,
-				fmt.Sprintf("%d flushes are waiting already", MaxConcurrent))})
+		caller := callerOf(r)
+		if !waiting.take(caller) {
+			writeProblem(w, &flushProblem{Problem: wire.NewProblem(http.StatusTooManyRequests, "as many flushes as this caller may have are waiting already")})
 			return
 		}
+		defer waiting.giveBack(caller)
 		ctx, cancel := context.WithTimeout(audit.Remote(r.Context()), timeout)
 		defer cancel()
 		var receipt audit.Receipt
