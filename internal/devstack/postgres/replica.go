@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -180,6 +181,12 @@ func (s *Server) password() string {
 	}
 	password, _ := u.User.Password()
 	return password
+}
+
+// BaseBackup copies a private server into a folder, as one does for a backup, with pg_basebackup and its args.
+func (s *Server) BaseBackup(ctx context.Context, folder, name string, args ...string) *exec.Cmd {
+	args = append([]string{"--dbname", s.replicationInfo(name), "--pgdata", folder}, args...)
+	return exec.CommandContext(ctx, filepath.Join(s.cluster.from.bin, "pg_basebackup"), args...)
 }
 
 // replicationInfo is a primary_conninfo.

@@ -78,8 +78,10 @@ func (s *Server) makeRoles(ctx context.Context) error {
 		}
 		statements = append(statements, `ALTER ROLE `+role+` `+login)
 	}
-	// A first user who is no superuser reads and changes tables as a member.
-	statements = append(statements, `GRANT `+OwnerRole+` TO `+MigrationRole+`, CURRENT_USER`, `COMMIT`)
+	statements = append(statements,
+		// A first user who is no superuser reads and changes tables as a member, and may not grant what the server has.
+		`GRANT `+OwnerRole+` TO `+MigrationRole+`, CURRENT_USER`,
+		`DO $$ BEGIN GRANT pg_read_all_stats TO `+ServingRole+`; EXCEPTION WHEN insufficient_privilege THEN NULL; END $$`, `COMMIT`)
 	if err := s.exec(ctx, strings.Join(statements, "; ")); err != nil {
 		return fmt.Errorf("make database roles (the user needs CREATEROLE): %w", err)
 	}

@@ -170,9 +170,11 @@ func (w *Watch) Failed(err error) {
 }
 
 func (w *Watch) look(ctx context.Context) (look, error) {
-	// Without the right to see more, a base backup looks like a standby.
+	// Base backups, their copies of the log, and subscribers are no standbys. Only
+	// members of pg_read_all_stats see the state.
 	const query = `SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_setting('synchronous_standby_names') <> '',
-		(SELECT count(*) FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup')`
+		(SELECT count(*) FROM pg_stat_replication AS r WHERE state IS DISTINCT FROM 'backup' AND application_name NOT IN ('pg_basebackup', 'pg_receivewal')
+			AND NOT EXISTS (SELECT FROM pg_replication_slots WHERE active_pid = r.pid AND (slot_type = 'logical' OR slot_name LIKE 'pg\_basebackup\_%')))`
 	var l look
 	if err := w.pools.Probe.QueryRow(ctx, query).Scan(&l.standby, &l.readOnly, &l.synchronous, &l.standbys); err != nil {
 		return look{}, fmt.Errorf("look at the database: %w", err)

@@ -10,6 +10,8 @@ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
 ALTER ROLE kubernaut_migration LOGIN PASSWORD :'migration_password';
 ALTER ROLE kubernaut_serving LOGIN PASSWORD :'serving_password';
 GRANT kubernaut_owner TO kubernaut_migration;
+-- It tells standbys from backups.
+GRANT pg_read_all_stats TO kubernaut_serving;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT CREATE, USAGE ON SCHEMA public TO kubernaut_owner;
 GRANT USAGE ON SCHEMA public TO kubernaut_serving;
