@@ -341,6 +341,9 @@ func plan(r Request) *planned {
 		p.slots[i] = -1
 		p.refusals = append(p.refusals, event.Conflict(i, r.Events[i].ID))
 	}
+	if len(sorted) > 0 {
+		p.job.caller = r.Events[sorted[0]].RecordedBy // all events of a request have one recorder
+	}
 	for _, i := range sorted {
 		if p.slots[i] < 0 {
 			continue

@@ -12,6 +12,8 @@ import (
 
 // job is the part of a request that goes to the database: its distinct events.
 type job struct {
+	// caller is who sent the request; callers share the queue.
+	caller  string
 	events  []*event.Event // in the order of their ids
 	lenient bool
 	// exclusive: an event whose id is taken is a conflict.
@@ -51,8 +53,9 @@ type queue struct {
 	mu     sync.Mutex
 	filled *sync.Cond
 	jobs   []*job // guarded by mu, oldest first
-	// What jobs hold together, guarded by mu.
+	// What jobs hold together, and by caller; guarded by mu.
 	events, bytes int
+	held          map[string]load
 	closed        bool // guarded by mu
 	// owed are the jobs that are not settled, also those that a writer has; guarded by mu.
 	owed map[*job]struct{}
@@ -79,25 +82,25 @@ const (
 )
 
 func newQueue(maxEvents, maxBytes int) *queue {
-	q := &queue{maxEvents: maxEvents, maxBytes: maxBytes, owed: map[*job]struct{}{}}
+	q := &queue{maxEvents: maxEvents, maxBytes: maxBytes, owed: map[*job]struct{}{}, held: map[string]load{}}
 	q.filled = sync.NewCond(&q.mu)
 	return q
 }
 
 // put admits a job or says why not, at once. A job that alone is beyond the
-// bounds is admitted to an empty queue.
+// bounds is admitted to an empty queue. Where the queue is full, a caller that holds
+// little takes room from one that holds more.
 func (q *queue) put(j *job) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.closed:
 		return ErrStopped
-	case q.events > 0 && (q.events+len(j.events) > q.maxEvents || q.bytes+j.bytes > q.maxBytes):
+	case q.events > 0 && q.isBeyond(load{q.events, q.bytes}.with(j)) && !q.makeRoom(j):
 		return ErrFull
 	}
 	q.jobs = append(q.jobs, j)
-	q.events += len(j.events)
-	q.bytes += j.bytes
+	q.entered(j)
 	q.admitted += uint64(len(j.events))
 	q.owed[j] = struct{}{}
 	q.filled.Signal()
@@ -106,7 +109,7 @@ func (q *queue) put(j *job) error {
 
 // take waits until a transaction is due and returns the oldest jobs, as many as
 // hold maxEvents and maxBytes together but at least one; nil when the queue is
-// closed and empty.
+// closed and empty. If not all fit, callers take turns.
 func (q *queue) take(maxEvents, maxBytes int) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -115,6 +118,9 @@ func (q *queue) take(maxEvents, maxBytes int) []*job {
 			return nil
 		}
 		q.filled.Wait()
+	}
+	if len(q.held) > 1 && (q.events > maxEvents || q.bytes > maxBytes) {
+		q.takeTurns()
 	}
 	n, events, bytes := 0, 0, 0
 	for _, j := range q.jobs {
@@ -125,8 +131,9 @@ func (q *queue) take(maxEvents, maxBytes int) []*job {
 		events += len(j.events)
 		bytes += j.bytes
 	}
-	q.events -= events
-	q.bytes -= bytes
+	for _, j := range q.jobs[:n] {
+		q.left(j)
+	}
 	taken := append([]*job(nil), q.jobs[:n]...)
 	clear(q.jobs[:n]) // the array lives on
 	if q.jobs = q.jobs[n:]; len(q.jobs) == 0 {
