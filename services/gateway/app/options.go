@@ -156,7 +156,7 @@ func (o *Options) flags() *cli.Flags {
 		cli.AtLeast(blankBytes))
 	f.Int(&o.MaxSignals, "max-signals", 10_000, "bound on the signals that are taken from one notification")
 	o.declareMemory(&f)
-	f.Int(&o.MaxConcurrent, "max-concurrent", 128, "bound on notifications that are processed concurrently")
+	f.Int(&o.MaxConcurrent, "max-concurrent", 128, "bound on notifications that are processed concurrently; a sender alone has about half of them")
 	f.Duration(&o.RequestTimeout, "request-timeout", 10*time.Second, "time limit of processing one notification")
 	f.Duration(&o.StartupTimeout, "startup-timeout", 30*time.Second, "how long to wait for the API server at start")
 	f.Duration(&o.Grace, "grace", 25*time.Second, "time limit of a graceful stop, all parts together")

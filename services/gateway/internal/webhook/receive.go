@@ -124,10 +124,12 @@ func explainInvalid(invalid *signal.InvalidError, limits body.Limits) *problem.E
 // deliver processes a notification. The error is a *problem.Error: 503, the
 // delivery is to be repeated.
 func (a *api) deliver(ctx context.Context, d *auditevents.Delivery, n *signal.Notification) ([]result, error) {
-	if !a.inFlight.TryAcquire(1) {
+	place := a.places.Open(auth.CallerFrom(ctx).Name, nil)
+	defer place.Close()
+	place.Hurry(0)
+	if err := place.Take(ctx, 1); err != nil {
 		return nil, problem.Unavailable(retryOverload, nil, "too many requests in flight; try again")
 	}
-	defer a.inFlight.Release(1)
 	a.metrics.inFlight.Inc()
 	defer a.metrics.inFlight.Dec()
 	ctx, cancel := context.WithTimeout(ctx, a.timeout(n))

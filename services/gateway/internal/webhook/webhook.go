@@ -80,7 +80,7 @@ type Options struct {
 	// BodyMemory is for the bodies of all requests together, of at least Limits.Cost.
 	BodyMemory *memory.Budget
 	// MaxConcurrent bounds the notifications that are processed concurrently; any
-	// more are rejected with 503.
+	// more are rejected with 503. Senders share it as they share memory.
 	MaxConcurrent int
 	// Timeout bounds the time to process one notification; a large one has more.
 	Timeout time.Duration
@@ -98,7 +98,7 @@ type api struct {
 	Options
 
 	metrics    *metrics
-	inFlight   *semaphore.Weighted // notifications that are processed
+	places     *memory.Budget      // of the notifications that are processed, which senders share
 	working    *semaphore.Weighted // memory for the signals that are processed
 	denials    *admission.Tracker
 	deliveries *deliveries
@@ -116,7 +116,7 @@ func New(o Options) (*Server, error) {
 	}
 	a := &api{
 		Options: o, denials: denials, deliveries: newDeliveries(), metrics: m,
-		inFlight: semaphore.NewWeighted(int64(o.MaxConcurrent)), working: semaphore.NewWeighted(WorkingMemory),
+		places: memory.NewBudget(int64(o.MaxConcurrent)), working: semaphore.NewWeighted(WorkingMemory),
 	}
 	e := echo.New()
 	e.HideBanner = true
