@@ -176,12 +176,12 @@ func (m *Maintainer) repeat(ctx context.Context, runner *maintain.Runner) {
 	ticker, often := m.options.Clock.NewTicker(m.options.Every), m.options.Clock.NewTicker(min(eraseEvery, m.options.Every))
 	defer ticker.Stop()
 	defer often.Stop()
-	failing := false
+	failing, postponing := false, false
 	all := func(ctx context.Context) (maintain.Report, bool, error) {
 		report, err := runner.Run(ctx)
 		return report, true, err
 	}
-	work := all
+	work, whole := all, true
 	for {
 		began := m.options.Clock.Now()
 		report, ran, err := work(ctx)
@@ -202,14 +202,18 @@ func (m *Maintainer) repeat(ctx context.Context, runner *maintain.Runner) {
 			failing = false
 			m.options.Log.Info("maintenance works again")
 		}
+		if err == nil && whole && postponing != (len(report.Postponed) > 0) {
+			postponing = !postponing
+			m.logPostponed(report.Postponed)
+		}
 		m.log(&report)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C():
-			work = all
+			work, whole = all, true
 		case <-often.C():
-			work = runner.Erase
+			work, whole = runner.Erase, false
 		}
 	}
 }
@@ -235,6 +239,17 @@ func (m *Maintainer) log(report *maintain.Report) {
 	if report.Uncounted > 0 {
 		m.options.Log.Error("events of a batch are missing", zap.Int64("events", report.Uncounted))
 	}
+}
+
+// logPostponed tells that expired events stay, or that they do not any more.
+func (m *Maintainer) logPostponed(partitions []string) {
+	if len(partitions) == 0 {
+		m.options.Log.Info("removals of expired events are not put off any more")
+		return
+	}
+	m.options.Log.Warn("removals of expired events are put off", zap.Strings("partitions", partitions), zap.String("cause",
+		"a legal hold was placed or released while events were selected"), zap.String("remedy",
+		"none while this ends by itself; else place one hold on a filter instead of many"))
 }
 
 func (m *Maintainer) runner(pool *pgxpool.Pool) *maintain.Runner {

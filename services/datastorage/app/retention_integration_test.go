@@ -159,7 +159,7 @@ func TestAHoldThatIsPlacedBetweenTheStepsOfARunIsKept(t *testing.T) {
 	for _, step := range []int{1, 2} {
 		f := newTrail(t)
 		steps := 0
-		_, err := f.maintain(t, later, func() error {
+		done, err := f.maintain(t, later, func() error {
 			if !f.closed(t) {
 				return nil
 			}
@@ -170,6 +170,9 @@ func TestAHoldThatIsPlacedBetweenTheStepsOfARunIsKept(t *testing.T) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if len(done.Removed)+len(done.Postponed) != 1 {
+			t.Errorf("step %d: removed %v and put off %v, want one of them", step, done.Removed, done.Postponed)
 		}
 		if steps < step {
 			t.Fatalf("the run has %d steps after it has closed the month", steps)

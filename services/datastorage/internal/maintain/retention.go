@@ -76,6 +76,7 @@ func (r *Runner) retain(ctx context.Context, report *Report) error {
 			report.Removed = append(report.Removed, removed)
 		}
 		if errors.Is(err, errHoldsChanged) {
+			report.Postponed = append(report.Postponed, s.Partition)
 			return nil // the next run selects again
 		}
 		if err != nil {

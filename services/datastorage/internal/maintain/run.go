@@ -51,6 +51,8 @@ type Report struct {
 	ErasedAgain, HeldAgain int64
 	// Scrubbed are the tables from which old versions of erased events were removed.
 	Scrubbed []string
+	// Postponed are the partitions of which none were, because a legal hold was placed or released meanwhile.
+	Postponed []string
 	// Analyzed: the planner has new statistics.
 	Analyzed bool
 }
