@@ -19,6 +19,10 @@ const (
 	// of the register's Lease, a slash, and the request's name.
 	AnnotationOpening = "kubernaut.ai/opening"
 
+	// AnnotationTraceparent is the span in which a request was created, in the form of
+	// the header traceparent of W3C Trace Context. It is absent without traces.
+	AnnotationTraceparent = "kubernaut.ai/traceparent"
+
 	// FinalizerRegister keeps a request until the register has moved on, so that
 	// a request that is gone is never mistaken for one that is about to be created.
 	FinalizerRegister = "kubernaut.ai/register"

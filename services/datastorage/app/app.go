@@ -51,8 +51,15 @@ func New(o Options) (*App, error) {
 	if a.shares, err = database.Split(o.MaxConnections, o.Writers); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
+	if a.tracing, err = o.Tracing.New(context.Background(), program, o.Log); err != nil {
+		return nil, err //nolint:wrapcheck // names the flag
+	}
 	cluster := func() (*rest.Config, error) {
-		return kube.Config(o.RESTConfig, o.Kubeconfig, buildinfo.UserAgent(program))
+		config, err := kube.Config(o.RESTConfig, o.Kubeconfig, buildinfo.UserAgent(program))
+		if err != nil {
+			return nil, err //nolint:wrapcheck // names the flag
+		}
+		return a.tracing.Cluster(config), nil
 	}
 	if a.auth, err = o.Auth.NewGate(auth.Server{
 		Flag: "listen", Address: o.Listen, Audience: Audience, Clock: o.Clock, Log: o.Log, Config: cluster,
@@ -60,9 +67,6 @@ func New(o Options) (*App, error) {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	if a.tls, err = o.TLS.NewServer("api", o.Clock, o.Log); err != nil {
-		return nil, err //nolint:wrapcheck // names the flag
-	}
-	if a.tracing, err = o.Tracing.New(context.Background(), program, o.Log); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
 	if o.AggregatedListen != "" {

@@ -52,7 +52,7 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 	s.writer, err = ingest.New(pools.Ingest, ingest.Options{
 		Writers: o.Writers, QueueEvents: o.QueueEvents, Clock: o.Clock, Metrics: observed, Failed: pools.Watch.Failed,
 		// What waits is charged to the bodies.
-		QueueBytes: int(o.MaxBodyMemory), TransactionBytes: o.transactionBytes(),
+		QueueBytes: int(o.MaxBodyMemory), TransactionBytes: o.transactionBytes(), Tracer: a.tracing.Statements(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ingest: %w", err)

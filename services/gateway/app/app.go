@@ -94,6 +94,7 @@ func New(o Options) (*App, error) {
 	if a.rest, err = kube.Config(o.RESTConfig, o.Kubeconfig, buildinfo.UserAgent(program)); err != nil {
 		return nil, err //nolint:wrapcheck // names the flag
 	}
+	a.rest = a.tracing.Cluster(a.rest)
 	if a.auth, err = o.Auth.NewGate(auth.Server{
 		Flag: "listen", Address: o.Listen, Audience: Audience, Namespaced: true, Clock: o.Clock, Log: o.Log,
 		Config: func() (*rest.Config, error) { return a.rest, nil },

@@ -78,7 +78,7 @@ func New(o Options) (*App, error) {
 	}
 	return &App{
 		options:  o,
-		rest:     config,
+		rest:     tracing.Cluster(config),
 		sink:     storage,
 		tracing:  tracing,
 		registry: prometheus.NewRegistry(),

@@ -90,6 +90,7 @@ func (c *controllers) setUp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set up controllers: %w", err)
 	}
+	c.manager = a.tracing.Manager(c.manager)
 	var informers []cache.Informer
 	for _, object := range []client.Object{&v1alpha1.RemediationRequest{}, &v1alpha1.SignalProcessing{}} {
 		// Asked for here, the caches are filled on replicas that are not the leader, too.

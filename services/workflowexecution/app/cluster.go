@@ -84,6 +84,7 @@ func (c *controllers) setUp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set up controllers: %w", err)
 	}
+	c.manager = a.tracing.Manager(c.manager)
 	var informers []cache.Informer
 	for _, object := range []client.Object{
 		&v1alpha1.RemediationRequest{}, &v1alpha1.WorkflowExecution{}, &v1alpha1.RemediationWorkflow{},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 	"k8s.io/utils/clock"
 
 	"kubernaut.ai/services/datastorage/internal/consistency"
@@ -74,6 +75,8 @@ type Options struct {
 	Clock clock.WithTicker
 	// Metrics, none by default.
 	Metrics Metrics
+	// Tracer, optional, makes a span of each transaction.
+	Tracer trace.Tracer
 	// Failed, optional, is told of each transaction that failed.
 	Failed func(error)
 }
@@ -256,6 +259,9 @@ func (w *Writer) Store(ctx context.Context, r Request) (Result, error) {
 		return p.result(), nil
 	}
 	p.job.queued = w.options.Clock.Now()
+	if w.options.Tracer != nil {
+		p.job.span = trace.SpanContextFromContext(ctx)
+	}
 	if err := w.queue.put(p.job); err != nil {
 		return Result{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"kubernaut.ai/services/datastorage/internal/event"
 )
@@ -20,6 +21,8 @@ type job struct {
 	exclusive bool
 	bytes     int
 	queued    time.Time
+	// span of the request; not valid without traces.
+	span trace.SpanContext
 	// settled is closed when outcome and err are final.
 	settled chan struct{}
 	// Owned by the writer that took the job until settled is closed.

@@ -119,7 +119,9 @@ type storer func(ctx context.Context, conn *pgx.Conn, g *group) (position []stri
 
 // transaction stores a group and sets its jobs' outcomes and token.
 func (w *Writer) transaction(ctx context.Context, g *group, how storer) error {
+	ctx, ended := w.span(ctx, g)
 	err := w.try(ctx, g, how)
+	ended(err)
 	if err != nil && !isTaken(err) {
 		w.options.Failed(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/signalregister"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/services/gateway/internal/quota"
 )
 
@@ -113,6 +114,7 @@ func (a *attempt) create(ctx context.Context, r signalregister.Record, request *
 	}
 	a.prepared.drop(a.fingerprint())
 	created := request.DeepCopy()
+	telemetry.Mark(ctx, created)
 	err := a.client.Create(ctx, created)
 	switch {
 	case err == nil:

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/services/signalprocessing/internal/auditevents"
 	"kubernaut.ai/services/signalprocessing/internal/statuswrite"
 )
@@ -85,6 +86,9 @@ func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) (recon
 	rr, known, settled, err := r.cached(ctx, key)
 	if err != nil || settled {
 		return reconcile.Result{}, err
+	}
+	if rr != nil {
+		telemetry.Link(ctx, rr)
 	}
 	if known || rr == nil || Begun(rr.Status.Phase) {
 		rr = &v1alpha1.RemediationRequest{}

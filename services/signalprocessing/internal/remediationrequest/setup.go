@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/telemetry"
 )
 
 // Backoff of a request that could not be handled, for instance because the audit store is
@@ -41,7 +42,7 @@ func (r *Reconciler) Register(m manager.Manager) error {
 			MaxConcurrentReconciles: r.Concurrency,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstErrorBackoff, maxErrorBackoff),
 		}).
-		Complete(r)
+		Complete(telemetry.Reconciler(m, "request", "RemediationRequest", r))
 	if err != nil {
 		return fmt.Errorf("set up request controller: %w", err)
 	}

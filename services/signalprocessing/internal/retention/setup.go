@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/telemetry"
 )
 
 const (
@@ -44,7 +45,7 @@ func (r *Reconciler) SetUp(m manager.Manager) error {
 				MaxConcurrentReconciles: c.workers,
 				RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstErrorBackoff, maxErrorBackoff),
 			}).
-			Complete(c.reconcile)
+			Complete(telemetry.Reconciler(m, c.name, "RemediationRequest", c.reconcile))
 		if err != nil {
 			return fmt.Errorf("set up %s controller: %w", c.name, err)
 		}

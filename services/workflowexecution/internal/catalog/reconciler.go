@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/telemetry"
 )
 
 const (
@@ -62,7 +63,7 @@ func (r *Reconciler) Register(m manager.Manager) error {
 		Named("workflow").
 		For(&v1alpha1.RemediationWorkflow{}, builder.WithPredicates(predicate.GenerationChangedPredicate{}, here)).
 		Watches(&v1alpha1.RemediationWorkflow{}, handler.EnqueueRequestsFromMapFunc(r.rolledBackBy), builder.WithPredicates(existence, here)).
-		Complete(r)
+		Complete(telemetry.Reconciler(m, "workflow", "RemediationWorkflow", r))
 	if err != nil {
 		return fmt.Errorf("set up workflow controller: %w", err)
 	}

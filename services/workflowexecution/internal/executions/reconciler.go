@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/services/workflowexecution/internal/metrics"
 )
 
@@ -96,6 +97,7 @@ func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) (recon
 	if err := r.Cached.Get(ctx, key, cached); err != nil {
 		return reconcile.Result{}, fmt.Errorf("read cached WorkflowExecution %s: %w", key, err)
 	}
+	telemetry.Link(ctx, cached)
 	if cached.DeletionTimestamp == nil && r.Stages[PhaseOf(cached)] == nil {
 		return reconcile.Result{}, nil
 	}

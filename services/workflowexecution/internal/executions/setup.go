@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/telemetry"
 )
 
 // Backoff of what could not be handled, for instance because the audit store is full or the API
@@ -43,7 +44,7 @@ func (r *Reconciler) Register(m manager.Manager) error {
 		Watches(&v1alpha1.RemediationRequest{}, handler.EnqueueRequestsFromMapFunc(ofRequest), builder.WithPredicates(signaled())).
 		Watches(&v1alpha1.PauseSwitch{}, handler.EnqueueRequestsFromMapFunc(r.open)).
 		WithOptions(ControllerOptions(r.Concurrency)).
-		Complete(r)
+		Complete(telemetry.Reconciler(m, "execution", "WorkflowExecution", r))
 	if err != nil {
 		return fmt.Errorf("set up execution controller: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
 )
 
@@ -29,7 +30,7 @@ func (r *Reconciler) Register(m manager.Manager) error {
 		Named("pause-switch").
 		For(&v1alpha1.PauseSwitch{}).
 		WithOptions(executions.ControllerOptions(1)).
-		Complete(reconcile.Func(r.Switch))
+		Complete(telemetry.Reconciler(m, "pause-switch", "PauseSwitch", reconcile.Func(r.Switch)))
 	if err != nil {
 		return fmt.Errorf("set up the controller of the pause switch: %w", err)
 	}
@@ -39,7 +40,7 @@ func (r *Reconciler) Register(m manager.Manager) error {
 		Named("paused-namespaces").
 		For(labeled, builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WithOptions(executions.ControllerOptions(1)).
-		Complete(reconcile.Func(r.Label))
+		Complete(telemetry.Reconciler(m, "paused-namespaces", namespaceKind.Kind, reconcile.Func(r.Label)))
 	if err != nil {
 		return fmt.Errorf("set up the controller of paused namespaces: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
 )
@@ -87,6 +88,7 @@ func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) error 
 	if err := r.Cached.Get(ctx, key, cached); err != nil {
 		return fmt.Errorf("read cached RemediationRequest %s: %w", key, err)
 	}
+	telemetry.Link(ctx, cached)
 	if !ours(cached.Status.Phase) && !cached.Status.Phase.Terminal() {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
 )
 
@@ -30,7 +31,7 @@ func (r *Reconciler) Register(m manager.Manager) error {
 		Watches(&v1alpha1.WorkflowExecution{}, handler.EnqueueRequestsFromMapFunc(ofExecution)).
 		Watches(&v1alpha1.RemediationCommand{}, handler.EnqueueRequestsFromMapFunc(ofCommand)).
 		WithOptions(executions.ControllerOptions(r.Concurrency)).
-		Complete(r)
+		Complete(telemetry.Reconciler(m, "remediation", "RemediationRequest", r))
 	if err != nil {
 		return fmt.Errorf("set up remediation controller: %w", err)
 	}

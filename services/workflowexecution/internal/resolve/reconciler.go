@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 	"kubernaut.ai/services/workflowexecution/internal/metrics"
 )
@@ -100,6 +101,9 @@ func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) (time.
 		rr := &v1alpha1.RemediationRequest{}
 		if err := reader.Get(ctx, key, rr); err != nil {
 			return 0, fmt.Errorf("read request %s: %w", key, err)
+		}
+		if live == 0 {
+			telemetry.Link(ctx, rr)
 		}
 		d := decide(rr, r.StaleAfter, r.Clock.Now())
 		if d.end.Phase == "" && !d.sweep {

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/telemetry"
 )
 
 const (
@@ -38,7 +39,7 @@ func (r *Reconciler) SetUp(m manager.Manager) error {
 			MaxConcurrentReconciles: workers,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstErrorBackoff, maxErrorBackoff),
 		}).
-		Complete(r)
+		Complete(telemetry.Reconciler(m, "resolution", "RemediationRequest", r))
 	if err != nil {
 		return fmt.Errorf("set up the controller that ends requests: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 	"kubernaut.ai/services/workflowexecution/internal/executions"
@@ -68,6 +69,7 @@ func (s *Selector) propose(
 			ExpiresAt:  metav1.NewMicroTime(s.Clock.Now().Add(s.options.Expiry)),
 		},
 	}
+	telemetry.CopyMark(rr, wfe)
 	wfe.Spec.Approval, wfe.Spec.ApprovalReason = approval, why
 	if err := controllerutil.SetControllerReference(rr, wfe, s.Writer.Scheme()); err != nil {
 		return nil, fmt.Errorf("set the owner of WorkflowExecution %s: %w", wfe.Name, err)
