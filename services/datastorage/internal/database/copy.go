@@ -18,20 +18,23 @@ import (
 type Input func(*Rows)
 
 // Rows is a stream of binary COPY data (PostgreSQL's manual, "COPY", "Binary
-// Format"). It sends what was appended in pieces, so that the rows of a
-// transaction need not be in memory together.
+// Format"). What was appended is sent in pieces, so that the rows of a transaction
+// need not be in memory together. A transaction that fits into one piece is sent at once, with its
+// statements: each piece wakes the server up.
 type Rows struct {
-	// B is appended to; its first bytes are the header of the next message.
-	B   []byte
-	to  *pgproto3.Frontend
-	err error
+	// B is appended to.
+	B []byte
+	// begin is where the message that is appended to begins.
+	begin int
+	to    *pgproto3.Frontend
+	err   error
 }
 
 const (
 	// pieceBytes is the size from which rows are sent.
 	pieceBytes = 64 << 10
-	// pieceHeader is a message's type and length.
-	pieceHeader = 5
+	// typeBytes and headerBytes are the sizes of a message's type, and of type and length together.
+	typeBytes, headerBytes = 1, 5
 )
 
 // pieces are reused; one that a large row made large is not.
@@ -43,37 +46,41 @@ var pieces = sync.Pool{New: func() any {
 // Row begins a row with this number of fields.
 func (r *Rows) Row(fields int) {
 	if len(r.B) >= pieceBytes {
+		r.end()
 		r.send()
+		r.open()
 	}
 	r.B = binary.BigEndian.AppendUint16(r.B, uint16(fields)) //nolint:gosec // a table has at most 1600 columns
 }
 
-// send sends a piece. After an error the rest goes nowhere.
-func (r *Rows) send() {
-	if r.err == nil {
-		r.B[0] = 'd'
-		binary.BigEndian.PutUint32(r.B[1:], uint32(len(r.B)-1)) //nolint:gosec // rows are bounded
-		r.err = r.to.SendUnbufferedEncodedCopyData(r.B)
-	}
-	r.B = r.B[:pieceHeader]
+// open begins a message with COPY data.
+func (r *Rows) open() {
+	r.begin = len(r.B)
+	r.B = append(r.B, 'd', 0, 0, 0, 0)
 }
 
-// stream sends an input from its header to its trailer.
-func (in Input) stream(to *pgproto3.Frontend) error {
-	buffer := pieces.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
-	r := &Rows{B: append((*buffer)[:0], "\x00\x00\x00\x00\x00PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...), to: to}
+// end ends it.
+func (r *Rows) end() {
+	binary.BigEndian.PutUint32(r.B[r.begin+typeBytes:], uint32(len(r.B)-r.begin-typeBytes)) //nolint:gosec // rows are bounded
+}
+
+// send sends the messages that have ended. After an error the rest goes nowhere.
+func (r *Rows) send() {
+	if r.err == nil {
+		r.err = r.to.SendUnbufferedEncodedCopyData(r.B) // and other messages, which are sent alike
+	}
+	r.B = r.B[:0]
+}
+
+// input appends an input from its header to its trailer.
+func (r *Rows) input(in Input) {
+	r.open()
+	r.B = append(r.B, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
 	in(r)
 	r.B = append(r.B, 0xff, 0xff)
-	r.send()
-	if cap(r.B) <= 2*pieceBytes {
-		*buffer = r.B
-		pieces.Put(buffer)
-	}
-	if r.err != nil {
-		return r.err
-	}
-	to.Send(&pgproto3.CopyDone{})
-	return nil
+	r.end()
+	const done = 'c' // CopyDone
+	r.B = append(r.B, done, 0, 0, 0, headerBytes-typeBytes)
 }
 
 // Answer is what one statement answered.
@@ -125,15 +132,22 @@ func ended(ctx context.Context, err error) error {
 // write sends the statements and their inputs. The server answers less than what fits into the
 // buffers of a connection, so that neither side waits for the other.
 func write(c *pgconn.PgConn, statements string, inputs []Input) error {
-	to := c.Frontend()
-	to.SendQuery(&pgproto3.Query{String: statements})
-	for _, in := range inputs {
-		if err := in.stream(to); err != nil {
-			return fmt.Errorf("send: %w", err)
-		}
-	}
-	if err := to.Flush(); err != nil {
+	buffer := pieces.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	query, err := (&pgproto3.Query{String: statements}).Encode((*buffer)[:0])
+	if err != nil {
 		return fmt.Errorf("send: %w", err)
+	}
+	r := &Rows{B: query, to: c.Frontend()}
+	for _, in := range inputs {
+		r.input(in)
+	}
+	r.send()
+	if cap(r.B) <= 2*pieceBytes {
+		*buffer = r.B
+		pieces.Put(buffer)
+	}
+	if r.err != nil {
+		return fmt.Errorf("send: %w", r.err)
 	}
 	return nil
 }

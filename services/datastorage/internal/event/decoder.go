@@ -136,8 +136,9 @@ type batchDecoder struct {
 	caller  string
 	now     time.Time
 	err     error // no random numbers could be read
-	// room for the next events.
-	room []decoded
+	// room for the next events, and random numbers for their salts.
+	room  []decoded
+	salts []byte
 	// hashing computes the hashes of events.
 	hashing *hashing
 }
@@ -183,12 +184,19 @@ func (b *batchDecoder) add(object []byte, names naming) *wire.SyntaxError {
 	if e.ID == uuid.Nil && b.err == nil {
 		e.ID, b.err = newID(b.now, b.decoder.random)
 	}
-	if b.err == nil {
-		if _, err := io.ReadFull(b.decoder.random, e.Salts[:]); err != nil {
-			b.err = fmt.Errorf("make salts: %w", err)
-		}
-	}
+	b.salt(e)
 	b.hashing.add(e, r.sentActorID, r.sentRetention)
 	b.Events = append(b.Events, e)
 	return nil
+}
+
+// salt gives an event its salts. Those of several events are read together, because each read is a call of the system.
+func (b *batchDecoder) salt(e *Event) {
+	if len(b.salts) == 0 {
+		b.salts = make([]byte, max(1, min(cap(b.Events)-len(b.Events), roomFor))*len(e.Salts))
+		if _, err := io.ReadFull(b.decoder.random, b.salts); err != nil && b.err == nil {
+			b.err = fmt.Errorf("make salts: %w", err)
+		}
+	}
+	b.salts = b.salts[copy(e.Salts[:], b.salts):]
 }

@@ -68,14 +68,22 @@ func (p *preimage) text(text string) {
 	p.b = append(p.b, text...)
 }
 
+// noID is the text of uuid.Nil, which most events have as their parent.
+const noID = "00000000-0000-0000-0000-000000000000"
+
 // id adds the text of an id.
 func (p *preimage) id(id uuid.UUID) {
-	p.number(idLength)
-	for i, end := range [...]int{4, 6, 8, 10, 16} {
-		begin := [...]int{0, 4, 6, 8, 10}[i]
-		if i > 0 {
-			p.b = append(p.b, '-')
-		}
-		p.b = hex.AppendEncode(p.b, id[begin:end])
+	if id == uuid.Nil {
+		p.text(noID)
+		return
 	}
+	p.number(idLength)
+	begin := len(p.b)
+	p.b = append(p.b, noID...)
+	text := p.b[begin:]
+	hex.Encode(text[0:8], id[0:4])
+	hex.Encode(text[9:13], id[4:6])
+	hex.Encode(text[14:18], id[6:8])
+	hex.Encode(text[19:23], id[8:10])
+	hex.Encode(text[24:36], id[10:16])
 }

@@ -20,14 +20,17 @@ func TestDigestKeepsItsForm(t *testing.T) {
 			f.SetString(v.Type().Field(i).Name + string(rune('a'+rand.IntN(26))))
 		}
 	}
-	d := wire.NewDigest(digestDomain, e.RecordedBy, e.ID.String(),
-		e.Version, e.Type, e.Category, e.Action, string(e.Outcome), e.CorrelationID,
-		e.ActorType, "sent", e.ActorIP, e.ResourceType, e.ResourceID, e.Namespace, e.ClusterID,
-		e.Severity, e.ErrorCode, e.ErrorMessage, e.ParentID.String())
-	d.Number(30)
-	d.Number(1)
-	d.Text(string(e.Data))
-	if got := digest(e, "sent", 30); got != d.Sum() {
-		t.Errorf("got %x, want %x", got, d.Sum())
+	for _, parent := range []uuid.UUID{e.ParentID, uuid.Nil} {
+		e.ParentID = parent
+		d := wire.NewDigest(digestDomain, e.RecordedBy, e.ID.String(),
+			e.Version, e.Type, e.Category, e.Action, string(e.Outcome), e.CorrelationID,
+			e.ActorType, "sent", e.ActorIP, e.ResourceType, e.ResourceID, e.Namespace, e.ClusterID,
+			e.Severity, e.ErrorCode, e.ErrorMessage, parent.String())
+		d.Number(30)
+		d.Number(1)
+		d.Text(string(e.Data))
+		if got := digest(e, "sent", 30); got != d.Sum() {
+			t.Errorf("with parent %s: got %x, want %x", parent, got, d.Sum())
+		}
 	}
 }
