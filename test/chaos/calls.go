@@ -11,7 +11,7 @@ import (
 
 // call is a request of a process to the API server or to DataStorage.
 type call struct {
-	// name is the verb and the resource, for people.
+	// name is the verb and the resource, or what is stored.
 	name string
 	path string
 	// write is set if the call changes a target or creates a Job.
@@ -23,6 +23,27 @@ type call struct {
 // eventTypes are the types of the events in a batch for DataStorage.
 var eventTypes = regexp.MustCompile(`"event_type":"((?:remediation|workflowexecution\.execution)\.[a-z_.]+)"`)
 
+// storing begins the names of batches, each of which has an event of a remediation.
+const storing = "store "
+
+// points are what a call is, by name: which events share a batch is a matter of time.
+func (c *call) points() []string {
+	types, stores := strings.CutPrefix(c.name, storing)
+	if !stores {
+		return []string{c.name}
+	}
+	points := strings.Split(types, ", ")
+	for i := range points {
+		points[i] = storing + points[i]
+	}
+	return points
+}
+
+// reads reports whether what a point names changes nothing.
+func reads(point string) bool {
+	return strings.HasPrefix(point, "get ") || strings.HasPrefix(point, "list ")
+}
+
 // ofStorage names a call of DataStorage. A batch without events of a remediation is background.
 func ofStorage(r *http.Request, body []byte) call {
 	c := call{name: strings.ToLower(r.Method) + " " + r.URL.Path, path: r.URL.Path}
@@ -33,7 +54,7 @@ func ofStorage(r *http.Request, body []byte) call {
 	}
 	c.background = len(types) == 0
 	if !c.background {
-		c.name = "store " + strings.Join(types, ", ")
+		c.name = storing + strings.Join(types, ", ")
 	}
 	return c
 }
@@ -69,6 +90,6 @@ func ofAPI(r *http.Request, token string) call {
 	// The lists of caches name a version or are in pieces.
 	cached := verb == "list" && (query.Has("resourceVersion") || query.Has("limit"))
 	c.background = verb == "watch" || cached || resource == "" ||
-		slices.Contains([]string{"subjectaccessreviews", "remediationworkflows/status", "customresourcedefinitions", "events"}, resource)
+		slices.Contains([]string{"subjectaccessreviews", "remediationworkflows/status", "customresourcedefinitions", "configmaps", "events"}, resource)
 	return c
 }

@@ -3,6 +3,7 @@ package chaos
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -45,5 +46,30 @@ func TestBatchesAreNamedByTheirEvents(t *testing.T) {
 	}
 	if !ofStorage(r, []byte(`{"event_type":"workflowexecution.policy.loaded"}`)).background {
 		t.Error("the policies belong to no remediation")
+	}
+}
+
+func TestABatchIsAPointForEachOfItsEvents(t *testing.T) {
+	stored, listed := call{name: "store a.b, c.d"}, call{name: "list pods, by the workflow"}
+	if got := stored.points(); !slices.Equal(got, []string{"store a.b", "store c.d"}) {
+		t.Errorf("points %q", got)
+	}
+	if got := listed.points(); !slices.Equal(got, []string{listed.name}) {
+		t.Errorf("points %q", got)
+	}
+}
+
+func TestAtSmallScaleEachChangeIsChosenAndEachReadOnce(t *testing.T) {
+	points := []point{{"get pods", 1}, {"patch pods", 1}, {"get pods", 2}, {"patch pods", 2}, {"store a.b", 1}, {"list pods", 1}}
+	s := &remediations{Options: &Options{Full: true}}
+	if got := s.chosen(s.random(0), points); !slices.Equal(got, points) {
+		t.Errorf("at full scale: %v", got)
+	}
+	s.Full = false
+	got := s.chosen(s.random(0), points)
+	read := slices.DeleteFunc(slices.Clone(got), func(p point) bool { return p.name != "get pods" })
+	rest := slices.DeleteFunc(slices.Clone(got), func(p point) bool { return p.name == "get pods" })
+	if len(read) != 1 || !slices.Equal(rest, []point{points[1], points[3], points[4], points[5]}) {
+		t.Errorf("at small scale: %v", got)
 	}
 }

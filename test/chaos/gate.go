@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,23 +22,31 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
+// point is one of the calls of a remediation.
+type point struct {
+	// name is what the call is, and nth which one of these, from 1.
+	name string
+	nth  int
+}
+
+func (p point) String() string { return fmt.Sprintf("%s (%d)", p.name, p.nth) }
+
 // death is when a process is killed.
 type death struct {
-	// at is the number of the call, from 1.
-	at int
+	at point
 	// answered: the call has its effect, and its answer is lost. Otherwise it never arrives.
 	answered bool
 }
 
 func (d death) String() string {
 	if d.answered {
-		return "after"
+		return "after " + d.at.String()
 	}
-	return "before"
+	return "before " + d.at.String()
 }
 
-// gate is all that a process sees of the API server and of DataStorage. It numbers the calls
-// of a remediation, and kills or stops the process at one of them. Each process has its own.
+// gate is all that a process sees of the API server and of DataStorage. It counts the calls
+// of a remediation by name, and kills or stops the process at one of them. Each process has its own.
 type gate struct {
 	api, storage *httptest.Server
 	token        string // the process's own for the API server
@@ -48,8 +57,9 @@ type gate struct {
 	// over are names of remediations that have ended: calls that name them do not count.
 	over   []string
 	death  *death
-	calls  []string
-	killed string // where the process was killed
+	points []point        // in the order of their calls
+	counts map[string]int // of them, by name
+	killed bool
 	// accepted are the statuses of the writes that the API server accepted.
 	accepted int
 	stop     *stop
@@ -97,13 +107,13 @@ func (g *gate) kubeconfig(path string) error {
 // errCut ends a call whose process was killed.
 var errCut = errors.New("the process was killed")
 
-type numberKey struct{}
+type arrivedKey struct{}
 
-// numbered is a call and its number; 0 if it is not counted.
-type numbered struct {
+// arrived is a call that has arrived. Its points are none if it is not counted.
+type arrived struct {
 	call
 
-	number int
+	points []point
 	body   []byte
 }
 
@@ -118,7 +128,7 @@ func (g *gate) serve(to string, transport http.RoundTripper, api bool) (*httptes
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport: transport, FlushInterval: -1, ErrorLog: silent,
 		ModifyResponse: func(r *http.Response) error {
-			if n, ok := r.Request.Context().Value(numberKey{}).(*numbered); ok {
+			if n, ok := r.Request.Context().Value(arrivedKey{}).(*arrived); ok {
 				return g.answer(n, r.StatusCode)
 			}
 			return nil
@@ -135,7 +145,7 @@ func (g *gate) serve(to string, transport http.RoundTripper, api bool) (*httptes
 			// What has arrived has its effect, even if the process is killed meanwhile.
 			ctx = context.WithoutCancel(ctx)
 		}
-		proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, numberKey{}, n)))
+		proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, arrivedKey{}, n)))
 	})
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.ErrorLog = silent
@@ -147,9 +157,9 @@ func (g *gate) serve(to string, transport http.RoundTripper, api bool) (*httptes
 	return server, nil
 }
 
-// arrive numbers a call, and kills the process if it dies before it.
-func (g *gate) arrive(r *http.Request, api bool) (*numbered, error) {
-	n := &numbered{}
+// arrive counts a call, and kills the process if it dies before it.
+func (g *gate) arrive(r *http.Request, api bool) (*arrived, error) {
+	n := &arrived{}
 	if !api || r.Method == http.MethodPatch {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -165,10 +175,13 @@ func (g *gate) arrive(r *http.Request, api bool) (*numbered, error) {
 	if n.background || !g.armed || g.ofAnother(n.path) {
 		return n, nil
 	}
-	g.calls = append(g.calls, n.name)
-	n.number = len(g.calls)
-	if d := g.death; d != nil && d.at == n.number && !d.answered {
-		return nil, g.killLocked(n.name)
+	for _, name := range n.call.points() {
+		g.counts[name]++
+		n.points = append(n.points, point{name, g.counts[name]})
+	}
+	g.points = append(g.points, n.points...)
+	if g.diesLocked(n, false) {
+		return nil, g.killLocked()
 	}
 	return n, nil
 }
@@ -183,14 +196,14 @@ func (g *gate) ofAnother(path string) bool {
 }
 
 // answer sees the answer to a call, and kills the process if it dies after it.
-func (g *gate) answer(n *numbered, status int) error {
+func (g *gate) answer(n *arrived, status int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if n.write && status < http.StatusBadRequest {
 		g.accepted++
 	}
-	if d := g.death; n.number > 0 && d != nil && d.at == n.number && d.answered {
-		return g.killLocked(n.name)
+	if g.diesLocked(n, true) {
+		return g.killLocked()
 	}
 	if g.stop == nil {
 		return nil
@@ -205,16 +218,21 @@ func (g *gate) answer(n *numbered, status int) error {
 	return nil
 }
 
+// diesLocked reports whether the process dies at a call. mu is held.
+func (g *gate) diesLocked(n *arrived, answered bool) bool {
+	return g.death != nil && g.death.answered == answered && slices.Contains(n.points, g.death.at)
+}
+
 // killLocked kills the process. mu is held. Its error ends the call.
-func (g *gate) killLocked(where string) error {
-	if g.process == nil || g.killed != "" {
+func (g *gate) killLocked() error {
+	if g.process == nil || g.killed {
 		return errCut
 	}
 	if err := syscall.Kill(g.process.PID(), syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill process: %w", err)
 	}
 	<-g.process.Done()
-	g.killed = where
+	g.killed = true
 	return errCut
 }
 
@@ -222,19 +240,20 @@ func (g *gate) killLocked(where string) error {
 func (g *gate) arm(d *death, over []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.armed, g.death, g.calls, g.over, g.accepted = true, d, nil, over, 0
+	g.armed, g.death, g.over, g.accepted = true, d, over, 0
+	g.points, g.counts = nil, map[string]int{}
 }
 
-// disarm ends the counting. It returns the names of the calls, and how many writes were accepted.
-func (g *gate) disarm() (calls []string, accepted int) {
+// disarm ends the counting. It returns the points of the calls, and how many writes were accepted.
+func (g *gate) disarm() (points []point, accepted int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.armed, g.death = false, nil
-	return g.calls, g.accepted
+	return g.points, g.accepted
 }
 
-// killedAt names the call at which the process was killed; empty if it was not.
-func (g *gate) killedAt() string {
+// died reports whether the process was killed.
+func (g *gate) died() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.killed

@@ -29,7 +29,7 @@ func newStop(read string) *stop {
 
 // see sees the answer to a call of the process. It returns a channel if the answer has to wait
 // until that is closed.
-func (s *stop) see(n *numbered, status int, p *process) (<-chan struct{}, error) {
+func (s *stop) see(n *arrived, status int, p *process) (<-chan struct{}, error) {
 	switch {
 	case n.name == "patch workflowexecutions/status" && status < http.StatusBadRequest && bytes.Contains(n.body, []byte(`"phase":"Executing"`)):
 		s.began = true

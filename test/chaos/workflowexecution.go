@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -20,6 +21,9 @@ const (
 	stopsPerKind = 2
 	// maxDeaths bounds the processes that a remediation at random kills.
 	maxDeaths = 3
+	// maxAttempts bounds the remediations that are run for one point: which calls are made
+	// depends on the order in which controllers see changes.
+	maxAttempts = 3
 )
 
 // remediations is the scenario.
@@ -39,8 +43,8 @@ type job struct {
 }
 
 // WorkflowExecution kills the service at each of its calls of the API server and DataStorage
-// during a remediation, before the call arrives or after it has its effect, and then at random
-// ones. A successor finishes. It also stops processes between their last read and their write,
+// during a remediation, by name, before the call arrives or after it has its effect, and then at
+// random ones. A successor finishes. It also stops processes between their last read and their write,
 // while a successor finishes. Afterwards each trail has the events of the execution's outcome,
 // each once, and each target was changed once.
 func WorkflowExecution(ctx context.Context, o Options) (result verdict.Result, err error) {
@@ -96,8 +100,9 @@ func (o *Options) runControllers(ctx context.Context) error {
 	return o.ControlPlane.RunControllers(ctx, program)
 }
 
-// plan chooses the remediations: each point once, at full scale on both sides, and then random ones.
-func (s *remediations) plan(ctx context.Context, points map[string]int, jobs chan<- job) error {
+// plan chooses the remediations, and then random ones. At full scale each point is tried on both
+// sides, else each change on one side, and each read once.
+func (s *remediations) plan(ctx context.Context, points map[string][]point, jobs chan<- job) error {
 	send := func(j job) error {
 		select {
 		case jobs <- j:
@@ -108,7 +113,7 @@ func (s *remediations) plan(ctx context.Context, points map[string]int, jobs cha
 	}
 	random := s.random(0)
 	for _, kind := range []string{kindAction, kindJob} {
-		for at := 1; at <= points[kind]; at++ {
+		for _, at := range s.chosen(random, points[kind]) {
 			deaths := []death{{at, false}, {at, true}}
 			if !s.Full { // one side of each
 				deaths = deaths[random.IntN(2):][:1]
@@ -130,25 +135,46 @@ func (s *remediations) plan(ctx context.Context, points map[string]int, jobs cha
 	return nil
 }
 
-func (s *remediations) randomJob(random *rand.Rand, points map[string]int) job {
+// chosen are all points at full scale, else those of changes, and of reads one for each name.
+func (s *remediations) chosen(random *rand.Rand, points []point) []point {
+	if s.Full {
+		return points
+	}
+	counts := map[string]int{}
+	for _, p := range points {
+		counts[p.name]++
+	}
+	one := map[string]int{}
+	return slices.DeleteFunc(slices.Clone(points), func(p point) bool {
+		if !reads(p.name) {
+			return false
+		}
+		if one[p.name] == 0 {
+			one[p.name] = 1 + random.IntN(counts[p.name])
+		}
+		return one[p.name] != p.nth
+	})
+}
+
+func (s *remediations) randomJob(random *rand.Rand, points map[string][]point) job {
 	j := job{kind: []string{kindAction, kindJob}[random.IntN(2)]}
 	for range 1 + random.IntN(maxDeaths) {
-		j.deaths = append(j.deaths, death{at: 1 + random.IntN(points[j.kind]), answered: random.IntN(2) == 0})
+		j.deaths = append(j.deaths, death{at: points[j.kind][random.IntN(len(points[j.kind]))], answered: random.IntN(2) == 0})
 	}
 	return j
 }
 
-// survey runs a remediation of each kind without a kill, and returns how many calls each makes.
-func (l *lane) survey(ctx context.Context) (map[string]int, error) {
-	points := map[string]int{}
+// survey runs a remediation of each kind without a kill, and returns its points.
+func (l *lane) survey(ctx context.Context) (map[string][]point, error) {
+	points := map[string][]point{}
 	for _, kind := range []string{kindAction, kindJob} {
-		calls, err := l.remediate(ctx, job{kind: kind})
+		found, _, err := l.remediate(ctx, job{kind: kind})
 		if err != nil {
 			return nil, fmt.Errorf("%s without a kill: %w", kind, err)
 		}
-		points[kind] = len(calls)
-		for i, name := range calls {
-			l.sayf("%s %d of %d: %s", kind, i+1, len(calls), name)
+		points[kind] = found
+		for i, at := range found {
+			l.sayf("%s %d of %d: %s", kind, i+1, len(found), at)
 		}
 	}
 	return points, nil
@@ -158,8 +184,8 @@ func (l *lane) survey(ctx context.Context) (map[string]int, error) {
 func (l *lane) work(ctx context.Context, jobs <-chan job) (err error) {
 	defer func() { err = errors.Join(err, l.close(context.WithoutCancel(ctx))) }()
 	for j := range jobs {
-		if _, err := l.remediate(ctx, j); err != nil {
-			return fmt.Errorf("%s, killed at %v: %w", j.kind, j.deaths, err)
+		if err := l.carryOut(ctx, j); err != nil {
+			return fmt.Errorf("%s, killed %v: %w", j.kind, j.deaths, err)
 		}
 	}
 	if l.number > 0 {
@@ -175,15 +201,26 @@ func (l *lane) work(ctx context.Context, jobs <-chan job) (err error) {
 	return nil
 }
 
-// remediate runs a remediation, whose processes die one after the other. It returns the calls of
-// the last one.
-func (l *lane) remediate(ctx context.Context, j job) ([]string, error) {
+// carryOut runs a remediation, again if none of its processes died.
+func (l *lane) carryOut(ctx context.Context, j job) error {
+	for range maxAttempts {
+		if _, kills, err := l.remediate(ctx, j); kills > 0 || err != nil {
+			return err
+		}
+	}
+	l.sayf("%s: no process got as far as %s in %d remediations", j.kind, j.deaths[0], maxAttempts)
+	return nil
+}
+
+// remediate runs a remediation, whose processes die one after the other. It returns the points of
+// the last one, and how many died.
+func (l *lane) remediate(ctx context.Context, j job) (points []point, kills int, err error) {
 	if err := l.current.await(ctx); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	r, err := l.newRemediation(ctx, j.kind)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	deaths := j.deaths
 	next := func() *death {
@@ -205,40 +242,41 @@ func (l *lane) remediate(ctx context.Context, j job) ([]string, error) {
 		select {
 		case err := <-over:
 			if err != nil {
-				return nil, fmt.Errorf("%w%s", err, l.current.LastLines())
+				return nil, kills, fmt.Errorf("%w%s", err, l.current.LastLines())
 			}
 			ended = true
 		case <-l.current.Done():
-			where := l.current.gate.killedAt()
-			if where == "" {
-				return nil, fmt.Errorf("process exited prematurely: %w", l.current.Failure())
+			if !l.current.gate.died() {
+				return nil, kills, fmt.Errorf("process exited prematurely: %w", l.current.Failure())
 			}
-			l.killed(j.kind, *dies, where)
+			kills++
+			l.killed(j.kind, *dies)
 			l.current.gate.close()
 			dies = next()
 			if err := l.start(dies); err != nil {
-				return nil, err
+				return nil, kills, err
 			}
 			gates = append(gates, l.current.gate)
 		}
 	}
-	calls, _ := l.current.gate.disarm()
+	points, _ = l.current.gate.disarm()
 	if closed(l.current.Done()) { // at its last call
-		l.killed(j.kind, *dies, l.current.gate.killedAt())
+		kills++
+		l.killed(j.kind, *dies)
 		l.current.gate.close()
 		if err := l.start(nil); err != nil {
-			return nil, err
+			return nil, kills, err
 		}
 	}
-	return calls, l.check(ctx, r, gates...)
+	return points, kills, l.check(ctx, r, gates...)
 }
 
 // killed counts a kill.
-func (l *lane) killed(kind string, d death, where string) {
+func (l *lane) killed(kind string, d death) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.result.Disruptions++
-	l.sayf("kill %d, %s: %s call %d, %s", l.result.Disruptions, kind, d, d.at, where)
+	l.sayf("kill %d, %s: %s", l.result.Disruptions, kind, d)
 }
 
 func (s *remediations) sayf(format string, args ...any) {
