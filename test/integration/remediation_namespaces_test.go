@@ -109,12 +109,12 @@ var _ = Describe("somebody who may do everything in one namespace", func() {
 		r.rr = requestAbout(victim)
 		r.rr.Namespace, r.rr.Spec.SignalName = r.Namespace, signal
 		Expect(theirs.Create(ctx, r.rr)).To(Succeed())
-		r.inReview(ctx, v1alpha1.ReasonProposalOnly)
-		r.reads(ctx)
-		Expect(r.wfe.Spec.Approval).To(Equal(v1alpha1.ApprovalNone))
-		Expect(r.wfe.Spec.ApprovalReason).To(ContainSubstring("namespace " + victim.Namespace))
+		r.inReview(ctx, v1alpha1.ReasonNoWorkflow)
+		Expect(r.rr.Status.ExecutionRef).To(BeEmpty())
+		Expect(r.rr.Status.Message).To(ContainSubstring("the target is in namespace " + victim.Namespace))
+		generation := victim.Generation
 		Expect(env.Get(ctx, client.ObjectKeyFromObject(victim), victim)).To(Succeed())
-		Expect(victim.Generation).To(Equal(r.wfe.Spec.Target.Generation))
+		Expect(victim.Generation).To(Equal(generation))
 	}, SpecTimeout(specTimeout))
 })
 

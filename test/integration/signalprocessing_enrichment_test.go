@@ -4,6 +4,7 @@ package integration_test
 
 import (
 	"context"
+	"fmt"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -19,6 +20,7 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/pkg/audittrail/trailtest"
+	signalprocessing "kubernaut.ai/services/signalprocessing/app"
 	"kubernaut.ai/test/testenv"
 )
 
@@ -102,6 +104,30 @@ var _ = Describe("enrichment", func() {
 		Expect(sp.Status.Context.Degraded).To(BeFalse(), sp.Status.Context.DegradedReason)
 		Expect(sp.Status.Context.NodeName).To(Equal(node.Name))
 		Expect(sp.Status.Environment.Value).To(Equal(v1alpha1.EnvironmentProduction))
+	}, SpecTimeout(specTimeout))
+
+	It("reads nothing outside of the namespace of a request that the Gateway did not put there", func(ctx SpecContext) {
+		const label = "kubernaut.ai/owner"
+		mine, theirs := namespaceNamed(ctx, "shop-*", nil, nil), namespaceNamed(ctx, "till-*", map[string]string{label: "somebody-else"}, nil)
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: testenv.Unique("node-*")}}
+		Expect(env.Create(ctx, node)).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) { Expect(env.Delete(ctx, node)).To(Succeed()) })
+		elsewhere := replicaSet(ctx, theirs, testenv.Unique("web-*"), nil, schema.GroupVersionKind{})
+		startProcessor(ctx, mine, func(o *signalprocessing.Options) { o.GatewayNamespace = env.Namespace })
+		for _, target := range []v1alpha1.TargetResource{
+			{Kind: "ReplicaSet", Name: elsewhere.GetName(), Namespace: theirs}, {Kind: "Namespace", Name: theirs}, {Kind: "Node", Name: node.Name},
+		} {
+			rr := env.Request(env.CorrelationID())
+			rr.Namespace, rr.Spec.TargetResource = mine, target
+			found := classified(ctx, rr).Status.Context
+			Expect(found).To(Equal(&v1alpha1.EnrichedContext{
+				Degraded: true, DegradedReason: fmt.Sprintf("the target is not in namespace %q, where the request is, so it was not read", mine),
+			}), target.Kind)
+
+			rr = env.Request(env.CorrelationID()) // in the Gateway's namespace
+			rr.Spec.TargetResource = target
+			Expect(classified(ctx, rr).Status.Context.Degraded).To(BeFalse(), target.Kind)
+		}
 	}, SpecTimeout(specTimeout))
 
 	DescribeTable("continues without missing objects", func(ctx SpecContext, target v1alpha1.TargetResource, reason string) {

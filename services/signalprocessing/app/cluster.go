@@ -124,9 +124,10 @@ func (a *App) register(m manager.Manager, store *audit.Store, policies *policy.S
 		Clock:      a.options.Clock,
 		Log:        a.options.Log.Named("processing"),
 	}, processing.Options{
-		MaxAttempts:  int32(a.options.MaxAttempts), //nolint:gosec // checked by New
-		FirstBackoff: a.options.RetryBackoff,
-		MaxBackoff:   a.options.MaxRetryBackoff,
+		MaxAttempts:      int32(a.options.MaxAttempts), //nolint:gosec // checked by New
+		GatewayNamespace: a.options.GatewayNamespace,
+		FirstBackoff:     a.options.RetryBackoff,
+		MaxBackoff:       a.options.MaxRetryBackoff,
 	})
 	if err != nil {
 		return fmt.Errorf("processing: %w", err)

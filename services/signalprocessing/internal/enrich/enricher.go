@@ -59,6 +59,17 @@ func (e *Enricher) Enrich(ctx context.Context, target v1alpha1.TargetResource) (
 	return found, nil
 }
 
+// Outside reports whether the context of a target shows more than what is in a namespace.
+func Outside(namespace string, target v1alpha1.TargetResource) bool {
+	switch {
+	case target.Kind == kindNamespace:
+		return target.Name != namespace
+	case clusterScoped(target.Kind):
+		return true
+	}
+	return target.Namespace != "" && target.Namespace != namespace
+}
+
 // cause returns the error of ctx if it has ended, since that is why a read failed.
 func (e *Enricher) cause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {

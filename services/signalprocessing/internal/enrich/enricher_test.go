@@ -238,3 +238,25 @@ func TestWhatDoesNotExistIsReadAgain(t *testing.T) {
 		t.Errorf("found %+v, error %v", found, err)
 	}
 }
+
+func TestWhatATargetShowsOutsideOfANamespace(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		target v1alpha1.TargetResource
+		want   bool
+	}{
+		"a pod in it":               {v1alpha1.TargetResource{Kind: "Pod", Name: "web", Namespace: "shop"}, false},
+		"a pod in another one":      {v1alpha1.TargetResource{Kind: "Pod", Name: "web", Namespace: "till"}, true},
+		"a pod without a namespace": {v1alpha1.TargetResource{Kind: "Pod", Name: "web"}, false},
+		"a kind that is not read":   {v1alpha1.TargetResource{Kind: "Widget", Name: "web", Namespace: "till"}, true},
+		"the namespace":             {v1alpha1.TargetResource{Kind: "Namespace", Name: "shop"}, false},
+		"another namespace":         {v1alpha1.TargetResource{Kind: "Namespace", Name: "till", Namespace: "shop"}, true},
+		"a node":                    {v1alpha1.TargetResource{Kind: "Node", Name: "n1"}, true},
+		"a node with its namespace": {v1alpha1.TargetResource{Kind: "Node", Name: "n1", Namespace: "shop"}, true},
+		"a volume":                  {v1alpha1.TargetResource{Kind: "PersistentVolume", Name: "v1"}, true},
+	} {
+		if got := enrich.Outside("shop", tt.target); got != tt.want {
+			t.Errorf("%s: %t, want %t", name, got, tt.want)
+		}
+	}
+}

@@ -104,7 +104,7 @@ func (r *Processor) enrich(ctx context.Context, step auditevents.Step) (*plan, e
 	work, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
 	start := r.Clock.Now()
-	found, err := r.Enricher.Enrich(work, step.Resource.Spec.Signal.TargetResource)
+	found, err := r.contextOf(work, step.Resource)
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("enrich: %w", ctx.Err())
@@ -122,6 +122,18 @@ func (r *Processor) enrich(ctx context.Context, step auditevents.Step) (*plan, e
 	}
 	r.condition(&p.status, v1alpha1.ConditionEnrichmentComplete, metav1.ConditionTrue, reason, message)
 	return p.to(step, v1alpha1.ProcessingClassifying, message)
+}
+
+// contextOf collects the context of a resource's target. It is shown to those who may read requests in
+// the resource's namespace, and whoever may create one names the target. So nothing outside of the
+// namespace is read, except for the requests in the Gateway's, where it puts those about such targets.
+func (r *Processor) contextOf(ctx context.Context, sp *v1alpha1.SignalProcessing) (*v1alpha1.EnrichedContext, error) {
+	target := sp.Spec.Signal.TargetResource
+	if sp.Namespace != r.options.GatewayNamespace && enrich.Outside(sp.Namespace, target) {
+		reason := fmt.Sprintf("the target is not in namespace %q, where the request is, so it was not read", sp.Namespace)
+		return &v1alpha1.EnrichedContext{Degraded: true, DegradedReason: reason}, nil
+	}
+	return r.Enricher.Enrich(ctx, target) //nolint:wrapcheck // names what could not be read
 }
 
 // failed plans another attempt, or the failure of processing after the last one.

@@ -67,6 +67,8 @@ type Parts struct {
 type Options struct {
 	// MaxAttempts is the number of attempts at enrichment before processing fails, at least 1.
 	MaxAttempts int32
+	// GatewayNamespace is the only namespace whose requests may have the context of any target.
+	GatewayNamespace string
 	// FirstBackoff is the delay after the first failed attempt; it doubles up to MaxBackoff.
 	FirstBackoff, MaxBackoff time.Duration
 }

@@ -81,7 +81,13 @@ func (b *bench) Enrich(context.Context, v1alpha1.TargetResource) (*v1alpha1.Enri
 	return b.enrich()
 }
 
+// setup makes a bench whose request is in the Gateway's namespace, about a target elsewhere.
 func setup(t *testing.T) *bench {
+	t.Helper()
+	return setupBeside(t, "shop")
+}
+
+func setupBeside(t *testing.T, gatewayNamespace string) *bench {
 	t.Helper()
 	types := runtime.NewScheme()
 	if err := errors.Join(corev1.AddToScheme(types), v1alpha1.AddToScheme(types)); err != nil {
@@ -133,7 +139,7 @@ func setup(t *testing.T) *bench {
 	b.Processor, err = processing.New(processing.Parts{
 		Live: b.client, Writer: b.client, Enricher: b, Classifier: classifier, Audit: b.audit,
 		Events: b.kube, Metrics: metrics, Clock: testclock.NewFakePassiveClock(time.Unix(1_700_000_100, 0)), Log: zap.NewNop(),
-	}, processing.Options{MaxAttempts: 3, FirstBackoff: time.Second, MaxBackoff: 3 * time.Second})
+	}, processing.Options{MaxAttempts: 3, GatewayNamespace: gatewayNamespace, FirstBackoff: time.Second, MaxBackoff: 3 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,6 +187,27 @@ func complete() []string {
 		auditevents.TypeEnrichmentCompleted, auditevents.TypePhaseTransition,
 		auditevents.TypeClassificationDecision, auditevents.TypePhaseTransition,
 		auditevents.TypeBusinessClassified, auditevents.TypeSignalProcessed, auditevents.TypePhaseTransition,
+	}
+}
+
+func TestATargetOutsideOfTheNamespaceIsReadForTheGatewaysRequestsOnly(t *testing.T) {
+	t.Parallel()
+	for gateway, want := range map[string]bool{"shop": true, "kubernaut-system": false} {
+		b, reads := setupBeside(t, gateway), 0
+		b.enrich = func() (*v1alpha1.EnrichedContext, error) {
+			reads++
+			return &v1alpha1.EnrichedContext{NamespaceLabels: map[string]string{"owner": "other"}}, nil
+		}
+		found := b.run().Status.Context
+		if (reads > 0) != want || (found.NamespaceLabels != nil) != want || found.Degraded == want {
+			t.Errorf("the Gateway in %s: read %d times, context %+v", gateway, reads, found)
+		}
+		if !want && found.DegradedReason != `the target is not in namespace "shop", where the request is, so it was not read` {
+			t.Errorf("reason %q", found.DegradedReason)
+		}
+		if !slices.Equal(b.audit.order, complete()) {
+			t.Errorf("trail = %v", b.audit.order)
+		}
 	}
 }
 

@@ -65,6 +65,12 @@ func (f *situation) optIn() string {
 
 // look reads what a selection depends on. A *noneError says why nothing can be selected.
 func (s *Selector) look(ctx context.Context, rr *v1alpha1.RemediationRequest) (*situation, error) {
+	// Whoever may create a request names any target, and the proposal shows what would change there.
+	// The Gateway puts requests about a target elsewhere in the platform's namespace.
+	if named := rr.Spec.TargetResource.Namespace; named != "" && named != rr.Namespace && rr.Namespace != s.options.PlatformNamespace {
+		return nil, nonef(v1alpha1.ReasonNoWorkflow, "the target is in namespace %s, and the request is not, so nothing was read there: "+
+			"create the request in the namespace of its target", named)
+	}
 	f := &situation{processing: &v1alpha1.SignalProcessing{}}
 	var read catalogue
 	var reading sync.WaitGroup

@@ -65,10 +65,10 @@ func TestWhoDecidesOnAProposal(t *testing.T) {
 			s.decision = `decision := {"workflow": "restart", "parameters": {}, "approval": "auto", "reason": "always"}`
 		}, v1alpha1.ApprovalRequired, "the namespace is not labeled kubernaut.ai/remediation=auto"},
 		"in a namespace of Kubernetes":  {func(s *scene) { s.in("kube-system") }, v1alpha1.ApprovalNone, "Kubernetes' own"},
-		"in the platform's namespace":   {func(s *scene) { s.in("kubernaut-system") }, v1alpha1.ApprovalNone, "the platform's own"},
+		"in the platform's namespace":   {func(s *scene) { s.in(platform) }, v1alpha1.ApprovalNone, "the platform's own"},
 		"in the namespace of workflows": {func(s *scene) { s.in(workflows) }, v1alpha1.ApprovalNone, "the platform's own"},
 		"in the database's namespace":   {func(s *scene) { s.in("database") }, v1alpha1.ApprovalNone, "the database's"},
-		"about a target elsewhere":      {func(s *scene) { s.rr.Namespace, s.processing.Namespace = "other", "other" }, v1alpha1.ApprovalNone, "the target is in namespace shop, and the request is not"},
+		"about a target elsewhere":      {func(s *scene) { s.rr.Namespace, s.processing.Namespace = platform, platform }, v1alpha1.ApprovalNone, "the target is in namespace shop, and the request is not"},
 		"about another cluster":         {func(s *scene) { s.rr.Spec.Labels["cluster"] = "there" }, v1alpha1.ApprovalNone, `the signal is about cluster "there"`},
 		"about this cluster":            {func(s *scene) { s.rr.Spec.Labels["cluster_name"] = "here" }, v1alpha1.ApprovalAuto, ""},
 		"about a target of Argo CD":     {func(s *scene) { s.target.Annotations = map[string]string{"argocd.argoproj.io/tracking-id": "web"} }, v1alpha1.ApprovalNone, "manages the target"},
@@ -157,7 +157,11 @@ func TestWhatCannotBeSelectedSaysWhy(t *testing.T) {
 				return c.Get(ctx, key, o, opts...)
 			}
 		}, v1alpha1.ReasonNoWorkflow, "may not be read"},
-		"no workflow":          {func(s *scene) { s.workflows = nil }, v1alpha1.ReasonNoWorkflow, "no valid workflow applies to signal Down on Deployment web"},
+		"no workflow": {func(s *scene) { s.workflows = nil }, v1alpha1.ReasonNoWorkflow, "no valid workflow applies to signal Down on Deployment web"},
+		"a target elsewhere": {
+			func(s *scene) { s.rr.Namespace, s.processing.Namespace = "other", "other" },
+			v1alpha1.ReasonNoWorkflow, "the target is in namespace shop, and the request is not, so nothing was read there",
+		},
 		"a workflow elsewhere": {func(s *scene) { s.workflows[0].Namespace = "shop" }, v1alpha1.ReasonNoWorkflow, "no valid workflow applies"},
 		"another signal":       {func(s *scene) { s.rr.Spec.SignalName = "Up" }, v1alpha1.ReasonNoWorkflow, "no valid workflow applies to signal Up"},
 		"scaled by an HPA": {func(s *scene) {

@@ -28,7 +28,10 @@ import (
 	"kubernaut.ai/services/workflowexecution/internal/selection"
 )
 
-const workflows = "kubernaut-workflows"
+const (
+	workflows = "kubernaut-workflows"
+	platform  = "kubernaut-system"
+)
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
@@ -94,7 +97,7 @@ func newScene() *scene {
 		target:    &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "uid-web", Generation: 3}},
 		workflows: []*v1alpha1.RemediationWorkflow{restart()},
 		options: selection.Options{
-			Mode: selection.ModeAuto, WorkflowsNamespace: workflows, PlatformNamespace: "kubernaut-system", DatabaseNamespace: "database",
+			Mode: selection.ModeAuto, WorkflowsNamespace: workflows, PlatformNamespace: platform, DatabaseNamespace: "database",
 			ClusterNames: []string{"here"}, Expiry: time.Hour, Deadline: time.Minute,
 		},
 	}
