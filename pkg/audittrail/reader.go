@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net/http"
 	"strings"
+	"time"
 
 	"kubernaut.ai/api/datastorage"
 )
@@ -32,12 +33,16 @@ type Options struct {
 	HTTP *http.Client
 	// Authorize adds credentials to the queries; none if it is nil.
 	Authorize func(ctx context.Context, req *http.Request) error
+	// Progress, optional, is told how far a search came that goes on: every event
+	// before this time in its order was looked at.
+	Progress func(scannedUntil time.Time)
 }
 
 // Reader reads trails. It is safe for concurrent use.
 type Reader struct {
 	flushers []Flusher
 	client   *datastorage.ClientWithResponses
+	progress func(scannedUntil time.Time)
 }
 
 // NewReader makes a reader, or returns an error for unusable options.
@@ -60,7 +65,10 @@ func NewReader(o Options) (*Reader, error) {
 		return nil, fmt.Errorf("trail reader: %w", err)
 	}
 	flushers := append([]Flusher{byURL{o.HTTP, o.ManagementURLs, o.ControlURLs}}, o.Flushers...)
-	return &Reader{flushers: flushers, client: client}, nil
+	if o.Progress == nil {
+		o.Progress = func(time.Time) {}
+	}
+	return &Reader{flushers: flushers, client: client, progress: o.Progress}, nil
 }
 
 // Read flushes every store for a correlation id and then queries its events
@@ -115,6 +123,9 @@ func (r *Reader) Query(ctx context.Context, params datastorage.ListEventsParams)
 			}
 			if !page.Pagination.HasMore {
 				return
+			}
+			if until := page.Pagination.ScannedUntil; until != nil {
+				r.progress(*until)
 			}
 			params.Cursor = page.Pagination.NextCursor
 		}

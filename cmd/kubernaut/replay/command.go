@@ -48,7 +48,7 @@ DataStorage without authentication, as kubernaut up starts one.`,
 			if o.policy == "" {
 				return cli.Usagef("--policy is required: the directory of the candidate")
 			}
-			return o.run(c.Context(), c.OutOrStdout())
+			return o.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	var flags cli.Flags
@@ -95,7 +95,7 @@ func age(text string) (time.Duration, error) {
 	return d, nil
 }
 
-func (o *options) run(ctx context.Context, out io.Writer) error {
+func (o *options) run(ctx context.Context, out, notes io.Writer) error {
 	bundle, err := policy.LoadDir(o.policy)
 	if err != nil {
 		return fmt.Errorf("read the candidate: %w", err)
@@ -104,7 +104,7 @@ func (o *options) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("the candidate cannot be used: %w; see kubernaut policy test %s", err, o.policy)
 	}
-	from, err := o.source.Open(&o.at)
+	from, err := o.source.Open(&o.at, notes)
 	if err != nil {
 		return err //nolint:wrapcheck // names the flag
 	}

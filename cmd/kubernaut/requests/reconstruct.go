@@ -28,7 +28,7 @@ The events are read as "kubernaut trail" reads them.`,
 		Example: `  kubernaut reconstruct rr-494f90b26842-423d92d214 > request.yaml`,
 		Args:    oneName,
 		RunE: func(c *cobra.Command, args []string) error {
-			from, err := source.Open(&at)
+			from, err := source.Open(&at, c.ErrOrStderr())
 			if err != nil {
 				return err //nolint:wrapcheck // names the flag
 			}

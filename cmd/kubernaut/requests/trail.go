@@ -35,7 +35,7 @@ has not stored yet is missing.`,
 			if follow && output != trail.Table {
 				return cli.Usagef("--follow goes with --output %s only", trail.Table)
 			}
-			from, err := source.Open(&at)
+			from, err := source.Open(&at, c.ErrOrStderr())
 			if err != nil {
 				return err //nolint:wrapcheck // names the flag
 			}

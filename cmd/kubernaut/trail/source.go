@@ -6,9 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"iter"
+	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -33,17 +34,19 @@ type Source interface {
 	Query(ctx context.Context, params datastorage.ListEventsParams) iter.Seq2[datastorage.StoredEvent, error]
 }
 
-// Open makes the source that the flags select.
-func (o *Flags) Open(at *connection.Flags) (Source, error) {
+// Open makes the source that the flags select. A search that takes long says on
+// notes how far it came, if that is a terminal.
+func (o *Flags) Open(at *connection.Flags, notes io.Writer) (Source, error) {
 	if err := o.Check(); err != nil {
 		return nil, err //nolint:wrapcheck // names the flags
 	}
+	progress := progressOn(notes)
 	if o.URL != "" {
 		client, authorize, err := o.Client()
 		if err != nil {
 			return nil, err //nolint:wrapcheck // names the flag
 		}
-		reader, err := audittrail.NewReader(audittrail.Options{DataStorageURL: o.URL, HTTP: client, Authorize: authorize})
+		reader, err := audittrail.NewReader(audittrail.Options{DataStorageURL: o.URL, HTTP: client, Authorize: authorize, Progress: progress})
 		if err != nil {
 			return nil, cli.Usagef("--datastorage-url: %w", err)
 		}
@@ -57,16 +60,22 @@ func (o *Flags) Open(at *connection.Flags) (Source, error) {
 	if err != nil {
 		return nil, cli.Usagef("--kubeconfig: %w", err)
 	}
-	return aggregated{clients.CoreV1().RESTClient()}, nil
+	return aggregated{clients.CoreV1().RESTClient(), progress}, nil
 }
 
 // aggregated is DataStorage behind the API server.
-type aggregated struct{ client rest.Interface }
+type aggregated struct {
+	client   rest.Interface
+	progress func(scannedUntil time.Time)
+}
 
 // eventList is a page of events as the API server's clients see it.
 type eventList struct {
-	Metadata metav1.ListMeta `json:"metadata"`
-	Items    []struct {
+	Metadata struct {
+		Continue     string     `json:"continue"`
+		ScannedUntil *time.Time `json:"scannedUntil"`
+	} `json:"metadata"`
+	Items []struct {
 		Event datastorage.StoredEvent `json:"event"`
 	} `json:"items"`
 }
@@ -91,6 +100,9 @@ func (a aggregated) Query(ctx context.Context, params datastorage.ListEventsPara
 			}
 			if page.Metadata.Continue == "" {
 				return
+			}
+			if until := page.Metadata.ScannedUntil; until != nil {
+				a.progress(*until)
 			}
 			params.Cursor = &page.Metadata.Continue
 		}

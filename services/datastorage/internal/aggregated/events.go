@@ -137,8 +137,13 @@ type form struct {
 	metadata func(params query.Params, page *query.Page) any
 }
 
+// listMeta also says how far a search came, as pagination.scanned_until does.
 func listMeta(_ query.Params, page *query.Page) any {
-	return metav1.ListMeta{Continue: page.NextCursor}
+	return struct {
+		metav1.ListMeta `json:",inline"`
+
+		ScannedUntil *time.Time `json:"scannedUntil,omitempty"`
+	}{metav1.ListMeta{Continue: page.NextCursor}, page.ScannedUntil}
 }
 
 var (
