@@ -66,6 +66,7 @@ func (b *bench) measureQuery(ctx context.Context) (err error) {
 		{[]string{barEcho, barFlat}, func() error { return b.measureCorrelation(ctx, large, small) }},
 		{[]string{barPages}, func() error { return b.measurePages(ctx, large) }},
 		{[]string{barFirst, barSteps}, func() error { return b.measureMisses(ctx, large) }},
+		{[]string{barUnder, barScanned}, func() error { return b.measureUnder(ctx, large) }},
 	} {
 		if b.bar != "" && !slices.Contains(part.bars, b.bar) {
 			continue
@@ -174,7 +175,8 @@ func (b *bench) measureCorrelation(ctx context.Context, large, small *trail) (er
 // page is what the bench reads of an answer.
 type page struct {
 	Pagination struct {
-		NextCursor string `json:"next_cursor"`
+		NextCursor   string     `json:"next_cursor"`
+		ScannedUntil *time.Time `json:"scanned_until"`
 	} `json:"pagination"`
 }
 
