@@ -156,7 +156,7 @@ func (a *App) open(ctx context.Context) (*database.Pools, error) {
 	starting, cancel := context.WithTimeout(ctx, a.options.StartupTimeout)
 	defer cancel()
 	pools, err := database.Open(starting, a.database, database.Options{
-		Queries: a.tracing.Queries(), Shares: a.shares, Idle: a.options.IdleConnections, Log: a.log, Clock: a.options.Clock,
+		QueryTimeout: a.options.QueryTimeout, Queries: a.tracing.Queries(), Shares: a.shares, Idle: a.options.IdleConnections, Log: a.log, Clock: a.options.Clock,
 		Wait: lifecycle.Wait{
 			Timeout: a.options.StartupTimeout,
 			Report:  func(reason error) { a.log.Info("waiting for the database", zap.Error(reason)) },

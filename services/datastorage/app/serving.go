@@ -68,9 +68,9 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 		return nil, err
 	}
 	decoder := event.NewDecoder(limits, o.Clock, rand.Reader)
-	reads := pools.Reads(o.QueryWait, o.QueryTimeout)
+	reads := pools.Reads(o.QueryWait)
 	finder := query.New(reads, o.Clock, consistency.NewGate(o.Clock, o.StandbyWait),
-		query.Options{PageBytes: o.MaxPageBytes, Step: o.QueryStep})
+		query.Options{PageBytes: o.MaxPageBytes, Step: o.QueryStep, Stored: s.writer.Admitted})
 	if s.schemas, err = eventschema.NewSource(o.EventSchemas, o.Clock, a.log); err != nil {
 		return nil, fmt.Errorf("--event-schemas: %w", err)
 	}

@@ -60,7 +60,7 @@ func (a *api) list(c echo.Context) error {
 		if err != nil {
 			return err //nolint:wrapcheck // a problem
 		}
-		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
+		return a.config.Pages.Search(c, params, func(ctx context.Context, to *httpapi.Page) error {
 			form := eventList
 			if wantsTable(c) {
 				form = eventTable

@@ -48,6 +48,7 @@ func (p *pooler) examine(ctx context.Context, conn *pgx.Conn) error {
 	}
 	expectWaits(conn, waits)
 	if pid == conn.PgConn().PID() {
+		conn.PgConn().CustomData()[directKey] = true
 		return nil
 	}
 	p.found.Store(true)
@@ -55,6 +56,15 @@ func (p *pooler) examine(ctx context.Context, conn *pgx.Conn) error {
 		return errPooler
 	}
 	return nil
+}
+
+// directKey of a connection's custom data tells that there is no pooler.
+const directKey = "kubernaut.ai/direct"
+
+// isDirect reports whether a connection's session is its own.
+func isDirect(conn *pgx.Conn) bool {
+	direct, _ := conn.PgConn().CustomData()[directKey].(bool)
+	return direct
 }
 
 // Connect opens one connection with the configuration of Parse, as the pools do.

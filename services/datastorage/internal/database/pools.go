@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -48,6 +49,8 @@ func (s Shares) total() int { return s.Ingest + s.Probe + s.Query }
 type Options struct {
 	Shares
 
+	// QueryTimeout bounds each query.
+	QueryTimeout time.Duration
 	// Queries traces statements; none if it is nil.
 	Queries pgx.QueryTracer
 	// Idle bounds the connections of all pools together that stay open unused.
@@ -63,7 +66,8 @@ type Pools struct {
 	// Watch knows the state of the database while it runs.
 	Watch *Watch
 
-	config *pgx.ConnConfig
+	config       *pgx.ConnConfig
+	queryTimeout time.Duration
 	// busy counts the queries that found no connection.
 	busy atomic.Uint64
 }
@@ -77,7 +81,7 @@ func (p *Pools) Busy() uint64 { return p.busy.Load() }
 // Open makes the pools, waits until the database answers, and checks that the
 // server allows as many connections.
 func Open(ctx context.Context, config *pgxpool.Config, o Options) (*Pools, error) {
-	p := &Pools{config: config.ConnConfig}
+	p := &Pools{config: config.ConnConfig, queryTimeout: o.QueryTimeout}
 	p.Watch = newWatch(p, o.Log, o.Clock)
 	for _, one := range []struct {
 		pool **pgxpool.Pool
@@ -85,6 +89,9 @@ func Open(ctx context.Context, config *pgxpool.Config, o Options) (*Pools, error
 	}{{&p.Ingest, o.Ingest}, {&p.Probe, o.Probe}, {&p.Query, o.Query}} {
 		c := p.configure(config, one.size, o.Idle)
 		c.ConnConfig.Tracer = o.Queries
+		if one.pool == &p.Query {
+			c.AfterConnect = p.limited(c.AfterConnect)
+		}
 		var err error
 		if *one.pool, err = pgxpool.NewWithConfig(ctx, c); err != nil {
 			p.Close()
@@ -103,6 +110,16 @@ func Open(ctx context.Context, config *pgxpool.Config, o Options) (*Pools, error
 		return nil, err //nolint:wrapcheck // says where and what to do
 	}
 	return p, nil
+}
+
+// limited makes the connections of queries have the limits of queries.
+func (p *Pools) limited(examine func(context.Context, *pgx.Conn) error) func(context.Context, *pgx.Conn) error {
+	return func(ctx context.Context, conn *pgx.Conn) error {
+		if err := examine(ctx, conn); err != nil {
+			return err
+		}
+		return limitReads(ctx, conn, p.queryTimeout)
+	}
 }
 
 // reset closes the connections of pools: idle ones at once, others when they are given back.

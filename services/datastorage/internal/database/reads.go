@@ -26,9 +26,9 @@ type Reads struct {
 }
 
 // Reads returns the access of queries: each waits for a connection no longer than
-// wait, and may take as long as timeout.
-func (p *Pools) Reads(wait, timeout time.Duration) *Reads {
-	return &Reads{pool: p.Query, wait: wait, timeout: timeout, failed: p.Watch.Failed, refused: p.QueryRefused}
+// wait, and may take as long as Options.QueryTimeout.
+func (p *Pools) Reads(wait time.Duration) *Reads {
+	return &Reads{pool: p.Query, wait: wait, timeout: p.queryTimeout, failed: p.Watch.Failed, refused: p.QueryRefused}
 }
 
 // Do calls use with a transaction that only reads. All its statements run on one
@@ -78,9 +78,22 @@ func (r *Reads) query(ctx context.Context, sql string, args []any, read func(pgx
 	}
 	// A connection whose transaction did not end is closed.
 	defer conn.Release()
+	if isLimited(conn.Conn(), r.timeout) {
+		rows, err := conn.Query(ctx, sql, args...)
+		if err != nil {
+			return err //nolint:wrapcheck // wrapped by the caller
+		}
+		defer rows.Close()
+		return read(rows)
+	}
+	return r.queryLimited(ctx, conn, sql, args, read)
+}
+
+// queryLimited sends the limits along.
+func (r *Reads) queryLimited(ctx context.Context, conn *pgxpool.Conn, sql string, args []any, read func(pgx.Rows) error) (err error) {
 	var batch pgx.Batch
 	batch.Queue(beginReading)
-	batch.Queue(readLimits(r.timeout))
+	batch.Queue(readLimits(r.timeout, true))
 	batch.Queue(sql, args...)
 	batch.Queue("ROLLBACK")
 	results := conn.SendBatch(ctx, &batch)

@@ -39,7 +39,7 @@ func beginWrite(limit time.Duration) string {
 	return `BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('synchronous_commit',
 		CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN 'on'
 			ELSE current_setting('synchronous_commit') END, true),
-		set_config('client_min_messages', 'warning', true), ` + limits(limit)
+		set_config('client_min_messages', 'warning', true), ` + limits(limit, true)
 }
 
 // What a commit waits for, as values of synchronous_commit: the disk here and on synchronous
@@ -78,7 +78,11 @@ func beginOnce(limit time.Duration, waits string) string {
 // beginRead starts a transaction that only reads. A query has one process of the
 // server: what it may compute is bounded, and compiling takes longer than most.
 func beginRead(ctx context.Context, conn *pgx.Conn, limit time.Duration) (pgx.Tx, error) {
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: beginReading + "; " + readLimits(limit)})
+	begin := beginReading
+	if !isLimited(conn, limit) {
+		begin += "; " + readLimits(limit, true)
+	}
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
@@ -87,16 +91,41 @@ func beginRead(ctx context.Context, conn *pgx.Conn, limit time.Duration) (pgx.Tx
 
 const beginReading = `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY`
 
-// readLimits is the statement that bounds a transaction which only reads.
-func readLimits(limit time.Duration) string {
-	return `SELECT set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true), ` + limits(limit)
+// limitedKey of a connection's custom data holds the limit of a statement that its
+// session has.
+const limitedKey = "kubernaut.ai/statement-limit"
+
+// limitReads gives the session of a connection the limits of beginRead, so that a
+// query is one statement and its plan is all that the server makes. Behind a pooler
+// the session is not this connection's: its transactions bring their limits along.
+func limitReads(ctx context.Context, conn *pgx.Conn, limit time.Duration) error {
+	if !isDirect(conn) {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, readLimits(limit, false), pgx.QueryExecModeSimpleProtocol); err != nil {
+		return fmt.Errorf("limit queries: %w", err)
+	}
+	conn.PgConn().CustomData()[limitedKey] = limit
+	return nil
 }
 
-// limits are calls that set the server's limits until the end of a transaction.
-func limits(statement time.Duration) string {
-	return fmt.Sprintf(`set_config('statement_timeout', '%d', true), set_config('lock_timeout', '%d', true),
-		set_config('idle_in_transaction_session_timeout', '%d', true)`,
-		max(statement.Milliseconds(), 1), lockTimeout.Milliseconds(), idleTimeout.Milliseconds())
+// isLimited reports whether the session has this limit.
+func isLimited(conn *pgx.Conn, limit time.Duration) bool {
+	return conn.PgConn().CustomData()[limitedKey] == limit
+}
+
+// readLimits is the statement that bounds what only reads, until the end of a
+// transaction, or of the session.
+func readLimits(limit time.Duration, local bool) string {
+	return fmt.Sprintf(`SELECT set_config('jit', 'off', %[1]t), set_config('max_parallel_workers_per_gather', '0', %[1]t), %[2]s`,
+		local, limits(limit, local))
+}
+
+// limits are calls that set the server's limits.
+func limits(statement time.Duration, local bool) string {
+	return fmt.Sprintf(`set_config('statement_timeout', '%[1]d', %[4]t), set_config('lock_timeout', '%[2]d', %[4]t),
+		set_config('idle_in_transaction_session_timeout', '%[3]d', %[4]t)`,
+		max(statement.Milliseconds(), 1), lockTimeout.Milliseconds(), idleTimeout.Milliseconds(), local)
 }
 
 // CommitWarningError is a commit that succeeded with a warning. PostgreSQL warns when

@@ -24,8 +24,9 @@ const (
 // ListEvents implements routes.ServerInterface.
 func (a *API) ListEvents(c echo.Context, p api.ListEventsParams) error {
 	return a.query(c, kindList, func() error {
-		return a.page(c, func(ctx context.Context, out *page) error {
-			return out.list(ctx, a.config.Finder, queryParams(p))
+		params := queryParams(p)
+		return a.search(c, params, func(ctx context.Context, out *page) error {
+			return out.list(ctx, a.config.Finder, params)
 		})
 	})
 }

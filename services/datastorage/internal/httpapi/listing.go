@@ -73,6 +73,11 @@ func (p *Pages) Answer(c echo.Context, build func(ctx context.Context, to *Page)
 	return p.api.page(c, func(ctx context.Context, to *page) error { return build(ctx, &Page{to}) })
 }
 
+// Search answers as Answer does, when it is the turn of a query with these parameters.
+func (p *Pages) Search(c echo.Context, params query.Params, build func(ctx context.Context, to *Page) error) error {
+	return p.api.search(c, params, func(ctx context.Context, to *page) error { return build(ctx, &Page{to}) })
+}
+
 // Page is an answer's JSON. It is sent when it is complete.
 type Page struct{ page *page }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -50,7 +51,7 @@ type page struct {
 	story  *story
 	chunks [][]byte
 	size   int
-	row    bytes.Buffer
+	row    []byte // that of the last value; its memory is used again
 }
 
 // add appends text.
@@ -73,23 +74,32 @@ func (p *page) add(ctx context.Context, text []byte) error {
 
 // addJSON appends a value that costs so many bytes while it is encoded.
 func (p *page) addJSON(ctx context.Context, value any, cost int64) error {
+	return p.encoded(ctx, cost, func(row []byte) ([]byte, error) {
+		to := bytes.NewBuffer(row)
+		err := json.NewEncoder(to).Encode(value)
+		return to.Bytes(), err //nolint:wrapcheck // wrapped by the caller
+	})
+}
+
+func (p *page) addEvent(ctx context.Context, s *query.Stored) error {
+	return p.encoded(ctx, rowFactor*int64(len(s.Data)), func(row []byte) ([]byte, error) { return appendEvent(row, s, p.story.of(s)) })
+}
+
+// encoded appends what encode makes, at so high a cost.
+func (p *page) encoded(ctx context.Context, cost int64, encode func([]byte) ([]byte, error)) error {
 	if err := p.held.Take(ctx, cost); err != nil {
 		return err //nolint:wrapcheck // explained by the caller
 	}
 	defer p.held.Return(cost)
 	const kept = 64 << 10
-	if p.row.Cap() > kept {
-		p.row = bytes.Buffer{}
+	if cap(p.row) > kept {
+		p.row = nil
 	}
-	p.row.Reset()
-	if err := json.NewEncoder(&p.row).Encode(value); err != nil {
+	var err error
+	if p.row, err = encode(p.row[:0]); err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
-	return p.add(ctx, p.row.Bytes())
-}
-
-func (p *page) addEvent(ctx context.Context, s *query.Stored) error {
-	return p.addJSON(ctx, wireEvent(s, p.story.of(s)), rowFactor*int64(len(s.Data)))
+	return p.add(ctx, p.row)
 }
 
 // list appends the events of a query and its pagination.
@@ -136,7 +146,8 @@ func (p *page) send(c echo.Context, compressed bool) error {
 	var packer *gzip.Writer
 	if compressed {
 		header.Set(echo.HeaderContentEncoding, encodingGzip)
-		packer, _ = gzip.NewWriterLevel(to, gzip.BestSpeed) // fails for unknown levels only
+		packer = newPacker(to)
+		defer packers.Put(packer)
 		to = packer
 	} else {
 		header.Set(echo.HeaderContentLength, strconv.Itoa(p.size))
@@ -157,6 +168,19 @@ func (p *page) send(c echo.Context, compressed bool) error {
 	return nil
 }
 
+// packers are compressors to be used again: one takes longer to make than most
+// pages take to compress.
+var packers = sync.Pool{New: func() any {
+	packer, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // fails for unknown levels only
+	return packer
+}}
+
+func newPacker(to io.Writer) *gzip.Writer {
+	packer, _ := packers.Get().(*gzip.Writer) // there is nothing else in it
+	packer.Reset(to)
+	return packer
+}
+
 // statusUnread is how metrics count an answer that was not read to its end: the
 // client went away, or was too slow.
 const statusUnread = 499
@@ -170,6 +194,22 @@ func (e *unreadError) Unwrap() error { return e.cause }
 
 // errPreempted is the cause of a query's end.
 var errPreempted = errors.New("the memory of this answer is needed by others")
+
+// search answers as page does, when it is the query's turn.
+func (a *API) search(c echo.Context, params query.Params, build func(ctx context.Context, p *page) error) error {
+	ctx, end, err := a.config.Finder.Turn(c.Request().Context(), params)
+	if err != nil {
+		return a.pageProblem(err)
+	}
+	// Others do not wait until the answer is read.
+	end = sync.OnceFunc(end)
+	defer end()
+	c.SetRequest(c.Request().WithContext(ctx))
+	return a.page(c, func(ctx context.Context, p *page) error {
+		defer end()
+		return build(ctx, p)
+	})
+}
 
 // page answers with what build adds to a page.
 func (a *API) page(c echo.Context, build func(ctx context.Context, p *page) error) error {

@@ -207,6 +207,13 @@ func transactionMemory(jobs []*job) int64 {
 	return TransactionFactor * int64(sum)
 }
 
+// Admitted counts the events that were taken since the start.
+func (w *Writer) Admitted() uint64 {
+	w.queue.mu.Lock()
+	defer w.queue.mu.Unlock()
+	return w.queue.admitted
+}
+
 // Depth is the number of events that wait for a writer.
 func (w *Writer) Depth() int { return w.queue.depth() }
 

@@ -29,18 +29,18 @@ func (f *find) search(ctx context.Context, tx pgx.Tx, from cursor, q *Finder) (f
 	begin := q.clock.Now()
 	most := from.skip + f.limit + 1
 	if !f.filter.served || f.correlationID != "" || from.scan {
-		found, err = f.look(ctx, tx, most, q.step)
+		found, err = f.look(ctx, tx, most, f.step)
 		return found, from.scan, err
 	}
 	open := schema.CompleteBefore(begin)
-	old, ok, err := f.inComplete(ctx, tx, open, q.step/indexShare)
+	old, ok, err := f.inComplete(ctx, tx, open, f.step/indexShare)
 	if err != nil {
 		return stretch{}, false, err
 	}
 	if ok {
 		f.open = &open
 	}
-	found, err = f.look(ctx, tx, most, max(q.step-q.clock.Since(begin), least))
+	found, err = f.look(ctx, tx, most, max(f.step-q.clock.Since(begin), least))
 	if err != nil {
 		return stretch{}, false, err
 	}

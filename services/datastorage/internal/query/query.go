@@ -50,6 +50,7 @@ type Finder struct {
 	gate      *consistency.Gate
 	pageBytes int
 	step      time.Duration
+	turns     *turns
 }
 
 // Options of a Finder.
@@ -58,11 +59,14 @@ type Options struct {
 	PageBytes int
 	// Step is how long a query looks at events that no index leads to; the next page goes on.
 	Step time.Duration
+	// Stored counts the events that were stored since the start: searches take
+	// turns while there are many.
+	Stored func() uint64
 }
 
 // New makes a Finder.
-func New(reads *database.Reads, c clock.PassiveClock, gate *consistency.Gate, o Options) *Finder {
-	return &Finder{reads: reads, clock: c, gate: gate, pageBytes: o.PageBytes, step: o.Step}
+func New(reads *database.Reads, c clock.WithTicker, gate *consistency.Gate, o Options) *Finder {
+	return &Finder{reads: reads, clock: c, gate: gate, pageBytes: o.PageBytes, step: o.Step, turns: newTurns(c, o.Stored)}
 }
 
 // find is a query that was checked.
@@ -77,6 +81,8 @@ type find struct {
 	cursor        *cursor
 	limit, offset int
 	tokens        []consistency.Token
+	// step is how long a walk may take.
+	step time.Duration
 	// open is the least id_time that a walk looks at: indexes answer for the partitions
 	// before it. Nil where it looks at all.
 	open *time.Time
@@ -141,6 +147,10 @@ func (q *Finder) Find(ctx context.Context, p Params, emit Emit) (*Page, error) {
 	if len(f.filter.clauses) == 0 && len(f.tokens) == 0 {
 		page, err = f.once(ctx, q, emit)
 		return page, explain(err)
+	}
+	f.step = q.step
+	if isShared(ctx) {
+		f.step /= turnShare
 	}
 	err = q.reads.Do(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := q.gate.Await(ctx, tx, f.tokens); err != nil {
@@ -240,11 +250,12 @@ func (f *find) complete(page *Page) bool {
 // than pageBytes of event data only where that is one event's.
 func collect(rows pgx.Rows, limit, pageBytes int, emit Emit) (events int, more bool, err error) {
 	defer rows.Close()
+	from := newReader(rows)
 	for size := 0; rows.Next(); events++ {
 		if more = events == limit; more {
 			break
 		}
-		stored, err := scan(rows)
+		stored, err := from.read()
 		if err != nil {
 			return 0, false, err
 		}

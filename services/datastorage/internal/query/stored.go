@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype/zeronull"
 
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/schema"
@@ -23,11 +23,10 @@ type Stored struct {
 
 // Columns are those that ScanWith reads.
 const Columns = `event_id, version, event_type, event_timestamp, event_category, event_action, event_outcome,
-	correlation_id, event_data, coalesce(actor_type, ''), coalesce(actor_id, ''), coalesce(actor_ip, ''),
-	coalesce(resource_type, ''), coalesce(resource_id, ''), coalesce(namespace, ''), coalesce(cluster_id, ''),
-	coalesce(severity, ''), duration_us, coalesce(error_code, ''), coalesce(error_message, ''), parent_event_id,
-	retention_days, is_sensitive, coalesce(producer_id, ''), producer_epoch, producer_seq,
-	coalesce(recorded_by, ''), received_at, claimed_event_id, ` + schema.SortTime + `, erased_at`
+	correlation_id, event_data, actor_type, actor_id, actor_ip, resource_type, resource_id, namespace, cluster_id,
+	severity, duration_us, error_code, error_message, parent_event_id,
+	retention_days, is_sensitive, producer_id, producer_epoch, producer_seq,
+	recorded_by, received_at, claimed_event_id, ` + schema.SortTime + `, erased_at`
 
 const selectEvents = `SELECT ` + Columns + ` FROM audit_events`
 
@@ -36,23 +35,17 @@ func scan(row pgx.CollectableRow) (Stored, error) { return ScanWith(row) }
 // ScanWith reads an event from Columns, and the columns behind them into more.
 func ScanWith(row pgx.CollectableRow, more ...any) (Stored, error) {
 	var s Stored
-	var parent, claimed *uuid.UUID
+	text := func(field *string) any { return (*zeronull.Text)(field) }
 	err := row.Scan(append([]any{
 		&s.ID, &s.Version, &s.Type, &s.Timestamp, &s.Category, &s.Action, &s.Outcome,
-		&s.CorrelationID, &s.Data, &s.ActorType, &s.ActorID, &s.ActorIP,
-		&s.ResourceType, &s.ResourceID, &s.Namespace, &s.ClusterID,
-		&s.Severity, &s.DurationMicros, &s.ErrorCode, &s.ErrorMessage, &parent,
-		&s.RetentionDays, &s.Sensitive, &s.ProducerID, &s.ProducerEpoch, &s.ProducerSeq,
-		&s.RecordedBy, &s.ReceivedAt, &claimed, &s.Place, &s.ErasedAt,
+		&s.CorrelationID, &s.Data, text(&s.ActorType), text(&s.ActorID), text(&s.ActorIP),
+		text(&s.ResourceType), text(&s.ResourceID), text(&s.Namespace), text(&s.ClusterID),
+		text(&s.Severity), &s.DurationMicros, text(&s.ErrorCode), text(&s.ErrorMessage), (*zeronull.UUID)(&s.ParentID),
+		&s.RetentionDays, &s.Sensitive, text(&s.ProducerID), &s.ProducerEpoch, &s.ProducerSeq,
+		text(&s.RecordedBy), &s.ReceivedAt, (*zeronull.UUID)(&s.ClaimedID), &s.Place, &s.ErasedAt,
 	}, more...)...)
 	if err != nil {
 		return Stored{}, fmt.Errorf("read an event: %w", err)
-	}
-	if parent != nil {
-		s.ParentID = *parent
-	}
-	if claimed != nil {
-		s.ClaimedID = *claimed
 	}
 	if s.ErasedAt != nil {
 		*s.ErasedAt = s.ErasedAt.UTC()

@@ -58,7 +58,7 @@ func (f *find) walk(ctx context.Context, tx pgx.Tx, q *Finder, emit Emit) (*Page
 		next = &cursor{at: last.at, id: last.id}
 	}
 	page.Total = from.found + skipped + page.Events
-	rest := q.step - q.clock.Since(begin)
+	rest := f.step - q.clock.Since(begin)
 	if next == nil {
 		page.Total, page.TotalIsLowerBound = min(page.Total, MaxTotal), page.Total > MaxTotal
 	} else {
