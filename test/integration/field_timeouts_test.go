@@ -79,10 +79,13 @@ var _ = Describe("The server's own limits", func() {
 		Expect(err).NotTo(HaveOccurred())
 		_, err = lock.Exec(ctx, `LOCK TABLE audit_events_untimed IN ACCESS EXCLUSIVE MODE`)
 		Expect(err).NotTo(HaveOccurred())
-		problem := decoded[datastorage.Problem](storeFind(ctx, own.URL, "severity", "low"), http.StatusServiceUnavailable)
-		Expect(problem.Detail).To(ContainSubstring("in time"))
-		for watcher := connect(ctx, own.DatabaseURL()); lockWaits(ctx, watcher, "audit_events_untimed") > 0; {
-			Expect(ctx.Err()).NotTo(HaveOccurred())
+		watcher := connect(ctx, own.DatabaseURL())
+		for _, filter := range [][]string{{"severity", "low"}, {"correlation_id", env.CorrelationID()}} {
+			problem := decoded[datastorage.Problem](storeFind(ctx, own.URL, filter...), http.StatusServiceUnavailable)
+			Expect(problem.Detail).To(ContainSubstring("in time"))
+			for lockWaits(ctx, watcher, "audit_events_untimed") > 0 {
+				Expect(ctx.Err()).NotTo(HaveOccurred())
+			}
 		}
 		Expect(lock.Rollback(ctx)).To(Succeed())
 	}, SpecTimeout(specTimeout))
