@@ -213,11 +213,15 @@ func appendCompact(out, text []byte) []byte {
 	done, quoted := 0, false
 	for i := 0; i < len(text); i++ {
 		b := text[i]
+		if !special[b] && b != ' ' {
+			continue
+		}
 		switch {
-		case b == ' ' && !quoted:
-			out = append(out, text[done:i]...)
-			done = i + 1
-		case !special[b]:
+		case b == ' ':
+			if !quoted {
+				out = append(out, text[done:i]...)
+				done = i + 1
+			}
 		case b == '"':
 			quoted = !quoted
 		case b == '\\':

@@ -77,7 +77,7 @@ type find struct {
 	filter        *conditions
 	order         Order
 	span          span
-	fingerprint   [8]byte
+	params        Params
 	cursor        *cursor
 	limit, offset int
 	tokens        []consistency.Token
@@ -105,13 +105,11 @@ func (p Params) prepare(now time.Time) (*find, error) {
 	f.others = p.filter(bad)
 	f.filter, f.detail = p.withDetail(f.others, bad)
 	f.tokens = parseTokens(p.AtLeast, bad)
-	fingerprint, err := p.fingerprint(f.order)
-	if err != nil {
-		return nil, fmt.Errorf("fingerprint of a query: %w", err)
-	}
-	f.fingerprint = fingerprint
+	f.params = p
 	if p.Cursor != "" {
-		f.useCursor(p, bad)
+		if err := f.useCursor(p, bad); err != nil {
+			return nil, err
+		}
 	}
 	if len(bad.Fields) > 0 {
 		return nil, bad
@@ -119,17 +117,35 @@ func (p Params) prepare(now time.Time) (*find, error) {
 	return f, nil
 }
 
-func (f *find) useCursor(p Params, bad *ParamError) {
+// cursorText is the form in which a client gets a place.
+func (f *find) cursorText(at cursor) (string, error) {
+	var err error
+	if at.query, err = f.params.fingerprint(f.order); err != nil {
+		return "", fmt.Errorf("make a cursor: %w", err)
+	}
+	text, err := at.encode()
+	if err != nil {
+		return "", fmt.Errorf("make a cursor: %w", err)
+	}
+	return text, nil
+}
+
+func (f *find) useCursor(p Params, bad *ParamError) error {
+	fingerprint, err := p.fingerprint(f.order)
+	if err != nil {
+		return fmt.Errorf("fingerprint of a query: %w", err)
+	}
 	if p.Offset != nil && *p.Offset != 0 {
 		bad.refusef("offset", "does not go with cursor")
 	}
-	c, err := decodeCursor(p.Cursor, f.fingerprint)
+	c, err := decodeCursor(p.Cursor, fingerprint)
 	if err != nil {
 		bad.refusef("cursor", "%v", err)
-		return
+		return nil
 	}
 	f.cursor = &c
 	f.span = c.span
+	return nil
 }
 
 // Emit takes the events of a page, one after the other. An error ends the query,
@@ -221,7 +237,7 @@ func (f *find) once(ctx context.Context, q *Finder, emit Emit) (page *Page, err 
 // page hands on the events of a page.
 func (f *find) page(rows pgx.Rows, pageBytes int, emit Emit) (page *Page, err error) {
 	page = &Page{Limit: f.limit, Offset: f.offset}
-	next := cursor{query: f.fingerprint, span: f.span}
+	next := cursor{span: f.span}
 	page.Events, page.HasMore, err = collect(rows, f.limit, pageBytes, func(s *Stored) error {
 		next.at, next.id = s.Place, s.ID
 		return emit(s)
@@ -230,8 +246,8 @@ func (f *find) page(rows pgx.Rows, pageBytes int, emit Emit) (page *Page, err er
 		return nil, fmt.Errorf("find events: %w", err)
 	}
 	if page.HasMore {
-		if page.NextCursor, err = next.encode(); err != nil {
-			return nil, fmt.Errorf("make a cursor: %w", err)
+		if page.NextCursor, err = f.cursorText(next); err != nil {
+			return nil, err
 		}
 	}
 	return page, nil
@@ -287,10 +303,12 @@ func (f *find) pageQuery() (sql string, args []any) {
 	if f.cursor != nil {
 		c.add("("+schema.SortTime+", event_id) "+f.order.beyond()+" (%s, %s)", f.cursor.at, f.cursor.id)
 	}
+	sql = selectEvents + c.where() + fmt.Sprintf(" ORDER BY %s %s, event_id %s", schema.SortTime, f.order, f.order)
+	if f.limit == DefaultLimit && f.offset == 0 { // usual, and a plan that knows it is better
+		return sql + fmt.Sprintf(" LIMIT %d", f.limit+1), c.args
+	}
 	c.args = append(c.args, f.limit+1, f.offset)
-	sql = selectEvents + c.where() + fmt.Sprintf(" ORDER BY %s %s, event_id %s LIMIT $%d OFFSET $%d",
-		schema.SortTime, f.order, f.order, len(c.args)-1, len(c.args))
-	return sql, c.args
+	return sql + fmt.Sprintf(" LIMIT $%d OFFSET $%d", len(c.args)-1, len(c.args)), c.args
 }
 
 // count finds the total, up to MaxTotal. A page that holds everything needs no second query.

@@ -130,8 +130,8 @@ func TestCursorContinuesItsOwnQueryOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	place := cursor{query: first.fingerprint, at: now.Add(-time.Microsecond), id: uuid.New(), span: first.span}
-	text, err := place.encode()
+	place := cursor{at: now.Add(-time.Microsecond), id: uuid.New(), span: first.span}
+	text, err := first.cursorText(place)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,11 +63,11 @@ func (f *find) walk(ctx context.Context, tx pgx.Tx, q *Finder, emit Emit) (*Page
 		page.Total, page.TotalIsLowerBound = min(page.Total, MaxTotal), page.Total > MaxTotal
 	} else {
 		page.HasMore, page.ScannedUntil = true, &next.at
-		next.query, next.span, next.skip = f.fingerprint, f.span, from.skip-skipped
+		next.span, next.skip = f.span, from.skip-skipped
 		next.scan = scan
 		next.found = min(page.Total, MaxTotal)
-		if page.NextCursor, err = next.encode(); err != nil {
-			return nil, fmt.Errorf("make a cursor: %w", err)
+		if page.NextCursor, err = f.cursorText(*next); err != nil {
+			return nil, err
 		}
 		if err := f.countMatches(ctx, tx, page, full, rest); err != nil {
 			return nil, err
