@@ -77,73 +77,98 @@ const (
 	fewest = 3
 )
 
-// lane is a message that is being hashed.
-type lane struct {
-	// message is the place of the message, and -1 for none.
-	message int
-	// at is where its next block begins.
-	at int
-}
-
 // initial is the state before the first block (FIPS 180-4, section 5.3.3).
 var initial = [8]uint32{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}
+
+// lane is a message that is being hashed.
+type lane struct {
+	// message is its place, and -1 for none.
+	message int
+	// at is where its next block begins, and end where its last one ends.
+	at, end int
+}
+
+// lanes are messages that are hashed side by side.
+type lanes struct {
+	batch *Batch
+	lanes [width]lane
+	// state has a word of each lane in a row.
+	state [8][width]uint32
+	// waiting are the places of the messages that have no lane yet.
+	waiting []int
+}
 
 // hashTogether gives each lane a message, and another one when it has finished. The longest messages come first,
 // so that the lanes finish at about the same time.
 func (b *Batch) hashTogether() {
-	var state [8][width]uint32
-	var lanes [width]lane
-	order := b.longestFirst()
-	next := 0
-	fill := func(i int) {
-		lanes[i].message = -1
-		if next == len(order) {
-			return
-		}
-		lanes[i] = lane{message: order[next], at: b.messages[order[next]].begin}
-		next++
-		for word := range state {
-			state[word][i] = initial[word]
-		}
-	}
-	for i := range lanes {
-		fill(i)
+	l := lanes{batch: b, waiting: b.longestFirst()}
+	for i := range l.lanes {
+		l.fill(i)
 	}
 	for {
-		blocks, some := 0, 0
-		for i, l := range lanes {
-			if l.message < 0 {
-				continue
-			}
-			if left := (b.messages[l.message].padded - l.at) / sha256.BlockSize; blocks == 0 || left < blocks {
-				blocks, some = left, i
-			}
-		}
+		blocks, shortest := l.shortest()
 		if blocks == 0 {
 			return
 		}
-		var from [width]*byte
-		for i, l := range lanes {
-			if l.message < 0 {
-				l = lanes[some] // whatever it computes is not looked at
-			}
-			from[i] = &b.B[l.at]
+		l.hash(blocks, shortest)
+	}
+}
+
+// fill gives a lane the next message, or none.
+func (l *lanes) fill(i int) {
+	l.lanes[i].message = -1
+	if len(l.waiting) == 0 {
+		return
+	}
+	m := l.waiting[0]
+	l.waiting = l.waiting[1:]
+	l.lanes[i] = lane{message: m, at: l.batch.messages[m].begin, end: l.batch.messages[m].padded}
+	for word := range l.state {
+		l.state[word][i] = initial[word]
+	}
+}
+
+// shortest returns how many blocks are left in the lane that finishes first; 0 if no lane has a message.
+func (l *lanes) shortest() (blocks, at int) {
+	for i, one := range l.lanes {
+		if one.message < 0 {
+			continue
 		}
-		blocksTogether(&state, &from, blocks)
-		for i := range lanes {
-			l := &lanes[i]
-			if l.message < 0 {
-				continue
-			}
-			if l.at += blocks * sha256.BlockSize; l.at == b.messages[l.message].padded {
-				for word := range state {
-					const size = 4
-					binary.BigEndian.PutUint32(b.sums[l.message][size*word:], state[word][i])
-				}
-				fill(i)
-			}
+		if left := (one.end - one.at) / sha256.BlockSize; blocks == 0 || left < blocks {
+			blocks, at = left, i
 		}
 	}
+	return blocks, at
+}
+
+// hash hashes so many blocks of each lane. Those without a message compute what some lane does, for nobody.
+func (l *lanes) hash(blocks, some int) {
+	var from [width]*byte
+	for i, one := range l.lanes {
+		if one.message < 0 {
+			one = l.lanes[some]
+		}
+		from[i] = &l.batch.B[one.at]
+	}
+	blocksTogether(&l.state, &from, blocks)
+	for i := range l.lanes {
+		one := &l.lanes[i]
+		if one.message < 0 {
+			continue
+		}
+		if one.at += blocks * sha256.BlockSize; one.at == one.end {
+			l.finish(i)
+		}
+	}
+}
+
+// finish writes the sum of a lane's message, and goes on with another one.
+func (l *lanes) finish(i int) {
+	sum := l.batch.sums[l.lanes[i].message][:0]
+	for word := range l.state {
+		sum = binary.BigEndian.AppendUint32(sum, l.state[word][i])
+	}
+	l.fill(i)
 }
 
 // longestFirst are the places of the messages, by their size; messages of the same size keep their order.

@@ -91,22 +91,6 @@ func (e *Event) Parts() commitment.Parts {
 	return commitment.Of(&envelope, &subject, e.Data, &e.Salts)
 }
 
-// parts are what the commitment covers, all but the data.
-func (e *Event) parts() (commitment.Envelope, commitment.Subject) {
-	return commitment.Envelope{
-			EventID: e.ID, ClaimedEventID: e.ClaimedID,
-			Version: e.Version, Type: e.Type, Category: e.Category, Action: e.Action, Outcome: string(e.Outcome),
-			Timestamp: e.Timestamp, ReceivedAt: e.ReceivedAt, SortTime: e.SortTime(),
-			CorrelationID: e.CorrelationID, Severity: e.Severity, ParentEventID: e.ParentID, DurationMicros: e.DurationMicros,
-			RetentionDays: e.RetentionDays, Sensitive: e.Sensitive,
-			RecordedBy: e.RecordedBy, ProducerID: e.ProducerID, ProducerEpoch: e.ProducerEpoch, ProducerSeq: e.ProducerSeq,
-		}, commitment.Subject{
-			ActorType: e.ActorType, ActorID: e.ActorID, ActorIP: e.ActorIP,
-			ResourceType: e.ResourceType, ResourceID: e.ResourceID, Namespace: e.Namespace, ClusterID: e.ClusterID,
-			ErrorCode: e.ErrorCode, ErrorMessage: e.ErrorMessage,
-		}
-}
-
 // SecondID is the id under which an event is stored whose own is taken by another
 // recorder, or with other content. A replay gets the same one. It has the time of
 // the first, and so the same partition.
@@ -130,6 +114,24 @@ func (e *Event) UnderSecondID() *Event {
 func (e *Event) Size() int {
 	const fixed = 512
 	return fixed + len(e.Data) + len(e.ErrorMessage) + len(e.CorrelationID)
+}
+
+// parts are what the commitment covers, all but the data.
+func (e *Event) parts() (envelope commitment.Envelope, subject commitment.Subject) {
+	envelope = commitment.Envelope{
+		EventID: e.ID, ClaimedEventID: e.ClaimedID,
+		Version: e.Version, Type: e.Type, Category: e.Category, Action: e.Action, Outcome: string(e.Outcome),
+		Timestamp: e.Timestamp, ReceivedAt: e.ReceivedAt, SortTime: e.SortTime(),
+		CorrelationID: e.CorrelationID, Severity: e.Severity, ParentEventID: e.ParentID, DurationMicros: e.DurationMicros,
+		RetentionDays: e.RetentionDays, Sensitive: e.Sensitive,
+		RecordedBy: e.RecordedBy, ProducerID: e.ProducerID, ProducerEpoch: e.ProducerEpoch, ProducerSeq: e.ProducerSeq,
+	}
+	subject = commitment.Subject{
+		ActorType: e.ActorType, ActorID: e.ActorID, ActorIP: e.ActorIP,
+		ResourceType: e.ResourceType, ResourceID: e.ResourceID, Namespace: e.Namespace, ClusterID: e.ClusterID,
+		ErrorCode: e.ErrorCode, ErrorMessage: e.ErrorMessage,
+	}
+	return envelope, subject
 }
 
 // IDTime returns the time that an id carries: the 48 bits of milliseconds of a

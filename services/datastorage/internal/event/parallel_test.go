@@ -39,7 +39,7 @@ func TestEventsOfABatchAreDecodedAsIfTheyWereAlone(t *testing.T) {
 	now := time.Date(2026, time.January, 2, 3, 4, 6, 0, time.UTC)
 	decoder := event.NewDecoder(event.DefaultLimits(), clocktesting.NewFakePassiveClock(now), zeros{})
 	for _, count := range []int{1, 2, 15, 16, 17, 127, 128, 129, 1000} {
-		var lines, elements []string
+		lines, elements := make([]string, 0, 2*count), make([]string, 0, count)
 		var want event.Batch
 		for n := range count {
 			text := someEvent(n, 1<<(n%16), n%50 == 13)
