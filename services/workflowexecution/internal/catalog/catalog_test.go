@@ -183,3 +183,23 @@ func TestConditionIsEvaluatedWithinItsCost(t *testing.T) {
 		}
 	}
 }
+
+// kubectl cuts a table's cell at the first line break, so what is wrong is one line: where, what, and
+// what would be right.
+func TestWhatIsWrongWithAnExpressionIsOneLine(t *testing.T) {
+	t.Parallel()
+	const knows = "the expression knows target, the object now, and before, the object before the execution"
+	for expression, want := range map[string]string{
+		"object.spec.replicas > 1":               `condition: character 1: undeclared reference to 'object': ` + knows,
+		"target.a == 1 &&\n  foo":                `condition: line 2, character 3: undeclared reference to 'foo': ` + knows,
+		"foo > bar":                              `condition: character 1: undeclared reference to 'foo'; character 7: undeclared reference to 'bar': ` + knows,
+		"target.status.ready = 3":                `condition: character 21: Syntax error: token recognition error at: '= '`,
+		"size(target.spec)":                      `condition is of type int: it has to be true or false`,
+		"target.spec.replicas.lenght() > 'text'": `condition: character 28: undeclared reference to 'lenght': ` + knows,
+	} {
+		_, err := catalog.CompileCondition(expression)
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.ContainsAny(err.Error(), "\r\n") {
+			t.Errorf("%s: %v\nwant %s", expression, err, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"cel.dev/cel-go/cel"
@@ -58,8 +59,8 @@ func CompileCondition(expression string) (*Condition, error) {
 		return nil, err
 	}
 	ast, issues := env.Compile(expression)
-	if err := issues.Err(); err != nil {
-		return nil, fmt.Errorf("condition: %w", err)
+	if issues.Err() != nil {
+		return nil, fmt.Errorf("condition: %w", explain(issues, "target, the object now, and before, the object before the execution"))
 	}
 	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("condition is of type %s: it has to be true or false", t)
@@ -69,6 +70,27 @@ func CompileCondition(expression string) (*Condition, error) {
 		return nil, fmt.Errorf("condition: %w", err)
 	}
 	return &Condition{program, selected(ast, "before")}, nil
+}
+
+// explain says in one line what the compiler found, and where; kubectl's tables show no more. known are
+// the variables of the expression.
+func explain(issues *cel.Issues, known string) error {
+	var found []string
+	undeclared := false
+	for _, issue := range issues.Errors() {
+		where := fmt.Sprintf("character %d", issue.Location.Column()+1)
+		if line := issue.Location.Line(); line > 1 {
+			where = fmt.Sprintf("line %d, %s", line, where)
+		}
+		what, _, _ := strings.Cut(issue.Message, " (in container")
+		undeclared = undeclared || strings.HasPrefix(what, "undeclared reference")
+		found = append(found, where+": "+strings.Join(strings.Fields(what), " "))
+	}
+	text := strings.Join(found, "; ")
+	if undeclared {
+		text += ": the expression knows " + known
+	}
+	return errors.New(text)
 }
 
 // Holds evaluates the condition; before is what Before returned, or the target's identity. A field that an object lacks is an error, which says so:
@@ -98,8 +120,8 @@ func compileRule(expression string, of *cel.Type, maxLength int32) (*rule, error
 		return nil, err
 	}
 	ast, issues := env.Compile(expression)
-	if err := issues.Err(); err != nil {
-		return nil, fmt.Errorf("rule: %w", err)
+	if issues.Err() != nil {
+		return nil, fmt.Errorf("rule: %w", explain(issues, fmt.Sprintf("value, of type %s", of)))
 	}
 	if !ast.OutputType().IsExactType(cel.BoolType) {
 		return nil, fmt.Errorf("rule is of type %s: it has to be true or false", ast.OutputType())
