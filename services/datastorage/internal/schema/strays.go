@@ -47,9 +47,18 @@ const (
 )
 
 // StrayMonths returns the months whose partition is missing although the default
-// partition has events of theirs, from 2015 to the last month that Ensure makes.
+// partition has events of theirs, from 2015 to the last month that Ensure makes;
+// none while a migration builds indexes.
 func (p *Partitions) StrayMonths(ctx context.Context, db Executor, now time.Time) ([]time.Time, error) {
 	current := time.Date(now.UTC().Year(), now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
+	// A migration that builds an index partition by partition must find the partitions that it began with.
+	var building bool
+	if err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = 'audit_events'::regclass AND NOT indisvalid)`).Scan(&building); err != nil {
+		return nil, fmt.Errorf("look for indexes that are being built: %w", err)
+	}
+	if building {
+		return nil, nil
+	}
 	var months []time.Time
 	from, end := firstMonth, current.AddDate(0, monthsAhead+1, 0)
 	for from.Before(end) {
