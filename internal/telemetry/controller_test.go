@@ -115,7 +115,7 @@ func TestAnObjectLeadsToTheSpanThatCreatedIt(t *testing.T) {
 
 func TestACallOfTheAPIServerIsASpanOfItsStep(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		w.Header().Set("X-Traceparent", request.Header.Get("traceparent"))
+		w.Header().Set("X-Traceparent", request.Header.Get("Traceparent"))
 	}))
 	t.Cleanup(server.Close)
 	r := telemetrytest.NewReceiver(t)

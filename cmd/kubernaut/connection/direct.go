@@ -27,7 +27,7 @@ func (o *Direct) Declare(f *cli.Flags) {
 
 // Client returns what calls the DataStorage: a client, and what adds the token to a request.
 func (o *Direct) Client() (client *http.Client, authorize func(context.Context, *http.Request) error, err error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // nobody replaces it
 	if o.CAFile != "" {
 		text, err := os.ReadFile(o.CAFile)
 		if err != nil {

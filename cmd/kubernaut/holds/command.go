@@ -138,7 +138,7 @@ func listCommand(prefix string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(c.OutOrStdout(), output, found)
+			return show(c.OutOrStdout(), output, found)
 		},
 		ValidArgsFunction: o.complete(&released),
 	}

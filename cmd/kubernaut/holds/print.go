@@ -23,8 +23,8 @@ const (
 	formYAML  = "yaml"
 )
 
-// print writes holds in a form.
-func print(out io.Writer, form string, found []datastorage.LegalHold) error {
+// show writes holds in a form.
+func show(out io.Writer, form string, found []datastorage.LegalHold) error {
 	if form == formTable {
 		return printTable(out, found)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -12,29 +11,23 @@ import (
 const maxLinks = 100
 
 // span makes the span of a transaction, whose COPY runs below the tracer of pgx. It is a part of the trace of the oldest
-// request that has one, and is linked to the others that share the transaction. ended ends it.
-func (w *Writer) span(ctx context.Context, g *group) (within context.Context, ended func(error)) {
+// request that has one, and is linked to the others that share the transaction.
+func (w *Writer) span(ctx context.Context, g *group) (context.Context, trace.Span) {
 	if w.options.Tracer == nil {
-		return ctx, func(error) {}
+		return ctx, trace.SpanFromContext(ctx)
 	}
+	var parent trace.SpanContext
 	var links []trace.Link
-	parent := false
 	for _, j := range g.jobs {
 		switch {
 		case !j.span.IsValid():
-		case !parent:
-			ctx, parent = trace.ContextWithRemoteSpanContext(ctx, j.span), true
+		case !parent.IsValid():
+			parent = j.span
 		case len(links) < maxLinks:
 			links = append(links, trace.Link{SpanContext: j.span})
 		}
 	}
-	ctx, span := w.options.Tracer.Start(ctx, "ingest.store", trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...),
+	return w.options.Tracer.Start(trace.ContextWithRemoteSpanContext(ctx, parent), "ingest.store",
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...),
 		trace.WithAttributes(attribute.Int("ingest.events", len(g.events)), attribute.Int("ingest.requests", len(g.jobs))))
-	return ctx, func(err error) {
-		if err != nil {
-			// The text may have values; PostgreSQL's code has none.
-			span.SetStatus(codes.Error, code(err))
-		}
-		span.End()
-	}
 }

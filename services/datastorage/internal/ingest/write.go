@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"go.opentelemetry.io/otel/codes"
 
 	"kubernaut.ai/services/datastorage/internal/consistency"
 	"kubernaut.ai/services/datastorage/internal/database"
@@ -119,10 +120,11 @@ type storer func(ctx context.Context, conn *pgx.Conn, g *group) (position []stri
 
 // transaction stores a group and sets its jobs' outcomes and token.
 func (w *Writer) transaction(ctx context.Context, g *group, how storer) error {
-	ctx, ended := w.span(ctx, g)
+	ctx, span := w.span(ctx, g)
+	defer span.End()
 	err := w.try(ctx, g, how)
-	ended(err)
 	if err != nil && !isTaken(err) {
+		span.SetStatus(codes.Error, code(err)) // the text may have values
 		w.options.Failed(err)
 	}
 	return err
