@@ -33,6 +33,19 @@ var _ = Describe("people with kubectl", func() {
 		return string(output)
 	}
 
+	// create creates an object from a file, and returns its name.
+	create := func(ctx context.Context, resource string, object map[string]any) string {
+		GinkgoHelper()
+		text, err := yaml.Marshal(object)
+		Expect(err).NotTo(HaveOccurred())
+		file := filepath.Join(GinkgoT().TempDir(), "object.yaml")
+		Expect(os.WriteFile(file, text, 0o600)).To(Succeed())
+		name, found := strings.CutPrefix(strings.TrimSpace(run(ctx, "create", "-f", file, "-o", "name")), resource+".audit.kubernaut.ai/")
+		Expect(found).To(BeTrue(), name)
+		env.Track(name)
+		return name
+	}
+
 	It("field C16: kubectl reads trails as tables and objects, and acknowledges", func(ctx SpecContext) {
 		id := env.CorrelationID()
 		event := anEvent(id, nil)
@@ -46,16 +59,21 @@ var _ = Describe("people with kubectl", func() {
 		Expect(run(ctx, "get", "events.audit.kubernaut.ai", eventID, "-o", "name")).To(Equal("event.audit.kubernaut.ai/" + eventID + "\n"))
 		Expect(run(ctx, "get", "--raw", aggregatedRoot+"/events?correlation_id="+id)).To(ContainSubstring(eventID))
 
-		file := filepath.Join(GinkgoT().TempDir(), "acknowledgement.yaml")
-		text, err := yaml.Marshal(acknowledgement("system:serviceaccount:shop:operator", "the schema was wrong", uuid.NewString()).Object)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(os.WriteFile(file, text, 0o600)).To(Succeed())
-		name := strings.TrimSpace(run(ctx, "create", "-f", file, "-o", "name"))
-		acknowledged, found := strings.CutPrefix(name, "acknowledgement.audit.kubernaut.ai/")
-		Expect(found).To(BeTrue(), name)
-		env.Track(acknowledged)
+		acknowledged := create(ctx, "acknowledgement",
+			acknowledgement("system:serviceaccount:shop:operator", "the schema was wrong", uuid.NewString()).Object)
 		Expect(run(ctx, "get", "acknowledgements.audit.kubernaut.ai", acknowledged, "-o", "jsonpath={.spec.reason}")).To(Equal("the schema was wrong"))
 		Expect(run(ctx, "explain", "acknowledgements.audit.kubernaut.ai.spec")).To(ContainSubstring("eventIDs"))
+	}, SpecTimeout(specTimeout))
+
+	It("kubectl places, lists and releases legal holds", func(ctx SpecContext) {
+		held := env.CorrelationID()
+		id := create(ctx, "legalhold", legalHold(map[string]any{"correlationID": held, "reason": "case 117"}).Object)
+		table := run(ctx, "get", "legalholds.audit.kubernaut.ai")
+		Expect(table).To(SatisfyAll(HavePrefix("NAME"), ContainSubstring(id), ContainSubstring(held), ContainSubstring("case 117")))
+		Expect(run(ctx, "get", "legalholds.audit.kubernaut.ai", id, "-o", "jsonpath={.spec.correlationID}")).To(Equal(held))
+		Expect(run(ctx, "delete", "--raw", aggregatedRoot+"/legalholds/"+id+"?reason=settled")).To(ContainSubstring(`"releaseReason":"settled"`))
+		Expect(run(ctx, "get", "legalholds.audit.kubernaut.ai")).NotTo(ContainSubstring(id))
+		Expect(run(ctx, "explain", "legalholds.audit.kubernaut.ai.spec")).To(ContainSubstring("correlationID"))
 	}, SpecTimeout(specTimeout))
 })
 
