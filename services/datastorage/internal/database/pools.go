@@ -112,16 +112,6 @@ func Open(ctx context.Context, config *pgxpool.Config, o Options) (*Pools, error
 	return p, nil
 }
 
-// limited makes the connections of queries have the limits of queries.
-func (p *Pools) limited(examine func(context.Context, *pgx.Conn) error) func(context.Context, *pgx.Conn) error {
-	return func(ctx context.Context, conn *pgx.Conn) error {
-		if err := examine(ctx, conn); err != nil {
-			return err
-		}
-		return limitReads(ctx, conn, p.queryTimeout)
-	}
-}
-
 // reset closes the connections of pools: idle ones at once, others when they are given back.
 func reset(pools ...*pgxpool.Pool) {
 	for _, one := range pools {
@@ -133,6 +123,16 @@ func reset(pools ...*pgxpool.Pool) {
 func (p *Pools) Close() {
 	for _, one := range p.all() {
 		one.Close()
+	}
+}
+
+// limited makes the connections of queries have the limits of queries.
+func (p *Pools) limited(examine func(context.Context, *pgx.Conn) error) func(context.Context, *pgx.Conn) error {
+	return func(ctx context.Context, conn *pgx.Conn) error {
+		if err := examine(ctx, conn); err != nil {
+			return err
+		}
+		return limitReads(ctx, conn, p.queryTimeout)
 	}
 }
 

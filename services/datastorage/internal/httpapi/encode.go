@@ -127,12 +127,11 @@ func (o *object) someID(name string, value uuid.UUID) {
 func (o *object) time(name string, value time.Time) {
 	o.name(name)
 	o.out = append(o.out, '"')
-	out, err := value.AppendText(o.out)
-	if err != nil {
+	var err error
+	if o.out, err = value.AppendText(o.out); err != nil {
 		o.err = fmt.Errorf("encode %s: %w", name, err)
-		return
 	}
-	o.out = append(out, '"')
+	o.out = append(o.out, '"')
 }
 
 // appendText appends a JSON string. Like encoding/json, it escapes what HTML gives
@@ -216,15 +215,15 @@ func appendCompact(out, text []byte) []byte {
 		if !special[b] && b != ' ' {
 			continue
 		}
-		switch {
-		case b == ' ':
+		switch b {
+		case ' ':
 			if !quoted {
 				out = append(out, text[done:i]...)
 				done = i + 1
 			}
-		case b == '"':
+		case '"':
 			quoted = !quoted
-		case b == '\\':
+		case '\\':
 			i++ // it is a part of a string, and what follows it, too
 		default:
 			escaped, n := escape(string(text[i:min(i+utf8.UTFMax, len(text))]))

@@ -77,7 +77,7 @@ func (p *page) addJSON(ctx context.Context, value any, cost int64) error {
 	return p.encoded(ctx, cost, func(row []byte) ([]byte, error) {
 		to := bytes.NewBuffer(row)
 		err := json.NewEncoder(to).Encode(value)
-		return to.Bytes(), err //nolint:wrapcheck // wrapped by the caller
+		return to.Bytes(), err
 	})
 }
 

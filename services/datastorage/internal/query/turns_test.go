@@ -18,7 +18,7 @@ func busyTurns() (*turns, *atomic.Uint64) {
 	var stored atomic.Uint64
 	t := newTurns(clock.RealClock{}, stored.Load)
 	stored.Add(1_000_000)
-	time.Sleep(sampleEvery)
+	time.Sleep(sampleEvery) //nolint:forbidigo // the clock of the bubble
 	return t, &stored
 }
 
@@ -27,7 +27,7 @@ func TestSearchesBesideNoIngestDoNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var stored atomic.Uint64
 		all := newTurns(clock.RealClock{}, stored.Load)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the clock of the bubble
 		stored.Add(busyRate - 1)
 		for range 20 { // none of which ends
 			if ctx, _, err := all.take(t.Context()); err != nil || isShared(ctx) {
@@ -51,7 +51,7 @@ func TestSearchesBesideIngestRunOneAfterTheOtherWithRests(t *testing.T) {
 				if err != nil || !isShared(ctx) || running.Add(1) != 1 {
 					t.Errorf("error %v, running %d", err, running.Load())
 				}
-				time.Sleep(long)
+				time.Sleep(long) //nolint:forbidigo // the clock of the bubble
 				running.Add(-1)
 				end()
 				ended <- time.Since(began)
@@ -75,7 +75,7 @@ func TestASearchThatIsGivenUpLeavesItsTurnToOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(sampleEvery / 2)
+		time.Sleep(sampleEvery / 2) //nolint:forbidigo // the clock of the bubble
 		impatient, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		if _, _, err := all.take(impatient); err == nil {
@@ -98,7 +98,7 @@ func TestTurnsEndWithTheIngest(t *testing.T) {
 		if ctx, _, err := all.take(t.Context()); err != nil || !isShared(ctx) {
 			t.Fatalf("a search beside ingest has its turn alone, or none: %v", err)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the clock of the bubble
 		if ctx, _, err := all.take(t.Context()); err != nil || isShared(ctx) {
 			t.Errorf("a search waits for nothing: %v", err)
 		}
