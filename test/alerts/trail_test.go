@@ -117,6 +117,7 @@ var _ = Describe("DataStorage's trail:", func() {
 		By("keeping a table locked")
 		release := lock(ctx, s, "audit_batches")
 		a = m.fires(ctx, "KubernautMaintenanceStalls")
+		Eventually(ctx, func() string { return string(runs.log.text()) }).WithTimeout(patience).Should(ContainSubstring("maintenance fails"))
 		(&reader{site: s, about: runs, values: database(s)}).looks(ctx, a, SatisfyAll(
 			ContainSubstring("maintenance fails"), ContainSubstring("lock timeout"), ContainSubstring("idle in transaction")))
 		release(ctx)
