@@ -72,6 +72,8 @@ type queue struct {
 	// expected is how many requests the next transaction waits for, and until how long.
 	expected int
 	until    time.Time
+	// gathering calls gathered then.
+	gathering *time.Timer
 }
 
 const (
@@ -87,6 +89,7 @@ const (
 func newQueue(maxEvents, maxBytes int) *queue {
 	q := &queue{maxEvents: maxEvents, maxBytes: maxBytes, owed: map[*job]struct{}{}, held: map[string]load{}}
 	q.filled = sync.NewCond(&q.mu)
+	q.gathering = time.AfterFunc(longestGather, q.gathered)
 	return q
 }
 
@@ -106,8 +109,16 @@ func (q *queue) put(j *job) error {
 	q.entered(j)
 	q.admitted += uint64(len(j.events))
 	q.owed[j] = struct{}{}
-	q.filled.Signal()
+	q.wake()
 	return nil
+}
+
+// wake wakes a writer if it finds a transaction to begin: each that wakes up in vain costs as much as a request's hashes.
+// It is called with the mutex.
+func (q *queue) wake() {
+	if q.isDue() {
+		q.filled.Signal()
+	}
 }
 
 // take waits until a transaction is due and returns the oldest jobs, as many as
@@ -141,11 +152,11 @@ func (q *queue) take(maxEvents, maxBytes int) []*job {
 	clear(q.jobs[:n]) // the array lives on
 	if q.jobs = q.jobs[n:]; len(q.jobs) == 0 {
 		q.jobs = nil
-	} else {
-		q.filled.Signal()
 	}
+	q.gathering.Stop()
 	q.flying++
 	q.begun = time.Now()
+	q.wake()
 	return taken
 }
 
@@ -180,10 +191,15 @@ func (q *queue) settled(jobs []*job) {
 	now := time.Now()
 	gather := min(now.Sub(q.begun), longestGather)
 	q.expected, q.until = len(jobs)+len(q.jobs), now.Add(gather)
-	if len(q.jobs) < q.expected {
-		time.AfterFunc(gather, q.filled.Broadcast)
-	}
-	q.filled.Signal()
+	q.gathering.Reset(gather)
+	q.wake()
+}
+
+// gathered ends the wait for requests that are expected.
+func (q *queue) gathered() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.wake()
 }
 
 // close lets take return nil once the queue is empty.
