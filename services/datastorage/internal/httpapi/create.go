@@ -112,9 +112,16 @@ func (a *API) createEvent(c echo.Context, _ string, body []byte) (*tally, error)
 	if counts.duplicates > 0 {
 		message = "stored before"
 	}
-	return counts, answer(c, http.StatusCreated, api.EventCreated{
+	text, err := encodeCreated(&api.EventCreated{
 		EventId: e.ID, StoredAs: secondID(result, 0), EventTimestamp: e.Timestamp, Message: message, ConsistencyToken: result.Token,
 	})
+	if err != nil {
+		return counts, err
+	}
+	if err := c.JSONBlob(http.StatusCreated, text); err != nil {
+		return counts, fmt.Errorf("write the answer: %w", err)
+	}
+	return counts, nil
 }
 
 func (a *API) createBatch(c echo.Context, media string, body []byte, lenient bool) (*tally, error) {
@@ -219,6 +226,9 @@ func refusedTally(err error) *tally {
 }
 
 func refusedCounts(refusals []event.Refusal) map[event.Code]int {
+	if len(refusals) == 0 {
+		return nil
+	}
 	counts := map[event.Code]int{}
 	for _, r := range refusals {
 		counts[r.Code]++

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	api "kubernaut.ai/api/datastorage"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
 
@@ -63,6 +64,20 @@ func appendEvent(out []byte, s *query.Stored, belongs belonging) ([]byte, error)
 	o.some("severity", s.Severity)
 	o.text("version", s.Version)
 	return append(o.out, '}'), o.err
+}
+
+// encodeCreated is the answer to one event, as encoding/json makes it, for the same reason.
+func encodeCreated(created *api.EventCreated) ([]byte, error) {
+	const most = 256 // of a usual answer
+	o := object{out: append(make([]byte, 0, most), '{')}
+	o.text("consistency_token", created.ConsistencyToken)
+	o.id("event_id", created.EventId)
+	o.time("event_timestamp", created.EventTimestamp)
+	o.text("message", created.Message)
+	if created.StoredAs != nil {
+		o.id("stored_as", *created.StoredAs)
+	}
+	return append(o.out, '}', '\n'), o.err
 }
 
 // object appends the members of a JSON object.

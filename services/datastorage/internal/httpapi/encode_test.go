@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	api "kubernaut.ai/api/datastorage"
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/query"
@@ -73,6 +74,26 @@ func TestAnEventIsWrittenAsEncodingJSONWouldWriteIt(t *testing.T) {
 			if string(got) != "before "+strings.TrimSuffix(want.String(), "\n") {
 				t.Errorf("%s: wrote\n%s\nwant\n%s", name, got, want.String())
 			}
+		}
+	}
+}
+
+func TestTheAnswerToAnEventIsWrittenAsEncodingJSONWouldWriteIt(t *testing.T) {
+	t.Parallel()
+	second := uuid.New()
+	at := time.Date(2026, 11, 27, 12, 30, 0, 123456000, time.UTC)
+	for _, created := range []api.EventCreated{
+		{},
+		{EventId: uuid.New(), EventTimestamp: at, ConsistencyToken: "1-16/B374D848", Message: "stored"},
+		{EventId: uuid.New(), EventTimestamp: at.In(time.FixedZone("", 3600)), Message: "<\"", StoredAs: &second},
+	} {
+		var want bytes.Buffer
+		if err := json.NewEncoder(&want).Encode(created); err != nil {
+			t.Fatal(err)
+		}
+		got, err := encodeCreated(&created)
+		if err != nil || string(got) != want.String() {
+			t.Errorf("got %s, %v, want %s", got, err, want.String())
 		}
 	}
 }

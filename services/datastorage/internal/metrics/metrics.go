@@ -3,6 +3,7 @@ package metrics
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -26,6 +27,9 @@ type Metrics struct {
 	registry  *prometheus.Registry
 	requests  *prometheus.CounterVec
 	events    *prometheus.CounterVec
+	created   prometheus.Counter // of events
+	duplicate prometheus.Counter // of events
+	stored    prometheus.Counter // of requests
 	rejects   *prometheus.CounterVec
 	retries   prometheus.Counter
 	claimed   prometheus.Counter
@@ -70,9 +74,8 @@ func New(db *database.Pools) *Metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.database(db)
 	// So that a rate has its zero before the first event.
-	for _, result := range []string{"created", "duplicate"} {
-		m.events.WithLabelValues(result)
-	}
+	m.created, m.duplicate = m.events.WithLabelValues("created"), m.events.WithLabelValues("duplicate")
+	m.stored = m.requests.WithLabelValues(strconv.Itoa(http.StatusCreated))
 	for _, reason := range []event.Code{event.CodeInvalid, event.CodeConflict, event.CodeTooLarge, event.CodeForbidden} {
 		m.rejects.WithLabelValues(string(reason))
 	}
@@ -121,9 +124,13 @@ func (m *Metrics) Queue(depth func() int, bound int) {
 
 // Ingested implements httpapi.Observer.
 func (m *Metrics) Ingested(status, created, duplicates int, refused map[event.Code]int) {
-	m.requests.WithLabelValues(strconv.Itoa(status)).Inc()
-	m.events.WithLabelValues("created").Add(float64(created))
-	m.events.WithLabelValues("duplicate").Add(float64(duplicates))
+	if status == http.StatusCreated {
+		m.stored.Inc()
+	} else {
+		m.requests.WithLabelValues(strconv.Itoa(status)).Inc()
+	}
+	m.created.Add(float64(created))
+	m.duplicate.Add(float64(duplicates))
 	for code, n := range refused {
 		m.rejects.WithLabelValues(string(code)).Add(float64(n))
 	}
