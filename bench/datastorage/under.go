@@ -156,8 +156,12 @@ func (u *under) step(ctx context.Context, cursor string) (next string, until tim
 		case err != nil:
 			return "", time.Time{}, fmt.Errorf("query: %w", err)
 		case response.StatusCode == http.StatusServiceUnavailable:
-			time.Sleep(time.Second) // as it says
-			continue
+			select {
+			case <-time.After(time.Second): // as it says
+				continue
+			case <-ctx.Done():
+				return "", time.Time{}, fmt.Errorf("query: %w", ctx.Err())
+			}
 		case response.StatusCode != http.StatusOK:
 			return "", time.Time{}, fmt.Errorf("query: %s: %s", response.Status, body)
 		}

@@ -120,13 +120,16 @@ func (c *cluster) initialize(ctx context.Context) (string, error) {
 	return password, c.initdb(ctx, work, pwfile, target)
 }
 
+// pgdata is the flag of PostgreSQL's programs for the data directory.
+const pgdata = "--pgdata"
+
 func (c *cluster) initdb(ctx context.Context, work, pwfile, target string) error {
 	fresh := target + ".new" // beside the target: a rename does not cross file systems
 	if err := errors.Join(os.RemoveAll(fresh), os.Mkdir(fresh, 0o700), c.user.own(fresh)); err != nil {
 		return fmt.Errorf("prepare cluster: %w", err)
 	}
 	args := []string{
-		"--pgdata", fresh, "--username", defaultUser, "--pwfile", pwfile, "--auth", "scram-sha-256",
+		pgdata, fresh, "--username", defaultUser, "--pwfile", pwfile, "--auth", "scram-sha-256",
 		"--encoding", "UTF8", "--no-locale", "--no-instructions",
 	}
 	if c.opts.DataDir == "" {

@@ -185,7 +185,7 @@ func (s *Server) password() string {
 
 // BaseBackup copies a private server into a folder, as one does for a backup, with pg_basebackup and its args.
 func (s *Server) BaseBackup(ctx context.Context, folder, name string, args ...string) *exec.Cmd {
-	args = append([]string{"--dbname", s.replicationInfo(name), "--pgdata", folder}, args...)
+	args = append([]string{"--dbname", s.replicationInfo(name), pgdata, folder}, args...)
 	return exec.CommandContext(ctx, filepath.Join(s.cluster.from.bin, "pg_basebackup"), args...)
 }
 
@@ -207,7 +207,7 @@ func (c *cluster) copyOf(ctx context.Context, primary *Server, name string) erro
 	defer cancel()
 	_, err := supervise.Run(ctx, c.run, supervise.Spec{
 		Name: "pg_basebackup", Path: filepath.Join(c.from.bin, "pg_basebackup"),
-		Args: []string{"--dbname", primary.replicationInfo(name), "--pgdata", target, "--checkpoint=fast", "--write-recovery-conf", "--no-sync"},
+		Args: []string{"--dbname", primary.replicationInfo(name), pgdata, target, "--checkpoint=fast", "--write-recovery-conf", "--no-sync"},
 		Env:  environment(), WorkingDir: c.socketDir(), User: c.user.credential(),
 	})
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 // backup erased again, and returns how many there are.
 func ExportErasures(ctx context.Context, databaseURL string, to io.Writer) (erasures int, err error) {
 	err = inDatabase(ctx, databaseURL, func(tx pgx.Tx) error {
-		erasures, err = erasure.Export(ctx, tx, to)
+		exported, err := erasure.Export(ctx, tx, to)
+		erasures = exported
 		return err //nolint:wrapcheck // says all there is
 	})
 	return erasures, err
@@ -28,7 +29,8 @@ func ExportErasures(ctx context.Context, databaseURL string, to io.Writer) (eras
 // how many erasures it did not have. The next maintenance run carries them out.
 func ImportErasures(ctx context.Context, databaseURL string, from io.Reader) (added int, err error) {
 	err = inDatabase(ctx, databaseURL, func(tx pgx.Tx) error {
-		added, err = erasure.Import(ctx, tx, from)
+		imported, err := erasure.Import(ctx, tx, from)
+		added = imported
 		return err //nolint:wrapcheck // says all there is
 	})
 	return added, err
@@ -48,7 +50,7 @@ func inDatabase(ctx context.Context, databaseURL string, do func(pgx.Tx) error) 
 		if err != nil {
 			return fmt.Errorf("erasures: %w", err)
 		}
-		return pgx.BeginFunc(ctx, conn, do) //nolint:wrapcheck // says all there is
+		return pgx.BeginFunc(ctx, conn, do)
 	})
 }
 
@@ -65,7 +67,7 @@ func erasuresCommand() *cobra.Command {
 		transferCommand("import", "Read the list from standard input; the next maintenance run erases its events again", func(c *cobra.Command, url string) error {
 			added, err := ImportErasures(c.Context(), url, c.InOrStdin())
 			if err == nil {
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%d erasures added\n", added)
+				c.PrintErrf("%d erasures added\n", added)
 			}
 			return err
 		}))

@@ -179,7 +179,7 @@ func (m *Maintainer) repeat(ctx context.Context, runner *maintain.Runner) {
 	failing, postponing := false, false
 	all := func(ctx context.Context) (maintain.Report, bool, error) {
 		report, err := runner.Run(ctx)
-		return report, true, err
+		return report, true, err //nolint:wrapcheck // says all there is
 	}
 	work, whole := all, true
 	for {

@@ -30,7 +30,7 @@ func (x *Executor) Again(ctx context.Context, tx pgx.Tx, from Place, most int, n
 		return nil, all, err //nolint:wrapcheck // says all there is
 	}
 	rows, err := tx.Query(ctx, `SELECT l.id_time, l.event_id, l.request_id, e.event_id IS NOT NULL
-		FROM (SELECT * FROM audit_erasures WHERE id_time >= $1 AND (id_time, event_id) > ($1, $2) ORDER BY id_time, event_id LIMIT $3) AS l
+		FROM (SELECT id_time, event_id, request_id FROM audit_erasures WHERE id_time >= $1 AND (id_time, event_id) > ($1, $2) ORDER BY id_time, event_id LIMIT $3) AS l
 		LEFT JOIN audit_events AS e ON e.id_time = l.id_time AND e.event_id = l.event_id AND e.erased_at IS NULL ORDER BY 1, 2`, from.IDTime, from.EventID, most)
 	if err != nil {
 		return nil, all, fmt.Errorf("read the list of erased events: %w", err)

@@ -117,32 +117,6 @@ func check(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (err error) {
 	return nil
 }
 
-func (s *Store) insert(ctx context.Context, tx pgx.Tx, e *Erasure) error {
-	var open int
-	if err := tx.QueryRow(ctx, `SELECT count(*) FROM audit_requests WHERE finished_at IS NULL`).Scan(&open); err != nil {
-		return fmt.Errorf("count the requests: %w", err)
-	}
-	if open >= MaxOpen {
-		return ErrTooMany
-	}
-	text, err := json.Marshal(request{EventIDs: e.EventIDs, Reason: e.Reason})
-	if err != nil {
-		return fmt.Errorf("encode a request: %w", err)
-	}
-	const insert = `INSERT INTO audit_requests (request_id, kind, request, requested_by, requested_at) VALUES ($1, $2, $3, $4, $5)`
-	if _, err := tx.Exec(ctx, insert, e.ID, kind, text, e.RequestedBy, e.RequestedAt); err != nil {
-		return fmt.Errorf("store a request: %w", err)
-	}
-	actor := "user"
-	if e.RequestedBy == "" {
-		actor = "" // nobody is authenticated
-	}
-	return record(ctx, tx, s.decoder, &s.ids, &ownevent.Event{
-		Type: Requested, Action: "request", At: e.RequestedAt, Outcome: audit.OutcomePending, CorrelationID: e.ID.String(),
-		ActorType: actor, ActorID: e.RequestedBy, Data: requestedData{Events: len(e.EventIDs), Reason: e.Reason},
-	})
-}
-
 // record stores an event about an erasure.
 func record(ctx context.Context, tx pgx.Tx, d *event.Decoder, ids *schema.BatchIDs, e *ownevent.Event) error {
 	e.ID, e.ResourceType, e.ResourceID = uuid.Must(uuid.NewV7()), kind, e.CorrelationID
@@ -196,6 +170,32 @@ func (s *Store) Held(ctx context.Context, ids []uuid.UUID) (held []hold.Keeps, e
 		return nil, &query.UnavailableError{Err: err}
 	}
 	return held, nil
+}
+
+func (s *Store) insert(ctx context.Context, tx pgx.Tx, e *Erasure) error {
+	var open int
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM audit_requests WHERE finished_at IS NULL`).Scan(&open); err != nil {
+		return fmt.Errorf("count the requests: %w", err)
+	}
+	if open >= MaxOpen {
+		return ErrTooMany
+	}
+	text, err := json.Marshal(request{EventIDs: e.EventIDs, Reason: e.Reason})
+	if err != nil {
+		return fmt.Errorf("encode a request: %w", err)
+	}
+	const insert = `INSERT INTO audit_requests (request_id, kind, request, requested_by, requested_at) VALUES ($1, $2, $3, $4, $5)`
+	if _, err := tx.Exec(ctx, insert, e.ID, kind, text, e.RequestedBy, e.RequestedAt); err != nil {
+		return fmt.Errorf("store a request: %w", err)
+	}
+	actor := "user"
+	if e.RequestedBy == "" {
+		actor = "" // nobody is authenticated
+	}
+	return record(ctx, tx, s.decoder, &s.ids, &ownevent.Event{
+		Type: Requested, Action: "request", At: e.RequestedAt, Outcome: audit.OutcomePending, CorrelationID: e.ID.String(),
+		ActorType: actor, ActorID: e.RequestedBy, Data: requestedData{Events: len(e.EventIDs), Reason: e.Reason},
+	})
 }
 
 func (s *Store) read(ctx context.Context, columns, rest string, args ...any) (erasures []Erasure, err error) {

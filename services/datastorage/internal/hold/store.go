@@ -217,7 +217,7 @@ func list(ctx context.Context, tx pgx.Tx, where string, args ...any) ([]Hold, er
 func (s *Store) change(ctx context.Context, do func(pgx.Tx) error) error {
 	err := s.changes.Do(ctx, do)
 	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrTooMany) {
-		return err //nolint:wrapcheck // says all there is
+		return err
 	}
 	return &ingest.UnavailableError{Err: err}
 }

@@ -27,7 +27,7 @@ func (w *Writer) span(ctx context.Context, g *group) (context.Context, trace.Spa
 			links = append(links, trace.Link{SpanContext: j.span})
 		}
 	}
-	return w.options.Tracer.Start(trace.ContextWithRemoteSpanContext(ctx, parent), "ingest.store",
+	return w.options.Tracer.Start(trace.ContextWithRemoteSpanContext(ctx, parent), "ingest.store", //nolint:spancheck // ended by the caller
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...),
 		trace.WithAttributes(attribute.Int("ingest.events", len(g.events)), attribute.Int("ingest.requests", len(g.jobs))))
 }

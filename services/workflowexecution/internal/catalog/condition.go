@@ -75,7 +75,7 @@ func CompileCondition(expression string) (*Condition, error) {
 // explain says in one line what the compiler found, and where; kubectl's tables show no more. known are
 // the variables of the expression.
 func explain(issues *cel.Issues, known string) error {
-	var found []string
+	found := make([]string, 0, len(issues.Errors()))
 	undeclared := false
 	for _, issue := range issues.Errors() {
 		where := fmt.Sprintf("character %d", issue.Location.Column()+1)
