@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -40,6 +41,7 @@ func (p *pooler) attach(c *pgxpool.Config) {
 }
 
 func (p *pooler) examine(ctx context.Context, conn *pgx.Conn) error {
+	registerTypes(conn)
 	var pid uint32
 	var waits string
 	const query = `SELECT pg_backend_pid()` + askWaits
@@ -56,6 +58,15 @@ func (p *pooler) examine(ctx context.Context, conn *pgx.Conn) error {
 		return errPooler
 	}
 	return nil
+}
+
+// registerTypes names the types of arguments that pgx cannot name itself. It needs
+// them where the URL says that statements run without asking the server for the
+// types of their parameters (simple_protocol, exec). JSON is an argument of type string
+// there: pgx takes a []byte for a bytea.
+func registerTypes(conn *pgx.Conn) {
+	conn.TypeMap().RegisterDefaultPgType(uuid.UUID{}, "uuid")
+	conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid")
 }
 
 // directKey of a connection's custom data tells that there is no pooler.

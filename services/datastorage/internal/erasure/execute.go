@@ -80,7 +80,7 @@ func (x *Executor) finish(ctx context.Context, tx pgx.Tx, e *Erasure, end *resul
 	if err != nil {
 		return fmt.Errorf("encode a result: %w", err)
 	}
-	if _, err := tx.Exec(ctx, `UPDATE audit_requests SET started_at = $2, finished_at = $2, result = $3 WHERE request_id = $1`, e.ID, now, text); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE audit_requests SET started_at = $2, finished_at = $2, result = $3 WHERE request_id = $1`, e.ID, now, string(text)); err != nil {
 		return fmt.Errorf("finish erasure %s: %w", e.ID, err)
 	}
 	if end.Status == StatusErased {

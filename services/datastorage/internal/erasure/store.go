@@ -185,7 +185,7 @@ func (s *Store) insert(ctx context.Context, tx pgx.Tx, e *Erasure) error {
 		return fmt.Errorf("encode a request: %w", err)
 	}
 	const insert = `INSERT INTO audit_requests (request_id, kind, request, requested_by, requested_at) VALUES ($1, $2, $3, $4, $5)`
-	if _, err := tx.Exec(ctx, insert, e.ID, kind, text, e.RequestedBy, e.RequestedAt); err != nil {
+	if _, err := tx.Exec(ctx, insert, e.ID, kind, string(text), e.RequestedBy, e.RequestedAt); err != nil {
 		return fmt.Errorf("store a request: %w", err)
 	}
 	actor := "user"

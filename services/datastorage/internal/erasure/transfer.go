@@ -116,7 +116,7 @@ func (l *line) add(ctx context.Context, tx pgx.Tx, keyID int32) (added bool, err
 		VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
 		ON CONFLICT (request_id) DO UPDATE SET started_at = excluded.started_at, finished_at = excluded.finished_at, result = excluded.result
 			WHERE r.finished_at IS NULL`,
-		l.ID, kind, sent, l.RequestedBy, l.RequestedAt, l.ErasedAt, end)
+		l.ID, kind, string(sent), l.RequestedBy, l.RequestedAt, l.ErasedAt, string(end))
 	if err != nil {
 		return false, fmt.Errorf("store a request: %w", err)
 	}

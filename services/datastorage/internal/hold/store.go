@@ -182,12 +182,14 @@ func (s *Store) insert(ctx context.Context, tx pgx.Tx, h *Hold) error {
 	if (h.Filter != nil && filters >= MaxFilters) || (h.Filter == nil && ids >= MaxCorrelationIDs) {
 		return ErrTooMany
 	}
-	var filter []byte
+	var filter *string
 	if h.Filter != nil {
-		var err error
-		if filter, err = json.Marshal(h.Filter); err != nil {
+		encoded, err := json.Marshal(h.Filter)
+		if err != nil {
 			return fmt.Errorf("encode a filter: %w", err)
 		}
+		text := string(encoded)
+		filter = &text
 	}
 	const insert = `INSERT INTO audit_holds (hold_id, correlation_id, filter, reason, placed_by, placed_at) VALUES ($1, nullif($2, ''), $3, $4, $5, $6)`
 	if _, err := tx.Exec(ctx, insert, h.ID, h.CorrelationID, filter, h.Reason, h.PlacedBy, h.PlacedAt); err != nil {

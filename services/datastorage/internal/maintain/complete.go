@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"kubernaut.ai/internal/commitment"
 	"kubernaut.ai/pkg/audit/wire"
@@ -142,7 +143,7 @@ func (r *Runner) completePages(ctx context.Context, tx pgx.Tx, table string, pag
 func store(ctx context.Context, tx pgx.Tx, table string, batch int64, events []*row) error {
 	var (
 		backfilled  bool
-		times       = make([]any, len(events))
+		times       = make([]pgtype.Timestamptz, len(events))
 		ids         = make([]uuid.UUID, len(events))
 		placed      = make([]*time.Time, len(events))
 		committed   = make([][]byte, len(events))

@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
@@ -221,13 +220,13 @@ func (f *find) read(ctx context.Context, tx pgx.Tx, keys []key, pageBytes int, e
 		return 0, false, nil
 	}
 	keys = keys[:min(len(keys), f.limit+1)]
-	times, ids := make([]any, len(keys)), make([]uuid.UUID, len(keys))
+	ids := make([]uuid.UUID, len(keys))
 	for i, k := range keys {
-		times[i], ids[i] = schema.IDTime(event.IDTime(k.id)), k.id
+		ids[i] = k.id
 	}
 	//nolint:unqueryvet // the columns are named around the inner statement
 	rows, err := tx.Query(ctx, `SELECT `+Columns+` FROM unnest($1::timestamptz[], $2::uuid[]) WITH ORDINALITY AS k (id_of, id, position),
-		LATERAL (SELECT * FROM audit_events WHERE id_time = id_of AND event_id = id OFFSET 0) AS e ORDER BY position`, times, ids)
+		LATERAL (SELECT * FROM audit_events WHERE id_time = id_of AND event_id = id OFFSET 0) AS e ORDER BY position`, IDTimes(ids), ids)
 	if err != nil {
 		return 0, false, fmt.Errorf("read events: %w", err)
 	}
