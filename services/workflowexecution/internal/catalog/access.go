@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -63,11 +64,11 @@ func rightsOf(spec *v1alpha1.RemediationWorkflowSpec) []right {
 	return needed
 }
 
-// missingRights names the rights that the account of a workflow has neither in the whole
-// cluster nor in any namespace that the workflow may work in.
+// missingRights names, in one sentence, the rights that the account of a workflow has
+// neither in the whole cluster nor in any namespace that the workflow may work in.
 func (v *Validator) missingRights(ctx context.Context, wf *v1alpha1.RemediationWorkflow) ([]string, error) {
 	var (
-		wrong      []string
+		missing    []string
 		namespaces []string
 		listed     bool
 	)
@@ -88,12 +89,15 @@ func (v *Validator) missingRights(ctx context.Context, wf *v1alpha1.RemediationW
 			}
 		}
 		if !allowed {
-			wrong = append(wrong, fmt.Sprintf(
-				"service account %s/%s may not %s, neither in the cluster nor in a namespace that has opted in and that the workflow applies to: "+
-					"bind a role that allows it", wf.Namespace, wf.Spec.ServiceAccountName, needed))
+			missing = append(missing, needed.String())
 		}
 	}
-	return wrong, nil
+	if len(missing) == 0 {
+		return nil, nil
+	}
+	return []string{fmt.Sprintf(
+		"service account %s/%s may not %s, neither in the cluster nor in a namespace that has opted in and that the workflow applies to: "+
+			"bind a role that allows it", wf.Namespace, wf.Spec.ServiceAccountName, strings.Join(missing, " or "))}, nil
 }
 
 func (v *Validator) may(ctx context.Context, wf *v1alpha1.RemediationWorkflow, r right, namespace string) (bool, error) {

@@ -177,7 +177,7 @@ var mistakes = map[string]struct {
 	"nothing":              {func(*v1alpha1.RemediationWorkflowSpec) {}, ""},
 	"account is absent":    {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "absent" }, "service account kubernaut-workflows/absent does not exist"},
 	"account is elsewhere": {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "elsewhere" }, "service account kubernaut-workflows/elsewhere does not exist"},
-	"account lacks right":  {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "powerless" }, "service account kubernaut-workflows/powerless may not patch deployments.apps, neither in the cluster nor"},
+	"account lacks right":  {func(s *v1alpha1.RemediationWorkflowSpec) { s.ServiceAccountName = "powerless" }, "service account kubernaut-workflows/powerless may not get deployments.apps or patch deployments.apps, neither in the cluster nor"},
 	"rollback is absent":   {func(s *v1alpha1.RemediationWorkflowSpec) { s.Rollback = "absent" }, "workflow absent does not exist"},
 	"kind cannot scale":    {func(s *v1alpha1.RemediationWorkflowSpec) { s.AppliesTo.Kinds[0].Kind = "DaemonSet" }, "scale cannot change a DaemonSet"},
 	"pattern":              {func(s *v1alpha1.RemediationWorkflowSpec) { add(s, "zone").Pattern = "(" }, "parameter zone: pattern"},
