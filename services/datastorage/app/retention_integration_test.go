@@ -297,6 +297,31 @@ func TestADryRunPrintsWhatARunRemoves(t *testing.T) {
 	}
 }
 
+func TestADryRunDoesNotWaitForALockedTable(t *testing.T) {
+	database := newDatabase(t)
+	migrate(t, database, app.Roles{})
+	conn := connect(t, database)
+	dryRun := func() (int, string) {
+		var out bytes.Buffer
+		c := app.Command()
+		c.SetOut(&out)
+		c.SetErr(&out)
+		return cli.Execute(t.Context(), c, []string{"maintain", "--dry-run", "--database-url", database}, &out), out.String()
+	}
+	for _, table := range []string{"audit_batches", "audit_requests", "audit_holds", "audit_events"} {
+		execute(t, conn, `BEGIN`)
+		execute(t, conn, `LOCK TABLE `+table+` IN ACCESS EXCLUSIVE MODE`)
+		code, out := dryRun()
+		execute(t, conn, `ROLLBACK`)
+		if code == cli.ExitOK || !strings.Contains(out, "another session has a table locked: find it with SELECT") {
+			t.Errorf("%s is locked: a dry run exits with %d and says %q", table, code, out)
+		}
+	}
+	if code, out := dryRun(); code != cli.ExitOK {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
 func TestRetentionIsThatOfTheCategoryWhereTheWriterAsksForNothing(t *testing.T) {
 	_, serving := withRoles(t, newDatabase(t))
 	a := serveWith(t, app.Options{DatabaseURL: serving, Retention: app.RetentionOptions{Default: 400, Categories: []string{"shop=7", "security=5000"}}})

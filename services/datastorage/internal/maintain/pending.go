@@ -2,8 +2,12 @@ package maintain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
@@ -22,28 +26,52 @@ type Pending struct {
 	Expired []Removal
 }
 
-// Pending looks for work without doing it, and without the lease.
+// Pending looks for work without doing it, and without the lease. It waits for a
+// lock as long as a run does.
 func (r *Runner) Pending(ctx context.Context) (p Pending, err error) {
+	err = r.pending(ctx, &p)
+	const notAvailable = "55P03"
+	if locked, ok := errors.AsType[*pgconn.PgError](err); ok && locked.Code == notAvailable {
+		return p, fmt.Errorf("%w (waited %s): another session has a table locked: find it with "+
+			"SELECT pid, relation::regclass FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted, wait for its end or end it, and run this again", err, lockTimeout)
+	}
+	return p, err
+}
+
+func (r *Runner) pending(ctx context.Context, p *Pending) error {
 	now := r.options.Clock.Now()
-	if p.Months, err = schema.NewPartitions(r.db).StrayMonths(ctx, r.db, now); err != nil {
-		return p, err //nolint:wrapcheck // says all there is
-	}
-	missing, err := schema.NewIndexes(r.db).Missing(ctx, now)
+	err := r.reading(ctx, func(tx pgx.Tx) (err error) {
+		if p.Months, err = schema.NewPartitions(r.db).StrayMonths(ctx, within{tx}, now); err != nil {
+			return err //nolint:wrapcheck // says all there is
+		}
+		if err := tx.QueryRow(ctx, `SELECT coalesce(sum(events), 0) FROM audit_batches WHERE NOT rolled_up`).Scan(&p.Uncounted); err != nil {
+			return fmt.Errorf("look for batches: %w", err)
+		}
+		if err := tx.QueryRow(ctx, `SELECT count(*) FROM audit_requests WHERE finished_at IS NULL`).Scan(&p.Erasures); err != nil {
+			return fmt.Errorf("look for erasures: %w", err)
+		}
+		missing, err := schema.NewIndexes(within{tx}).Missing(ctx, now)
+		if err != nil {
+			return err //nolint:wrapcheck // says all there is
+		}
+		for _, b := range missing {
+			p.Indexes = append(p.Indexes, b.Index)
+		}
+		return nil
+	})
 	if err != nil {
-		return p, err //nolint:wrapcheck // says all there is
+		return err
 	}
-	for _, b := range missing {
-		p.Indexes = append(p.Indexes, b.Index)
-	}
-	if err := r.db.QueryRow(ctx, `SELECT coalesce(sum(events), 0) FROM audit_batches WHERE NOT rolled_up`).Scan(&p.Uncounted); err != nil {
-		return p, fmt.Errorf("look for batches: %w", err)
-	}
-	if err := r.db.QueryRow(ctx, `SELECT count(*) FROM audit_requests WHERE finished_at IS NULL`).Scan(&p.Erasures); err != nil {
-		return p, fmt.Errorf("look for erasures: %w", err)
-	}
-	err = r.eachDue(ctx, false, func(s *survey) error {
+	return r.eachDue(ctx, false, func(s *survey) error {
 		p.Expired = append(p.Expired, s.Removal)
 		return nil
 	})
-	return p, err
+}
+
+// within lets the schema be read in a transaction.
+type within struct{ pgx.Tx }
+
+// BeginTx implements schema.Beginner.
+func (w within) BeginTx(ctx context.Context, _ pgx.TxOptions) (pgx.Tx, error) {
+	return w.Begin(ctx) //nolint:wrapcheck // the caller says what
 }
