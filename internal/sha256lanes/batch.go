@@ -141,7 +141,7 @@ func (l *lanes) shortest() (blocks, at int) {
 	return blocks, at
 }
 
-// hash hashes so many blocks of each lane. Those without a message compute what some lane does, for nobody.
+// hash hashes the next blocks of each lane. Those without a message compute what some lane does, for nobody.
 func (l *lanes) hash(blocks, some int) {
 	var from [width]*byte
 	for i, one := range l.lanes {

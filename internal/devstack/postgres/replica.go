@@ -183,7 +183,7 @@ func (s *Server) password() string {
 	return password
 }
 
-// BaseBackup copies a private server into a folder, as one does for a backup, with pg_basebackup and its args.
+// BaseBackup copies a private server into a folder, with pg_basebackup and its args.
 func (s *Server) BaseBackup(ctx context.Context, folder, name string, args ...string) *exec.Cmd {
 	args = append([]string{"--dbname", s.replicationInfo(name), pgdata, folder}, args...)
 	return exec.CommandContext(ctx, filepath.Join(s.cluster.from.bin, "pg_basebackup"), args...)

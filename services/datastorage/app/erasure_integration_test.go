@@ -339,7 +339,7 @@ func TestErasedEventsAreGoneAgainFromARestoredBackup(t *testing.T) {
 	}
 }
 
-// killAfter runs maintenance in a process, kills it after so many transactions, and returns its last line.
+// killAfter runs maintenance in a process, kills it after that many transactions, and returns its last line.
 func killAfter(t *testing.T, program, database string, transactions int) (last string) {
 	t.Helper()
 	child := exec.CommandContext(t.Context(), program)

@@ -78,7 +78,7 @@ func holdBackup(t *testing.T, primary *postgres.Server, admin *pgx.Conn, name st
 	return stop
 }
 
-// awaitReplication waits until so many replication connections fit.
+// awaitReplication waits until that many replication connections fit.
 func awaitReplication(t *testing.T, admin *pgx.Conn, fitting string, want int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
