@@ -4,11 +4,12 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/trace"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/client-go/rest"
 )
 
@@ -23,7 +24,7 @@ func (t *Tracing) Cluster(config *rest.Config) *rest.Config {
 		calls := otelhttp.NewTransport(restored{next},
 			otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(t.Propagator()),
 			otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string {
-				return "kubernetes " + r.Method + " " + resourceOf(calledURL(r).Path)
+				return "kubernetes " + r.Method + " " + resourceOf(r.Method, calledURL(r).Path)
 			}),
 		)
 		return hidden{calls, next}
@@ -61,30 +62,24 @@ func (h hidden) WrappedRoundTripper() http.RoundTripper { return h.plain }
 type restored struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (r restored) RoundTrip(request *http.Request) (*http.Response, error) {
-	called := request.WithContext(request.Context())
-	called.URL = calledURL(request)
+func (r restored) RoundTrip(call *http.Request) (*http.Response, error) {
+	called := call.WithContext(call.Context())
+	called.URL = calledURL(call)
 	return r.next.RoundTrip(called) //nolint:wrapcheck // passed on
 }
 
-// resourceOf is what the path of a call is about, as in "pods/log": without group, namespace and name.
-func resourceOf(path string) string {
-	parts := strings.Split(strings.Trim(path, "/"), "/")
-	switch {
-	case parts[0] == "api" && len(parts) > 2: //nolint:mnd // api, version
-		parts = parts[2:]
-	case parts[0] == "apis" && len(parts) > 3: //nolint:mnd // apis, group, version
-		parts = parts[3:]
-	default:
-		return parts[0]
+// paths knows the paths of the API server.
+var paths = request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
+
+// resourceOf is what a call is about, as in "pods/log": without group, namespace, name and filters.
+func resourceOf(method, path string) string {
+	call, err := paths.NewRequestInfo(&http.Request{Method: method, URL: &url.URL{Path: path}})
+	if err != nil || !call.IsResourceRequest {
+		first, _, _ := strings.Cut(strings.Trim(path, "/"), "/")
+		return first
 	}
-	const namespaced = 3 // namespaces, name, resource
-	if parts[0] == "namespaces" && len(parts) >= namespaced && !slices.Contains([]string{"status", "finalize"}, parts[2]) {
-		parts = parts[2:]
+	if call.Subresource == "" {
+		return call.Resource
 	}
-	const withSubresource = 3 // resource, name, subresource
-	if len(parts) >= withSubresource {
-		return parts[0] + "/" + parts[2]
-	}
-	return parts[0]
+	return call.Resource + "/" + call.Subresource
 }
