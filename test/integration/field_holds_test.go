@@ -137,8 +137,18 @@ var _ = Describe("people and legal holds", func() {
 		}
 		_, err := admin.Resource(peopleHolds).List(ctx, metav1.ListOptions{FieldSelector: "correlation=" + id})
 		Expect(apierrors.IsBadRequest(err)).To(BeTrue(), "%v", err)
-		_, err = admin.Resource(peopleHolds).Get(ctx, uuid.NewString(), metav1.GetOptions{})
-		Expect(apierrors.IsNotFound(err)).To(BeTrue(), "%v", err)
+		placed, err := admin.Resource(peopleHolds).Create(ctx, legalHold(map[string]any{"correlationID": id, "reason": "case 118"}), metav1.CreateOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		env.Track(placed.GetName())
+		for _, nobody := range []string{uuid.NewString(), uuid.Nil.String()} {
+			_, err = admin.Resource(peopleHolds).Get(ctx, nobody, metav1.GetOptions{})
+			Expect(apierrors.IsNotFound(err)).To(BeTrue(), "%v", err)
+			code, body := admin.releasing(ctx, nobody, "?reason=settled")
+			Expect(code).To(Equal(http.StatusNotFound), body)
+		}
+		kept, err := admin.Resource(peopleHolds).Get(ctx, placed.GetName(), metav1.GetOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(kept.Object).To(Equal(placed.Object), "no name of another hold releases this one")
 	}, SpecTimeout(specTimeout))
 
 	It("place, list and release holds with kubernaut hold", func(ctx SpecContext) {

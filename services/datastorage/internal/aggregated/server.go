@@ -177,7 +177,7 @@ func objectID(c echo.Context, what string) (uuid.UUID, error) {
 		return uuid.Nil, err
 	}
 	id, err := uuid.Parse(text)
-	if err != nil {
+	if err != nil || id == uuid.Nil { // nothing has the zero UUID, which stands for "any" elsewhere
 		return uuid.Nil, problem.New(http.StatusNotFound, "there is no %s %q: its name is a UUID", what, text)
 	}
 	return id, nil

@@ -189,3 +189,18 @@ func TestUnusableAcknowledgementsAreRefused(t *testing.T) {
 		t.Errorf("a dry run was answered %d %s", answer.Code, answer.Body)
 	}
 }
+
+// Regression test: the zero UUID used to select all legal holds, and its deletion released them.
+func TestTheZeroUUIDNamesNothing(t *testing.T) {
+	t.Parallel()
+	h := handler(t)
+	for _, c := range Calls() {
+		if !strings.HasSuffix(c.Path, "/:name") || c.Action.Resource == trails {
+			continue
+		}
+		path := strings.Replace(c.Path, ":name", uuid.Nil.String(), 1) + map[bool]string{true: "?reason=settled"}[c.Method == http.MethodDelete]
+		if answer := call(t, h, c.Method, path, ""); answer.Code != http.StatusNotFound {
+			t.Errorf("%s %s: answered %d %s, want 404", c.Method, path, answer.Code, answer.Body)
+		}
+	}
+}

@@ -120,8 +120,12 @@ func (s *Store) Place(ctx context.Context, r Request, by string) (Hold, error) {
 }
 
 // Release releases the selected holds in force, and returns them. Its errors are
-// ErrCaller, ErrNotFound and *ingest.UnavailableError.
+// ErrCaller, ErrNotFound and *ingest.UnavailableError. Unlike List, it never takes an
+// empty selector for all holds.
 func (s *Store) Release(ctx context.Context, which Selector, reason, by string) (released []Hold, err error) {
+	if which == (Selector{}) {
+		return nil, ErrNotFound
+	}
 	if utf8.RuneCountInString(by) > maxCaller {
 		return nil, ErrCaller
 	}
