@@ -5,6 +5,7 @@ package app_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,8 +14,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	api "kubernaut.ai/api/datastorage"
 	"kubernaut.ai/services/datastorage/app"
@@ -287,6 +290,34 @@ func TestAnErasureOfARunThatIsKilledIsCarriedOutOnce(t *testing.T) {
 	}
 	f.wantNothingOf(t, "zoe")
 	verifyCommitments(t, f.conn)
+}
+
+// Regression test: the month that a stopped retention run had closed took no erasure, which failed every run after it.
+func TestAnErasureIsCarriedOutInAMonthThatAStoppedRunClosed(t *testing.T) {
+	f := newTrail(t)
+	e := personal()
+	f.store(t, e)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	m, err := app.NewMaintainer(app.MaintainOptions{
+		DatabaseURL: f.owner, Slice: 40, Clock: clocktesting.NewFakeClock(time.Now().Add(later)), Between: func() error {
+			if f.closed(t) {
+				stop()
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Once(ctx); !errors.Is(err, context.Canceled) || !f.closed(t) {
+		t.Fatalf("the run was not stopped while it had the month closed: %v", err)
+	}
+	asked := f.erasing(t, e)
+	f.maintained(t)
+	f.ended(t, asked.ErasureId, api.Erased)
+	f.wantNothingOf(t, "zoe")
+	f.store(t, anEvent(1, "bob")) // the month takes events again
 }
 
 func TestErasedEventsAreGoneAgainFromARestoredBackup(t *testing.T) {

@@ -251,6 +251,54 @@ func TestARunThatFailsLeavesTheMonthOpen(t *testing.T) {
 	call[api.EventCreated](t, f.App, http.MethodPost, "/api/v1/audit/events", anEvent(1, "bob"), http.StatusCreated)
 }
 
+// Regression test: a run that was paused while another took over used to open the month that the other had closed, and to
+// remove the table with the events that stay.
+func TestARunThatLostItsLeaseLeavesTheMonthOfItsSuccessorAlone(t *testing.T) {
+	f := newTrail(t)
+	type end struct {
+		done app.Maintained
+		err  error
+	}
+	closed, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan end, 1)
+	succeed := func() {
+		paused := false
+		done, err := f.maintain(t, later, func() error {
+			if paused || !f.closed(t) {
+				return nil
+			}
+			paused = true
+			close(closed)
+			<-goOn
+			return nil
+		})
+		ended <- end{done, err}
+	}
+	overtaken := false
+	_, err := f.maintain(t, later, func() error {
+		if overtaken || !f.closed(t) {
+			return nil
+		}
+		overtaken = true
+		execute(t, f.conn, `UPDATE audit_leases SET expires_at = '-infinity'`)
+		go succeed()
+		select {
+		case <-closed:
+			return nil
+		case e := <-ended:
+			return fmt.Errorf("the successor ended early: %w", e.err)
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "taken over") {
+		t.Errorf("the run that lost its lease: %v", err)
+	}
+	close(goOn)
+	successor := <-ended
+	if successor.err != nil || len(successor.done.Removed) != 1 || successor.done.Removed[0].Kept != 1 {
+		t.Errorf("its successor: %+v, %v", successor.done.Removed, successor.err)
+	}
+	f.wantEvents(t, f.long)
+}
+
 // earlier is a clock that is behind by later.
 type earlier struct{ clock.RealClock }
 

@@ -14,10 +14,9 @@ import (
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
-// Regression test: the server may execute a renewal that its client has given up after the lease was released. The next runs were busy
-// then, until the lease ended by itself.
-func TestALateRenewalDoesNotTakeAReleasedLease(t *testing.T) {
-	t.Parallel()
+// newDatabase has the schema and no events.
+func newDatabase(t *testing.T) *pgxpool.Pool {
+	t.Helper()
 	server, err := postgres.StartPrivate(t.Context(), postgres.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -35,6 +34,14 @@ func TestALateRenewalDoesNotTakeAReleasedLease(t *testing.T) {
 	if _, err := schema.Up(t.Context(), db.Config().ConnConfig); err != nil {
 		t.Fatal(err)
 	}
+	return db
+}
+
+// Regression test: the server may execute a renewal that its client has given up after the lease was released. The next runs were busy
+// then, until the lease ended by itself.
+func TestALateRenewalDoesNotTakeAReleasedLease(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
 	r := New(db, Options{Holder: "one", Clock: clock.RealClock{}})
 	taken, err := r.take(t.Context())
 	if err != nil {
@@ -53,5 +60,35 @@ func TestALateRenewalDoesNotTakeAReleasedLease(t *testing.T) {
 	var left time.Duration
 	if err := db.QueryRow(t.Context(), `SELECT expires_at - now() FROM audit_leases WHERE name = $1`, leaseName).Scan(&left); err != nil || left <= 0 {
 		t.Errorf("the lease of the next run ends in %s: %v", left, err)
+	}
+}
+
+// Regression test: what a killed run had closed used to stay so until a whole run, and erasures between two runs failed.
+func TestARunOfErasuresOpensWhatAKilledRunClosed(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	r := New(db, Options{Holder: "one", Slice: 10, Clock: clock.RealClock{}})
+	if _, err := r.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	month := schema.MonthName(time.Now().UTC())
+	for _, statement := range []string{
+		`ALTER TABLE audit_events_default ADD CONSTRAINT audit_events_default_room_moves CHECK (false) NOT VALID`,
+		`ALTER TABLE ` + month + ` ADD CONSTRAINT audit_events_default_room_retention CHECK (false) NOT VALID`,
+		`CREATE TABLE ` + month + `_kept (LIKE audit_events)`,
+		`INSERT INTO audit_requests (request_id, kind, request, requested_by)
+			VALUES (gen_random_uuid(), 'erasure', jsonb_build_object('reason', 'why', 'event_ids', jsonb_build_array(gen_random_uuid())), 'zoe')`,
+	} {
+		if _, err := db.Exec(t.Context(), statement); err != nil {
+			t.Fatalf("%.60s: %v", statement, err)
+		}
+	}
+	if done, _, err := r.Erase(t.Context()); err != nil || len(done.Erasures) != 1 {
+		t.Fatalf("erasures %+v: %v", done.Erasures, err)
+	}
+	var closed, staged int
+	if err := db.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM pg_constraint WHERE conname LIKE '%room_%'), (SELECT count(*) FROM pg_class WHERE relname LIKE '%_kept')`).
+		Scan(&closed, &staged); err != nil || closed+staged > 0 {
+		t.Errorf("%d partitions are closed, %d tables are left: %v", closed, staged, err)
 	}
 }

@@ -63,9 +63,6 @@ type plan struct {
 // retain removes events whose retention is over and that no legal hold keeps.
 func (r *Runner) retain(ctx context.Context, report *Report) error {
 	p := schema.NewPartitions(r.db)
-	if err := p.OpenMonths(ctx, r.db); err != nil {
-		return err //nolint:wrapcheck // says all there is
-	}
 	return r.eachDue(ctx, true, func(s *survey) error {
 		var removed Removal
 		var err error
@@ -190,13 +187,13 @@ func (r *Runner) reading(ctx context.Context, do func(pgx.Tx) error) error {
 // replace drops the partition of a month. The events that stay are copied to a new
 // one before, which nobody reads until it takes the place of the other.
 func (r *Runner) replace(ctx context.Context, p *schema.Partitions, s *survey) (removed Removal, err error) {
-	staging, err := p.CloseMonth(ctx, s.Partition)
+	staging, err := p.CloseMonth(ctx, s.Partition, r.holds)
 	if err != nil {
 		return Removal{}, err //nolint:wrapcheck // says all there is
 	}
 	defer func() {
 		if err != nil && ctx.Err() == nil {
-			err = errors.Join(err, p.OpenMonths(ctx, r.db))
+			err = errors.Join(err, p.Open(ctx, r.holds))
 		}
 	}()
 	if err := r.between(); err != nil {

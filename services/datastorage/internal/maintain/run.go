@@ -106,6 +106,8 @@ func (r *Runner) run(ctx context.Context, parts []part) (report Report, err erro
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go r.keep(ctx, r.lease, stop)
+	// A run that was killed may have left partitions closed, in which no other part could change a row.
+	parts = append([]part{{"open partitions", r.open}}, parts...)
 	for _, p := range parts {
 		if err := p.do(ctx, &report); err != nil {
 			if cause := context.Cause(ctx); cause != nil {
@@ -122,6 +124,10 @@ func (r *Runner) between() error {
 		return nil
 	}
 	return r.options.Between()
+}
+
+func (r *Runner) open(ctx context.Context, _ *Report) error {
+	return schema.NewPartitions(r.db).Open(ctx, r.holds) //nolint:wrapcheck // says all there is
 }
 
 func (r *Runner) partitions(ctx context.Context, report *Report) error {

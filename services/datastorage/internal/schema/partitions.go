@@ -198,7 +198,15 @@ const beginBriefly = `BEGIN; SET LOCAL lock_timeout = '3s'; SET LOCAL idle_in_tr
 
 // transaction runs statements. Nobody waits long behind their wait for a lock.
 func (p *Partitions) transaction(ctx context.Context, statements ...string) error {
+	return p.checked(ctx, func(context.Context, pgx.Tx) error { return nil }, statements...)
+}
+
+// checked runs statements, unless the check fails.
+func (p *Partitions) checked(ctx context.Context, check Check, statements ...string) error {
 	err := pgx.BeginTxFunc(ctx, p.db, pgx.TxOptions{BeginQuery: beginBriefly}, func(tx pgx.Tx) error {
+		if err := check(ctx, tx); err != nil {
+			return err
+		}
 		for _, statement := range statements {
 			if _, err := tx.Exec(ctx, statement); err != nil {
 				return fmt.Errorf("%.40s: %w", statement, err)

@@ -19,35 +19,39 @@ const (
 // IsComplete reports whether a partition is that of a month that has ended.
 func IsComplete(partition string, now time.Time) bool { return isComplete(partition, now) }
 
-// CloseMonth keeps events out of the partition of a month, until OpenMonths, and
-// makes the empty table that takes its place. Events of the month that arrive
-// meanwhile are welcome a moment later.
-func (p *Partitions) CloseMonth(ctx context.Context, partition string) (staging string, err error) {
+// Check, within a transaction, returns an error if another process has taken over, and
+// keeps others from doing so until the transaction ends.
+type Check func(ctx context.Context, tx pgx.Tx) error
+
+// CloseMonth keeps events out of the partition of a month, until Open, and makes the
+// empty table that takes its place. Events of the month that arrive meanwhile are
+// welcome a moment later.
+func (p *Partitions) CloseMonth(ctx context.Context, partition string, check Check) (staging string, err error) {
 	name, room := pgx.Identifier{partition}.Sanitize(), pgx.Identifier{roomPrefix + closedSuffix}.Sanitize()
 	staging = partition + stagingSuffix
 	to := pgx.Identifier{staging}.Sanitize()
-	if err := p.transaction(ctx, append([]string{`DROP TABLE IF EXISTS ` + to}, p.create(to)...)...); err != nil {
+	if err := p.checked(ctx, check, append([]string{`DROP TABLE IF EXISTS ` + to}, p.create(to)...)...); err != nil {
 		return "", err
 	}
-	return staging, p.transaction(ctx, `ALTER TABLE `+name+` ADD CONSTRAINT `+room+` CHECK (false) NOT VALID`)
+	return staging, p.checked(ctx, check, `ALTER TABLE `+name+` ADD CONSTRAINT `+room+` CHECK (false) NOT VALID`)
 }
 
-// OpenMonths lets events into the partitions that CloseMonth closed, and removes
-// the tables that it made.
-func (p *Partitions) OpenMonths(ctx context.Context, db Executor) error {
-	rows, err := db.Query(ctx, `SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)
-			FROM pg_constraint JOIN pg_inherits ON inhrelid = conrelid WHERE inhparent = 'audit_events'::regclass AND conname = $1
+// Open lets events into the partitions that CloseMonth and MoveStrays closed, and
+// removes the tables that CloseMonth made. A closed partition takes no changed row
+// either: nothing in it can be completed or erased.
+func (p *Partitions) Open(ctx context.Context, check Check) error {
+	var statements []string
+	err := p.db.QueryRow(ctx, `SELECT coalesce(array_agg(statement), '{}') FROM (
+		SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS statement
+			FROM pg_constraint JOIN pg_inherits ON inhrelid = conrelid WHERE inhparent = 'audit_events'::regclass AND conname = ANY ($1)
 		UNION ALL SELECT format('DROP TABLE %s', oid::regclass) FROM pg_class
-			WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relname ~ $2`, roomPrefix+closedSuffix, `^audit_events_y[0-9]{4}m[0-9]{2}`+stagingSuffix+`$`)
-	if err != nil {
-		return fmt.Errorf("look for closed partitions: %w", err)
-	}
-	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relname ~ $2) AS s`,
+		[]string{roomPrefix + closedSuffix, closedDefault}, `^audit_events_y[0-9]{4}m[0-9]{2}`+stagingSuffix+`$`).Scan(&statements)
 	if err != nil {
 		return fmt.Errorf("look for closed partitions: %w", err)
 	}
 	for _, statement := range statements {
-		if err := p.transaction(ctx, statement); err != nil {
+		if err := p.checked(ctx, check, statement); err != nil {
 			return err
 		}
 	}

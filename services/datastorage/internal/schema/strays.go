@@ -29,9 +29,8 @@ type Moving struct {
 	Months []time.Time
 	// Slice bounds the events of one transaction.
 	Slice int
-	// Check, within each transaction, returns an error if another process has taken
-	// over, and keeps others from doing so until the transaction ends.
-	Check func(ctx context.Context, tx pgx.Tx) error
+	// Check is made in each transaction.
+	Check Check
 	// Between is called after each slice. An error ends it.
 	Between func() error
 }
