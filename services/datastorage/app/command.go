@@ -52,12 +52,15 @@ func maintainCommand() *cobra.Command {
 			switch {
 			case dryRun:
 				pending, err := m.Pending(c.Context())
+				if err != nil {
+					return err
+				}
 				_, _ = fmt.Fprintf(out, "months to move: %d\nindexes to build or drop: %v\nevents to count: %d\n", len(pending.Months), pending.Indexes, pending.Uncounted)
 				_, _ = fmt.Fprintf(out, "erasures to carry out: %d\n", pending.Erasures)
 				for _, e := range pending.Expired {
 					_, _ = fmt.Fprintf(out, "%s: %d expired events to remove, %d to keep, %d of them held\n", e.Partition, e.Removed, e.Kept, e.Held)
 				}
-				return err
+				return nil
 			case once:
 				done, err := m.Once(c.Context())
 				_, _ = fmt.Fprintf(out, "made partitions %v and indexes %v; moved %d events, completed %d, counted %d\n",

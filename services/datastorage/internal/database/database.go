@@ -91,7 +91,7 @@ func Explain(config *pgx.ConnConfig, err error) error {
 		return err
 	}
 	where := fmt.Sprintf("database %q on %s as user %q", config.Database, strings.Join(hosts(config), ","), config.User)
-	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code != codeLocked {
 		text := fmt.Sprintf("%s: refused: %s (SQLSTATE %s)", where, refused.Message, refused.Code)
 		if !Away(refused) {
 			text += ": check --database-url, and that the database and the user exist"

@@ -14,6 +14,7 @@ import (
 const (
 	codeReadOnly = "25006"
 	codeCanceled = "57014"
+	codeLocked   = "55P03"
 )
 
 // transientCodes are those of a server that starts, stops, or has no connection

@@ -2,12 +2,10 @@ package maintain
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
@@ -30,12 +28,7 @@ type Pending struct {
 // lock as long as a run does.
 func (r *Runner) Pending(ctx context.Context) (p Pending, err error) {
 	err = r.pending(ctx, &p)
-	const notAvailable = "55P03"
-	if locked, ok := errors.AsType[*pgconn.PgError](err); ok && locked.Code == notAvailable {
-		return p, fmt.Errorf("%w (waited %s): another session has a table locked: find it with "+
-			"SELECT pid, relation::regclass FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted, wait for its end or end it, and run this again", err, lockTimeout)
-	}
-	return p, err
+	return p, schema.ExplainLock(err) //nolint:wrapcheck // says all there is
 }
 
 func (r *Runner) pending(ctx context.Context, p *Pending) error {

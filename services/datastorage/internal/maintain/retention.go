@@ -26,8 +26,6 @@ const (
 	dropAt = 0.95
 	// surveyTimeout bounds a statement that reads a partition.
 	surveyTimeout = 10 * time.Minute
-	// lockTimeout bounds the wait for one lock, in PostgreSQL's form.
-	lockTimeout = "3s"
 	// surveyEvery is how often a partition is read whose events come in any order.
 	surveyEvery = 24 * time.Hour
 )
@@ -176,7 +174,7 @@ func (r *Runner) survey(ctx context.Context, partition string, now time.Time, ke
 // reading is a transaction that may read a partition.
 func (r *Runner) reading(ctx context.Context, do func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, r.db, func(tx pgx.Tx) error { //nolint:wrapcheck // the caller says what
-		const limit = `SELECT set_config('lock_timeout', '` + lockTimeout + `', true), set_config('statement_timeout', $1, true)`
+		const limit = `SELECT set_config('lock_timeout', '` + schema.LockTimeout + `', true), set_config('statement_timeout', $1, true)`
 		if _, err := tx.Exec(ctx, limit, strconv.FormatInt(surveyTimeout.Milliseconds(), 10)); err != nil {
 			return fmt.Errorf("set a limit: %w", err)
 		}

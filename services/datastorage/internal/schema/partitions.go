@@ -193,8 +193,20 @@ func bounds(month time.Time) (from, to string) {
 	return month.Format(bound), month.AddDate(0, 1, 0).Format(bound)
 }
 
+// LockTimeout bounds the wait for one lock, in PostgreSQL's form.
+const LockTimeout = "3s"
+
+// ExplainLock adds to an error about a lock how to find the session that has it.
+func ExplainLock(err error) error {
+	if !hasCode(err, codeLockNotAvailable) {
+		return err
+	}
+	return fmt.Errorf("%w (waited %s): another session has a table locked: find it with "+
+		"SELECT pid, relation::regclass FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted, wait for its end or end it, and run this again", err, LockTimeout)
+}
+
 // beginBriefly starts a transaction for whose locks nobody waits long.
-const beginBriefly = `BEGIN; SET LOCAL lock_timeout = '3s'; SET LOCAL idle_in_transaction_session_timeout = '5s'`
+const beginBriefly = `BEGIN; SET LOCAL lock_timeout = '` + LockTimeout + `'; SET LOCAL idle_in_transaction_session_timeout = '5s'`
 
 // transaction runs statements. Nobody waits long behind their wait for a lock.
 func (p *Partitions) transaction(ctx context.Context, statements ...string) error {

@@ -90,8 +90,9 @@ func (s Status) Err() error {
 	}
 }
 
-// Read finds out which version a database has; it changes nothing.
-func Read(ctx context.Context, db Querier) (Status, error) {
+// Read finds out which version a database has; it changes nothing. It does not wait
+// long for a table that another session has locked.
+func Read(ctx context.Context, db Beginner) (Status, error) {
 	wanted, err := newest()
 	if err != nil {
 		return Status{}, err
@@ -99,17 +100,24 @@ func Read(ctx context.Context, db Querier) (Status, error) {
 	status := Status{Wanted: wanted}
 	const query = `SELECT version_id, coalesce((SELECT oldest_program FROM schema_compatible WHERE version = version_id), 0)
 		FROM ` + versionTable + ` WHERE is_applied ORDER BY version_id DESC LIMIT 1`
-	err = db.QueryRow(ctx, query).Scan(&status.Current, &status.Compatible)
+	err = readBriefly(ctx, db, query, &status.Current, &status.Compatible)
 	if hasCode(err, codeUndefinedTable) {
-		err = db.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+firstVersionTable+` WHERE is_applied`).Scan(&status.Current)
+		err = readBriefly(ctx, db, `SELECT coalesce(max(version_id), 0) FROM `+firstVersionTable+` WHERE is_applied`, &status.Current)
 	}
 	if hasCode(err, codeUndefinedTable) || errors.Is(err, pgx.ErrNoRows) {
 		return status, nil
 	}
 	if err != nil {
-		return Status{}, fmt.Errorf("read schema version: %w", err)
+		return Status{}, fmt.Errorf("read schema version: %w", ExplainLock(err))
 	}
 	return status, nil
+}
+
+// readBriefly reads one row in a transaction for whose locks it does not wait long.
+func readBriefly(ctx context.Context, db Beginner, query string, row ...any) error {
+	return pgx.BeginTxFunc(ctx, db, pgx.TxOptions{BeginQuery: beginBriefly}, func(tx pgx.Tx) error { //nolint:wrapcheck // the caller says what
+		return tx.QueryRow(ctx, query).Scan(row...)
+	})
 }
 
 // newest is the highest version among the embedded migrations.
