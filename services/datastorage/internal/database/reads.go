@@ -13,33 +13,41 @@ import (
 // ErrBusy means that all connections for queries were in use for too long.
 var ErrBusy = errors.New("all connections for queries are in use")
 
-// errSlowConnect: the server does not answer attempts to connect in time.
-var errSlowConnect = errors.New("connect: no answer in time")
+// SlowConnectError means that a query needed a new connection, and had none in time.
+type SlowConnectError struct {
+	Wait time.Duration
+	// Down: the watch knows that the database does not answer.
+	Down bool
+}
+
+func (e *SlowConnectError) Error() string {
+	return fmt.Sprintf("no new connection to the database within --query-wait %s: raise it, or find out why connecting takes so long", e.Wait)
+}
 
 // Reads runs queries on connections of their own, so that they take none from
 // ingest and probes. Its methods are safe for concurrent use.
 type Reads struct {
 	pool          *pgxpool.Pool
 	wait, timeout time.Duration
-	failed        func(error)
+	watch         *Watch
 	refused       func()
 }
 
 // Reads returns the access of queries: each waits for a connection no longer than
 // wait, and may take as long as Options.QueryTimeout.
 func (p *Pools) Reads(wait time.Duration) *Reads {
-	return &Reads{pool: p.Query, wait: wait, timeout: p.queryTimeout, failed: p.Watch.Failed, refused: p.QueryRefused}
+	return &Reads{pool: p.Query, wait: wait, timeout: p.queryTimeout, watch: p.Watch, refused: p.QueryRefused}
 }
 
 // Do calls use with a transaction that only reads. All its statements run on one
 // server, also behind a pooler, and the server stops them when their time is over.
-// The error is that of use, ErrBusy, or says why there is no connection.
+// The error is that of use, ErrBusy, a *SlowConnectError, or says why there is no connection.
 func (r *Reads) Do(ctx context.Context, use func(ctx context.Context, tx pgx.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	err := r.do(ctx, use)
 	if err != nil {
-		r.failed(err)
+		r.watch.Failed(err)
 	}
 	return err
 }
@@ -51,7 +59,7 @@ func (r *Reads) Query(ctx context.Context, sql string, args []any, read func(pgx
 	defer cancel()
 	err := r.query(ctx, sql, args, read)
 	if err != nil {
-		r.failed(err)
+		r.watch.Failed(err)
 	}
 	return err
 }
@@ -122,12 +130,18 @@ func (r *Reads) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	switch {
 	case err == nil:
 		return conn, nil
-	case waiting.Err() != nil && ctx.Err() == nil && r.pool.Stat().ConstructingConns() == 0:
+	case waiting.Err() != nil && ctx.Err() == nil && r.full():
 		r.refused()
 		return nil, ErrBusy
 	case waiting.Err() != nil && ctx.Err() == nil:
-		return nil, errSlowConnect
+		return nil, &SlowConnectError{Wait: r.wait, Down: r.watch.State() == Down}
 	default:
 		return nil, fmt.Errorf("connect: %w", err)
 	}
+}
+
+// full reports whether no connection is missing that could be made.
+func (r *Reads) full() bool {
+	s := r.pool.Stat()
+	return s.AcquiredConns()+s.IdleConns() >= s.MaxConns()
 }

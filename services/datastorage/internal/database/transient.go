@@ -40,17 +40,17 @@ func Transient(err error) bool {
 }
 
 // Away reports whether an error of a statement or of an attempt to connect says
-// that the database is unreachable or takes no writes. A statement that took too
-// long says nothing of that kind.
+// that the database is unreachable or takes no writes. A statement or an attempt to
+// connect that took too long says nothing of that kind.
 func Away(err error) bool {
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return refused.Code == codeReadOnly || slices.Contains(transientCodes, refused.Code)
 	}
+	if slow, ok := errors.AsType[*SlowConnectError](err); ok {
+		return slow.Down
+	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return !errors.Is(err, context.Canceled)
-	}
-	if errors.Is(err, errSlowConnect) {
-		return true
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false

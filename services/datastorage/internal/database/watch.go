@@ -153,16 +153,20 @@ func (l look) reason() string {
 }
 
 // Failed tells the watch of an error of a statement or an attempt to connect. One
-// that says that the database is away counts at once.
+// that says that the database is away counts at once; a slow attempt makes the
+// watch look.
 func (w *Watch) Failed(err error) {
-	if !Away(err) {
+	away := Away(err)
+	if _, slow := errors.AsType[*SlowConnectError](err); !slow && !away {
 		return
 	}
-	state := Down
-	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == codeReadOnly {
-		state = ReadOnly
+	if away {
+		state := Down
+		if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == codeReadOnly {
+			state = ReadOnly
+		}
+		w.away(state, err)
 	}
-	w.away(state, err)
 	select {
 	case w.kick <- struct{}{}:
 	default:
