@@ -236,7 +236,10 @@ type Erasure struct {
 	Held []HeldEvent `json:"held,omitempty"`
 
 	// Missing Events that retention had removed.
-	Missing     []uuid.UUID `json:"missing,omitempty"`
+	Missing []uuid.UUID `json:"missing,omitempty"`
+
+	// Own Events that DataStorage recorded itself, for which nothing was erased.
+	Own         []uuid.UUID `json:"own,omitempty"`
 	Reason      string      `json:"reason"`
 	RequestedAt time.Time   `json:"requested_at"`
 

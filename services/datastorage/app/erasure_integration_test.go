@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -229,6 +230,49 @@ func TestAHeldEventIsNotErased(t *testing.T) {
 		api.ErasureRequest{Reason: "a request", EventIds: []uuid.UUID{trail.Data[0].EventId}}, http.StatusConflict)
 	if len(own.FieldErrors) != 1 {
 		t.Errorf("an event of DataStorage: %+v", own)
+	}
+}
+
+// Regression test: maintenance used to erase whatever a row of audit_requests names, which the serving role can write.
+func TestOwnEventsAreNotErasedWhoeverRecordsTheRequest(t *testing.T) {
+	f := newTrail(t)
+	f.hold(t)
+	e := personal()
+	f.store(t, e)
+	own := call[api.EventPage](t, f.App, http.MethodGet, eventsPath+"?event_type=datastorage.legalhold.placed", nil, http.StatusOK).Data[0]
+	id := uuid.New()
+	text, err := json.Marshal(map[string]any{"event_ids": []uuid.UUID{*e.EventId, own.EventId}, "reason": "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.serving.Exec(t.Context(), `INSERT INTO audit_requests (request_id, kind, request, requested_by) VALUES ($1, 'erasure', $2, 'nobody')`, id, string(text)); err != nil {
+		t.Fatal(err)
+	}
+	f.maintained(t)
+	if done := f.ended(t, id, api.Refused); !slices.Equal(done.Own, []uuid.UUID{own.EventId}) || done.Erased != 0 {
+		t.Errorf("got %+v, want the event of DataStorage", done)
+	}
+	for _, id := range []uuid.UUID{*e.EventId, own.EventId} {
+		if found := call[api.StoredEvent](t, f.App, http.MethodGet, eventsPath+"/"+id.String(), nil, http.StatusOK); found.ErasedAt != nil {
+			t.Errorf("event %s was erased", id)
+		}
+	}
+	// A row that was made as if it had been carried out may reach a restored database with the list.
+	if _, err := f.conn.Exec(t.Context(), `UPDATE audit_requests SET result = '{"status": "erased", "erased": 2}' WHERE request_id = $1`, id); err != nil {
+		t.Fatal(err)
+	}
+	var list bytes.Buffer
+	if _, err := app.ExportErasures(t.Context(), f.owner, &list); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.ImportErasures(t.Context(), f.owner, &list); err != nil {
+		t.Fatal(err)
+	}
+	if done := f.maintained(t); done.ErasedAgain != 1 {
+		t.Errorf("%d events were erased again, want the one that is not DataStorage's", done.ErasedAgain)
+	}
+	if found := call[api.StoredEvent](t, f.App, http.MethodGet, eventsPath+"/"+own.EventId.String(), nil, http.StatusOK); found.ErasedAt != nil {
+		t.Error("an event of DataStorage was erased by an imported list")
 	}
 }
 

@@ -231,7 +231,7 @@ func (m *Maintainer) log(report *maintain.Report) {
 			continue
 		}
 		m.options.Log.Info("erasure finished", zap.Stringer("erasure", e.ID), zap.String("status", string(e.Status)),
-			zap.Int("erased", e.Erased), zap.Int("held", e.Held))
+			zap.Int("erased", e.Erased), zap.Int("held", e.Held), zap.Int("own", e.Own))
 	}
 	if report.ErasedAgain+report.HeldAgain > 0 {
 		m.options.Log.Info("erased events had come back", zap.Int64("erased", report.ErasedAgain), zap.Int64("held", report.HeldAgain))

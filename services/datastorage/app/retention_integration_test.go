@@ -41,6 +41,8 @@ type trail struct {
 
 	owner string
 	conn  *pgx.Conn
+	// serving is a connection of the role that serves.
+	serving *pgx.Conn
 	// long has a long retention, heldByID and heldByActor are held once hold was called.
 	long, heldByID, heldByActor api.AuditEvent
 }
@@ -55,7 +57,7 @@ func newTrailAt(t *testing.T, c clock.WithTicker) *trail {
 	t.Helper()
 	database := newDatabase(t)
 	owner, serving := withRoles(t, database)
-	f := &trail{App: serveWith(t, app.Options{DatabaseURL: serving, Clock: c}), owner: owner, conn: connect(t, database)}
+	f := &trail{App: serveWith(t, app.Options{DatabaseURL: serving, Clock: c}), owner: owner, conn: connect(t, database), serving: connect(t, serving)}
 	batch := make([]api.AuditEvent, 0, expiring+3)
 	for range expiring {
 		batch = append(batch, anEvent(1, "bob"))

@@ -24,7 +24,7 @@ var First = Place{IDTime: pgtype.Timestamptz{InfinityModifier: pgtype.NegativeIn
 // Again erases events of the list that came back, with a restored backup or from a
 // spool: it looks at most events of the list behind from. It returns where it ended, nil
 // at the end of the list. Held events stay until their hold is released, and those that
-// were altered stay.
+// were altered stay, and DataStorage's own.
 func (x *Executor) Again(ctx context.Context, tx pgx.Tx, from Place, most int, now time.Time) (next *Place, all Done, err error) {
 	if err := hold.Lock(ctx, tx); err != nil {
 		return nil, all, err //nolint:wrapcheck // says all there is

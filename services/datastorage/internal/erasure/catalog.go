@@ -37,6 +37,8 @@ type refusedData struct {
 	Held int `json:"held"`
 	// Altered is the number of events that their commitments contradict.
 	Altered int `json:"altered"`
+	// Own is the number of events that DataStorage recorded itself.
+	Own int `json:"own,omitempty"`
 	// Reason that the caller gave.
 	Reason string `json:"reason"`
 }
@@ -54,7 +56,7 @@ func Catalog() []eventcatalog.Entry {
 			Trail: trail, Outcomes: []audit.Outcome{audit.OutcomeSuccess}, Data: []any{completedData{}},
 		},
 		{
-			Type: Refused, When: "nothing is erased, because legal holds keep events, or because events were altered",
+			Type: Refused, When: "nothing is erased, because legal holds keep events, because events were altered, or because they are DataStorage's own",
 			Trail: trail, Outcomes: []audit.Outcome{audit.OutcomeFailure}, Data: []any{refusedData{}},
 		},
 	}

@@ -94,6 +94,8 @@ type Erasure struct {
 	Held []hold.Keeps
 	// Altered events contradict their commitments, and are why nothing was erased.
 	Altered []uuid.UUID
+	// Own events of DataStorage are why nothing was erased.
+	Own []uuid.UUID
 }
 
 // NewRequest checks a request. What is wrong with it is returned by field.

@@ -11,6 +11,7 @@ import (
 
 	"kubernaut.ai/internal/commitment"
 	"kubernaut.ai/pkg/audit/wire"
+	"kubernaut.ai/services/datastorage/internal/ownevent"
 	"kubernaut.ai/services/datastorage/internal/query"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
@@ -25,6 +26,8 @@ type events struct {
 	// found has the ids of all events, altered those of the ones that contradict their commitments.
 	found   map[uuid.UUID]struct{}
 	altered []uuid.UUID
+	// own has the ids of DataStorage's own events, which cannot be erased.
+	own []uuid.UUID
 	// partitions that have events.
 	partitions []string
 }
@@ -64,6 +67,10 @@ func read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (*events, error) {
 
 func (e *events) add(stored *query.Stored, committed, salts, digest []byte) error {
 	e.found[stored.ID] = struct{}{}
+	if stored.RecordedBy == ownevent.RecordedBy {
+		e.own = append(e.own, stored.ID)
+		return nil
+	}
 	if stored.ErasedAt != nil {
 		return nil
 	}

@@ -35,8 +35,8 @@ type Done struct {
 	// Erased is the number of events, Partitions are the tables that have old versions of them.
 	Erased     int
 	Partitions []string
-	// Held and Altered events are why nothing was erased.
-	Held, Altered int
+	// Held, Altered and Own events are why nothing was erased.
+	Held, Altered, Own int
 }
 
 // Next carries out the request that waits longest, completely or not at all. It
@@ -62,7 +62,8 @@ func (x *Executor) Next(ctx context.Context, tx pgx.Tx, now time.Time) (*Done, e
 		if err != nil {
 			return nil, err
 		}
-		if end.Missing, end.Altered = events.missing(e.EventIDs), events.altered; len(end.Altered) == 0 {
+		// Own events were refused when the request was recorded, unless the serving role recorded it by other means.
+		if end.Missing, end.Altered, end.Own = events.missing(e.EventIDs), events.altered, events.own; len(end.Altered)+len(end.Own) == 0 {
 			if err := x.erase(ctx, tx, e.ID, events, now); err != nil {
 				return nil, err
 			}
@@ -70,7 +71,7 @@ func (x *Executor) Next(ctx context.Context, tx pgx.Tx, now time.Time) (*Done, e
 			done.Partitions = events.partitions
 		}
 	}
-	done.Status, done.Erased, done.Held, done.Altered = end.Status, end.Erased, len(end.Held), len(end.Altered)
+	done.Status, done.Erased, done.Held, done.Altered, done.Own = end.Status, end.Erased, len(end.Held), len(end.Altered), len(end.Own)
 	return done, x.finish(ctx, tx, e, &end, now)
 }
 
@@ -88,7 +89,7 @@ func (x *Executor) finish(ctx context.Context, tx pgx.Tx, e *Erasure, end *resul
 	}
 	return record(ctx, tx, x.Decoder, x.IDs, &ownevent.Event{
 		Type: Refused, Action: "refuse", At: now, Outcome: audit.OutcomeFailure, CorrelationID: e.ID.String(),
-		ActorType: "service", ActorID: ownevent.RecordedBy, Data: refusedData{Held: len(end.Held), Altered: len(end.Altered), Reason: e.Reason},
+		ActorType: "service", ActorID: ownevent.RecordedBy, Data: refusedData{Held: len(end.Held), Altered: len(end.Altered), Own: len(end.Own), Reason: e.Reason},
 	})
 }
 

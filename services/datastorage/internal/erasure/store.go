@@ -50,6 +50,7 @@ type result struct {
 	Missing []uuid.UUID  `json:"missing,omitempty"`
 	Held    []hold.Keeps `json:"held,omitempty"`
 	Altered []uuid.UUID  `json:"altered,omitempty"`
+	Own     []uuid.UUID  `json:"own,omitempty"`
 }
 
 // Request records a request. Its errors are *EventsError, ErrConflict, ErrTooMany, ErrCaller and
@@ -211,7 +212,7 @@ func (s *Store) read(ctx context.Context, columns, rest string, args ...any) (er
 
 const (
 	withIDs    = `request, result`
-	withoutIDs = `request - 'event_ids', result - '{missing,held,altered}'::text[]`
+	withoutIDs = `request - 'event_ids', result - '{missing,held,altered,own}'::text[]`
 )
 
 func list(ctx context.Context, tx pgx.Tx, columns, rest string, args ...any) ([]Erasure, error) {
@@ -229,7 +230,7 @@ func list(ctx context.Context, tx pgx.Tx, columns, rest string, args ...any) ([]
 		}
 		e.EventIDs, e.Reason, e.RequestedAt = sent.EventIDs, sent.Reason, e.RequestedAt.UTC()
 		if end != nil {
-			e.Status, e.Erased, e.Missing, e.Held, e.Altered = end.Status, end.Erased, end.Missing, end.Held, end.Altered
+			e.Status, e.Erased, e.Missing, e.Held, e.Altered, e.Own = end.Status, end.Erased, end.Missing, end.Held, end.Altered, end.Own
 		}
 		return e, nil
 	})

@@ -37,7 +37,7 @@ func NewMaintenance(c clock.PassiveClock) *Maintenance {
 			Buckets: prometheus.ExponentialBuckets(first, factor, buckets),
 		}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts(opts("events_total",
-			"Events that maintenance moved into a partition of their month (moved), gave a commitment or a batch (completed), counted for charts (counted), removed because their retention was over (expired), erased (erased), did not erase because they are held or were altered (unerased), or did not find (missing).")),
+			"Events that maintenance moved into a partition of their month (moved), gave a commitment or a batch (completed), counted for charts (counted), removed because their retention was over (expired), erased (erased), did not erase because they are held, were altered or are DataStorage's own (unerased), or did not find (missing).")),
 			[]string{"work"}),
 		success: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("last_success_timestamp_seconds", "When a run last ended without an error, in Unix seconds. It is missing until then.")), nil),
 	}
@@ -60,7 +60,7 @@ func (m *Maintenance) Ran(report maintain.Report, err error, took time.Duration)
 	}
 	erased, unerased := report.ErasedAgain, report.HeldAgain
 	for _, e := range report.Erasures {
-		erased, unerased = erased+int64(e.Erased), unerased+int64(e.Held+e.Altered)
+		erased, unerased = erased+int64(e.Erased), unerased+int64(e.Held+e.Altered+e.Own)
 	}
 	for work, n := range map[string]int64{
 		"erased": erased, "unerased": unerased,
