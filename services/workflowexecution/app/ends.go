@@ -39,19 +39,19 @@ func (c *controllers) verifying(proposer verify.Proposer) (*verify.Stage, error)
 	return stage, nil
 }
 
-// registerEnds adds the controller that ends requests whose signal has resolved.
-func (c *controllers) registerEnds() error {
+// ends makes what ends requests whose signal has resolved.
+func (c *controllers) ends() (*resolve.Resolver, error) {
 	o := &c.app.options
-	ends, err := resolve.NewMetrics(c.app.registry)
+	counted, err := resolve.NewMetrics(c.app.registry)
 	if err != nil {
-		return fmt.Errorf("ends of requests: %w", err)
+		return nil, fmt.Errorf("ends of requests: %w", err)
 	}
 	r, err := resolve.New(resolve.Parts{
 		Live: c.manager.GetAPIReader(), Cached: c.manager.GetCache(), Writer: c.manager.GetClient(), Audit: c.store,
-		Events: c.manager.GetEventRecorder(eventSource), Metrics: ends, Executions: c.metrics, Clock: o.Clock, Log: o.Log.Named("resolution"), StaleAfter: o.StaleAfter,
+		Events: c.manager.GetEventRecorder(eventSource), Metrics: counted, Executions: c.metrics, Clock: o.Clock, Log: o.Log.Named("resolution"), StaleAfter: o.StaleAfter,
 	})
 	if err != nil {
-		return fmt.Errorf("ends of requests: %w", err)
+		return nil, fmt.Errorf("ends of requests: %w", err)
 	}
-	return r.SetUp(c.manager) //nolint:wrapcheck // of this module
+	return r, nil
 }

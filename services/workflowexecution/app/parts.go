@@ -50,10 +50,7 @@ func (c *controllers) register() error {
 	if err := c.registerRequests(proposing.selector); err != nil {
 		return err
 	}
-	if err := c.registerPauses(); err != nil {
-		return err
-	}
-	return c.registerEnds()
+	return c.registerPauses()
 }
 
 // stages are the stages of executions, by phase, and what removes the Jobs of executions.

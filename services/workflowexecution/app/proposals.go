@@ -68,11 +68,16 @@ func (c *controllers) newProposals() (*proposals, error) {
 // registerRequests adds the controller that takes requests through their phases.
 func (c *controllers) registerRequests(selector *selection.Selector) error {
 	o := &c.app.options
+	ends, err := c.ends()
+	if err != nil {
+		return err
+	}
 	r, err := requests.New(requests.Parts{
 		Live:        c.manager.GetAPIReader(),
 		Cached:      c.manager.GetCache(),
 		Writer:      c.manager.GetClient(),
 		Selector:    selector,
+		Ends:        ends,
 		Audit:       c.store,
 		Clock:       o.Clock,
 		Log:         o.Log.Named("request"),

@@ -42,15 +42,24 @@ type Selector interface {
 	Select(ctx context.Context, rr *v1alpha1.RemediationRequest) (Selected, error)
 }
 
+// Ends ends requests because their signal does.
+type Ends interface {
+	// Resolve ends a request if that is due; otherwise it says after how long it may be.
+	Resolve(ctx context.Context, key client.ObjectKey) (after time.Duration, err error)
+}
+
 // Parts are the dependencies of a Reconciler.
 type Parts struct {
 	// Live reads from the API server, Cached from the informers.
 	Live, Cached client.Reader
 	Writer       client.Client
 	Selector     Selector
-	Audit        auditevents.Recorder
-	Clock        clock.PassiveClock
-	Log          *zap.Logger
+	// Ends comes first: whoever ends a request and whoever takes it further would otherwise each
+	// record what the other one makes untrue.
+	Ends  Ends
+	Audit auditevents.Recorder
+	Clock clock.PassiveClock
+	Log   *zap.Logger
 	// Concurrency is the number of requests that are handled concurrently, at least 1.
 	Concurrency int
 }
@@ -68,10 +77,13 @@ func New(parts Parts) (*Reconciler, error) {
 	return &Reconciler{Parts: parts}, nil
 }
 
-// Reconcile takes a request one step further. It reports no error after ctx has ended: the
+// Reconcile ends a request if that is due, or else takes it one step further. It reports no error after ctx has ended: the
 // service is stopping.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	err := r.reconcile(ctx, req.NamespacedName)
+	after, err := r.Ends.Resolve(ctx, req.NamespacedName)
+	if err == nil {
+		err = r.reconcile(ctx, req.NamespacedName)
+	}
 	switch {
 	case ctx.Err() != nil, apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return reconcile.Result{}, nil //nolint:nilerr // stopping, or the request is going
@@ -80,7 +92,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: conflictDelay}, nil
 	}
-	return reconcile.Result{}, err
+	return reconcile.Result{RequeueAfter: after}, err
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) error {

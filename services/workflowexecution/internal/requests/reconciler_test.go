@@ -8,12 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -23,13 +25,17 @@ import (
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/workflowexecution/internal/metrics"
 	"kubernaut.ai/services/workflowexecution/internal/requests"
+	"kubernaut.ai/services/workflowexecution/internal/resolve"
 )
 
 var (
 	errBroken = errors.New("broken on purpose")
 	noon      = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 )
+
+const staleAfter = 12 * time.Hour
 
 func at(d time.Duration) *metav1.MicroTime {
 	t := metav1.NewMicroTime(noon.Add(d))
@@ -44,20 +50,27 @@ type bench struct {
 	hooks interceptor.Funcs
 	// events are the recorded types; record is the error of Record.
 	events []string
+	ids    map[string]bool
 	record error
 	// selected and failed are the result of a selection.
 	selected requests.Selected
 	failed   error
+	// selecting is called while a workflow is selected.
+	selecting func()
 }
 
 func (b *bench) Record(_ context.Context, e *audit.Event) error {
 	if b.record == nil {
 		b.events = append(b.events, e.Type)
+		b.ids[e.ID.String()] = true
 	}
 	return b.record
 }
 
 func (b *bench) Select(context.Context, *v1alpha1.RemediationRequest) (requests.Selected, error) {
+	if b.selecting != nil {
+		b.selecting()
+	}
 	return b.selected, b.failed
 }
 
@@ -73,7 +86,7 @@ func request(phase v1alpha1.RemediationPhase) *v1alpha1.RemediationRequest {
 // attempt is an execution of the request with a number, in a phase.
 func attempt(number int, phase v1alpha1.ExecutionPhase) *v1alpha1.WorkflowExecution {
 	return &v1alpha1.WorkflowExecution{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: fmt.Sprint("rr-", number)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: fmt.Sprint("rr-", number), Labels: map[string]string{v1alpha1.LabelRequest: "rr"}},
 		Spec: v1alpha1.WorkflowExecutionSpec{
 			Request: v1alpha1.ObjectRef{Name: "rr", UID: "uid-rr"}, Workflow: v1alpha1.WorkflowRef{Name: "restart"},
 			Approval: v1alpha1.ApprovalRequired, Reason: "it fits",
@@ -91,15 +104,31 @@ func setup(t *testing.T, objects ...client.Object) *bench {
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.RemediationRequest{}, &v1alpha1.RemediationCommand{}).Build()
-	return &bench{t: t, client: c}
+	return &bench{t: t, client: c, ids: map[string]bool{}}
 }
 
 // reconcile reconciles the request once.
 func (b *bench) reconcile(ctx context.Context) (reconcile.Result, error) {
 	b.t.Helper()
 	c := interceptor.NewClient(b.client, b.hooks)
+	registry := prometheus.NewRegistry()
+	ended, err := resolve.NewMetrics(registry)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	counted, err := metrics.New(registry)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ends, err := resolve.New(resolve.Parts{
+		Live: c, Cached: b.client, Writer: c, Audit: b, Events: events.NewFakeRecorder(10), Metrics: ended, Executions: counted,
+		Clock: clocktesting.NewFakePassiveClock(noon), Log: zap.NewNop(), StaleAfter: staleAfter,
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	r, err := requests.New(requests.Parts{
-		Live: c, Cached: b.client, Writer: c, Selector: b, Audit: b, Clock: clocktesting.NewFakePassiveClock(noon), Log: zap.NewNop(), Concurrency: 1,
+		Live: c, Cached: b.client, Writer: c, Selector: b, Ends: ends, Audit: b, Clock: clocktesting.NewFakePassiveClock(noon), Log: zap.NewNop(), Concurrency: 1,
 	})
 	if err != nil {
 		b.t.Fatal(err)
@@ -107,10 +136,15 @@ func (b *bench) reconcile(ctx context.Context) (reconcile.Result, error) {
 	return r.Reconcile(ctx, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "shop", Name: "rr"}})
 }
 
+// isSoon reports whether a request is to be looked at again although nothing changes, before it may be stale.
+func isSoon(result reconcile.Result) bool {
+	return result.RequeueAfter > 0 && result.RequeueAfter < time.Hour
+}
+
 // step reconciles the request, and returns what became of it.
 func (b *bench) step() *v1alpha1.RemediationRequest {
 	b.t.Helper()
-	if result, err := b.reconcile(b.t.Context()); err != nil || result != (reconcile.Result{}) {
+	if result, err := b.reconcile(b.t.Context()); err != nil || isSoon(result) {
 		b.t.Fatalf("%+v %v", result, err)
 	}
 	return b.request()
@@ -147,6 +181,7 @@ func (b *bench) shows(rr *v1alpha1.RemediationRequest, phase v1alpha1.Remediatio
 const (
 	reviewed  = "remediation.manual_review.required"
 	completed = "remediation.request.completed"
+	skipped   = "remediation.request.skipped"
 )
 
 func TestASelectionIsShown(t *testing.T) {
@@ -224,7 +259,9 @@ func TestARequestShowsWhatBecameOfItsExecution(t *testing.T) {
 			phase: v1alpha1.ExecutionSucceeded, want: v1alpha1.RemediationManualReview, reason: v1alpha1.ReasonIneffective, events: reviewed,
 			change: func(wfe *v1alpha1.WorkflowExecution, rr *v1alpha1.RemediationRequest) {
 				outcome(v1alpha1.OutcomeEffective)(wfe, rr)
-				rr.Status.Signals = &v1alpha1.SignalInstances{LatestStartsAt: at(0)}
+				rr.Status.Signals = &v1alpha1.SignalInstances{
+					LatestStartsAt: at(0), Instances: []v1alpha1.SignalInstance{{ID: "0123456789abcdef", StartsAt: *at(0), LastSeenAt: *at(0)}},
+				}
 			},
 		},
 		"the execution is another request's": {
@@ -252,6 +289,46 @@ func TestARequestShowsWhatBecameOfItsExecution(t *testing.T) {
 			b.shows(b.request(), test.want, test.reason, strings.Fields(test.events)...) // once
 		})
 	}
+}
+
+// Whoever ends a request and whoever takes it further never work at the same time, and the end comes first: an end that was
+// recorded and not shown is decided again in the same phase, and is the same event.
+func TestAnEndThatIsNotShownIsRecordedOnce(t *testing.T) {
+	t.Parallel()
+	resolved := request(v1alpha1.RemediationClassified)
+	resolved.Status.Signals = &v1alpha1.SignalInstances{EndedAt: at(0)}
+	b := setup(t, resolved)
+	b.failed = errors.New("a workflow is selected for a request whose signal is over")
+	b.hooks.SubResourcePatch = func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+		return errBroken
+	}
+	if _, err := b.reconcile(t.Context()); !errors.Is(err, errBroken) {
+		t.Fatalf("error %v", err)
+	}
+	b.hooks = interceptor.Funcs{}
+	rr := b.step()
+	if len(b.ids) != 1 {
+		t.Errorf("ends %v", b.ids)
+	}
+	b.shows(rr, v1alpha1.RemediationSkipped, v1alpha1.ReasonResolvedBeforeExecution, skipped, skipped)
+}
+
+// A signal that resolves while a workflow is selected makes the selection void, and there is one end.
+func TestASignalThatResolvesDuringASelectionEndsTheRequestOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, request(v1alpha1.RemediationClassified))
+	b.selected = requests.Selected{Reason: v1alpha1.ReasonNoWorkflow, Message: "none fits"}
+	b.selecting = func() {
+		rr := b.request()
+		rr.Status.Signals = &v1alpha1.SignalInstances{EndedAt: at(0)}
+		if err := b.client.Status().Update(t.Context(), rr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if result, err := b.reconcile(t.Context()); err != nil || !isSoon(result) {
+		t.Fatalf("%+v %v", result, err)
+	}
+	b.shows(b.step(), v1alpha1.RemediationSkipped, v1alpha1.ReasonResolvedBeforeExecution, reviewed, skipped)
 }
 
 func TestARequestWhoseExecutionIsGoneWaitsForAPerson(t *testing.T) {
@@ -437,7 +514,7 @@ func TestErrorsOfAReconciliation(t *testing.T) {
 			if (test.want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("error %v, want %q", err, test.want)
 			}
-			if (result.RequeueAfter > 0) != test.again {
+			if isSoon(result) != test.again {
 				t.Errorf("%+v", result)
 			}
 		})
@@ -449,7 +526,7 @@ func TestErrorsOfAReconciliation(t *testing.T) {
 			return errors.Join(c.Delete(ctx, rr), apierrors.NewNotFound(resource, "rr"))
 		}
 		b.selected.Execution = attempt(1, "")
-		if result, err := b.reconcile(t.Context()); err != nil || result != (reconcile.Result{}) {
+		if result, err := b.reconcile(t.Context()); err != nil || isSoon(result) {
 			t.Errorf("%+v %v", result, err)
 		}
 	})

@@ -54,12 +54,16 @@ func decide(rr *v1alpha1.RemediationRequest, staleAfter time.Duration, now time.
 }
 
 // withExecutions adds to a decision what the executions of the request say.
-func (d decision) withExecutions(executions []v1alpha1.WorkflowExecution) decision {
+func (d decision) withExecutions(rr *v1alpha1.RemediationRequest, executions []v1alpha1.WorkflowExecution) decision {
 	for i := range executions {
 		status := &executions[i].Status
 		switch {
 		case status.Phase == v1alpha1.ExecutionExecuting, status.Phase == v1alpha1.ExecutionVerifying:
 			return decision{} // its result ends the request
+		case status.Phase == v1alpha1.ExecutionSucceeded, status.Phase == v1alpha1.ExecutionFailed:
+			if executions[i].Name == rr.Status.ExecutionRef && isProposed(rr) {
+				return decision{} // the request does not show it yet
+			}
 		case status.Phase == v1alpha1.ExecutionInvalidated && status.Reason == v1alpha1.ReasonResolvedBeforeExecution &&
 			d.end.Reason == v1alpha1.ReasonResolved:
 			// The proposal was invalidated by this package, which did not get to the request.
@@ -67,6 +71,11 @@ func (d decision) withExecutions(executions []v1alpha1.WorkflowExecution) decisi
 		}
 	}
 	return d
+}
+
+// isProposed reports whether a request shows an execution that has not started.
+func isProposed(rr *v1alpha1.RemediationRequest) bool {
+	return rr.Status.Phase == v1alpha1.RemediationAwaitingApproval || rr.Status.Phase == v1alpha1.RemediationApproved
 }
 
 // undecided reports whether an execution may still start.

@@ -12,4 +12,6 @@
 // Every decision is made for the version of the request that was read from the API server. If
 // a signal arrives meanwhile, the write fails and the decision is made again. The event of an
 // end that was prevented in this way remains in the trail, followed by that of the signal.
+// Nothing else of this service changes the phase meanwhile: the controller of requests calls
+// this package first, and works at a request in one goroutine only.
 package resolve

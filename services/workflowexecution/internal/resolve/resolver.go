@@ -9,15 +9,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
-	"kubernaut.ai/internal/telemetry"
 	"kubernaut.ai/services/workflowexecution/internal/auditevents"
 	"kubernaut.ai/services/workflowexecution/internal/metrics"
 )
@@ -27,13 +24,11 @@ const (
 	fieldManager = "workflowexecution"
 	// writeTimeout bounds the recording of the events of an end and the writes that follow.
 	writeTimeout = 15 * time.Second
-	// conflictDelay is the delay before a decision is made again.
-	conflictDelay = 10 * time.Millisecond
 	// reasonFinished is why a proposal for a finished request is invalidated.
 	reasonFinished = "RequestFinished"
 )
 
-// Parts are the dependencies of a Reconciler. All are required.
+// Parts are the dependencies of a Resolver. All are required.
 type Parts struct {
 	// Live reads from the API server, Cached from the informers.
 	Live, Cached client.Reader
@@ -70,40 +65,32 @@ func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-// Reconciler ends requests. It is stateless.
-type Reconciler struct {
+// Resolver ends requests. It is stateless.
+type Resolver struct {
 	Parts
 }
 
-// New makes a Reconciler.
-func New(parts Parts) (*Reconciler, error) {
+// New makes a Resolver.
+func New(parts Parts) (*Resolver, error) {
 	if parts.StaleAfter <= 0 {
 		return nil, errors.New("end requests without a signal: the duration must be positive")
 	}
-	return &Reconciler{Parts: parts}, nil
+	return &Resolver{Parts: parts}, nil
 }
 
-// Reconcile ends a request if it is due; otherwise it says when that may be.
-func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	after, err := r.reconcile(ctx, req.NamespacedName)
-	switch {
-	case ctx.Err() != nil, apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return reconcile.Result{}, nil //nolint:nilerr // stopping, or the resources are going
-	case apierrors.IsConflict(err):
-		return reconcile.Result{RequeueAfter: conflictDelay}, nil
-	}
-	return reconcile.Result{RequeueAfter: after}, err
-}
+// +kubebuilder:rbac:groups=kubernaut.ai,resources=remediationrequests,verbs=get;list;watch
+// +kubebuilder:rbac:groups=kubernaut.ai,resources=remediationrequests/status,verbs=patch
+// +kubebuilder:rbac:groups=kubernaut.ai,resources=workflowexecutions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=kubernaut.ai,resources=workflowexecutions/status,verbs=patch
 
-func (r *Reconciler) reconcile(ctx context.Context, key client.ObjectKey) (time.Duration, error) {
+// Resolve ends a request if that is due; otherwise it says after how long it may be, if it
+// may be at all. After a conflict, the decision is to be made again.
+func (r *Resolver) Resolve(ctx context.Context, key client.ObjectKey) (time.Duration, error) {
 	// The cached request saves the live reads while nothing is due.
 	for live, reader := range []client.Reader{r.Cached, r.Live} {
 		rr := &v1alpha1.RemediationRequest{}
 		if err := reader.Get(ctx, key, rr); err != nil {
 			return 0, fmt.Errorf("read request %s: %w", key, err)
-		}
-		if live == 0 {
-			telemetry.Link(ctx, rr)
 		}
 		d := decide(rr, r.StaleAfter, r.Clock.Now())
 		if d.end.Phase == "" && !d.sweep {
@@ -151,12 +138,12 @@ func containsUndecided(executions []v1alpha1.WorkflowExecution) bool {
 }
 
 // act invalidates what is proposed for the request, and ends the request.
-func (r *Reconciler) act(ctx context.Context, rr *v1alpha1.RemediationRequest, d decision, executions []v1alpha1.WorkflowExecution) error {
+func (r *Resolver) act(ctx context.Context, rr *v1alpha1.RemediationRequest, d decision, executions []v1alpha1.WorkflowExecution) error {
 	// What is recorded is shown, even if the service is asked to stop.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	if !d.sweep {
-		if d = d.withExecutions(executions); d.end.Phase == "" {
+		if d = d.withExecutions(rr, executions); d.end.Phase == "" {
 			return nil
 		}
 	}
@@ -180,7 +167,7 @@ func (r *Reconciler) act(ctx context.Context, rr *v1alpha1.RemediationRequest, d
 
 // invalidate ends a proposal that has not started. It fails if that was written meanwhile: it
 // may have started.
-func (r *Reconciler) invalidate(ctx context.Context, wfe *v1alpha1.WorkflowExecution, reason, message string) error {
+func (r *Resolver) invalidate(ctx context.Context, wfe *v1alpha1.WorkflowExecution, reason, message string) error {
 	event, err := auditevents.Invalidated(wfe, reason, message)
 	if err == nil {
 		err = r.Audit.Record(ctx, event)
@@ -200,7 +187,7 @@ func (r *Reconciler) invalidate(ctx context.Context, wfe *v1alpha1.WorkflowExecu
 }
 
 // end shows the end of a request, after its event.
-func (r *Reconciler) end(ctx context.Context, rr *v1alpha1.RemediationRequest, end auditevents.RequestEnd) error {
+func (r *Resolver) end(ctx context.Context, rr *v1alpha1.RemediationRequest, end auditevents.RequestEnd) error {
 	event, err := auditevents.RequestEnded(rr, end)
 	if err == nil {
 		err = r.Audit.Record(ctx, event)

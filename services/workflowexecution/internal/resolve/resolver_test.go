@@ -10,13 +10,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/internal/kube"
@@ -33,9 +33,9 @@ var (
 	received  = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 )
 
-// bench is a reconciler with one request.
+// bench is a resolver with one request.
 type bench struct {
-	*resolve.Reconciler
+	*resolve.Resolver
 
 	t        *testing.T
 	client   client.WithWatch
@@ -107,7 +107,7 @@ func setup(t *testing.T, rr *v1alpha1.RemediationRequest, executions ...client.O
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Reconciler, err = resolve.New(resolve.Parts{
+	b.Resolver, err = resolve.New(resolve.Parts{
 		Executions: counted,
 		Live:       b.client, Cached: b.client, Writer: b.client, Audit: b, Events: events.NewFakeRecorder(10), Metrics: ends, Clock: b.clock,
 		Log: zap.NewNop(), StaleAfter: staleAfter,
@@ -118,10 +118,9 @@ func setup(t *testing.T, rr *v1alpha1.RemediationRequest, executions ...client.O
 	return b
 }
 
-func (b *bench) reconcile() (time.Duration, error) {
+func (b *bench) resolve() (time.Duration, error) {
 	b.t.Helper()
-	result, err := b.Reconcile(b.t.Context(), reconcile.Request{NamespacedName: key()})
-	return result.RequeueAfter, err
+	return b.Resolve(b.t.Context(), key())
 }
 
 func (b *bench) status() *v1alpha1.RemediationRequestStatus {
@@ -172,7 +171,7 @@ func TestHowRequestsEndWhenNothingFires(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, test.request)
-			if _, err := b.reconcile(); err != nil {
+			if _, err := b.resolve(); err != nil {
 				t.Fatal(err)
 			}
 			status := b.status()
@@ -204,7 +203,7 @@ func TestAnOpenProposalIsInvalidatedFirst(t *testing.T) {
 	t.Parallel()
 	for _, phase := range []v1alpha1.ExecutionPhase{"", v1alpha1.ExecutionProposed, v1alpha1.ExecutionApproved} {
 		b := setup(t, request(v1alpha1.RemediationAwaitingApproval, ""), execution("rr-1-1", v1alpha1.ExecutionRejected), execution("rr-1-2", phase))
-		if _, err := b.reconcile(); err != nil {
+		if _, err := b.resolve(); err != nil {
 			t.Fatal(err)
 		}
 		b.expectEvents(auditevents.TypeProposalInvalidated, auditevents.TypeRequestSkipped)
@@ -231,14 +230,28 @@ func TestAnExecutionThatStartsMeanwhileGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if after, err := b.reconcile(); err != nil || after == 0 {
-		t.Errorf("after %s, error %v", after, err)
+	if _, err := b.resolve(); !apierrors.IsConflict(err) {
+		t.Errorf("error %v, want a conflict", err)
 	}
-	if after, err := b.reconcile(); err != nil || after != 0 {
+	if after, err := b.resolve(); err != nil || after != 0 {
 		t.Errorf("after %s, error %v", after, err)
 	}
 	if b.status().Phase != v1alpha1.RemediationApproved || b.execution("rr-1-1").Status.Phase != v1alpha1.ExecutionExecuting {
 		t.Errorf("request %+v, execution %+v", b.status(), b.execution("rr-1-1").Status)
+	}
+}
+
+// A request may be behind its execution, which has helped or not by then.
+func TestTheResultOfAnExecutionIsShownBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []v1alpha1.ExecutionPhase{v1alpha1.ExecutionSucceeded, v1alpha1.ExecutionFailed} {
+		rr := request(v1alpha1.RemediationApproved, "")
+		rr.Status.ExecutionRef = "rr-1-1"
+		b := setup(t, rr, execution("rr-1-1", phase))
+		if _, err := b.resolve(); err != nil || b.status().Phase != v1alpha1.RemediationApproved {
+			t.Errorf("%s: phase %s, error %v", phase, b.status().Phase, err)
+		}
+		b.expectEvents()
 	}
 }
 
@@ -247,7 +260,7 @@ func TestWhatWasInvalidatedBeforeACrashStaysSkipped(t *testing.T) {
 	wfe := execution("rr-1-1", v1alpha1.ExecutionInvalidated)
 	wfe.Status.Reason = v1alpha1.ReasonResolvedBeforeExecution
 	b := setup(t, request(v1alpha1.RemediationManualReview, v1alpha1.ReasonProposalInvalidated), wfe)
-	if _, err := b.reconcile(); err != nil || b.status().Phase != v1alpha1.RemediationSkipped {
+	if _, err := b.resolve(); err != nil || b.status().Phase != v1alpha1.RemediationSkipped {
 		t.Errorf("status %+v, error %v", b.status(), err)
 	}
 }
@@ -257,7 +270,7 @@ func TestAProposalForAFinishedRequestIsInvalidated(t *testing.T) {
 	foreign := execution("foreign", v1alpha1.ExecutionProposed)
 	foreign.Spec.Request.UID = "uid-0"
 	b := setup(t, request(v1alpha1.RemediationCompleted, ""), execution("rr-1-1", v1alpha1.ExecutionApproved), foreign)
-	if _, err := b.reconcile(); err != nil {
+	if _, err := b.resolve(); err != nil {
 		t.Fatal(err)
 	}
 	b.expectEvents(auditevents.TypeProposalInvalidated)
@@ -280,10 +293,11 @@ func TestASignalPreventsTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 2 {
-		if _, err := b.reconcile(); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := b.resolve(); !apierrors.IsConflict(err) {
+		t.Fatalf("error %v, want a conflict", err)
+	}
+	if _, err := b.resolve(); err != nil {
+		t.Fatal(err)
 	}
 	if phase := b.status().Phase; phase != v1alpha1.RemediationClassified {
 		t.Errorf("phase %s", phase)
@@ -300,11 +314,11 @@ func TestARequestIsStaleExactlyAfterItsLastSignal(t *testing.T) {
 		before := rr.Status.Phase
 		b := setup(t, rr)
 		b.clock.SetTime(received.Add(staleAfter - time.Microsecond))
-		if after, err := b.reconcile(); err != nil || after != time.Microsecond || b.status().Phase != before {
+		if after, err := b.resolve(); err != nil || after != time.Microsecond || b.status().Phase != before {
 			t.Errorf("just before: wait %s, error %v", after, err)
 		}
 		b.clock.SetTime(received.Add(staleAfter))
-		if _, err := b.reconcile(); err != nil {
+		if _, err := b.resolve(); err != nil {
 			t.Fatal(err)
 		}
 		condition := meta.FindStatusCondition(b.status().Conditions, v1alpha1.ConditionFinished)
@@ -318,7 +332,7 @@ func TestAnEndIsRecordedFirstAndOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, request(v1alpha1.RemediationClassified, ""))
 	b.record = errBroken
-	if _, err := b.reconcile(); !errors.Is(err, errBroken) || b.status().Phase != v1alpha1.RemediationClassified {
+	if _, err := b.resolve(); !errors.Is(err, errBroken) || b.status().Phase != v1alpha1.RemediationClassified {
 		t.Errorf("phase %s, error %v", b.status().Phase, err)
 	}
 	b.record = nil
@@ -333,10 +347,11 @@ func TestAnEndIsRecordedFirstAndOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 2 {
-		if _, err := b.reconcile(); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := b.resolve(); !apierrors.IsConflict(err) {
+		t.Fatalf("error %v, want a conflict", err)
+	}
+	if _, err := b.resolve(); err != nil {
+		t.Fatal(err)
 	}
 	if b.status().Phase != v1alpha1.RemediationSkipped {
 		t.Errorf("phase %s", b.status().Phase)
