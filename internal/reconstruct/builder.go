@@ -21,9 +21,10 @@ type Builder struct {
 
 	created    bool // typeCreated was read
 	seen       map[string]bool
-	executions map[string]*execution // by name
-	dropped    int                   // executions beyond maxExecutions
-	instances  bool                  // a signal after the first changed what fires
+	executions map[string]*execution              // by name
+	dropped    int                                // executions beyond maxExecutions
+	instances  bool                               // a signal after the first changed what fires
+	before     *v1alpha1.RemediationRequestStatus // where the request was when it ended
 }
 
 // maxExecutions bounds the executions of one request whose steps are checked.

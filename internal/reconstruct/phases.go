@@ -32,6 +32,7 @@ func (b *Builder) condition(name string, value metav1.ConditionStatus, reason, m
 // follows checks the phase that an event says the request was in. A request may have been behind its execution, so
 // only one that was further than the trail tells shows that events are missing.
 func (b *Builder) follows(from v1alpha1.RemediationPhase, e *datastorage.StoredEvent) {
+	b.resume(from)
 	is := b.request.Status.Phase
 	lost := order[from] > order[is] && is != v1alpha1.RemediationManualReview ||
 		from == v1alpha1.RemediationManualReview && is != from
@@ -91,6 +92,7 @@ func (b *Builder) reclassified(e *datastorage.StoredEvent, d *reclassified) {
 }
 
 func (b *Builder) selected(*datastorage.StoredEvent, *struct{}) {
+	b.resume(v1alpha1.RemediationClassified)
 	b.request.Status.SelectedSeverity = b.request.Status.Severity
 }
 
@@ -166,9 +168,23 @@ func (b *Builder) ended(e *datastorage.StoredEvent, d *step) {
 }
 
 func (b *Builder) finish(to v1alpha1.RemediationPhase, reason, message string, e *datastorage.StoredEvent) {
+	if !b.request.Status.Phase.Terminal() {
+		b.before = b.request.Status.DeepCopy()
+	}
 	b.moves(to, message, e)
 	b.request.Status.CompletedAt = at(e)
 	b.condition(v1alpha1.ConditionFinished, metav1.ConditionTrue, reason, message, e)
+}
+
+// resume takes an end back that a signal prevented after its event was recorded: the request goes on from the phase
+// that it was in.
+func (b *Builder) resume(from v1alpha1.RemediationPhase) {
+	s := &b.request.Status
+	if !s.Phase.Terminal() || b.before == nil || b.before.Phase != from {
+		return
+	}
+	s.Phase, s.Message, s.CompletedAt, s.Conditions = b.before.Phase, b.before.Message, nil, b.before.Conditions
+	b.before = nil
 }
 
 // refersTo is the execution that the request refers to, as an event about the request says.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/api/events"
@@ -123,6 +124,30 @@ func TestTheFieldsOfAMissingEventAreNamed(t *testing.T) {
 			if !slices.ContainsFunc(r.Missing, func(g reconstruct.Gap) bool { return g.Field == field && strings.Contains(g.Reason, gone) }) {
 				t.Errorf("without %s: %s is not named in %v", gone, field, r.Missing)
 			}
+		}
+	}
+}
+
+// A signal may prevent an end whose event was recorded. The request goes on from where it was.
+func TestAnEndThatWasPreventedIsNone(t *testing.T) {
+	t.Parallel()
+	const end = `{"from":"Classified","to":"Skipped","reason":"ResolvedBeforeExecution","message":"no instance of the signal fires any more"}`
+	before, after := remediated()[:7], remediated()[7:]
+	prevented := append(slices.Clone(before), trail("gateway.signal.resolved", first, "remediation.request.skipped", end, "gateway.signal.deduplicated", first)...)
+	review := trail("remediation.manual_review.required", `{"from":"Classified","reason":"NoWorkflow","message":"none fits"}`)
+	for name, test := range map[string]struct {
+		rest  []datastorage.StoredEvent
+		phase v1alpha1.RemediationPhase
+	}{
+		"a proposal":  {after, v1alpha1.RemediationCompleted},
+		"a review":    {review, v1alpha1.RemediationManualReview},
+		"another end": {trail("remediation.request.skipped", end), v1alpha1.RemediationSkipped},
+	} {
+		r := build(append(slices.Clone(prevented), test.rest...))
+		s := r.Request.Status
+		finished := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionFinished)
+		if r.Lost > 0 || s.Phase != test.phase || (finished != nil) != s.Phase.Terminal() || (s.CompletedAt != nil) != s.Phase.Terminal() {
+			t.Errorf("%s: phase %s, %+v, completed at %v, missing %v", name, s.Phase, finished, s.CompletedAt, r.Missing)
 		}
 	}
 }
