@@ -364,6 +364,27 @@ func TestAnErasureIsCarriedOutInAMonthThatAStoppedRunClosed(t *testing.T) {
 	f.store(t, anEvent(1, "bob")) // the month takes events again
 }
 
+// Regression test: an event that retention removed between the request and the erasure was not on the list.
+func TestAnEventThatRetentionRemovedFirstIsErasedWhenItComesBack(t *testing.T) {
+	f := newTrail(t)
+	e := personal()
+	e.RetentionDays = new(int32(1))
+	f.store(t, e)
+	asked := f.erasing(t, e)
+	execute(t, f.conn, `DELETE FROM audit_events WHERE actor_id = 'zoe@example.com'`) // as a run does
+	f.maintained(t)
+	if done := f.ended(t, asked.ErasureId, api.Erased); !slices.Equal(done.Missing, []uuid.UUID{*e.EventId}) || done.Erased != 0 {
+		t.Errorf("got %+v, want a missing event", done)
+	}
+	f.store(t, e) // from a spool
+	execute(t, f.conn, `UPDATE audit_maintenance SET updated_at = '-infinity' WHERE task = 'erasures'`)
+	if done := f.maintained(t); done.ErasedAgain != 1 {
+		t.Errorf("%d events that came back were erased, want 1", done.ErasedAgain)
+	}
+	f.wantNothingOf(t, "zoe")
+	verifyCommitments(t, f.conn)
+}
+
 func TestErasedEventsAreGoneAgainFromARestoredBackup(t *testing.T) {
 	f := newTrail(t)
 	e, held := personal(), personal()

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"kubernaut.ai/services/datastorage/internal/hold"
+	"kubernaut.ai/services/datastorage/internal/query"
 )
 
 // Place is where Again goes on in the list of erased events.
@@ -90,9 +91,19 @@ func (x *Executor) again(ctx context.Context, tx pgx.Tx, request uuid.UUID, ids 
 	if len(erasures) == 0 {
 		return fmt.Errorf("the list of erased events names erasure %s, which audit_requests does not have", request)
 	}
-	if err := x.erase(ctx, tx, request, found, now); err != nil {
+	if err := x.erase(ctx, tx, request, found, nil, now); err != nil {
 		return err
 	}
 	all.Erased += len(found.ids)
 	return x.completed(ctx, tx, &erasures[0], found.ids, 0, now, true)
+}
+
+// expect puts events on the list, so that Again erases them when they come back.
+func expect(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, request uuid.UUID, keyID int32, erasedAt time.Time) error {
+	if _, err := tx.Exec(ctx, `INSERT INTO audit_erasures (id_time, event_id, erasure_id, key_id, erased_at, request_id)
+		SELECT id_of, id, 0, $3, $4, $5 FROM unnest($1::timestamptz[], $2::uuid[]) AS k (id_of, id) ON CONFLICT DO NOTHING`,
+		query.IDTimes(ids), ids, keyID, erasedAt, request); err != nil {
+		return fmt.Errorf("list %d events to be erased when they come back: %w", len(ids), err)
+	}
+	return nil
 }

@@ -64,7 +64,7 @@ func (x *Executor) Next(ctx context.Context, tx pgx.Tx, now time.Time) (*Done, e
 		}
 		// Own events were refused when the request was recorded, unless the serving role recorded it by other means.
 		if end.Missing, end.Altered, end.Own = events.missing(e.EventIDs), events.altered, events.own; len(end.Altered)+len(end.Own) == 0 {
-			if err := x.erase(ctx, tx, e.ID, events, now); err != nil {
+			if err := x.erase(ctx, tx, e.ID, events, end.Missing, now); err != nil {
 				return nil, err
 			}
 			end.Status, end.Erased = StatusErased, len(events.ids)
@@ -118,16 +118,19 @@ func key(ctx context.Context, tx pgx.Tx) (id int32, key []byte, err error) {
 	return id, key, nil
 }
 
-// erase takes subject fields and data away from events.
-func (x *Executor) erase(ctx context.Context, tx pgx.Tx, request uuid.UUID, e *events, now time.Time) error {
+// erase takes subject fields and data away from events. The missing ones may come back.
+func (x *Executor) erase(ctx context.Context, tx pgx.Tx, request uuid.UUID, e *events, missing []uuid.UUID, now time.Time) error {
+	keyID, key, err := key(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if err := expect(ctx, tx, missing, request, keyID, now); err != nil {
+		return err
+	}
 	if len(e.ids) == 0 {
 		return nil
 	}
 	if err := e.uncount(ctx, tx); err != nil {
-		return err
-	}
-	keyID, key, err := key(ctx, tx)
-	if err != nil {
 		return err
 	}
 	digests := make([][]byte, len(e.digests))

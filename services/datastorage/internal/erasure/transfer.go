@@ -10,8 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
-	"kubernaut.ai/services/datastorage/internal/query"
 )
 
 // line is an erasure in the list that Export writes and Import reads, as JSON.
@@ -120,10 +118,5 @@ func (l *line) add(ctx context.Context, tx pgx.Tx, keyID int32) (added bool, err
 	if err != nil {
 		return false, fmt.Errorf("store a request: %w", err)
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO audit_erasures (id_time, event_id, erasure_id, key_id, erased_at, request_id)
-		SELECT id_of, id, 0, $3, $4, $5 FROM unnest($1::timestamptz[], $2::uuid[]) AS k (id_of, id) ON CONFLICT DO NOTHING`,
-		query.IDTimes(l.EventIDs), l.EventIDs, keyID, l.ErasedAt, l.ID); err != nil {
-		return false, fmt.Errorf("list its events: %w", err)
-	}
-	return done.RowsAffected() > 0, nil
+	return done.RowsAffected() > 0, expect(ctx, tx, l.EventIDs, l.ID, keyID, l.ErasedAt)
 }
