@@ -877,7 +877,7 @@ type ClientInterface interface {
 	// PreviewErasureWithBody Find events to erase
 	//
 	// Erases nothing. Finds the ids of events by a filter, in steps: while `has_more` is true, send `next_cursor` to go on. Events that are
-	// erased are left out.
+	// erased, and those of DataStorage itself, are left out.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -887,7 +887,7 @@ type ClientInterface interface {
 	// PreviewErasure Find events to erase
 	//
 	// Erases nothing. Finds the ids of events by a filter, in steps: while `has_more` is true, send `next_cursor` to go on. Events that are
-	// erased are left out.
+	// erased, and those of DataStorage itself, are left out.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1145,7 +1145,7 @@ func (c *Client) RequestErasure(ctx context.Context, body RequestErasureJSONRequ
 // PreviewErasureWithBody Find events to erase
 //
 // Erases nothing. Finds the ids of events by a filter, in steps: while `has_more` is true, send `next_cursor` to go on. Events that are
-// erased are left out.
+// erased, and those of DataStorage itself, are left out.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1165,7 +1165,7 @@ func (c *Client) PreviewErasureWithBody(ctx context.Context, contentType string,
 // PreviewErasure Find events to erase
 //
 // Erases nothing. Finds the ids of events by a filter, in steps: while `has_more` is true, send `next_cursor` to go on. Events that are
-// erased are left out.
+// erased, and those of DataStorage itself, are left out.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2787,7 +2787,7 @@ type ClientWithResponsesInterface interface {
 	// PreviewErasureWithBodyWithResponse Find events to erase
 	//
 	// Erases nothing. Finds the ids of events by a filter, in steps: while `has_more` is true, send `next_cursor` to go on. Events that are
-	// erased are left out.
+	// erased, and those of DataStorage itself, are left out.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2797,7 +2797,7 @@ type ClientWithResponsesInterface interface {
 	// PreviewErasureWithResponse Find events to erase
 	//
 	// Erases nothing. Finds the ids of events by a filter, in steps: while `has_more` is true, send `next_cursor` to go on. Events that are
-	// erased are left out.
+	// erased, and those of DataStorage itself, are left out.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5369,7 +5369,7 @@ func (c *ClientWithResponses) RequestErasureWithResponse(ctx context.Context, bo
 // PreviewErasureWithBodyWithResponse Find events to erase
 //
 // Erases nothing. Finds the ids of events by a filter, in steps: while `has_more` is true, send `next_cursor` to go on. Events that are
-// erased are left out.
+// erased, and those of DataStorage itself, are left out.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5385,7 +5385,7 @@ func (c *ClientWithResponses) PreviewErasureWithBodyWithResponse(ctx context.Con
 // PreviewErasureWithResponse Find events to erase
 //
 // Erases nothing. Finds the ids of events by a filter, in steps: while `has_more` is true, send `next_cursor` to go on. Events that are
-// erased are left out.
+// erased, and those of DataStorage itself, are left out.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -276,6 +276,21 @@ func TestOwnEventsAreNotErasedWhoeverRecordsTheRequest(t *testing.T) {
 	}
 }
 
+// Regression test: a preview named events that the request for their erasure is refused for.
+func TestAPreviewLeavesOwnEventsOut(t *testing.T) {
+	f := newTrail(t)
+	e := anEvent(1, "alice")
+	hold := call[api.LegalHold](t, f.App, http.MethodPost, holdsPath, api.LegalHoldRequest{CorrelationId: &f.long.CorrelationId, Reason: "case 1"}, http.StatusCreated)
+	e.CorrelationId = hold.HoldId.String()
+	f.store(t, e)
+	preview := call[api.ErasurePreview](t, f.App, http.MethodPost, erasuresPath+"/preview",
+		api.ErasurePreviewRequest{Filter: api.EventFilter{"correlation_id": e.CorrelationId}}, http.StatusOK)
+	if !slices.Equal(preview.EventIds, []uuid.UUID{*e.EventId}) {
+		t.Fatalf("the preview found %v, want %s", preview.EventIds, e.EventId)
+	}
+	f.erasing(t, e)
+}
+
 func TestAnAlteredEventIsNotErased(t *testing.T) {
 	f := newTrail(t)
 	e := personal()

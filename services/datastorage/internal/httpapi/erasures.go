@@ -14,6 +14,7 @@ import (
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/datastorage/internal/erasure"
 	"kubernaut.ai/services/datastorage/internal/hold"
+	"kubernaut.ai/services/datastorage/internal/ownevent"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
 
@@ -125,7 +126,7 @@ func (a *API) PreviewErasure(c echo.Context) error {
 		return a.page(c, func(ctx context.Context, out *page) error {
 			found := api.ErasurePreview{EventIds: []uuid.UUID{}}
 			p, err := a.config.Finder.Find(ctx, params, func(s *query.Stored) error {
-				if s.ErasedAt == nil {
+				if s.ErasedAt == nil && s.RecordedBy != ownevent.RecordedBy {
 					found.EventIds = append(found.EventIds, s.ID)
 				}
 				return nil
