@@ -13,8 +13,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	api "kubernaut.ai/api/datastorage"
 	"kubernaut.ai/internal/devstack/postgres"
@@ -125,6 +127,22 @@ func TestALegalHoldIsPlacedListedAndReleased(t *testing.T) {
 	if want := []string{"datastorage.legalhold.placed", "datastorage.legalhold.released"}; !slices.Equal(types, want) {
 		t.Errorf("the hold's trail has %v, want %v", types, want)
 	}
+}
+
+// Regression test: a repeated request whose since is relative was answered 409, as if it were about another hold.
+func TestARepeatedHoldWithARelativeTimeIsOneHold(t *testing.T) {
+	_, serving := withRoles(t, newDatabase(t))
+	now := clocktesting.NewFakeClock(time.Now())
+	a := serveWith(t, app.Options{DatabaseURL: serving, Clock: now})
+	id := uuid.New()
+	request := api.LegalHoldRequest{HoldId: &id, Filter: map[string]string{"actor_id": "alice", "since": "24h"}, Reason: "case 9"}
+	placed := call[api.LegalHold](t, a, http.MethodPost, holdsPath, request, http.StatusCreated)
+	now.Step(time.Minute)
+	if again := call[api.LegalHold](t, a, http.MethodPost, holdsPath, request, http.StatusCreated); again.Filter["since"] != placed.Filter["since"] {
+		t.Errorf("the repeated request is answered with %v, want %v", again, placed)
+	}
+	request.Filter["since"] = "25h"
+	call[api.Problem](t, a, http.MethodPost, holdsPath, request, http.StatusConflict)
 }
 
 func TestAnUnusableLegalHoldIsRefusedByField(t *testing.T) {

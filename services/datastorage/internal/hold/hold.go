@@ -37,8 +37,12 @@ type Request struct {
 	// ID names the hold; a request that is repeated with it places no second one.
 	ID            uuid.UUID
 	CorrelationID string
-	Filter        query.Filter
-	Reason        string
+	// Filter has times as they were when the hold was asked for.
+	Filter query.Filter
+	Reason string
+	// sent is the filter as it was sent, with times that may be relative to at.
+	sent query.Filter
+	at   time.Time
 }
 
 // Hold is a hold that was placed.
@@ -52,16 +56,20 @@ type Hold struct {
 	ReleasedBy, ReleaseReason string
 }
 
-// same reports whether a repeated request means this hold.
+// same reports whether a repeated request means this hold. Its relative times count from the first request.
 func (h *Hold) same(r *Request, by string) bool {
-	return h.CorrelationID == r.CorrelationID && maps.Equal(h.Filter, r.Filter) && h.Reason == r.Reason && h.PlacedBy == by
+	filter := r.Filter
+	if resolved, err := r.sent.Resolve(h.PlacedAt); err == nil {
+		filter = resolved
+	}
+	return h.CorrelationID == r.CorrelationID && maps.Equal(h.Filter, filter) && h.Reason == r.Reason && h.PlacedBy == by
 }
 
 // NewRequest checks a request. What is wrong with it is returned by field.
 func NewRequest(id uuid.UUID, correlationID string, filter query.Filter, reason string, now time.Time) (Request, map[string]string) {
 	bad := map[string]string{}
 	CheckReason(bad, reason)
-	r := Request{ID: id, CorrelationID: correlationID, Reason: reason}
+	r := Request{ID: id, CorrelationID: correlationID, Reason: reason, sent: filter, at: now.UTC().Truncate(time.Microsecond)}
 	switch {
 	case (correlationID == "") == (len(filter) == 0):
 		bad["correlation_id"] = "or filter is required, and not both"
@@ -69,7 +77,7 @@ func NewRequest(id uuid.UUID, correlationID string, filter query.Filter, reason 
 		ownevent.CheckText(bad, "correlation_id", correlationID, maxCorrelationID)
 	default:
 		var err error
-		if r.Filter, err = filter.Resolve(now); err != nil {
+		if r.Filter, err = filter.Resolve(r.at); err != nil {
 			wrong, ok := errors.AsType[*query.ParamError](err)
 			if !ok {
 				bad["filter"] = err.Error()

@@ -98,7 +98,7 @@ func (s *Store) Place(ctx context.Context, r Request, by string) (Hold, error) {
 	if utf8.RuneCountInString(by) > maxCaller {
 		return Hold{}, ErrCaller
 	}
-	placed := Hold{Request: r, PlacedBy: by, PlacedAt: s.clock.Now().UTC().Truncate(time.Microsecond)}
+	placed := Hold{Request: r, PlacedBy: by, PlacedAt: r.at}
 	err := s.change(ctx, func(tx pgx.Tx) error {
 		found, err := list(ctx, tx, `WHERE hold_id = $1`, r.ID)
 		if err != nil {
