@@ -129,6 +129,28 @@ func TestALegalHoldIsPlacedListedAndReleased(t *testing.T) {
 	}
 }
 
+// Regression test: releasing a hold by its id also released the holds on its trail, whose correlation id is that id.
+func TestAHoldThatIsReleasedByItsIDLeavesThatOnItsTrail(t *testing.T) {
+	_, serving := withRoles(t, newDatabase(t))
+	a := serve(t, serving)
+	held := uuid.NewString()
+	hold := call[api.LegalHold](t, a, http.MethodPost, holdsPath, api.LegalHoldRequest{CorrelationId: &held, Reason: "case 7"}, http.StatusCreated)
+	name := hold.HoldId.String()
+	onTrail := call[api.LegalHold](t, a, http.MethodPost, holdsPath, api.LegalHoldRequest{CorrelationId: &name, Reason: "case 8"}, http.StatusCreated)
+	released := call[api.LegalHoldList](t, a, http.MethodDelete, holdsPath+"/"+name+"?reason=settled", nil, http.StatusOK)
+	if len(released.LegalHolds) != 1 || released.LegalHolds[0].HoldId != hold.HoldId {
+		t.Errorf("released %v, want hold %s", released, name)
+	}
+	call[api.Problem](t, a, http.MethodDelete, holdsPath+"/"+name+"?reason=again", nil, http.StatusNotFound)
+	if list := call[api.LegalHoldList](t, a, http.MethodGet, holdsPath, nil, http.StatusOK); len(list.LegalHolds) != 1 || list.LegalHolds[0].HoldId != onTrail.HoldId {
+		t.Errorf("got %v, want the hold on the trail", list)
+	}
+	released = call[api.LegalHoldList](t, a, http.MethodDelete, holdsPath+"/"+onTrail.HoldId.String()+"?reason=settled", nil, http.StatusOK)
+	if len(released.LegalHolds) != 1 {
+		t.Errorf("released %v, want the hold on the trail", released)
+	}
+}
+
 // Regression test: a repeated request whose since is relative was answered 409, as if it were about another hold.
 func TestARepeatedHoldWithARelativeTimeIsOneHold(t *testing.T) {
 	_, serving := withRoles(t, newDatabase(t))

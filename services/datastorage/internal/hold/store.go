@@ -35,15 +35,17 @@ var (
 // maxCaller bounds the names of callers, in characters: the bound of actor_id.
 const maxCaller = 255
 
-// Selector selects holds: those on a correlation id or with an id, as text, or the
-// one with an ID. Without either it selects all.
+// Selector selects holds: the one with an id, as text, or those on a correlation id if
+// none has that id, or the one with an ID. Without either it selects all.
 type Selector struct {
 	Name string
 	ID   uuid.UUID
 }
 
-// condition that is true for selected holds. Its values are $1 and $2.
-const condition = `($1 = '' OR correlation_id = $1 OR hold_id::text = $1) AND ($2::uuid IS NULL OR hold_id = $2)`
+// condition that is true for selected holds. Its values are $1 and $2. A hold's id is
+// also the correlation id of the events about it, on which there may be a hold, too.
+const condition = `($1 = '' OR hold_id::text = $1 OR correlation_id = $1 AND NOT EXISTS (SELECT FROM audit_holds AS named WHERE named.hold_id::text = $1))
+	AND ($2::uuid IS NULL OR hold_id = $2)`
 
 func (s Selector) values() (name string, id *uuid.UUID) {
 	if s.ID != uuid.Nil {
