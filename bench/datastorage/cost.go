@@ -26,7 +26,7 @@ type cost struct {
 // String names the time an event costs, and how many events shared a transaction and a sync of the log.
 func (c *cost) String() string {
 	an := func(d time.Duration) float64 { return float64(d.Microseconds()) / c.events }
-	return fmt.Sprintf("an event costs %.0f µs: clients %.0f, server %.0f, PostgreSQL %.0f; %.1f events a transaction, %.1f a sync",
+	return fmt.Sprintf("an event costs %.1f µs: clients %.1f, server %.1f, PostgreSQL %.1f; %.1f events a transaction, %.1f a sync",
 		an(c.clients+c.server+c.database), an(c.clients), an(c.server), an(c.database),
 		c.events/float64(max(c.transactions, 1)), c.events/float64(max(c.syncs, 1)))
 }
