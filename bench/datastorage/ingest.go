@@ -49,7 +49,7 @@ func (b *bench) measureLoad(ctx context.Context, l load) (peak float64, err erro
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, b.dropDatabase(ctx, url)) }()
-	s, err := startServer(ctx, url, b.profile)
+	s, err := startServer(ctx, url, b.profiles)
 	if err != nil {
 		return 0, err
 	}

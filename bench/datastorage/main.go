@@ -42,15 +42,15 @@ func main() {
 	bar := flag.String("bar", "", "measure one bar alone, of the families ingest, replay and query")
 	data := flag.String("data", "", "folder of a PostgreSQL server that is kept, with the trails of the family query: later runs do not load them again")
 	clientCores := flag.String("client-cores", "", "cores of the clients, for the family sizing: taskset -c 0 bench -only sizing -client-cores 1")
-	profile := flag.String("profile", "", "file for a CPU profile of the server")
+	profiles := flag.String("profiles", "", "folder for CPU profiles of the servers")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
 	if database := os.Getenv(serveVariable); database != "" {
-		err = serve(ctx, database, *profile)
+		err = serve(ctx, database, *profiles)
 	} else {
-		err = run(ctx, os.Stdout, os.Getenv("SCALE"), &bench{only: *only, bar: *bar, data: *data, clientCores: *clientCores, profile: *profile})
+		err = run(ctx, os.Stdout, os.Getenv("SCALE"), &bench{only: *only, bar: *bar, data: *data, clientCores: *clientCores, profiles: *profiles})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench-datastorage:", err)
@@ -68,8 +68,8 @@ type bench struct {
 	data string
 	// clientCores are the cores of the clients, as taskset writes them; empty for those of the program.
 	clientCores string
-	// profile is the file for a CPU profile of the server; empty for none.
-	profile  string
+	// profiles is the folder for CPU profiles of the servers; empty for none.
+	profiles string
 	database *postgres.Server
 	report   *ratio.Report
 }

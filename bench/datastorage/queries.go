@@ -48,7 +48,7 @@ var misses = []search{
 }
 
 func (b *bench) measureQuery(ctx context.Context) (err error) {
-	large, err := b.openTrail(ctx, b.queried, b.profile)
+	large, err := b.openTrail(ctx, b.queried, b.profiles)
 	if err != nil {
 		return err
 	}
@@ -88,13 +88,13 @@ type trail struct {
 	pool     *pgxpool.Pool
 }
 
-func (b *bench) openTrail(ctx context.Context, events int, profile string) (*trail, error) {
+func (b *bench) openTrail(ctx context.Context, events int, profiles string) (*trail, error) {
 	t := &trail{bench: b, events: events}
 	var err error
 	if t.database, err = b.loadTrail(ctx, events); err != nil {
 		return nil, err
 	}
-	if t.server, err = startServer(ctx, t.database, profile); err != nil {
+	if t.server, err = startServer(ctx, t.database, profiles); err != nil {
 		return nil, err
 	}
 	if t.pool, err = pgxpool.New(ctx, t.database); err != nil {

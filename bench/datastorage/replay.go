@@ -84,7 +84,7 @@ func (b *bench) storeBefore(ctx context.Context, url string) (stored [][]*batch,
 // onFreshServer is a trial on a server that starts before it.
 func (b *bench) onFreshServer(ctx context.Context, url string, clients func(*poster) []turn) ratio.Trial {
 	return func() (rate float64, err error) {
-		s, err := startServer(ctx, url, b.profile)
+		s, err := startServer(ctx, url, b.profiles)
 		if err != nil {
 			return 0, fmt.Errorf("fresh server: %w", err)
 		}

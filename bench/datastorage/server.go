@@ -56,7 +56,7 @@ func serveEcho(ctx context.Context) error {
 }
 
 // serve is the server's process: it prints its address, and ends with its standard input.
-func serve(ctx context.Context, database, profile string) (err error) {
+func serve(ctx context.Context, database, profiles string) (err error) {
 	if database == echoOnly {
 		return serveEcho(ctx)
 	}
@@ -76,8 +76,8 @@ func serve(ctx context.Context, database, profile string) (err error) {
 		return err //nolint:wrapcheck // names the part
 	}
 	defer func() { err = errors.Join(err, running.Stop()) }()
-	if profile != "" {
-		file, err := os.Create(profile)
+	if profiles != "" {
+		file, err := os.CreateTemp(profiles, "datastorage-*.pprof")
 		if err != nil {
 			return fmt.Errorf("profile: %w", err)
 		}
@@ -100,17 +100,17 @@ type server struct {
 }
 
 // startServer starts a server with the options of a deployment.
-func startServer(ctx context.Context, database, profile string) (*server, error) {
-	return startProcess(ctx, database, profile)
+func startServer(ctx context.Context, database, profiles string) (*server, error) {
+	return startProcess(ctx, database, profiles)
 }
 
 // startProcess starts this program as a server, with more environment variables.
-func startProcess(ctx context.Context, database, profile string, variables ...string) (*server, error) {
+func startProcess(ctx context.Context, database, profiles string, variables ...string) (*server, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("start the server: %w", err)
 	}
-	s := &server{process: exec.CommandContext(ctx, program, "-profile", profile)} //nolint:gosec // this program
+	s := &server{process: exec.CommandContext(ctx, program, "-profiles", profiles)} //nolint:gosec // this program
 	s.process.Env = append(append(os.Environ(), serveVariable+"="+database, deployedMemory, deployedGarbage), variables...)
 	s.process.Stderr = os.Stderr
 	stdin, stdinErr := s.process.StdinPipe()

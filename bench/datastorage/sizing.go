@@ -32,7 +32,7 @@ func (b *bench) measureSizes(ctx context.Context, l load) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.dropDatabase(ctx, url)) }()
-	s, err := startServer(ctx, url, b.profile)
+	s, err := startServer(ctx, url, b.profiles)
 	if err != nil {
 		return err
 	}
