@@ -1,5 +1,5 @@
 // Package producer knows whose producer a producer_id is: the recorder that was
-// the first to use it. Events under `audit.` speak about a producer, and nobody
+// the first to use it, as the first events of its epochs tell. Events under `audit.` speak about a producer, and nobody
 // else may send them.
 //
 // The owner is recorded as an event itself, which no client can write. Its id is
@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/lru"
@@ -35,7 +34,7 @@ const (
 	maxOwners = 4096
 	// timeout bounds one look-up. It goes on if its request ends, so that a request
 	// that is sent again finds the answer.
-	timeout = 5 * time.Minute
+	timeout = time.Minute
 )
 
 // Events finds stored events; a *query.Finder.
@@ -57,16 +56,11 @@ type Owners struct {
 	clock   clock.PassiveClock
 	known   *lru.Cache // owners by producer id
 	flight  singleflight.Group
-	// reading bounds how many times the trail is read for a first recorder at once.
-	reading *semaphore.Weighted
 }
-
-// errBusy passes.
-var errBusy = errors.New("another producer's first recorder is being looked up")
 
 // NewOwners makes an Owners.
 func NewOwners(d *event.Decoder, e Events, w Writer, c clock.PassiveClock) *Owners {
-	return &Owners{decoder: d, events: e, writer: w, clock: c, known: lru.New(maxOwners), reading: semaphore.NewWeighted(1)}
+	return &Owners{decoder: d, events: e, writer: w, clock: c, known: lru.New(maxOwners)}
 }
 
 // Claim returns the owner of a producer. One that nobody used before belongs to
@@ -122,11 +116,7 @@ func (o *Owners) claim(ctx context.Context, producerID, recorder string) (string
 		return owner, err
 	}
 	owner := recorder
-	if !o.reading.TryAcquire(1) {
-		return "", errBusy
-	}
 	first, used, err := o.events.FirstRecorder(ctx, producerID)
-	o.reading.Release(1)
 	if err != nil {
 		return "", fmt.Errorf("first recorder of producer %q: %w", producerID, err)
 	}

@@ -357,14 +357,28 @@ func (q *Finder) Get(ctx context.Context, id uuid.UUID) (Stored, error) {
 	}
 }
 
-// FirstRecorder returns who recorded the event of a producer that was received
-// first. It reads the whole trail, so its callers remember the answer. An error
-// is an *UnavailableError.
+// FirstRecorder is the statement of the method of the same name. It reads the first
+// entry of each partition's index.
+const FirstRecorder = `SELECT coalesce(recorded_by, '') FROM audit_events WHERE producer_id = $1 AND ` + schema.ProducerStart + `
+	ORDER BY received_at, event_id LIMIT 1`
+
+// errNoIndex passes.
+var errNoIndex = errors.New("the index of producers is being built")
+
+// FirstRecorder returns who recorded the event at the start of one of a producer's
+// epochs that was received first. An error is an *UnavailableError, also while a
+// migration builds the index.
 func (q *Finder) FirstRecorder(ctx context.Context, producerID string) (recorder string, found bool, err error) {
-	// A trail may be large: it takes connections of queries, not of ingest.
-	const first = `SELECT coalesce(recorded_by, '') FROM audit_events WHERE producer_id = $1 ORDER BY received_at, event_id LIMIT 1`
 	err = q.reads.Do(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		return tx.QueryRow(ctx, first, producerID).Scan(&recorder)
+		var built bool
+		const valid = `SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('` + schema.ProducerStarts + `') AND indisvalid)`
+		if err := tx.QueryRow(ctx, valid).Scan(&built); err != nil {
+			return fmt.Errorf("look for the index of producers: %w", err)
+		}
+		if !built {
+			return errNoIndex
+		}
+		return tx.QueryRow(ctx, FirstRecorder, producerID).Scan(&recorder)
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):

@@ -26,11 +26,19 @@ type index struct {
 	definition string
 }
 
+const (
+	// ProducerStart holds for the first events of an epoch of a producer. Only this
+	// spelling finds the index ProducerStarts.
+	ProducerStart  = "producer_seq <= 10"
+	ProducerStarts = "audit_events_by_producer_start"
+)
+
 // every are the indexes of every partition. Each one costs ingest.
 var every = []index{
 	{"audit_events_by_correlation_sorted", `(correlation_id, (` + SortTime + `))`},
 	{"audit_events_by_sort_time", `((` + SortTime + `))`},
 	{"audit_events_by_batch", `USING brin (batch_id) WITH (pages_per_range = 16)`},
+	{ProducerStarts, `(producer_id, received_at, event_id) WHERE ` + ProducerStart},
 }
 
 // complete are the indexes of partitions that are written no more, except by
