@@ -92,7 +92,7 @@ func (o *options) connect() (*cluster, error) {
 	return &cluster{config: config, clients: clients, namespace: namespace, controlPort: o.controlPort}, nil
 }
 
-// find returns a workload, or all stateful sets of the platform if text is empty.
+// find returns a workload, or all of the platform that have a store if text is empty.
 func (c *cluster) find(ctx context.Context, text string) ([]workload, error) {
 	if text == "" {
 		return c.findAll(ctx)
@@ -109,8 +109,7 @@ func (c *cluster) find(ctx context.Context, text string) ([]workload, error) {
 		if len(list.Items) == 0 {
 			return nil, fmt.Errorf("namespace %s has no Deployment %s", c.namespace, name)
 		}
-		w := workload{name: "deployment/" + name}
-		w.pods, err = c.podsOf(ctx, w.name, list.Items[0].Spec.Selector)
+		w, err := c.describeDeployment(ctx, &list.Items[0])
 		return []workload{w}, err
 	}
 	list, err := c.clients.AppsV1().StatefulSets(c.namespace).List(ctx, only(name))
@@ -146,8 +145,23 @@ func (c *cluster) findAll(ctx context.Context) ([]workload, error) {
 		}
 		found = append(found, w)
 	}
+	deployments, err := c.clients.AppsV1().Deployments(c.namespace).List(ctx, metav1.ListOptions{LabelSelector: platform})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what is not permitted
+	}
+	for i := range deployments.Items {
+		deployment := &deployments.Items[i]
+		if !slices.ContainsFunc(deployment.Spec.Template.Spec.Containers, hasSpool) {
+			continue // it records nothing, or in the database only
+		}
+		w, err := c.describeDeployment(ctx, deployment)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, w)
+	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("namespace %s has no StatefulSet of the platform (%s): choose another with --namespace", c.namespace, platform)
+		return nil, fmt.Errorf("namespace %s has no StatefulSet of the platform (%s), and no Deployment with a spool: choose another with --namespace", c.namespace, platform)
 	}
 	return found, nil
 }
@@ -155,6 +169,18 @@ func (c *cluster) findAll(ctx context.Context) ([]workload, error) {
 // hasManagement tells the services of the platform from what else it runs.
 func hasManagement(container corev1.Container) bool {
 	return slices.ContainsFunc(container.Ports, func(p corev1.ContainerPort) bool { return p.Name == "management" })
+}
+
+// hasSpool tells a Deployment with an audit store from others, which have management ports as well.
+func hasSpool(container corev1.Container) bool {
+	return slices.ContainsFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == "spool" })
+}
+
+func (c *cluster) describeDeployment(ctx context.Context, deployment *appsv1.Deployment) (workload, error) {
+	w := workload{name: "deployment/" + deployment.Name}
+	var err error
+	w.pods, err = c.podsOf(ctx, w.name, deployment.Spec.Selector)
+	return w, err
 }
 
 // describe finds the pods and the unused volumes of a stateful set.

@@ -59,7 +59,7 @@ func Command(prefix string) *cobra.Command {
 		Long: `Show what the audit store of each pod of a workload still holds: pending events,
 what is rejected or lost, and how its spool and its connection to DataStorage do;
 and the volumes of replicas that no longer exist. Without WORKLOAD, all StatefulSets
-of the platform in the namespace are shown.
+of the platform in the namespace are shown, and the Deployments that have a spool.
 
 The pods are asked on their control listener, by port-forward: the caller needs the
 rights to list pods and to create pods/portforward.`,
