@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"kubernaut.ai/internal/auditclient/spool"
 	"kubernaut.ai/internal/devstack/postgres"
 	"kubernaut.ai/internal/lifecycle"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
@@ -78,7 +79,8 @@ func storeOn(ctx context.Context, databaseURL string, change func(*datastorageap
 	core, logs := observer.New(zap.InfoLevel)
 	options := datastorageapp.Options{
 		DatabaseURL: servingURL(databaseURL), Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0",
-		Log: logger().Named("datastorage").WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return zapcore.NewTee(c, core) })),
+		Spool: spool.Flags{Dir: GinkgoT().TempDir()}, // its database may be a standby, or away when it stops
+		Log:   logger().Named("datastorage").WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return zapcore.NewTee(c, core) })),
 	}
 	if change != nil {
 		change(&options)

@@ -232,11 +232,11 @@ func createNamespaces(ctx context.Context, cluster *controlplane.ControlPlane, n
 
 func (s *Stack) startServices(ctx context.Context, urls databaseURLs, cluster *controlplane.ControlPlane) error {
 	log := s.options.Log
-	storage, err := s.startStorage(ctx, urls)
+	spools, err := s.spools(ctx)
 	if err != nil {
 		return err
 	}
-	spools, err := s.spools(ctx)
+	storage, err := s.startStorage(ctx, urls, spools)
 	if err != nil {
 		return err
 	}
@@ -273,11 +273,11 @@ func (s *Stack) startServices(ctx context.Context, urls databaseURLs, cluster *c
 }
 
 // startStorage starts DataStorage and its maintenance.
-func (s *Stack) startStorage(ctx context.Context, urls databaseURLs) (*datastorage.App, error) {
+func (s *Stack) startStorage(ctx context.Context, urls databaseURLs, spools string) (*datastorage.App, error) {
 	log := s.options.Log
 	storage, err := datastorage.New(datastorage.Options{
 		DatabaseURL: urls.serving, Listen: cmp.Or(s.options.DataStorageListen, anyPort), ManagementListen: anyPort,
-		Log: log.Named("datastorage"),
+		Spool: spool.Flags{Dir: filepath.Join(spools, "datastorage")}, Log: log.Named("datastorage"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("configure DataStorage: %w", err)

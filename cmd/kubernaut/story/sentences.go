@@ -8,6 +8,7 @@ var sentences = map[string]string{ //nolint:gosec // sentences, not credentials
 	"datastorage.erasure.completed":       "{event_ids} events were erased[: {reason}].",
 	"datastorage.erasure.refused":         "Nothing was erased: legal holds keep {held} events, and {altered} were altered.",
 	"datastorage.erasure.requested":       "The erasure of {events} events was requested[: {reason}].",
+	"datastorage.events.read":             "{user.name} read {events} events in {requests} requests of kind {kind}[, {failed} of them without an answer].",
 	"datastorage.legalhold.placed":        "A legal hold was placed[ on {correlation_id}]: {reason}.",
 	"datastorage.legalhold.released":      "A legal hold[ on {correlation_id}] was released[: {reason}].",
 	"datastorage.producer.claimed":        "{owner} claimed producer id {producer_id}.",

@@ -33,8 +33,8 @@ type App struct {
 	people   *people // nil without --aggregated-listen
 
 	// Written by Run before it closes ready.
-	apiURL, managementURL, aggregatedURL string
-	ready                                chan struct{}
+	apiURL, managementURL, aggregatedURL, controlURL string
+	ready                                            chan struct{}
 }
 
 // New checks the options; an unusable one is a *cli.UsageError that names the
@@ -90,6 +90,10 @@ func (a *App) ManagementURL() string { return a.managementURL }
 // people, empty without one; call it after Ready.
 func (a *App) AggregatedURL() string { return a.aggregatedURL }
 
+// ControlURL is the address of the control listener, empty if it is closed; call
+// it after Ready.
+func (a *App) ControlURL() string { return a.controlURL }
+
 // Run serves until ctx ends. Then it finishes the requests under way within the
 // grace period and returns nil. The error says what could not be started, what
 // ended by itself, or what could not be finished in time.
@@ -101,12 +105,15 @@ func (a *App) Run(ctx context.Context) error {
 // stop late. The API, which stops first, has the rest.
 const (
 	writerShare     = 30
+	storeShare      = 15
+	accessShare     = 5
 	managementShare = 10
 	poolShare       = 5
 )
 
-// start adds the parts. They stop in reverse: the API finishes its requests
-// while the writer is still there, and the management port answers to the end.
+// start adds the parts. They stop in reverse: the API finishes its requests, the
+// log of accesses records them, the audit store delivers while the writer is still
+// there, and the management port answers to the end.
 func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	g.Add(ctx, a.tracing.Part())
 	pools, err := a.open(ctx)
@@ -120,7 +127,7 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	g.Add(ctx, lifecycle.Part{Name: "database watch", Run: lifecycle.Simple(pools.Watch.Run)})
 	ports, err := httpserver.Open(ctx, httpserver.Addresses{
 		API: a.options.Listen, Management: a.options.ManagementListen, Profiles: a.options.PprofListen,
-		Aggregated: a.options.AggregatedListen,
+		Aggregated: a.options.AggregatedListen, Control: a.options.ControlListen,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // names the flag
@@ -133,9 +140,18 @@ func (a *App) start(ctx context.Context, g *lifecycle.Group) error {
 	for _, part := range httpserver.ManagementParts(ports, s.managementHandler, managementShare, a.log) {
 		g.Add(ctx, part)
 	}
+	if ports.Control != nil {
+		a.controlURL = httpserver.URL(ports.Control, nil)
+	}
+	for _, part := range httpserver.ControlParts(ports, s.controlHandler, a.log) {
+		g.Add(ctx, part)
+	}
 	g.Add(ctx, lifecycle.Part{Name: "event schemas", Run: lifecycle.Simple(s.schemas.Run)})
 	g.Add(ctx, lifecycle.Part{Name: "partitions", Run: lifecycle.Simple(s.partitions)})
 	g.Add(ctx, lifecycle.Part{Name: "writer", Share: writerShare, Run: s.writer.Run})
+	for _, part := range s.accessParts() {
+		g.Add(ctx, part)
+	}
 	api := &httpserver.Server{Name: "API", Listener: ports.API, Handler: s.apiHandler, TLS: a.tls.Config(), Log: a.log}
 	g.Add(ctx, api.Part(0))
 	if a.people != nil {

@@ -5,15 +5,31 @@ import (
 	"errors"
 
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/ingest"
 )
 
 // flusher answers as an audit store does, once every request that was taken
-// before the call is answered. DataStorage owes no other events.
-type flusher struct{ writer *ingest.Writer }
+// before the call is answered, and every access that was noted is stored.
+type flusher struct {
+	writer   *ingest.Writer
+	accesses *accesslog.Log
+	store    *audit.Store
+}
 
 // Flush implements flushhttp.Flusher.
 func (f flusher) Flush(ctx context.Context) (audit.Receipt, error) {
+	if err := f.accesses.Flush(ctx); err != nil {
+		return audit.Receipt{}, err //nolint:wrapcheck // says what was not recorded
+	}
+	if receipt, err := f.store.Flush(ctx); err != nil {
+		return receipt, err //nolint:wrapcheck // the handler knows the types
+	}
+	return f.answered(ctx)
+}
+
+// answered waits for the requests that bring events.
+func (f flusher) answered(ctx context.Context) (audit.Receipt, error) {
 	flushed, err := f.writer.Flush(ctx)
 	receipt := audit.Receipt{Barrier: flushed.Barrier, Events: flushed.Events, ConsistencyToken: flushed.Token}
 	if err == nil {
@@ -28,7 +44,11 @@ func (f flusher) Flush(ctx context.Context) (audit.Receipt, error) {
 }
 
 // FlushFor implements flushhttp.Flusher. Requests are few and short: telling them
-// apart by correlation id would gain nothing.
-func (f flusher) FlushFor(ctx context.Context, _ string) (audit.Receipt, error) {
-	return f.Flush(ctx)
+// apart by correlation id would gain nothing. Accesses have correlation ids that no
+// request's events have, so other trails are complete without them.
+func (f flusher) FlushFor(ctx context.Context, correlationID string) (audit.Receipt, error) {
+	if accesslog.Owns(correlationID) {
+		return f.Flush(ctx)
+	}
+	return f.answered(ctx)
 }

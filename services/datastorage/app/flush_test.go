@@ -10,8 +10,12 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+	"k8s.io/utils/clock"
 
+	"kubernaut.ai/pkg/audit/audittest"
 	"kubernaut.ai/pkg/audit/flushhttp"
+	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/ingest"
 )
@@ -19,7 +23,9 @@ import (
 func askFlush(ctx context.Context, t *testing.T, w *ingest.Writer, query string) (status int, body map[string]any) {
 	t.Helper()
 	recorder := httptest.NewRecorder()
-	flushhttp.Handler(flusher{w}).ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodPost, "/audit/flush"+query, http.NoBody))
+	store, _, _ := audittest.NewStore(t)
+	accesses := accesslog.New(accesslog.Options{Recorder: store, Clock: clock.RealClock{}, Log: zap.NewNop()})
+	flushhttp.Handler(flusher{w, accesses, store}).ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodPost, "/audit/flush"+query, http.NoBody))
 	if err := json.Unmarshal(recorder.Body.Bytes(), &body); err != nil {
 		t.Fatalf("answer %q: %v", recorder.Body, err)
 	}

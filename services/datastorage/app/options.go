@@ -8,6 +8,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
+	"kubernaut.ai/internal/auditclient/spool"
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/httpserver"
@@ -26,12 +27,15 @@ type Options struct {
 	// bounds those that stay open while they are idle; 0 means half of MaxConnections.
 	MaxConnections, IdleConnections int
 
-	// Listen, ManagementListen and PprofListen are host:port; port 0 picks a
-	// free one. An empty PprofListen serves no profiles.
+	// Listen, ManagementListen, ControlListen and PprofListen are host:port; port 0
+	// picks a free one. The last two are loopback addresses; empty, they stay closed.
 	Listen           string
 	ManagementListen string
+	ControlListen    string
 	PprofListen      string
-	Auth             auth.Flags
+	// Spool keeps events about reads while the database takes none.
+	Spool spool.Flags
+	Auth  auth.Flags
 	// Tracing is where traces go; there are none by default.
 	Tracing telemetry.Flags
 	// TLS of the API; plain HTTP if it is empty.
@@ -117,6 +121,8 @@ func (o *Options) flags() *cli.Flags {
 		cli.Derived("half of --database-max-connections", func() int64 { return int64(max(o.MaxConnections/2, 1)) }))
 	f.String(&o.Listen, "listen", "127.0.0.1:8080", "host:port of the API", cli.Check(httpserver.CheckAddress))
 	httpserver.DeclareManagement(&f, &o.ManagementListen, "127.0.0.1:9090", &o.PprofListen)
+	httpserver.DeclareControl(&f, &o.ControlListen)
+	o.Spool.Declare(&f)
 	o.Tracing.Declare(&f)
 	o.Auth.Declare(&f, Audience)
 	o.Auth.DeclareNamespace(&f)

@@ -7,11 +7,15 @@ import (
 	"net/http"
 	"time"
 
+	"kubernaut.ai/internal/auditclient"
 	"kubernaut.ai/internal/buildinfo"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/internal/memory"
+	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/control"
 	"kubernaut.ai/pkg/audit/flushhttp"
+	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/acknowledgement"
 	"kubernaut.ai/services/datastorage/internal/aggregated"
 	"kubernaut.ai/services/datastorage/internal/consistency"
@@ -37,14 +41,22 @@ type serving struct {
 	database          *database.Pools
 	writer            *ingest.Writer
 	schemas           *eventschema.Source
+	accesses          *accesslog.Log
+	store             *audit.Store // of DataStorage's own events
 	apiHandler        http.Handler
 	managementHandler http.Handler
+	controlHandler    http.Handler
 	peopleHandler     http.Handler // nil without --aggregated-listen
 }
 
-func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, error) {
+func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (_ *serving, err error) {
 	o := a.options
 	s := &serving{app: a, database: pools}
+	defer func() {
+		if err != nil {
+			s.abandon()
+		}
+	}()
 	observed, err := a.newMetrics(pools)
 	if err != nil {
 		return nil, err
@@ -65,6 +77,9 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 	}
 	bodies, pages, err := a.budgets(observed, s.writer)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.openAccesses(observed, limits.Retention); err != nil {
 		return nil, err
 	}
 	decoder := event.NewDecoder(limits, o.Clock, rand.Reader)
@@ -88,6 +103,7 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 		Holds:            holds,
 		Erasures:         erasure.NewStore(changes, reads, decoder, o.Clock),
 		Producers:        producer.NewOwners(decoder, finder, s.writer, o.Clock),
+		Accesses:         s.accesses,
 		Auth:             a.auth,
 		Schemas:          s.schemas,
 		Observer:         observed,
@@ -104,8 +120,8 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 	}
 	if a.people != nil {
 		s.peopleHandler, err = aggregated.New(aggregated.Config{
-			Finder: finder, Acknowledgements: acknowledgements, Holds: holds, Auth: a.people.gate, Observer: observed, Log: a.log, Clock: o.Clock,
-			Pages: httpapi.NewPages(machines), Trace: a.tracing.Server(program),
+			Finder: finder, Acknowledgements: acknowledgements, Holds: holds, Accesses: s.accesses, Auth: a.people.gate, Observer: observed, Log: a.log,
+			Clock: o.Clock, Pages: httpapi.NewPages(machines), Trace: a.tracing.Server(program),
 		})
 		if err != nil {
 			return nil, err //nolint:wrapcheck // names the part
@@ -114,9 +130,10 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (*serving, e
 	s.managementHandler = (&httpserver.Management{
 		Ready:   []httpserver.Check{{Name: "database", Func: s.current}, httpserver.NotStopping(g)},
 		Metrics: observed.Gatherer(),
-		Flush:   flushhttp.Handler(flusher{s.writer}),
+		Flush:   flushhttp.Handler(flusher{s.writer, s.accesses, s.store}),
 		Log:     a.log,
 	}).Handler()
+	s.controlHandler = control.Handler(control.Options{Store: s.store, Records: ownRecords{acknowledgements}, Log: auditclient.Logger(a.log)})
 	return s, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"kubernaut.ai/internal/eventcatalog"
+	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/acknowledgement"
 	"kubernaut.ai/services/datastorage/internal/erasure"
 	"kubernaut.ai/services/datastorage/internal/hold"
@@ -14,5 +15,5 @@ import (
 
 // Catalog describes each type of event that the service records.
 func Catalog() []eventcatalog.Entry {
-	return slices.Concat(acknowledgement.Catalog(), erasure.Catalog(), hold.Catalog(), maintain.Catalog(), producer.Catalog())
+	return slices.Concat(accesslog.Catalog(), acknowledgement.Catalog(), erasure.Catalog(), hold.Catalog(), maintain.Catalog(), producer.Catalog())
 }

@@ -9,6 +9,7 @@ import (
 
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/acknowledgement"
 	"kubernaut.ai/services/datastorage/internal/httpapi"
 )
@@ -81,7 +82,7 @@ func (a *api) acknowledge(c echo.Context) error {
 }
 
 func (a *api) acknowledged(c echo.Context) error {
-	return a.observed(kindGet, func(c echo.Context) error {
+	return a.observed(kindGet, func(c echo.Context, asked *accesslog.Read) error {
 		if err := onlyIgnored(c.Request().URL); err != nil {
 			return err
 		}
@@ -89,6 +90,7 @@ func (a *api) acknowledged(c echo.Context) error {
 		if err != nil {
 			return err
 		}
+		asked.Filters = []accesslog.Filter{{Name: "event_id", Value: id.String()}}
 		record, err := a.config.Acknowledgements.Get(c.Request().Context(), id)
 		switch {
 		case errors.Is(err, acknowledgement.ErrNotFound):
@@ -96,6 +98,7 @@ func (a *api) acknowledged(c echo.Context) error {
 		case err != nil:
 			return httpapi.Problem(err)
 		}
+		asked.Events = 1
 		return c.JSON(http.StatusOK, newAcknowledgement(&record))
 	}, c)
 }

@@ -19,6 +19,7 @@ import (
 
 	wire "kubernaut.ai/api/datastorage"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/httpapi"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
@@ -52,7 +53,7 @@ func objectMeta(id string, created time.Time) metav1.ObjectMeta {
 }
 
 func (a *api) list(c echo.Context) error {
-	return a.observed(kindList, func(c echo.Context) error {
+	return a.observed(kindList, func(c echo.Context, asked *accesslog.Read) error {
 		if err := translate(c.Request().URL); err != nil {
 			return err
 		}
@@ -60,18 +61,22 @@ func (a *api) list(c echo.Context) error {
 		if err != nil {
 			return err //nolint:wrapcheck // a problem
 		}
+		asked.Filters = httpapi.Filters(params)
 		return a.config.Pages.Search(c, params, func(ctx context.Context, to *httpapi.Page) error {
 			form := eventList
 			if wantsTable(c) {
 				form = eventTable
 			}
-			return a.write(ctx, to, form, params, nil)
+			return a.write(ctx, to, form, params, func(page *query.Page) error {
+				asked.Events = page.Events
+				return nil
+			})
 		})
 	}, c)
 }
 
 func (a *api) get(c echo.Context) error {
-	return a.observed(kindGet, func(c echo.Context) error {
+	return a.observed(kindGet, func(c echo.Context, asked *accesslog.Read) error {
 		if err := onlyIgnored(c.Request().URL); err != nil {
 			return err
 		}
@@ -79,6 +84,7 @@ func (a *api) get(c echo.Context) error {
 		if err != nil {
 			return err
 		}
+		asked.Filters = []accesslog.Filter{{Name: "event_id", Value: id.String()}}
 		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
 			stored, err := a.config.Finder.Get(ctx, id)
 			switch {
@@ -86,7 +92,9 @@ func (a *api) get(c echo.Context) error {
 				return problem.New(http.StatusNotFound, "there is no event %s", id)
 			case err != nil:
 				return err //nolint:wrapcheck // explained by the page
-			case wantsTable(c):
+			}
+			asked.Events = 1
+			if wantsTable(c) {
 				return errors.Join(
 					to.Text(ctx, eventTable.before),
 					to.JSON(ctx, eventTable.item(to, &stored), 0),
@@ -101,7 +109,7 @@ func (a *api) get(c echo.Context) error {
 // trail answers with the events of a correlation id, oldest first, and with the
 // parameter of the next request where the trail goes on.
 func (a *api) trail(c echo.Context) error {
-	return a.observed(kindTrail, func(c echo.Context) error {
+	return a.observed(kindTrail, func(c echo.Context, asked *accesslog.Read) error {
 		id, err := name(c)
 		if err != nil {
 			return err
@@ -109,6 +117,7 @@ func (a *api) trail(c echo.Context) error {
 		if err := onlyIgnored(c.Request().URL, "continue"); err != nil {
 			return err
 		}
+		asked.Filters = []accesslog.Filter{{Name: "correlation_id", Value: id}}
 		limit := query.MaxLimit
 		params := query.Params{CorrelationID: id, Order: string(query.Ascending), Limit: &limit, Cursor: c.QueryParam("continue")}
 		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
@@ -117,7 +126,7 @@ func (a *api) trail(c echo.Context) error {
 				form = eventTable
 			}
 			return a.write(ctx, to, form, params, func(page *query.Page) error {
-				if page.Events == 0 && params.Cursor == "" {
+				if asked.Events = page.Events; page.Events == 0 && params.Cursor == "" {
 					return problem.New(http.StatusNotFound, "no event has correlation id %q", id)
 				}
 				return nil
@@ -167,8 +176,7 @@ var (
 	}
 )
 
-// write adds the events of a query. The function check, which may be nil, looks at
-// what was found.
+// write adds the events of a query. The function check looks at what was found.
 func (a *api) write(ctx context.Context, to *httpapi.Page, f form, params query.Params, check func(*query.Page) error) error {
 	if err := to.Text(ctx, f.before); err != nil {
 		return err //nolint:wrapcheck // explained by the page
@@ -185,7 +193,7 @@ func (a *api) write(ctx context.Context, to *httpapi.Page, f form, params query.
 		separator = ","
 		return to.JSON(ctx, f.item(to, s), cost)
 	})
-	if err == nil && check != nil {
+	if err == nil {
 		err = check(page)
 	}
 	if err == nil {

@@ -18,6 +18,7 @@ import (
 
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/hold"
 	"kubernaut.ai/services/datastorage/internal/httpapi"
 	"kubernaut.ai/services/datastorage/internal/query"
@@ -107,10 +108,13 @@ func (a *api) placeHold(c echo.Context) error {
 }
 
 func (a *api) listHolds(c echo.Context) error {
-	return a.observed(kindHolds, func(c echo.Context) error {
+	return a.observed(kindHolds, func(c echo.Context, asked *accesslog.Read) error {
 		which, released, err := selectedHolds(c.Request().URL)
 		if err != nil {
 			return err
+		}
+		if which.Name != "" {
+			asked.Filters = []accesslog.Filter{{Name: "name", Value: which.Name}}
 		}
 		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
 			holds, err := a.config.Holds.List(ctx, which, released)
@@ -127,7 +131,7 @@ func (a *api) listHolds(c echo.Context) error {
 }
 
 func (a *api) getHold(c echo.Context) error {
-	return a.observed(kindHolds, func(c echo.Context) error {
+	return a.observed(kindHolds, func(c echo.Context, asked *accesslog.Read) error {
 		if err := onlyIgnored(c.Request().URL); err != nil {
 			return err
 		}
@@ -135,6 +139,7 @@ func (a *api) getHold(c echo.Context) error {
 		if err != nil {
 			return err
 		}
+		asked.Filters = []accesslog.Filter{{Name: "name", Value: id.String()}}
 		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
 			holds, err := a.config.Holds.List(ctx, hold.Selector{ID: id}, true)
 			switch {

@@ -19,6 +19,7 @@ import (
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/acknowledgement"
 	"kubernaut.ai/services/datastorage/internal/hold"
 	"kubernaut.ai/services/datastorage/internal/httpapi"
@@ -55,7 +56,9 @@ type Config struct {
 	Acknowledgements *acknowledgement.Store
 	Holds            *hold.Store
 	// Auth knows the people whose requests the API server forwards.
-	Auth     *auth.Gate
+	Auth *auth.Gate
+	// Accesses gets who read what.
+	Accesses *accesslog.Log
 	Observer Observer
 	Log      *zap.Logger
 	Clock    clock.PassiveClock
@@ -183,15 +186,17 @@ func objectID(c echo.Context, what string) (uuid.UUID, error) {
 	return id, nil
 }
 
-// observed reports a query to the observer.
-func (a *api) observed(kind string, handle func(c echo.Context) error, c echo.Context) error {
+// observed reports a query to the observer, and what handle notes of it to the log of accesses.
+func (a *api) observed(kind string, handle func(c echo.Context, asked *accesslog.Read) error, c echo.Context) error {
 	start := a.config.Clock.Now()
-	err := handle(c)
+	asked := accesslog.Read{Caller: auth.CallerFrom(c.Request().Context()), Kind: kind}
+	err := handle(c, &asked)
 	status := c.Response().Status
 	if err != nil {
 		status = problem.Status(err)
 	}
 	a.config.Observer.Queried(kind, status, a.config.Clock.Since(start))
+	a.config.Accesses.Answered(status, &asked)
 	return err
 }
 

@@ -16,7 +16,7 @@ import (
 // the caller whose events it is about: who acknowledged what is no other
 // service's business.
 func (a *API) GetAcknowledgement(c echo.Context, id uuid.UUID) error {
-	return a.query(c, kindGet, func() error {
+	return a.query(c, kindGet, only("event_id", id.String()), func(events *int) error {
 		var record acknowledgement.Record
 		err := a.queued(c.Request().Context(), caller(c), func() error {
 			var err error
@@ -29,6 +29,7 @@ func (a *API) GetAcknowledgement(c echo.Context, id uuid.UUID) error {
 		case err != nil:
 			return a.pageProblem(err)
 		}
+		*events = 1
 		return answer(c, http.StatusOK, api.Acknowledgement{
 			Id: record.ID, Recorder: record.Recorder, EventIds: record.EventIDs, Reason: record.Reason,
 			AcknowledgedBy: record.User.Name, AcknowledgedAt: record.At,

@@ -73,7 +73,7 @@ func erasureProblem(err error) error {
 
 // ListErasures implements routes.ServerInterface.
 func (a *API) ListErasures(c echo.Context) error {
-	return a.query(c, kindErasures, func() error {
+	return a.query(c, kindErasures, nil, func(*int) error {
 		var erasures []erasure.Erasure
 		err := a.queued(c.Request().Context(), caller(c), func() (err error) {
 			erasures, err = a.config.Erasures.List(c.Request().Context())
@@ -95,7 +95,7 @@ func (a *API) GetErasure(c echo.Context, id uuid.UUID, p api.GetErasureParams) e
 	if wait := value(p.Wait); wait < 0 || wait > mostWait {
 		return badParameters(map[string]string{"wait": fmt.Sprintf("must be from 0 to %d seconds", mostWait)})
 	}
-	return a.query(c, kindErasures, func() error {
+	return a.query(c, kindErasures, only("erasure_id", id.String()), func(*int) error {
 		found, err := a.config.Erasures.Get(c.Request().Context(), id, time.Duration(value(p.Wait))*time.Second)
 		switch {
 		case errors.Is(err, erasure.ErrNotFound):
@@ -122,7 +122,7 @@ func (a *API) PreviewErasure(c echo.Context) error {
 	if sent.Limit != nil {
 		params.Limit = sent.Limit
 	}
-	return a.query(c, kindPreview, func() error {
+	return a.query(c, kindPreview, Filters(params), func(events *int) error {
 		return a.page(c, func(ctx context.Context, out *page) error {
 			found := api.ErasurePreview{EventIds: []uuid.UUID{}}
 			p, err := a.config.Finder.Find(ctx, params, func(s *query.Stored) error {
@@ -134,6 +134,7 @@ func (a *API) PreviewErasure(c echo.Context) error {
 			if err != nil {
 				return err //nolint:wrapcheck // explained by the page
 			}
+			*events = p.Events
 			held, err := a.config.Erasures.Held(ctx, found.EventIds)
 			if err != nil {
 				return err //nolint:wrapcheck // explained by the page

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"iter"
 	"net/http"
 	"time"
 
@@ -10,7 +11,9 @@ import (
 	"github.com/labstack/echo/v4"
 
 	api "kubernaut.ai/api/datastorage"
+	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
 
@@ -23,17 +26,19 @@ const (
 
 // ListEvents implements routes.ServerInterface.
 func (a *API) ListEvents(c echo.Context, p api.ListEventsParams) error {
-	return a.query(c, kindList, func() error {
-		params := queryParams(p)
+	params := queryParams(p)
+	return a.query(c, kindList, Filters(params), func(events *int) error {
 		return a.search(c, params, func(ctx context.Context, out *page) error {
-			return out.list(ctx, a.config.Finder, params)
+			found, err := out.list(ctx, a.config.Finder, params)
+			*events = found
+			return err
 		})
 	})
 }
 
 // GetEvent implements routes.ServerInterface.
 func (a *API) GetEvent(c echo.Context, id uuid.UUID) error {
-	return a.query(c, kindGet, func() error {
+	return a.query(c, kindGet, only("event_id", id.String()), func(events *int) error {
 		return a.page(c, func(ctx context.Context, out *page) error {
 			stored, err := a.config.Finder.Get(ctx, id)
 			switch {
@@ -42,16 +47,39 @@ func (a *API) GetEvent(c echo.Context, id uuid.UUID) error {
 			case err != nil:
 				return err //nolint:wrapcheck // explained by the page
 			}
+			*events = 1
 			return out.addEvent(ctx, &stored)
 		})
 	})
 }
 
-func (a *API) query(c echo.Context, kind string, handle func() error) error {
-	start := a.config.Clock.Now()
-	err := handle()
-	a.config.Observer.Queried(kind, statusOf(c, err), a.config.Clock.Since(start))
+// query handles a request that reads: it tells the observer, and the log of accesses with the request's filters and
+// the number of events that handle found.
+func (a *API) query(c echo.Context, kind string, asked []accesslog.Filter, handle func(events *int) error) error {
+	start, events := a.config.Clock.Now(), 0
+	err := handle(&events)
+	status := statusOf(c, err)
+	a.config.Observer.Queried(kind, status, a.config.Clock.Since(start))
+	a.config.Accesses.Answered(status, &accesslog.Read{
+		Caller: auth.CallerFrom(c.Request().Context()), Kind: kind, Filters: asked, Events: events,
+	})
 	return err
+}
+
+// Filters are those of a query as the log of accesses has them.
+func Filters(of interface {
+	Filters() iter.Seq2[string, string]
+},
+) []accesslog.Filter {
+	var asked []accesslog.Filter
+	for name, value := range of.Filters() {
+		asked = append(asked, accesslog.Filter{Name: name, Value: value})
+	}
+	return asked
+}
+
+func only(name, value string) []accesslog.Filter {
+	return []accesslog.Filter{{Name: name, Value: value}}
 }
 
 func queryParams(p api.ListEventsParams) query.Params {

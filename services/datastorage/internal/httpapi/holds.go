@@ -12,6 +12,7 @@ import (
 
 	api "kubernaut.ai/api/datastorage"
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/hold"
 )
 
@@ -47,7 +48,11 @@ func (a *API) GetLegalHolds(c echo.Context, name string) error {
 }
 
 func (a *API) listHolds(c echo.Context, name string, withReleased bool) error {
-	return a.query(c, kindHolds, func() error {
+	var asked []accesslog.Filter
+	if name != "" {
+		asked = only("name", name)
+	}
+	return a.query(c, kindHolds, asked, func(*int) error {
 		var holds []hold.Hold
 		err := a.queued(c.Request().Context(), caller(c), func() error {
 			var err error

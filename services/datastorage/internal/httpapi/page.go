@@ -102,10 +102,10 @@ func (p *page) encoded(ctx context.Context, cost int64, encode func([]byte) ([]b
 	return p.add(ctx, p.row)
 }
 
-// list appends the events of a query and its pagination.
-func (p *page) list(ctx context.Context, finder *query.Finder, params query.Params) error {
+// list appends the events of a query and its pagination, and returns how many events there are.
+func (p *page) list(ctx context.Context, finder *query.Finder, params query.Params) (events int, err error) {
 	if err := p.add(ctx, []byte(`{"data":[`)); err != nil {
-		return err
+		return 0, err
 	}
 	first := true
 	found, err := finder.Find(ctx, params, func(s *query.Stored) error {
@@ -118,15 +118,15 @@ func (p *page) list(ctx context.Context, finder *query.Finder, params query.Para
 		return p.addEvent(ctx, s)
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // explained by the caller
+		return 0, err //nolint:wrapcheck // explained by the caller
 	}
 	if err := p.add(ctx, []byte(`],"pagination":`)); err != nil {
-		return err
+		return 0, err
 	}
 	if err := p.addJSON(ctx, pagination(found), 0); err != nil {
-		return err
+		return 0, err
 	}
-	return p.add(ctx, []byte{'}'})
+	return found.Events, p.add(ctx, []byte{'}'})
 }
 
 func pagination(p *query.Page) api.Pagination {

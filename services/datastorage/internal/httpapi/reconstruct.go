@@ -23,7 +23,7 @@ const (
 
 // ReconstructRemediationRequest implements routes.ServerInterface.
 func (a *API) ReconstructRemediationRequest(c echo.Context, correlationID string) error {
-	return a.query(c, kindReconstruct, func() error {
+	return a.query(c, kindReconstruct, only("correlation_id", correlationID), func(events *int) error {
 		return a.page(c, func(ctx context.Context, out *page) error {
 			if err := out.held.Take(ctx, reconstructionBytes); err != nil {
 				return err //nolint:wrapcheck // explained by the page
@@ -33,6 +33,7 @@ func (a *API) ReconstructRemediationRequest(c echo.Context, correlationID string
 			if err != nil {
 				return err
 			}
+			*events = found.Events
 			return out.addJSON(ctx, found, 0)
 		})
 	})

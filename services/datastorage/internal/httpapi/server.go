@@ -21,6 +21,7 @@ import (
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/internal/memory"
 	"kubernaut.ai/pkg/audit/wire"
+	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/acknowledgement"
 	"kubernaut.ai/services/datastorage/internal/erasure"
 	"kubernaut.ai/services/datastorage/internal/event"
@@ -51,9 +52,11 @@ type Config struct {
 	Schemas *eventschema.Source
 	// Producers tells whose producers events under audit. speak about.
 	Producers *producer.Owners
-	Observer  Observer
-	Log       *zap.Logger
-	Clock     clock.PassiveClock
+	// Accesses gets who read what.
+	Accesses *accesslog.Log
+	Observer Observer
+	Log      *zap.Logger
+	Clock    clock.PassiveClock
 	// Ready is the answer of /health/ready on the API port, for older clients.
 	Ready func(r *http.Request) error
 	// BodyBytes bounds a request's body, before and after decompression, BodyEvents

@@ -14,12 +14,12 @@ const kindStats = "stats"
 
 // GetEventStats implements routes.ServerInterface.
 func (a *API) GetEventStats(c echo.Context, p api.GetEventStatsParams) error {
-	return a.query(c, kindStats, func() error {
+	params := query.StatsParams{
+		EventType: value(p.EventType), EventOutcome: string(value(p.EventOutcome)), Severity: value(p.Severity), Namespace: value(p.Namespace),
+		Since: value(p.Since), Until: value(p.Until), Bucket: value(p.Bucket), By: value(p.By), AtLeast: value(p.AtLeast),
+	}
+	return a.query(c, kindStats, Filters(params), func(*int) error {
 		return a.page(c, func(ctx context.Context, out *page) error {
-			params := query.StatsParams{
-				EventType: value(p.EventType), EventOutcome: string(value(p.EventOutcome)), Severity: value(p.Severity), Namespace: value(p.Namespace),
-				Since: value(p.Since), Until: value(p.Until), Bucket: value(p.Bucket), By: value(p.By), AtLeast: value(p.AtLeast),
-			}
 			return out.stats(ctx, a.config.Finder, params)
 		})
 	})

@@ -107,6 +107,9 @@ func (m *Metrics) RegisterAs(prefix string, c prometheus.Collector) error {
 	return nil
 }
 
+// Registerer is for a part that registers and unregisters by itself.
+func (m *Metrics) Registerer() prometheus.Registerer { return m.registry }
+
 // Gatherer returns everything that is counted.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 

@@ -35,6 +35,8 @@ type Event struct {
 	ResourceType, ResourceID string
 	// Data is encoded as event_data.
 	Data any
+	// Producer is the audit store that the event comes from, if it comes from one.
+	Producer audit.Producer
 }
 
 // Make makes an event that can be stored.
@@ -58,6 +60,9 @@ func Batch(d *event.Decoder, e *Event) (event.Batch, error) {
 		if text != "" {
 			fields[name] = text
 		}
+	}
+	if p := e.Producer; p.ID != "" {
+		fields["producer_id"], fields["producer_epoch"], fields["producer_seq"] = p.ID, p.Epoch, p.Sequence
 	}
 	text, err := json.Marshal(fields)
 	if err != nil {

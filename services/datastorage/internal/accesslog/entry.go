@@ -1,0 +1,146 @@
+package accesslog
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/datastorage/internal/ownevent"
+)
+
+// The bounds of one entry.
+const (
+	// maxValues bounds the values of a filter that are listed, maxValueBytes the length of each, and maxTextBytes
+	// all values of an entry together.
+	maxValues     = 100
+	maxValueBytes = 255
+	maxTextBytes  = 8 << 10
+	maxGroups     = 32
+	// maxID bounds the characters of ids in an event.
+	maxID = 255
+)
+
+// readerTrail begins the correlation ids of events about reads, so that no caller's name is another trail's id.
+const readerTrail = "reader:"
+
+// key tells entries apart.
+type key struct{ name, uid, kind, shape string }
+
+// entry sums up requests.
+type entry struct {
+	user             User
+	kind             string
+	requests, failed int64
+	events           int64
+	first, last      time.Time
+	filters          map[string][]string
+	textBytes        int
+	unlisted         int64
+}
+
+func newUser(c *auth.Caller) User {
+	u := User{Name: usable(c.Name), UID: usable(c.UID)}
+	for _, group := range c.Groups[:min(len(c.Groups), maxGroups)] {
+		u.Groups = append(u.Groups, usable(group))
+	}
+	return u
+}
+
+func (e *entry) add(r *Read, at time.Time) {
+	e.requests++
+	if r.Failed {
+		e.failed++
+	}
+	e.events += int64(r.Events)
+	e.spans(at, at)
+	for _, f := range r.Filters {
+		e.list(f.Name, usable(f.Value))
+	}
+}
+
+func (e *entry) spans(first, last time.Time) {
+	if e.first.IsZero() || first.Before(e.first) {
+		e.first = first
+	}
+	if last.After(e.last) {
+		e.last = last
+	}
+}
+
+// list notes a filter's value, or counts it where there is no room.
+func (e *entry) list(name, value string) {
+	values := e.filters[name]
+	if slices.Contains(values, value) {
+		return
+	}
+	if len(values) == maxValues || e.textBytes+len(value) > maxTextBytes {
+		e.unlisted++
+		return
+	}
+	if e.filters == nil {
+		e.filters = map[string][]string{}
+	}
+	e.textBytes += len(value)
+	e.filters[name] = append(values, value)
+}
+
+// merge adds what could not be recorded before.
+func (e *entry) merge(before *entry) {
+	e.requests += before.requests
+	e.failed += before.failed
+	e.events += before.events
+	e.unlisted += before.unlisted
+	e.spans(before.first, before.last)
+	for name, values := range before.filters {
+		for _, value := range values {
+			e.list(name, value)
+		}
+	}
+}
+
+// event is the entry as an event.
+func (e *entry) event() (*audit.Event, error) {
+	data, err := json.Marshal(read{
+		User: e.user, Kind: e.kind, Requests: e.requests, Failed: e.failed, Events: e.events,
+		FirstAt: e.first.UTC(), LastAt: e.last.UTC(), Filters: e.filters, Unlisted: e.unlisted,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode an event about reads: %w", err)
+	}
+	outcome := audit.OutcomeSuccess
+	if e.failed == e.requests {
+		outcome = audit.OutcomeFailure
+	}
+	made := &audit.Event{
+		Type: EventsRead, Timestamp: e.last, Category: ownevent.Category, Action: "read", Outcome: outcome,
+		CorrelationID: cut(readerTrail+e.user.Name, maxID), Data: data,
+	}
+	if e.user.Name != "" {
+		made.ActorType, made.ActorID = "user", cut(e.user.Name, maxID)
+	}
+	return made, nil
+}
+
+// usable makes a text that an event can carry of what a client sent.
+func usable(text string) string {
+	if strings.IndexByte(text, 0) >= 0 || !utf8.ValidString(text) {
+		text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+	}
+	return cut(text, maxValueBytes)
+}
+
+// cut shortens a text to so many bytes, between characters.
+func cut(text string, bytes int) string {
+	if len(text) <= bytes {
+		return text
+	}
+	for bytes > 0 && !utf8.RuneStart(text[bytes]) {
+		bytes--
+	}
+	return text[:bytes]
+}

@@ -1,0 +1,153 @@
+//go:build integration
+
+package integration_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kubernaut.ai/api/datastorage"
+	"kubernaut.ai/internal/auditclient/spool"
+	"kubernaut.ai/internal/lifecycle"
+	"kubernaut.ai/pkg/audittrail/podflush"
+	datastorageapp "kubernaut.ai/services/datastorage/app"
+)
+
+// Specs about the events that say who read what.
+
+// readEvent is the data of such an event.
+type readEvent struct {
+	User struct {
+		Name   string   `json:"name"`
+		UID    string   `json:"uid"`
+		Groups []string `json:"groups"`
+	} `json:"user"`
+	Kind     string              `json:"kind"`
+	Requests int                 `json:"requests"`
+	Failed   int                 `json:"failed"`
+	Events   int                 `json:"events"`
+	Filters  map[string][]string `json:"filters"`
+}
+
+// readsOf flushes a DataStorage and returns what its trail says of a caller's reads, by their kind and oldest first.
+func readsOf(ctx context.Context, managementURL, url, caller string, header http.Header) map[string][]readEvent {
+	GinkgoHelper()
+	Expect(storeCall(ctx, managementURL, http.MethodPost, "/audit/flush", nil, nil).code).To(Equal(http.StatusOK))
+	path := storeEvents + "?event_type=datastorage.events.read&order=asc&recorded_by=kubernaut:datastorage&correlation_id=reader:" + caller
+	page := decoded[datastorage.EventPage](storeCall(ctx, url, http.MethodGet, path, header, nil), http.StatusOK)
+	reads := map[string][]readEvent{}
+	for i := range page.Data {
+		e := &page.Data[i]
+		Expect(e.EventCategory).To(Equal("security"))
+		Expect(e.ProducerId).NotTo(BeNil())
+		if caller != "" {
+			Expect(*e.ActorId).To(Equal(caller))
+		}
+		var r readEvent
+		Expect(json.Unmarshal(e.EventData, &r)).To(Succeed())
+		reads[r.Kind] = append(reads[r.Kind], r)
+	}
+	return reads
+}
+
+var _ = Describe("DataStorage records reads", func() {
+	It("sums up who read what, with which filters, and how many events", func(ctx SpecContext) {
+		own := ownStore(ctx, func(o *datastorageapp.Options) { o.Auth = twoCallers() })
+		id := env.CorrelationID()
+		events := someEvents(id, 3)
+		decoded[datastorage.BatchCreated](storeJSON(ctx, own.URL, storeBatch, events, "Authorization", "Bearer "+behaves), http.StatusCreated)
+		read := func(code int, path string) {
+			Expect(storeCall(ctx, own.URL, http.MethodGet, path, behaved(), nil).code).To(Equal(code), path)
+		}
+		for range 2 {
+			read(http.StatusOK, storeEvents+"?limit=2&correlation_id="+id)
+		}
+		read(http.StatusOK, storeEvents+"?correlation_id=another-"+id)
+		read(http.StatusBadRequest, storeEvents+"?limit=0")
+		read(http.StatusOK, storeEvents+"/"+wireIDs(events[0])[0])
+		read(http.StatusNotFound, storeEvents+"/01890a5d-ac96-774b-bcce-b302099a8057")
+		read(http.StatusOK, storeEvents+"/stats?namespace=team")
+		// Neither is a read.
+		read(http.StatusOK, "/openapi.json")
+		read(http.StatusOK, "/health/ready")
+
+		reads := readsOf(ctx, own.ManagementURL, own.URL, behaves, behaved())
+		Expect(reads).To(HaveLen(3))
+		Expect(reads["list"]).To(HaveLen(1))
+		Expect(reads["list"][0]).To(And(HaveField("Requests", 3), HaveField("Failed", 0), HaveField("Events", 4),
+			HaveField("Filters", map[string][]string{"correlation_id": {id, "another-" + id}}), HaveField("User.Name", behaves)))
+		Expect(reads["get"]).To(ConsistOf(And(HaveField("Requests", 2), HaveField("Failed", 1), HaveField("Events", 1),
+			HaveField("Filters", map[string][]string{"event_id": {wireIDs(events[0])[0], "01890a5d-ac96-774b-bcce-b302099a8057"}}))))
+		Expect(reads["stats"]).To(ConsistOf(And(HaveField("Requests", 1), HaveField("Filters", map[string][]string{"namespace": {"team"}}))))
+
+		By("reading the events about reads, which is a read like others")
+		reads = readsOf(ctx, own.ManagementURL, own.URL, behaves, behaved())
+		Expect(reads["list"]).To(HaveLen(2))
+		Expect(reads["list"][1]).To(And(HaveField("Requests", 1), HaveField("Events", 3), HaveField("Filters", HaveKeyWithValue("correlation_id", []string{"reader:" + behaves}))))
+	}, SpecTimeout(specTimeout))
+
+	It("also those of people, with what the API server knows of them", func(ctx SpecContext) {
+		p := everyone(ctx)["a client certificate"]
+		p.may(ctx, "events", "list")
+		_, err := p.Resource(peopleEvents).List(ctx, metav1.ListOptions{FieldSelector: "correlation_id=" + env.CorrelationID()})
+		Expect(err).NotTo(HaveOccurred())
+		reads := readsOf(ctx, env.People.ManagementURL, env.DataStorage.URL, p.name, nil)
+		Expect(reads["people_list"]).To(ConsistOf(And(HaveField("Requests", 1), HaveField("Events", 0), HaveField("User.Groups", ContainElements(p.groups)),
+			HaveField("Filters", HaveKey("correlation_id")))))
+	}, SpecTimeout(specTimeout))
+
+	It("shows its own store to kubernaut stores", func(ctx SpecContext) {
+		database, err := env.NewDatabase(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func(ctx SpecContext) { Expect(database.Drop(ctx)).To(Succeed()) })
+		own := storeOn(ctx, database.URL, func(o *datastorageapp.Options) { o.ControlListen = anyLoopback })
+		workload, err := env.NewWorkload(ctx, podflush.Deployment, own.ManagementURL())
+		Expect(err).NotTo(HaveOccurred())
+		deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: workload.Name}}
+		Expect(env.Patch(ctx, deployment, client.RawPatch(types.JSONPatchType, []byte(`[
+			{"op": "add", "path": "/metadata/labels", "value": {"app.kubernetes.io/part-of": "kubernaut"}},
+			{"op": "add", "path": "/spec/template/spec/volumes", "value": [{"name": "spool", "emptyDir": {}}]},
+			{"op": "add", "path": "/spec/template/spec/containers/0/volumeMounts", "value": [{"name": "spool", "mountPath": "/spool"}]}
+		]`)))).To(Succeed())
+		Expect(workload.Control(ctx, workload.PodName(0), own.ControlURL())).To(Succeed())
+		_, out, _ := kubernaut(ctx, "stores", "--kubeconfig", env.Kubeconfig, "-n", env.Namespace)
+		Expect(out).To(ContainSubstring(workload.PodName(0)))
+	}, SpecTimeout(specTimeout))
+
+	It("keeps those at a standby in its spool, until there is a primary", func(ctx SpecContext) {
+		primary := ownPostgres(ctx)
+		standby := ownStandby(ctx, primary, "reads")
+		awaitStreaming(ctx, primary)
+		dir, id := GinkgoT().TempDir(), env.CorrelationID()
+		run := func(url, dir string) (*datastorageapp.App, *lifecycle.Running) {
+			a, err := datastorageapp.New(datastorageapp.Options{
+				Grace: 10 * time.Second, DatabaseURL: servingURL(url), Listen: "127.0.0.1:0", ManagementListen: "127.0.0.1:0", Spool: spool.Flags{Dir: dir},
+			})
+			Expect(err).NotTo(HaveOccurred())
+			running, err := lifecycle.Start(ctx, "DataStorage", a)
+			Expect(err).NotTo(HaveOccurred())
+			return a, running
+		}
+		a, running := run(trailURL(standby), dir)
+		decoded[datastorage.EventPage](storeFind(ctx, a.APIURL(), "correlation_id", id), http.StatusOK)
+		Expect(running.Stop()).To(Succeed(), "what is on disk is not lost")
+
+		a, running = run(trailURL(primary), dir)
+		DeferCleanup(func() { Expect(running.Stop()).To(Succeed()) })
+		Expect(readsOf(ctx, a.ManagementURL(), a.APIURL(), "", nil)["list"]).To(ConsistOf(HaveField("Filters", HaveKeyWithValue("correlation_id", []string{id}))))
+
+		By("stopping one without a spool")
+		a, without := run(trailURL(standby), "")
+		decoded[datastorage.EventPage](storeFind(ctx, a.APIURL(), "correlation_id", id), http.StatusOK)
+		Expect(without.Stop()).To(MatchError(ContainSubstring("1 lost, first datastorage.events.read")))
+	}, SpecTimeout(specTimeout))
+})
