@@ -451,10 +451,10 @@ func TestErasedEventsAreGoneAgainFromARestoredBackup(t *testing.T) {
 }
 
 // killAfter runs maintenance in a process, kills it after that many transactions, and returns its last line.
-func killAfter(t *testing.T, program, database string, transactions int) (last string) {
+func killAfter(t *testing.T, program, database string, transactions int, environment ...string) (last string) {
 	t.Helper()
 	child := exec.CommandContext(t.Context(), program)
-	child.Env = append(os.Environ(), maintainedDatabase+"="+database)
+	child.Env = append(append(os.Environ(), maintainedDatabase+"="+database), environment...)
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -3,14 +3,12 @@
 package app_test
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -204,24 +202,7 @@ func TestARetentionRunThatIsKilledIsTakenUp(t *testing.T) {
 	}
 	killed := 0
 	for after := 1; ; after++ {
-		child := exec.CommandContext(t.Context(), program)
-		child.Env = append(os.Environ(), maintainedDatabase+"="+f.owner, maintainedAhead+"="+later.String())
-		out, err := child.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines, last := bufio.NewScanner(out), ""
-		for n := 0; n < after && lines.Scan(); n++ {
-			last = lines.Text()
-		}
-		_ = child.Process.Kill()
-		_ = child.Wait() // it was killed
-		if strings.HasPrefix(last, "failed") {
-			t.Fatal(last)
-		}
+		last := killAfter(t, program, f.owner, after, maintainedAhead+"="+later.String())
 		if last == "done" {
 			break
 		}

@@ -3,7 +3,6 @@
 package app_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -12,7 +11,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -356,25 +354,7 @@ func TestMaintenanceThatIsKilledIsTakenUp(t *testing.T) {
 	}
 	killed := 0
 	for after := 1; ; after++ {
-		child := exec.CommandContext(t.Context(), program)
-		child.Env = append(os.Environ(), maintainedDatabase+"="+database)
-		out, err := child.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(out)
-		last := ""
-		for n := 0; n < after && lines.Scan(); n++ {
-			last = lines.Text()
-		}
-		_ = child.Process.Kill()
-		_ = child.Wait() // it was killed
-		if strings.HasPrefix(last, "failed") {
-			t.Fatal(last)
-		}
+		last := killAfter(t, program, database, after)
 		if c := countsOf(t, conn); c.Events != events || c.IDs != events {
 			t.Fatalf("killed after %d slices: %+v", after, c)
 		}

@@ -15,7 +15,7 @@ type Retention struct {
 	Categories map[string]int32
 }
 
-// days is the retention of an event whose writer asked for so many days, or for 0.
+// days is the retention of an event whose writer asked for a number of days, 0 for none.
 // A writer that asks for too many gets MaxAskedRetention, or what the operator set if
 // that is more: to refuse the event would lose it.
 func (r *Retention) days(category string, asked int32) int32 {

@@ -93,7 +93,7 @@ func (v *values) next() []byte {
 	return value
 }
 
-// sized returns a value of so many bytes, or nil for NULL.
+// sized returns a value of n bytes, or nil for NULL.
 func (v *values) sized(n int) []byte {
 	value := v.next()
 	if value != nil && len(value) != n {
