@@ -40,11 +40,7 @@ type Request struct {
 }
 
 // User is who acknowledges, as the API server vouches.
-type User struct {
-	Name   string   `json:"name"`
-	UID    string   `json:"uid,omitempty"`
-	Groups []string `json:"groups,omitempty"`
-}
+type User = ownevent.User
 
 // Record is a stored request. Its id is that of the event.
 type Record struct {

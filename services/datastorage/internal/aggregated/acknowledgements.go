@@ -7,7 +7,6 @@ import (
 	"github.com/labstack/echo/v4"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/acknowledgement"
@@ -69,9 +68,7 @@ func (a *api) acknowledge(c echo.Context) error {
 	if len(bad) > 0 {
 		return unusable(kindAcknowledgement, bad)
 	}
-	caller := auth.CallerFrom(c.Request().Context())
-	record, err := a.config.Acknowledgements.Create(c.Request().Context(), request,
-		acknowledgement.User{Name: caller.Name, UID: caller.UID, Groups: caller.Groups})
+	record, err := a.config.Acknowledgements.Create(c.Request().Context(), request, httpapi.User(c.Request().Context()))
 	switch {
 	case errors.As(err, new(*acknowledgement.UserError)):
 		return problem.New(http.StatusForbidden, "%v", err)

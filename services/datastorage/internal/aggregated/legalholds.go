@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/hold"
@@ -100,7 +99,7 @@ func (a *api) placeHold(c echo.Context) error {
 		return unusable(kindLegalHold, bad)
 	}
 	ctx := c.Request().Context()
-	placed, err := a.config.Holds.Place(ctx, request, auth.CallerFrom(ctx).Name)
+	placed, err := a.config.Holds.Place(ctx, request, httpapi.User(ctx))
 	if err != nil {
 		return httpapi.HoldProblem(err) //nolint:wrapcheck // a problem
 	}
@@ -172,7 +171,7 @@ func (a *api) releaseHold(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	released, err := a.config.Holds.Release(ctx, hold.Selector{ID: id}, reason, auth.CallerFrom(ctx).Name)
+	released, err := a.config.Holds.Release(ctx, hold.Selector{ID: id}, reason, httpapi.User(ctx))
 	switch {
 	case errors.Is(err, hold.ErrNotFound):
 		return problem.New(http.StatusNotFound, "no legal hold %s is in force", id)

@@ -3,6 +3,7 @@ package hold
 import (
 	"kubernaut.ai/internal/eventcatalog"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/datastorage/internal/ownevent"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
 
@@ -20,6 +21,8 @@ type data struct {
 	Filter query.Filter `json:"filter,omitempty"`
 	// Reason that the caller gave.
 	Reason string `json:"reason"`
+	// User who placed or released the hold; missing without authentication.
+	User *ownevent.User `json:"user,omitempty"`
 }
 
 // Catalog lists the events about holds.

@@ -96,24 +96,24 @@ func Read(ctx context.Context, tx pgx.Tx) (*InForce, error) {
 
 // Place places a hold. If it returns nil, no later run removes a matching event.
 // Its errors are ErrCaller, ErrConflict, ErrTooMany and *ingest.UnavailableError.
-func (s *Store) Place(ctx context.Context, r Request, by string) (Hold, error) {
-	if utf8.RuneCountInString(by) > maxCaller {
+func (s *Store) Place(ctx context.Context, r Request, by ownevent.User) (Hold, error) {
+	if utf8.RuneCountInString(by.Name) > maxCaller {
 		return Hold{}, ErrCaller
 	}
-	placed := Hold{Request: r, PlacedBy: by, PlacedAt: r.at}
+	placed := Hold{Request: r, PlacedBy: by.Name, PlacedAt: r.at}
 	err := s.change(ctx, func(tx pgx.Tx) error {
 		found, err := list(ctx, tx, `WHERE hold_id = $1`, r.ID)
 		if err != nil {
 			return err
 		}
 		if len(found) > 0 {
-			if !found[0].same(&r, by) {
+			if !found[0].same(&r, by.Name) {
 				return ErrConflict
 			}
 			placed = found[0]
 			return nil
 		}
-		return s.insert(ctx, tx, &placed)
+		return s.insert(ctx, tx, &placed, by)
 	})
 	if err != nil {
 		return Hold{}, fmt.Errorf("place a hold: %w", err)
@@ -124,11 +124,11 @@ func (s *Store) Place(ctx context.Context, r Request, by string) (Hold, error) {
 // Release releases the selected holds in force, and returns them. Its errors are
 // ErrCaller, ErrNotFound and *ingest.UnavailableError. Unlike List, it never takes an
 // empty selector for all holds.
-func (s *Store) Release(ctx context.Context, which Selector, reason, by string) (released []Hold, err error) {
+func (s *Store) Release(ctx context.Context, which Selector, reason string, by ownevent.User) (released []Hold, err error) {
 	if which == (Selector{}) {
 		return nil, ErrNotFound
 	}
-	if utf8.RuneCountInString(by) > maxCaller {
+	if utf8.RuneCountInString(by.Name) > maxCaller {
 		return nil, ErrCaller
 	}
 	name, id := which.values()
@@ -143,9 +143,9 @@ func (s *Store) Release(ctx context.Context, which Selector, reason, by string) 
 		now := s.clock.Now().UTC().Truncate(time.Microsecond)
 		for i := range found {
 			h := &found[i]
-			h.ReleasedAt, h.ReleasedBy, h.ReleaseReason = &now, by, reason
+			h.ReleasedAt, h.ReleasedBy, h.ReleaseReason = &now, by.Name, reason
 			const update = `UPDATE audit_holds SET released_by = $2, released_at = $3, release_reason = $4 WHERE hold_id = $1`
-			if _, err := tx.Exec(ctx, update, h.ID, by, now, reason); err != nil {
+			if _, err := tx.Exec(ctx, update, h.ID, by.Name, now, reason); err != nil {
 				return fmt.Errorf("release hold %s: %w", h.ID, err)
 			}
 			if err := s.record(ctx, tx, Released, h, by, now, reason); err != nil {
@@ -179,7 +179,7 @@ func (s *Store) List(ctx context.Context, which Selector, withReleased bool) (ho
 	return holds, nil
 }
 
-func (s *Store) insert(ctx context.Context, tx pgx.Tx, h *Hold) error {
+func (s *Store) insert(ctx context.Context, tx pgx.Tx, h *Hold, by ownevent.User) error {
 	var ids, filters int
 	const count = `SELECT count(correlation_id), count(filter) FROM audit_holds WHERE released_at IS NULL`
 	if err := tx.QueryRow(ctx, count).Scan(&ids, &filters); err != nil {
@@ -201,7 +201,7 @@ func (s *Store) insert(ctx context.Context, tx pgx.Tx, h *Hold) error {
 	if _, err := tx.Exec(ctx, insert, h.ID, h.CorrelationID, filter, h.Reason, h.PlacedBy, h.PlacedAt); err != nil {
 		return fmt.Errorf("store a hold: %w", err)
 	}
-	return s.record(ctx, tx, Placed, h, h.PlacedBy, h.PlacedAt, h.Reason)
+	return s.record(ctx, tx, Placed, h, by, h.PlacedAt, h.Reason)
 }
 
 func list(ctx context.Context, tx pgx.Tx, where string, args ...any) ([]Hold, error) {
@@ -231,19 +231,19 @@ func (s *Store) change(ctx context.Context, do func(pgx.Tx) error) error {
 }
 
 // record stores the event about a change.
-func (s *Store) record(ctx context.Context, tx pgx.Tx, eventType string, h *Hold, by string, at time.Time, reason string) error {
+func (s *Store) record(ctx context.Context, tx pgx.Tx, eventType string, h *Hold, by ownevent.User, at time.Time, reason string) error {
 	action := "place"
 	if eventType == Released {
 		action = "release"
 	}
-	actor := "user"
-	if by == "" {
-		actor = "" // nobody is authenticated
+	actor, user := "user", &by
+	if by.Name == "" {
+		actor, user = "", nil // nobody is authenticated
 	}
 	made, err := ownevent.Make(s.decoder, &ownevent.Event{
 		ID: uuid.Must(uuid.NewV7()), Type: eventType, Action: action, At: at, Outcome: audit.OutcomeSuccess, CorrelationID: h.ID.String(),
-		ActorType: actor, ActorID: by, ResourceType: "legalhold", ResourceID: h.ID.String(),
-		Data: data{CorrelationID: h.CorrelationID, Filter: h.Filter, Reason: reason},
+		ActorType: actor, ActorID: by.Name, ResourceType: "legalhold", ResourceID: h.ID.String(),
+		Data: data{CorrelationID: h.CorrelationID, Filter: h.Filter, Reason: reason, User: user},
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // says what failed

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,6 +18,7 @@ import (
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/ingest"
+	"kubernaut.ai/services/datastorage/internal/ownevent"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
@@ -184,6 +186,12 @@ func storedAs(r ingest.Result) *[]api.StoredAs {
 }
 
 func caller(c echo.Context) string { return auth.CallerFrom(c.Request().Context()).Name }
+
+// User is who a request is from.
+func User(ctx context.Context) ownevent.User {
+	caller := auth.CallerFrom(ctx)
+	return ownevent.User{Name: caller.Name, UID: caller.UID, Groups: caller.Groups}
+}
 
 // lenient reports whether a Prefer header (RFC 7240) asks for results by item.
 func lenient(prefer string) bool {

@@ -30,7 +30,7 @@ func (a *API) PlaceLegalHold(c echo.Context) error {
 	if len(bad) > 0 {
 		return badParameters(bad)
 	}
-	placed, err := a.config.Holds.Place(c.Request().Context(), request, caller(c))
+	placed, err := a.config.Holds.Place(c.Request().Context(), request, User(c.Request().Context()))
 	if err != nil {
 		return HoldProblem(err)
 	}
@@ -75,7 +75,7 @@ func (a *API) ReleaseLegalHold(c echo.Context, name string, p api.ReleaseLegalHo
 	if hold.CheckReason(bad, p.Reason); len(bad) > 0 {
 		return badParameters(bad)
 	}
-	released, err := a.config.Holds.Release(c.Request().Context(), hold.Selector{Name: name}, p.Reason, caller(c))
+	released, err := a.config.Holds.Release(c.Request().Context(), hold.Selector{Name: name}, p.Reason, User(c.Request().Context()))
 	switch {
 	case errors.Is(err, hold.ErrNotFound):
 		return problem.New(http.StatusNotFound, "no hold on correlation id %q is in force, and none with this id", name)

@@ -39,6 +39,13 @@ type Event struct {
 	Producer audit.Producer
 }
 
+// User is who asked for something, as far as the API server vouches for it.
+type User struct {
+	Name   string   `json:"name"`
+	UID    string   `json:"uid,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+}
+
 // Make makes an event that can be stored.
 func Make(d *event.Decoder, e *Event) (*event.Event, error) {
 	batch, err := Batch(d, e)
