@@ -64,11 +64,13 @@ type Watch struct {
 
 	vanished vanished // used by Run alone
 	ended    atomic.Uint64
+	blind    bool // used by Run alone: the last look for erasures failed
 
 	mu          sync.Mutex
 	state       State
 	since       time.Time // of a state that is not Up
 	replication Replication
+	erasures    Erasures
 }
 
 func newWatch(p *Pools, log *zap.Logger, c clock.WithTicker) *Watch {
@@ -96,6 +98,7 @@ func (w *Watch) Run(ctx context.Context) error {
 	for {
 		if err := w.Check(ctx); err == nil { // else it is in the log
 			w.endVanished(ctx)
+			w.seeErasures(ctx)
 		}
 		pause := w.clock.NewTimer(watchPause)
 		select {

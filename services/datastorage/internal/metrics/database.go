@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"time"
+
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -39,4 +41,24 @@ func (m *Metrics) database(db *database.Pools) {
 	gauge("writable", "1 while the database answers and takes writes.", nil, is(func() bool { return db.Watch.State() == database.Up }))
 	gauge("replicates_asynchronously", "1 if the database has standbys and a commit waits for none of them: a failover can lose acknowledged events.",
 		nil, is(func() bool { return db.Watch.Replication() == database.Asynchronous }))
+	m.erasures(db.Watch)
+}
+
+// erasures shows the requests that wait for maintenance, which may not run and then says nothing.
+func (m *Metrics) erasures(watch *database.Watch) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "erasures_pending", Help: "Requests for erasures that wait for maintenance.",
+		}, func() float64 { return float64(watch.Erasures().Waiting) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "erasures_oldest_request_timestamp_seconds",
+			Help: "When the erasure that waits longest was asked for, in Unix seconds. 0 if none waits.",
+		}, func() float64 {
+			oldest := watch.Erasures().Oldest
+			if oldest.IsZero() {
+				return 0
+			}
+			return float64(oldest.UnixMilli()) / float64(time.Second/time.Millisecond)
+		}),
+	)
 }
