@@ -282,7 +282,13 @@ func record(ctx context.Context, store *service, body []byte) int {
 // recordAs is the same with a token.
 func recordAs(ctx context.Context, store *service, token string, body []byte) int {
 	GinkgoHelper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, store.url+storeEvents+"/batch", bytes.NewReader(body))
+	return post(ctx, store, storeEvents+"/batch", token, body)
+}
+
+// post sends a JSON document, with a token unless that is empty, and returns the status of the answer.
+func post(ctx context.Context, store *service, path, token string, body []byte) int {
+	GinkgoHelper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, store.url+path, bytes.NewReader(body))
 	Expect(err).NotTo(HaveOccurred())
 	request.Header.Set("Content-Type", "application/json")
 	if token != "" {

@@ -14,6 +14,7 @@ import (
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/pkg/audit"
 	datastorage "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/testenv"
 )
 
 // dated is the body of a request that records events whose ids have a time; each change is
@@ -44,6 +45,30 @@ func (s *siteState) maintenance(ctx context.Context) *service {
 		Expect(err).NotTo(HaveOccurred())
 		return m
 	}, func(a lifecycle.App, one *service) { one.management = a.(*datastorage.Maintainer).ManagementURL() })
+}
+
+// says waits until the log of a service has what a pattern means. A run that does something logs it at its end.
+func says(ctx context.Context, one *service, pattern string) {
+	GinkgoHelper()
+	Eventually(ctx, func() string { return string(one.log.text()) }).WithTimeout(patience).Should(MatchRegexp(pattern))
+}
+
+// erase asks for the erasure of the events of a batch, and returns its id.
+func erase(ctx context.Context, store *service, body []byte) string {
+	GinkgoHelper()
+	var events []struct {
+		ID string `json:"event_id"`
+	}
+	Expect(json.Unmarshal(body, &events)).To(Succeed())
+	ids := make([]string, 0, len(events))
+	for _, e := range events {
+		ids = append(ids, e.ID)
+	}
+	erasure := audit.DerivedID(time.Now(), testenv.Unique("erasure-*")).String()
+	text, err := json.Marshal(map[string]any{"erasure_id": erasure, "event_ids": ids, "reason": "a request"})
+	Expect(err).NotTo(HaveOccurred())
+	Expect(post(ctx, store, "/api/v1/audit/erasures", "", text)).To(Equal(http.StatusAccepted))
+	return erasure
 }
 
 var _ = Describe("DataStorage's trail:", func() {
@@ -117,11 +142,42 @@ var _ = Describe("DataStorage's trail:", func() {
 		By("keeping a table locked")
 		release := lock(ctx, s, "audit_batches")
 		a = m.fires(ctx, "KubernautMaintenanceStalls")
-		Eventually(ctx, func() string { return string(runs.log.text()) }).WithTimeout(patience).Should(ContainSubstring("maintenance fails"))
+		says(ctx, runs, "maintenance fails")
 		(&reader{site: s, about: runs, values: database(s)}).looks(ctx, a, SatisfyAll(
 			ContainSubstring("maintenance fails"), ContainSubstring("lock timeout"), ContainSubstring("idle in transaction")))
 		release(ctx)
 		m.ends(ctx, "KubernautMaintenanceStalls")
 		Expect(string(runs.log.text())).To(ContainSubstring("maintenance works again"))
+	})
+
+	causes("KubernautErasuresWait", func(ctx SpecContext) {
+		s := site(ctx)
+		store := s.store(ctx, nil)
+		m := watch(ctx, s, "KubernautErasuresWait")
+		m.pass(ctx, time.Minute)
+		erased := dated(time.Now(), 1)
+		Expect(record(ctx, store, erased)).To(Equal(http.StatusCreated))
+		erasure := erase(ctx, store, erased)
+
+		By("letting nobody carry it out")
+		a := m.fires(ctx, "KubernautErasuresWait")
+		Expect(a.Annotations.Get("summary")).To(MatchRegexp(`^An erasure was asked for \S+.* ago, and nobody has carried it out$`))
+		runs := s.maintenance(ctx)
+		m.ends(ctx, "KubernautErasuresWait")
+		says(ctx, runs, "erasure finished.*"+erasure)
+
+		By("letting each run fail")
+		again := dated(time.Now(), 1)
+		Expect(record(ctx, store, again)).To(Equal(http.StatusCreated))
+		release := lock(ctx, s, "audit_erasures")
+		erasure = erase(ctx, store, again)
+		a = m.fires(ctx, "KubernautErasuresWait")
+		says(ctx, runs, "maintenance fails")
+		(&reader{site: s, about: runs, values: database(s)}).looks(ctx, a, SatisfyAll(
+			ContainSubstring(erasure), ContainSubstring("maintenance fails"), ContainSubstring("lock timeout"), ContainSubstring("idle in transaction")))
+		release(ctx)
+		m.ends(ctx, "KubernautErasuresWait")
+		says(ctx, runs, "maintenance works again")
+		says(ctx, runs, "erasure finished.*"+erasure)
 	})
 })
