@@ -196,7 +196,12 @@ func plainDeletion(c echo.Context, id uuid.UUID) error {
 	if len(options.DryRun) > 0 {
 		return problem.Validation(map[string]string{"dryRun": "is not possible"}, "dryRun is not possible: nothing was released")
 	}
-	if p := options.Preconditions; p != nil && p.UID != nil && string(*p.UID) != id.String() {
+	p := options.Preconditions
+	if p != nil && p.ResourceVersion != nil && *p.ResourceVersion != "" {
+		return problem.Validation(map[string]string{"preconditions.resourceVersion": "is not possible: use preconditions.uid"},
+			"legal holds have no resourceVersion that preconditions could name: nothing was released")
+	}
+	if p != nil && p.UID != nil && string(*p.UID) != id.String() {
 		return problem.New(http.StatusConflict, "legal hold %s has its name as its UID, not %s", id, *p.UID)
 	}
 	return nil

@@ -204,3 +204,20 @@ func TestTheZeroUUIDNamesNothing(t *testing.T) {
 		}
 	}
 }
+
+// Regression test: the precondition used to be ignored, and the hold released.
+func TestAHoldIsNotReleasedOnAConditionThatItCannotMeet(t *testing.T) {
+	t.Parallel()
+	h := handler(t)
+	path := root + "/legalholds/" + uuid.NewString() + "?reason=settled"
+	for body, want := range map[string]int{
+		`{"preconditions": {"resourceVersion": "7"}}`:                   http.StatusBadRequest,
+		`{"preconditions": {"uid": "another"}}`:                         http.StatusConflict,
+		`{"dryRun": ["All"]}`:                                           http.StatusBadRequest,
+		`{"preconditions": {"resourceVersion": "7", "uid": "another"}}`: http.StatusBadRequest,
+	} {
+		if answer := call(t, h, http.MethodDelete, path, body); answer.Code != want {
+			t.Errorf("%s: answered %d %s, want %d", body, answer.Code, answer.Body, want)
+		}
+	}
+}
