@@ -50,7 +50,7 @@ func inDatabase(ctx context.Context, databaseURL string, do func(pgx.Tx) error) 
 		if err != nil {
 			return fmt.Errorf("erasures: %w", err)
 		}
-		return pgx.BeginFunc(ctx, conn, do)
+		return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{BeginQuery: schema.Begin}, do)
 	})
 }
 

@@ -182,3 +182,38 @@ func TestAnUnusableLegalHoldIsRefusedByField(t *testing.T) {
 	call[api.Problem](t, a, http.MethodPost, holdsPath, map[string]string{"corelation_id": "a", "reason": "case"}, http.StatusBadRequest)
 	call[api.Problem](t, a, http.MethodDelete, holdsPath+"/"+url.PathEscape("a b"), nil, http.StatusBadRequest)
 }
+
+// Regression test: with another isolation level, what waits for the lock row sees the holds of before its wait.
+// Maintenance used to leave the level to the database.
+func TestTransactionsAreReadCommittedWhateverTheDatabaseSays(t *testing.T) {
+	f := newTrail(t)
+	execute(t, f.conn,
+		`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), 'repeatable read'); END $$`,
+		`CREATE FUNCTION want_read_committed() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+			IF current_setting('transaction_isolation') <> 'read committed' THEN
+				RAISE 'isolation level %: %', current_setting('transaction_isolation'), current_query();
+			END IF;
+		END $$`,
+		`CREATE FUNCTION of_statement() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM public.want_read_committed(); RETURN NULL; END $$`,
+		`CREATE FUNCTION of_table() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM public.want_read_committed(); END $$`,
+		`CREATE EVENT TRIGGER changes_of_tables ON ddl_command_start WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'DROP TABLE') EXECUTE FUNCTION of_table()`)
+	for _, table := range []string{"audit_events", "audit_batches", "audit_holds", "audit_requests", "audit_erasures"} {
+		execute(t, f.conn, `CREATE TRIGGER statements BEFORE INSERT OR UPDATE OR DELETE ON `+table+` FOR EACH STATEMENT EXECUTE FUNCTION of_statement()`)
+	}
+	f.App = serveWith(t, app.Options{DatabaseURL: f.serving.Config().ConnString()}) // has connections of after the change
+	e := personal()
+	f.store(t, e)
+	f.hold(t)
+	asked := f.erasing(t, e)
+	if done, err := f.maintain(t, later, nil); err != nil || len(done.Removed) == 0 {
+		t.Fatalf("got %+v, error %v, want expired events removed", done, err)
+	}
+	f.ended(t, asked.ErasureId, api.Erased)
+	var list bytes.Buffer
+	if _, err := app.ExportErasures(t.Context(), f.owner, &list); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.ImportErasures(t.Context(), f.owner, &list); err != nil {
+		t.Fatal(err)
+	}
+}

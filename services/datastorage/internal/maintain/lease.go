@@ -88,7 +88,7 @@ func (r *Runner) release(ctx context.Context, l *lease) {
 
 // slice runs one bounded transaction under the lease.
 func (r *Runner) slice(ctx context.Context, do func(ctx context.Context, tx pgx.Tx) error) error {
-	const begin = `BEGIN; SET LOCAL lock_timeout = '` + schema.LockTimeout + `'; SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '10s'`
+	const begin = schema.Begin + `; SET LOCAL lock_timeout = '` + schema.LockTimeout + `'; SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '10s'`
 	return pgx.BeginTxFunc(ctx, r.db, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error { //nolint:wrapcheck // the caller says what
 		if err := r.holds(ctx, tx); err != nil {
 			return err

@@ -173,7 +173,7 @@ func (r *Runner) survey(ctx context.Context, partition string, now time.Time, ke
 
 // reading is a transaction that may read a partition.
 func (r *Runner) reading(ctx context.Context, do func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, r.db, func(tx pgx.Tx) error { //nolint:wrapcheck // the caller says what
+	return pgx.BeginTxFunc(ctx, r.db, pgx.TxOptions{BeginQuery: schema.Begin}, func(tx pgx.Tx) error { //nolint:wrapcheck // the caller says what
 		const limit = `SELECT set_config('lock_timeout', '` + schema.LockTimeout + `', true), set_config('statement_timeout', $1, true)`
 		if _, err := tx.Exec(ctx, limit, strconv.FormatInt(surveyTimeout.Milliseconds(), 10)); err != nil {
 			return fmt.Errorf("set a limit: %w", err)

@@ -205,8 +205,13 @@ func ExplainLock(err error) error {
 		"SELECT pid, relation::regclass FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted, wait for its end or end it, and run this again", err, LockTimeout)
 }
 
+// Begin starts a transaction that sees in each statement what was committed before it,
+// whatever default_transaction_isolation says: with another level, what has waited for
+// the lock row of holds and removals would see the holds of before its wait.
+const Begin = `BEGIN ISOLATION LEVEL READ COMMITTED`
+
 // beginBriefly starts a transaction for whose locks nobody waits long.
-const beginBriefly = `BEGIN; SET LOCAL lock_timeout = '` + LockTimeout + `'; SET LOCAL idle_in_transaction_session_timeout = '5s'`
+const beginBriefly = Begin + `; SET LOCAL lock_timeout = '` + LockTimeout + `'; SET LOCAL idle_in_transaction_session_timeout = '5s'`
 
 // transaction runs statements. Nobody waits long behind their wait for a lock.
 func (p *Partitions) transaction(ctx context.Context, statements ...string) error {
