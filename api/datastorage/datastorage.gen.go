@@ -246,6 +246,9 @@ type Erasure struct {
 	// RequestedBy The authenticated caller.
 	RequestedBy string        `json:"requested_by"`
 	Status      ErasureStatus `json:"status"`
+
+	// Unusable Nothing was erased, because what was recorded is not a request that this API takes.
+	Unusable bool `json:"unusable,omitempty"`
 }
 
 // ErasureList defines model for ErasureList.

@@ -277,6 +277,62 @@ func TestOwnEventsAreNotErasedWhoeverRecordsTheRequest(t *testing.T) {
 	}
 }
 
+// Regression test: one row that is no request used to fail every run, and the list of erasures with it.
+func TestARowThatIsNoRequestIsRefusedAndTheOthersAreCarriedOut(t *testing.T) {
+	f := newTrail(t)
+	e, duplicate := personal(), personal()
+	f.store(t, e, duplicate)
+	text := func(v any) string {
+		made, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(made)
+	}
+	type row = map[string]any
+	bad := map[string]uuid.UUID{}
+	insert := func(request, by, at, result string) uuid.UUID {
+		id := uuid.New()
+		if _, err := f.serving.Exec(t.Context(), `INSERT INTO audit_requests (request_id, kind, request, requested_by, requested_at, result)
+			VALUES ($1, 'erasure', $2::text::jsonb, $3, $4::text::timestamptz, $5::text::jsonb)`, id, request, by, at, result); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	const then = "2019-01-01"
+	good := []string{e.EventId.String()}
+	for name, request := range map[string]any{
+		"a text": "x", "a list": []int{1}, "null": nil, "no ids": row{"reason": "r"}, "no list": row{"event_ids": 7, "reason": "r"},
+		"other ids": row{"event_ids": []any{1, "x"}, "reason": "r"}, "other reason": row{"event_ids": good, "reason": 7}, "no reason": row{"event_ids": good},
+		"a long reason": row{"event_ids": good, "reason": strings.Repeat("r", 1<<22)},
+		"many ids":      row{"event_ids": slices.Repeat(good, 1001), "reason": "r"}, "very many ids": row{"event_ids": slices.Repeat(good, 100_000), "reason": "r"},
+	} {
+		bad[name] = insert(text(request), "nobody", then, "null")
+	}
+	whole := text(row{"event_ids": []uuid.UUID{*duplicate.EventId, *duplicate.EventId}, "reason": "r"})
+	kept := []uuid.UUID{
+		insert(whole, strings.Repeat("n", 1<<20), "-infinity", `"x"`),
+		insert(whole, "nobody", "infinity", `{"status": 7}`),
+		insert(whole, "nobody", "4000-01-01 BC", text(row{"own": strings.Repeat("x", 1<<22)})),
+		insert(whole, "nobody", "20000-01-01", `[]`),
+	}
+	asked := f.erasing(t, e)
+	f.maintained(t)
+	f.ended(t, asked.ErasureId, api.Erased)
+	for name, id := range bad {
+		if done := f.ended(t, id, api.Refused); !done.Unusable || done.Erased != 0 {
+			t.Errorf("%s: got %+v, want it refused as unusable", name, done)
+		}
+	}
+	for _, id := range kept {
+		f.ended(t, id, api.Erased)
+	}
+	if list := call[api.ErasureList](t, f.App, http.MethodGet, erasuresPath, nil, http.StatusOK); len(list.Erasures) != len(bad)+len(kept)+1 {
+		t.Errorf("%d erasures are listed, want all", len(list.Erasures))
+	}
+	f.wantNothingOf(t, "zoe")
+}
+
 // Regression test: a preview named events that the request for their erasure is refused for.
 func TestAPreviewLeavesOwnEventsOut(t *testing.T) {
 	f := newTrail(t)

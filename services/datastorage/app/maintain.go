@@ -230,6 +230,11 @@ func (m *Maintainer) log(report *maintain.Report) {
 				zap.Stringer("erasure", e.ID), zap.Int("altered", e.Altered))
 			continue
 		}
+		if e.Unusable {
+			m.options.Log.Error("a row of audit_requests is refused, because it is not a request that DataStorage records: find out who has the serving role's password",
+				zap.Stringer("erasure", e.ID))
+			continue
+		}
 		m.options.Log.Info("erasure finished", zap.Stringer("erasure", e.ID), zap.String("status", string(e.Status)),
 			zap.Int("erased", e.Erased), zap.Int("held", e.Held), zap.Int("own", e.Own))
 	}

@@ -39,7 +39,9 @@ type refusedData struct {
 	Altered int `json:"altered"`
 	// Own is the number of events that DataStorage recorded itself.
 	Own int `json:"own,omitempty"`
-	// Reason that the caller gave.
+	// Unusable: what was recorded is not a request that the API takes.
+	Unusable bool `json:"unusable,omitempty"`
+	// Reason that the caller gave; empty if it is unusable.
 	Reason string `json:"reason"`
 }
 
@@ -56,7 +58,7 @@ func Catalog() []eventcatalog.Entry {
 			Trail: trail, Outcomes: []audit.Outcome{audit.OutcomeSuccess}, Data: []any{completedData{}},
 		},
 		{
-			Type: Refused, When: "nothing is erased, because legal holds keep events, because events were altered, or because they are DataStorage's own",
+			Type: Refused, When: "nothing is erased, because legal holds keep events, because events were altered or are DataStorage's own, or because the request is unusable",
 			Trail: trail, Outcomes: []audit.Outcome{audit.OutcomeFailure}, Data: []any{refusedData{}},
 		},
 	}

@@ -96,6 +96,8 @@ type Erasure struct {
 	Altered []uuid.UUID
 	// Own events of DataStorage are why nothing was erased.
 	Own []uuid.UUID
+	// Unusable: the row is not what Store records, and nothing was erased.
+	Unusable bool
 }
 
 // NewRequest checks a request. What is wrong with it is returned by field.

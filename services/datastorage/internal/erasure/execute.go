@@ -37,6 +37,8 @@ type Done struct {
 	Partitions []string
 	// Held, Altered and Own events are why nothing was erased.
 	Held, Altered, Own int
+	// Unusable: nothing was erased, because the row is not what Store records.
+	Unusable bool
 }
 
 // Next carries out the request that waits longest, completely or not at all. It
@@ -53,6 +55,13 @@ func (x *Executor) Next(ctx context.Context, tx pgx.Tx, now time.Time) (*Done, e
 	e := &found[0]
 	now = now.UTC().Truncate(time.Microsecond)
 	end := result{Status: StatusRefused}
+	// The serving role can write any row. What is no request must not stop the ones behind it.
+	asked, bad := NewRequest(e.ID, e.EventIDs, e.Reason)
+	if len(bad) > 0 {
+		e.Request, end.Unusable = Request{ID: e.ID}, true
+		return &Done{ID: e.ID, Status: end.Status, Unusable: true}, x.finish(ctx, tx, e, &end, now)
+	}
+	e.Request = asked
 	if end.Held, err = hold.Held(ctx, tx, e.EventIDs); err != nil {
 		return nil, err //nolint:wrapcheck // says all there is
 	}
@@ -89,7 +98,7 @@ func (x *Executor) finish(ctx context.Context, tx pgx.Tx, e *Erasure, end *resul
 	}
 	return record(ctx, tx, x.Decoder, x.IDs, &ownevent.Event{
 		Type: Refused, Action: "refuse", At: now, Outcome: audit.OutcomeFailure, CorrelationID: e.ID.String(),
-		ActorType: "service", ActorID: ownevent.RecordedBy, Data: refusedData{Held: len(end.Held), Altered: len(end.Altered), Own: len(end.Own), Reason: e.Reason},
+		ActorType: "service", ActorID: ownevent.RecordedBy, Data: refusedData{Held: len(end.Held), Altered: len(end.Altered), Own: len(end.Own), Unusable: end.Unusable, Reason: e.Reason},
 	})
 }
 

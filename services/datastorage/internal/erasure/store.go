@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -51,6 +52,8 @@ type result struct {
 	Held    []hold.Keeps `json:"held,omitempty"`
 	Altered []uuid.UUID  `json:"altered,omitempty"`
 	Own     []uuid.UUID  `json:"own,omitempty"`
+	// Unusable: the row is not what Store records.
+	Unusable bool `json:"unusable,omitempty"`
 }
 
 // Request records a request. Its errors are *EventsError, ErrConflict, ErrTooMany, ErrCaller and
@@ -211,26 +214,60 @@ func (s *Store) read(ctx context.Context, columns, rest string, args ...any) (er
 }
 
 const (
-	withIDs    = `request, result`
-	withoutIDs = `request - 'event_ids', result - '{missing,held,altered,own}'::text[]`
+	withIDs    = `request`
+	withoutIDs = `request - 'event_ids'`
 )
 
+// The bounds of what is read of a row, in bytes: more than any request and result has.
+const (
+	maxRequest = 64 << 10
+	maxResult  = 512 << 10
+)
+
+// bounded is an expression over a column of JSON, and NULL if the column is not an object or is too large. Its size
+// when it is packed is known without unpacking it.
+func bounded(expression, column string, most int) string {
+	return fmt.Sprintf(`CASE WHEN pg_column_size(%[2]s) <= %[3]d AND jsonb_typeof(%[2]s) = 'object'
+		THEN CASE WHEN octet_length((%[1]s)::text) <= %[3]d THEN (%[1]s)::text END END`, expression, column, most)
+}
+
+// plainTime is an expression for a time that Go and JSON can have.
+func plainTime(column string) string {
+	return `greatest(least(` + column + `, '9999-01-01Z'), '0001-01-01Z')`
+}
+
+// list reads rows that the serving role may have written without Store: what is not readable of them is missing.
 func list(ctx context.Context, tx pgx.Tx, columns, rest string, args ...any) ([]Erasure, error) {
-	rows, err := tx.Query(ctx, `SELECT request_id, jsonb_array_length(request -> 'event_ids'), requested_by, requested_at, finished_at, `+columns+`
+	ends := `result`
+	if columns == withoutIDs {
+		ends = `result - '{missing,held,altered,own}'::text[]`
+	}
+	rows, err := tx.Query(ctx, `SELECT request_id,
+			CASE WHEN pg_column_size(request) <= `+strconv.Itoa(maxRequest)+` AND jsonb_typeof(request -> 'event_ids') = 'array' THEN jsonb_array_length(request -> 'event_ids') ELSE 0 END,
+			left(requested_by, `+strconv.Itoa(maxCaller)+`), `+plainTime("requested_at")+`, `+plainTime("finished_at")+`, finished_at IS NULL,
+			`+bounded(columns, "request", maxRequest)+`, `+bounded(ends, "result", maxResult)+`
 		FROM audit_requests WHERE kind = '`+kind+`' `+rest, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read erasures: %w", err)
 	}
 	erasures, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Erasure, error) {
 		e := Erasure{Status: StatusRequested}
-		var sent request
-		var end *result
-		if err := row.Scan(&e.ID, &e.Events, &e.RequestedBy, &e.RequestedAt, &e.FinishedAt, &sent, &end); err != nil {
+		var sent, end *string
+		var open bool
+		if err := row.Scan(&e.ID, &e.Events, &e.RequestedBy, &e.RequestedAt, &e.FinishedAt, &open, &sent, &end); err != nil {
 			return e, err //nolint:wrapcheck // wrapped below
 		}
-		e.EventIDs, e.Reason, e.RequestedAt = sent.EventIDs, sent.Reason, e.RequestedAt.UTC()
-		if end != nil {
-			e.Status, e.Erased, e.Missing, e.Held, e.Altered, e.Own = end.Status, end.Erased, end.Missing, end.Held, end.Altered, end.Own
+		e.RequestedAt = e.RequestedAt.UTC()
+		if r, ok := decode[request](sent); ok {
+			e.EventIDs, e.Reason = r.EventIDs, r.Reason
+		}
+		if open {
+			e.FinishedAt = nil // greatest and least skip NULL
+			return e, nil
+		}
+		e.Status, e.Unusable = StatusRefused, true
+		if r, ok := decode[result](end); ok && (r.Status == StatusErased || r.Status == StatusRefused) {
+			e.Status, e.Erased, e.Missing, e.Held, e.Altered, e.Own, e.Unusable = r.Status, r.Erased, r.Missing, r.Held, r.Altered, r.Own, r.Unusable
 		}
 		return e, nil
 	})
@@ -238,4 +275,12 @@ func list(ctx context.Context, tx pgx.Tx, columns, rest string, args ...any) ([]
 		return nil, fmt.Errorf("read erasures: %w", err)
 	}
 	return erasures, nil
+}
+
+func decode[T any](text *string) (decoded T, ok bool) {
+	if text == nil {
+		return decoded, false
+	}
+	err := json.Unmarshal([]byte(*text), &decoded)
+	return decoded, err == nil
 }

@@ -148,7 +148,7 @@ func (a *API) PreviewErasure(c echo.Context) error {
 func wireErasure(e *erasure.Erasure) api.Erasure {
 	w := api.Erasure{
 		ErasureId: e.ID, EventIds: e.EventIDs, Events: e.Events, Reason: e.Reason, RequestedBy: e.RequestedBy, RequestedAt: e.RequestedAt,
-		Status: api.ErasureStatus(e.Status), FinishedAt: e.FinishedAt, Erased: e.Erased, Missing: e.Missing, Altered: e.Altered, Own: e.Own,
+		Status: api.ErasureStatus(e.Status), FinishedAt: e.FinishedAt, Erased: e.Erased, Missing: e.Missing, Altered: e.Altered, Own: e.Own, Unusable: e.Unusable,
 	}
 	if len(e.Held) > 0 {
 		w.Held = wireHeld(e.Held)
