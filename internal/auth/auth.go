@@ -115,6 +115,8 @@ type Guard interface {
 type UnauthenticatedError struct {
 	// Detail tells the client what to show.
 	Detail string
+	// Reason is Detail in a word.
+	Reason Reason
 	// Cause is not shown; it may be nil.
 	Cause error
 }
@@ -230,7 +232,7 @@ func CallerFrom(ctx context.Context) Caller {
 func bearer(r *http.Request) (string, error) {
 	scheme, token, found := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !found || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return "", &UnauthenticatedError{Detail: "send a bearer token in the Authorization header"}
+		return "", &UnauthenticatedError{Detail: "send a bearer token in the Authorization header", Reason: ReasonNoToken}
 	}
 	return token, nil
 }

@@ -42,6 +42,7 @@ type Gate struct {
 	refused  *refusals
 	requests *prometheus.CounterVec
 	allowed  prometheus.Counter // one of requests
+	denied   func(*Denial)      // may be nil
 }
 
 // GateOption is an option of NewGate.
@@ -149,6 +150,7 @@ func (g *Gate) pass(c echo.Context, next echo.HandlerFunc, caller Caller, err er
 		if unknown, ok := errors.AsType[*UnauthenticatedError](err); ok {
 			g.refused.add(refusal{address: address(c.Request())}, unknown.Detail, causeOf(unknown))
 		}
+		g.observe(c, &caller, err)
 		return g.refuse(c, err)
 	}
 	g.allowed.Inc()

@@ -100,7 +100,7 @@ func (k *Kubernetes) Authenticate(r *http.Request) (Caller, error) {
 		return Caller{}, err
 	}
 	if !v.good {
-		return Caller{}, &UnauthenticatedError{Detail: k.advice(), Cause: errors.New(v.reason)}
+		return Caller{}, &UnauthenticatedError{Detail: k.advice(), Reason: reasonOf(v.reason), Cause: errors.New(v.reason)}
 	}
 	return v.caller, nil
 }

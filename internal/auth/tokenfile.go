@@ -140,7 +140,7 @@ func (t *TokenFile) Authenticate(r *http.Request) (Caller, error) {
 	hash := sha256.Sum256([]byte(token))
 	caller, ok := callers[hex.EncodeToString(hash[:])]
 	if !ok {
-		return Caller{}, &UnauthenticatedError{Detail: unknownToken}
+		return Caller{}, &UnauthenticatedError{Detail: unknownToken, Reason: ReasonUnknownToken}
 	}
 	return caller, nil
 }

@@ -17,12 +17,14 @@ import (
 
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/internal/auditclient/spool"
+	"kubernaut.ai/internal/devstack/controlplane"
 	"kubernaut.ai/internal/lifecycle"
 	"kubernaut.ai/pkg/audittrail/podflush"
 	datastorageapp "kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/test/testenv"
 )
 
-// Specs about the events that say who read what.
+// Specs about the events that say who read what, and whose requests were denied.
 
 // readEvent is the data of such an event.
 type readEvent struct {
@@ -58,6 +60,98 @@ func readsOf(ctx context.Context, managementURL, url, caller string, header http
 	}
 	return reads
 }
+
+// deniedEvent is the data of an event about denied requests.
+type deniedEvent struct {
+	User *struct {
+		Name   string   `json:"name"`
+		UID    string   `json:"uid"`
+		Groups []string `json:"groups"`
+	} `json:"user"`
+	Network  string `json:"network"`
+	Status   int    `json:"status"`
+	Reason   string `json:"reason"`
+	Verb     string `json:"verb"`
+	Resource string `json:"resource"`
+	Method   string `json:"method"`
+	Route    string `json:"route"`
+	Requests int    `json:"requests"`
+}
+
+// denialsOf flushes a DataStorage for a trail and returns what it says of denied requests, as JSON too.
+func denialsOf(ctx context.Context, managementURL, url, correlationID string, header http.Header) (denials []deniedEvent, text string) {
+	GinkgoHelper()
+	Expect(storeCall(ctx, managementURL, http.MethodPost, "/audit/flush?correlation_id="+correlationID, nil, nil).code).To(Equal(http.StatusOK))
+	path := storeEvents + "?event_type=datastorage.request.denied&order=asc&recorded_by=kubernaut:datastorage&correlation_id=" + correlationID
+	answer := storeCall(ctx, url, http.MethodGet, path, header, nil)
+	page := decoded[datastorage.EventPage](answer, http.StatusOK)
+	for i := range page.Data {
+		e := &page.Data[i]
+		Expect(e.EventCategory).To(Equal("security"))
+		Expect(e.EventOutcome).To(BeEquivalentTo("failure"))
+		var d deniedEvent
+		Expect(json.Unmarshal(e.EventData, &d)).To(Succeed())
+		denials = append(denials, d)
+	}
+	return denials, string(answer.body)
+}
+
+var _ = Describe("DataStorage records denied requests", func() {
+	It("sums up who was denied which permission, and where requests without a known token came from", func(ctx SpecContext) {
+		database, err := env.NewDatabase(ctx) // of its own: all requests of the suite come from the same network
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func(ctx SpecContext) { Expect(database.Drop(ctx)).To(Succeed()) })
+		own := storeOn(ctx, database.URL, func(o *datastorageapp.Options) { o.Auth, o.RESTConfig = byCluster(), env.Config })
+		reader, stranger := newAccount(ctx, "reader"), newAccount(ctx, "stranger")
+		reader.may(ctx, auditGroup, "events", "list")
+		reads, known, elsewhere := bearing(reader.token(ctx)), bearing(stranger.token(ctx)), bearing(stranger.token(ctx, "somebody-else"))
+		denied := func(code int, method, path string, header http.Header) {
+			GinkgoHelper()
+			Expect(storeCall(ctx, own.APIURL(), method, path, header, nil).code).To(Equal(code), path)
+		}
+		id := env.CorrelationID()
+		denied(http.StatusForbidden, http.MethodGet, storeEvents+"?correlation_id="+id, known)
+		denied(http.StatusForbidden, http.MethodGet, storeEvents+"?correlation_id="+id, known)
+		denied(http.StatusForbidden, http.MethodDelete, "/api/v1/audit/legal-hold/"+id, known)
+		denied(http.StatusUnauthorized, http.MethodGet, storeEvents+"/01890a5d-ac96-774b-bcce-b302099a8057", nil)
+		denied(http.StatusUnauthorized, http.MethodPost, storeEvents, nil)
+		denied(http.StatusUnauthorized, http.MethodPost, storeEvents, bearing("s3cret-"+id))
+		denied(http.StatusUnauthorized, http.MethodGet, storeEvents, elsewhere)
+		// None of these is denied.
+		denied(http.StatusNotFound, http.MethodGet, "/"+id, nil)
+		denied(http.StatusOK, http.MethodGet, "/openapi.json", nil)
+		denied(http.StatusOK, http.MethodGet, "/health/ready", nil)
+
+		denials, text := denialsOf(ctx, own.ManagementURL(), own.APIURL(), "reader:"+stranger.user(), reads)
+		Expect(denials).To(ConsistOf(
+			And(HaveField("Status", 403), HaveField("Reason", ""), HaveField("Verb", "list"), HaveField("Resource", "events."+auditGroup),
+				HaveField("Method", "GET"), HaveField("Route", storeEvents), HaveField("Requests", 2), HaveField("Network", ""),
+				HaveField("User.Name", stranger.user()), HaveField("User.UID", string(stranger.UID)), HaveField("User.Groups", ContainElement("system:serviceaccounts"))),
+			And(HaveField("Verb", "delete"), HaveField("Resource", "legalholds."+auditGroup), HaveField("Method", "DELETE"),
+				HaveField("Route", "/api/v1/audit/legal-hold/:correlation_id"), HaveField("Requests", 1)),
+		))
+		Expect(text).NotTo(ContainSubstring(id), "paths and filters of denied requests are not recorded")
+
+		denials, text = denialsOf(ctx, own.ManagementURL(), own.APIURL(), "denied:127.0.0.0/24", reads)
+		of := func(reason, method, route string) any {
+			return And(HaveField("Status", 401), HaveField("Network", "127.0.0.0/24"), HaveField("User", BeNil()), HaveField("Verb", ""),
+				HaveField("Reason", reason), HaveField("Method", method), HaveField("Route", route), HaveField("Requests", 1))
+		}
+		Expect(denials).To(ConsistOf(of("no_token", "GET", storeEvents+"/:event_id"), of("no_token", "POST", storeEvents),
+			of("unknown_token", "POST", storeEvents), of("other_audience", "GET", storeEvents)))
+		Expect(text).NotTo(ContainSubstring("s3cret"))
+	}, SpecTimeout(specTimeout))
+
+	It("also those that the front proxy forwards", func(ctx SpecContext) {
+		stranger := testenv.Unique("stranger-*")
+		list := env.People.AggregatedURL + aggregatedRoot + "/events?correlation_id=" + env.CorrelationID()
+		code, body := fetch(ctx, peopleHTTP(frontProxy(controlplane.FrontProxyName)), list, remote(stranger, "interns"))
+		Expect(code).To(Equal(http.StatusForbidden), body)
+		denials, _ := denialsOf(ctx, env.People.ManagementURL, env.DataStorage.URL, "reader:"+stranger, nil)
+		Expect(denials).To(ConsistOf(And(HaveField("Status", 403), HaveField("User.Groups", ContainElement("interns")), HaveField("Requests", 1),
+			HaveField("Verb", "list"), HaveField("Method", "GET"), HaveField("Route", aggregatedRoot+"/events"))))
+	}, SpecTimeout(specTimeout))
+})
 
 var _ = Describe("DataStorage records reads", func() {
 	It("sums up who read what, with which filters, and how many events", func(ctx SpecContext) {

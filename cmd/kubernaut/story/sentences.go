@@ -12,6 +12,7 @@ var sentences = map[string]string{ //nolint:gosec // sentences, not credentials
 	"datastorage.legalhold.placed":        "A legal hold was placed[ on {correlation_id}]: {reason}.",
 	"datastorage.legalhold.released":      "A legal hold[ on {correlation_id}] was released[: {reason}].",
 	"datastorage.producer.claimed":        "{owner} claimed producer id {producer_id}.",
+	"datastorage.request.denied":          "{requests} requests[ of {user.name}][ from {network}] were denied[: no permission to {verb} {resource}][: {reason}].",
 	"datastorage.retention.expired":       "{removed} events[ of {partition}] were removed, because their retention was over; {kept} stayed[, {held} of them by legal holds].",
 
 	"gateway.signal.received":      "Signal {signal_name}[ of severity {severity}] arrived[ from {source}][, about {target_resource.kind} {target_resource.name}].",

@@ -158,9 +158,11 @@ func (p *Proxy) Authenticate(r *http.Request) (auth.Caller, error) {
 	response, ok, err := known.request.AuthenticateRequest(r)
 	switch {
 	case err != nil:
-		return auth.Caller{}, &auth.UnauthenticatedError{Detail: "only the API server may call here: send your request to the API server", Cause: err}
+		return auth.Caller{}, &auth.UnauthenticatedError{
+			Detail: "only the API server may call here: send your request to the API server", Reason: auth.ReasonNotForwarded, Cause: err,
+		}
 	case !ok:
-		return auth.Caller{}, &auth.UnauthenticatedError{Detail: "the request names no user: send it to the API server"}
+		return auth.Caller{}, &auth.UnauthenticatedError{Detail: "the request names no user: send it to the API server", Reason: auth.ReasonNoUser}
 	}
 	return auth.Caller{
 		Name: response.User.GetName(), UID: response.User.GetUID(), Groups: response.User.GetGroups(), Extra: response.User.GetExtra(),

@@ -104,7 +104,7 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (_ *serving,
 		Erasures:         erasure.NewStore(changes, reads, decoder, o.Clock),
 		Producers:        producer.NewOwners(decoder, finder, s.writer, o.Clock),
 		Accesses:         s.accesses,
-		Auth:             a.auth,
+		Auth:             a.auth.WithObserver(s.accesses.Denied),
 		Schemas:          s.schemas,
 		Observer:         observed,
 		Log:              a.log,
@@ -120,8 +120,8 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (_ *serving,
 	}
 	if a.people != nil {
 		s.peopleHandler, err = aggregated.New(aggregated.Config{
-			Finder: finder, Acknowledgements: acknowledgements, Holds: holds, Accesses: s.accesses, Auth: a.people.gate, Observer: observed, Log: a.log,
-			Clock: o.Clock, Pages: httpapi.NewPages(machines), Trace: a.tracing.Server(program),
+			Finder: finder, Acknowledgements: acknowledgements, Holds: holds, Accesses: s.accesses, Auth: a.people.gate.WithObserver(s.accesses.Denied),
+			Observer: observed, Log: a.log, Clock: o.Clock, Pages: httpapi.NewPages(machines), Trace: a.tracing.Server(program),
 		})
 		if err != nil {
 			return nil, err //nolint:wrapcheck // names the part

@@ -7,8 +7,11 @@ import (
 	"kubernaut.ai/pkg/audit"
 )
 
-// EventsRead is the type of the events about reads.
-const EventsRead = "datastorage.events.read"
+// The types of the events about access.
+const (
+	EventsRead    = "datastorage.events.read"
+	RequestDenied = "datastorage.request.denied"
+)
 
 // User is a caller, as far as DataStorage knows it.
 type User struct {
@@ -43,11 +46,42 @@ type read struct {
 	Unlisted int64 `json:"unlisted,omitempty"`
 }
 
+// denied is the data of RequestDenied.
+type denied struct {
+	// User whose requests were denied; missing if the caller is unknown.
+	User *User `json:"user,omitempty"`
+	// Network that the requests of an unknown caller came from: a /24 of IPv4, a /64 of IPv6.
+	Network string `json:"network,omitempty"`
+	// Status of the answers: 401 if the caller is unknown, 403 if it lacks a permission.
+	Status int `json:"status"`
+	// Reason why the caller is unknown: no_token, unknown_token, expired_token, other_audience, not_forwarded or no_user;
+	// others where there were too many requests to tell them apart.
+	Reason string `json:"reason,omitempty"`
+	// Verb of the permission that is missing.
+	Verb string `json:"verb,omitempty"`
+	// Resource of the permission, with its API group.
+	Resource string `json:"resource,omitempty"`
+	// Method of the requests.
+	Method string `json:"method,omitempty"`
+	// Route is the pattern that the paths of the requests matched.
+	Route string `json:"route,omitempty"`
+	// Requests is how many were denied.
+	Requests int64 `json:"requests"`
+	// FirstAt is the time of the first request.
+	FirstAt time.Time `json:"first_at"`
+	// LastAt is the time of the last one.
+	LastAt time.Time `json:"last_at"`
+}
+
 // Catalog lists the events about access.
 func Catalog() []eventcatalog.Entry {
 	return []eventcatalog.Entry{{
 		Type:  EventsRead,
 		When:  "a caller read events, their counts, or lists of legal holds and erasures; it sums up the requests of a minute with the same filters, and is recorded then, or at a flush or stop",
 		Trail: "reader: and the caller's name", Outcomes: []audit.Outcome{audit.OutcomeSuccess, audit.OutcomeFailure}, Data: []any{read{}},
+	}, {
+		Type:  RequestDenied,
+		When:  "requests were denied, because their caller is unknown or lacks a permission; it sums up those of a minute to the same route for the same reason, and is recorded then, or at a flush or stop",
+		Trail: "reader: and the caller's name, or denied: and the network of an unknown caller", Outcomes: []audit.Outcome{audit.OutcomeFailure}, Data: []any{denied{}},
 	}}
 }

@@ -35,6 +35,7 @@ type key struct{ name, uid, kind, shape string }
 type entry struct {
 	user             User
 	kind             string
+	denied           *denial // of denied requests
 	requests, failed int64
 	events           int64
 	first, last      time.Time
@@ -51,13 +52,31 @@ func newUser(c *auth.Caller) User {
 	return u
 }
 
-func (e *entry) add(r *Read, at time.Time) {
+// widen makes it an entry of a caller's other requests, or of everybody's.
+func (e *entry) widen(everybody bool) {
+	e.kind = kindOthers
+	if e.denied != nil {
+		e.denied = &denial{status: e.denied.status, network: e.denied.network, reason: kindOthers}
+	}
+	if everybody {
+		e.user = User{}
+		if e.denied != nil {
+			e.denied.network = ""
+		}
+	}
+}
+
+func (e *entry) count(at time.Time) {
 	e.requests++
+	e.spans(at, at)
+}
+
+func (e *entry) add(r *Read, at time.Time) {
+	e.count(at)
 	if r.Failed {
 		e.failed++
 	}
 	e.events += int64(r.Events)
-	e.spans(at, at)
 	for _, f := range r.Filters {
 		e.list(f.Name, usable(f.Value))
 	}
@@ -105,6 +124,9 @@ func (e *entry) merge(before *entry) {
 
 // event is the entry as an event.
 func (e *entry) event() (*audit.Event, error) {
+	if e.denied != nil {
+		return e.deniedEvent()
+	}
 	data, err := json.Marshal(read{
 		User: e.user, Kind: e.kind, Requests: e.requests, Failed: e.failed, Events: e.events,
 		FirstAt: e.first.UTC(), LastAt: e.last.UTC(), Filters: e.filters, Unlisted: e.unlisted,
@@ -116,14 +138,16 @@ func (e *entry) event() (*audit.Event, error) {
 	if e.failed == e.requests {
 		outcome = audit.OutcomeFailure
 	}
-	made := &audit.Event{
-		Type: EventsRead, Timestamp: e.last, Category: ownevent.Category, Action: "read", Outcome: outcome,
-		CorrelationID: cut(readerTrail+e.user.Name, maxID), Data: data,
-	}
+	return e.made(&audit.Event{Type: EventsRead, Action: "read", Outcome: outcome, CorrelationID: readerTrail + e.user.Name, Data: data}), nil
+}
+
+// made completes an event.
+func (e *entry) made(made *audit.Event) *audit.Event {
+	made.Timestamp, made.Category, made.CorrelationID = e.last, ownevent.Category, cut(made.CorrelationID, maxID)
 	if e.user.Name != "" {
 		made.ActorType, made.ActorID = "user", cut(e.user.Name, maxID)
 	}
-	return made, nil
+	return made
 }
 
 // usable makes a text that an event can carry of what a client sent.

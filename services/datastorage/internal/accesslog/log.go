@@ -1,5 +1,6 @@
-// Package accesslog records who read what. One event sums up what a caller read with the same filters in an interval,
-// so that reading costs the caller nothing and cannot flood the trail.
+// Package accesslog records who read what, and whose requests were denied. One event sums up what a caller read with
+// the same filters in an interval, or what it was denied for the same reason, so that requests cost the caller nothing
+// and cannot flood the trail.
 package accesslog
 
 import (
@@ -24,11 +25,11 @@ import (
 const (
 	// Interval is the time that one event sums up at most, unless events cannot be recorded.
 	Interval = time.Minute
-	// maxOpen bounds the entries that tell callers, kinds and filters apart; beyond it, each caller has one entry for
-	// all others, and beyond maxOthers of these, all callers have one together.
-	maxOpen   = 500
-	maxOthers = 100
-	// kindOthers is the kind of these entries.
+	// The bounds of sums: of reads, and of denied requests of known and of unknown callers.
+	maxReads, otherReads         = 500, 100
+	maxForbidden, otherForbidden = 100, 50
+	maxUnknown, otherUnknown     = 50, 10
+	// kindOthers is the kind of entries beyond these bounds.
 	kindOthers = "others"
 	// recordTimeout bounds the events of one interval.
 	recordTimeout = 5 * time.Second
@@ -67,15 +68,27 @@ type Log struct {
 	options  Options
 	flushing sync.Mutex // held by a Flush, so that another one waits for its events
 
-	mu   sync.Mutex
-	open map[key]*entry // guarded by mu: what is recorded next
+	mu                        sync.Mutex
+	reads, forbidden, unknown sums // guarded by mu: what is recorded next
 }
 
 // New makes a log. It records while Run runs.
-func New(o Options) *Log { return &Log{options: o, open: map[key]*entry{}} }
+func New(o Options) *Log {
+	return &Log{
+		options:   o,
+		reads:     sums{most: maxReads, others: otherReads, open: map[key]*entry{}},
+		forbidden: sums{most: maxForbidden, others: otherForbidden, open: map[key]*entry{}},
+		unknown:   sums{most: maxUnknown, others: otherUnknown, open: map[key]*entry{}},
+	}
+}
+
+// all are the log's sums. The caller holds the lock.
+func (l *Log) all() [3]*sums { return [...]*sums{&l.reads, &l.forbidden, &l.unknown} }
 
 // Owns reports whether events of a correlation id are about access.
-func Owns(correlationID string) bool { return strings.HasPrefix(correlationID, readerTrail) }
+func Owns(correlationID string) bool {
+	return strings.HasPrefix(correlationID, readerTrail) || strings.HasPrefix(correlationID, deniedTrail)
+}
 
 // Read notes a read. It never waits for a disk or the database. A nil log notes nothing.
 func (l *Log) Read(r *Read) {
@@ -86,7 +99,7 @@ func (l *Log) Read(r *Read) {
 	k := key{name: r.Caller.Name, uid: r.Caller.UID, kind: r.Kind, shape: shape(r.Filters)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entry(k, func() User { return newUser(&r.Caller) }).add(r, now)
+	l.reads.entry(k, func() *entry { return &entry{user: newUser(&r.Caller), kind: r.Kind} }).add(r, now)
 }
 
 // Answered notes a read by the status of its answer. A request that was not usable read nothing.
@@ -114,28 +127,6 @@ func shape(filters []Filter) string {
 	return strings.Join(names, ",")
 }
 
-// entry finds or makes an entry within the bounds. The caller holds the lock.
-func (l *Log) entry(k key, user func() User) *entry {
-	if e, known := l.open[k]; known {
-		return e
-	}
-	if len(l.open) >= maxOpen {
-		k.kind, k.shape = kindOthers, ""
-		if e, known := l.open[k]; known {
-			return e
-		}
-	}
-	if len(l.open) >= maxOpen+maxOthers {
-		k, user = key{kind: kindOthers}, func() User { return User{} }
-		if e, known := l.open[k]; known {
-			return e
-		}
-	}
-	e := &entry{user: user(), kind: k.kind}
-	l.open[k] = e
-	return e
-}
-
 // Run records what was noted, every Interval. When ctx ends, it records what is left, for as long as grace returns at
 // that time.
 func (l *Log) Run(ctx context.Context, grace func() time.Duration) error {
@@ -156,9 +147,9 @@ func (l *Log) Run(ctx context.Context, grace func() time.Duration) error {
 			continue
 		}
 		if failing = err != nil; failing {
-			l.options.Log.Warn("reads cannot be recorded; they are summed up until they can", zap.Error(err))
+			l.options.Log.Warn("accesses cannot be recorded; they are summed up until they can", zap.Error(err))
 		} else {
-			l.options.Log.Info("reads are recorded again")
+			l.options.Log.Info("accesses are recorded again")
 		}
 	}
 }
@@ -169,7 +160,11 @@ func (l *Log) last(ctx context.Context, grace time.Duration) error {
 	if err := l.Flush(ctx); err != nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return fmt.Errorf("%d events about reads are missing from the trail: %w", len(l.open), err)
+		missing := 0
+		for _, s := range l.all() {
+			missing += len(s.open)
+		}
+		return fmt.Errorf("%d events about accesses are missing from the trail: %w", missing, err)
 	}
 	return nil
 }
@@ -179,17 +174,22 @@ func (l *Log) Flush(ctx context.Context) error {
 	l.flushing.Lock()
 	defer l.flushing.Unlock()
 	l.mu.Lock()
-	taken := l.open
-	l.open = make(map[key]*entry)
+	all := l.all()
+	var taken [len(all)]map[key]*entry
+	for i, s := range all {
+		taken[i] = s.take()
+	}
 	l.mu.Unlock()
 	var first error
-	for _, k := range slices.SortedFunc(maps.Keys(taken), compare) {
-		if err := l.record(ctx, taken[k]); err != nil {
-			if !errors.Is(err, audit.ErrInDoubt) { // else it may be recorded, and would count twice
-				l.restore(k, taken[k])
-			}
-			if first == nil {
-				first = err
+	for i, s := range all {
+		for _, k := range slices.SortedFunc(maps.Keys(taken[i]), compare) {
+			if err := l.record(ctx, taken[i][k]); err != nil {
+				if !errors.Is(err, audit.ErrInDoubt) { // else it may be recorded, and would count twice
+					l.restore(s, k, taken[i][k])
+				}
+				if first == nil {
+					first = err
+				}
 			}
 		}
 	}
@@ -202,16 +202,16 @@ func (l *Log) record(ctx context.Context, e *entry) error {
 		return err
 	}
 	if err := l.options.Recorder.Record(ctx, event); err != nil {
-		return fmt.Errorf("record what %q read: %w", e.user.Name, err)
+		return fmt.Errorf("record the requests of %s: %w", event.CorrelationID, err)
 	}
 	return nil
 }
 
 // restore notes again what could not be recorded.
-func (l *Log) restore(k key, before *entry) {
+func (l *Log) restore(to *sums, k key, before *entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entry(k, func() User { return before.user }).merge(before)
+	to.entry(k, func() *entry { return &entry{user: before.user, kind: before.kind, denied: before.denied} }).merge(before)
 }
 
 func compare(a, b key) int {

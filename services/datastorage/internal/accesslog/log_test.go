@@ -236,13 +236,13 @@ func TestWhatCannotBeRecordedIsSummedUpFurther(t *testing.T) {
 	}
 	for range 3 {
 		b.Read(&accesslog.Read{Caller: by("alice"), Kind: "list", Filters: filters("severity", "high"), Events: 2})
-		if err := b.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), `record what "alice" read`) {
+		if err := b.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), "record the requests of reader:alice") {
 			t.Errorf("error %v, want one that names the caller", err)
 		}
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := b.Run(over, func() time.Duration { return time.Second }); err == nil || !strings.Contains(err.Error(), "1 events about reads are missing") {
+	if err := b.Run(over, func() time.Duration { return time.Second }); err == nil || !strings.Contains(err.Error(), "1 events about accesses are missing") {
 		t.Errorf("error of a stop %v, want one that counts what is missing", err)
 	}
 	b.sink.Recover()
@@ -281,4 +281,5 @@ func TestALogThatIsMissingNotesNothing(t *testing.T) {
 	t.Parallel()
 	var none *accesslog.Log
 	none.Answered(200, &accesslog.Read{Kind: "list"})
+	none.Denied(&auth.Denial{})
 }
