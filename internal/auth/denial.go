@@ -17,9 +17,10 @@ const (
 	ReasonUnknownToken  Reason = "unknown_token"
 	ReasonExpiredToken  Reason = "expired_token"
 	ReasonOtherAudience Reason = "other_audience"
-	// Of requests that did not come from the API server, or that name no user.
+	// ReasonNotForwarded is that of requests that did not come from the API server.
 	ReasonNotForwarded Reason = "not_forwarded"
-	ReasonNoUser       Reason = "no_user"
+	// ReasonNoUser is that of forwarded requests that name no user.
+	ReasonNoUser Reason = "no_user"
 )
 
 // Denial is a request that a gate did not let pass, because its caller is unknown

@@ -28,6 +28,16 @@ func (f flusher) Flush(ctx context.Context) (audit.Receipt, error) {
 	return f.answered(ctx)
 }
 
+// FlushFor implements flushhttp.Flusher. Requests are few and short: telling them
+// apart by correlation id would gain nothing. Accesses have correlation ids that no
+// request's events have, so other trails are complete without them.
+func (f flusher) FlushFor(ctx context.Context, correlationID string) (audit.Receipt, error) {
+	if accesslog.Owns(correlationID) {
+		return f.Flush(ctx)
+	}
+	return f.answered(ctx)
+}
+
 // answered waits for the requests that bring events.
 func (f flusher) answered(ctx context.Context) (audit.Receipt, error) {
 	flushed, err := f.writer.Flush(ctx)
@@ -41,14 +51,4 @@ func (f flusher) answered(ctx context.Context) (audit.Receipt, error) {
 	return receipt, &audit.FlushError{
 		Events: flushed.Events, Stored: flushed.Events - flushed.Pending, Pending: flushed.Pending, Cause: err,
 	}
-}
-
-// FlushFor implements flushhttp.Flusher. Requests are few and short: telling them
-// apart by correlation id would gain nothing. Accesses have correlation ids that no
-// request's events have, so other trails are complete without them.
-func (f flusher) FlushFor(ctx context.Context, correlationID string) (audit.Receipt, error) {
-	if accesslog.Owns(correlationID) {
-		return f.Flush(ctx)
-	}
-	return f.answered(ctx)
 }

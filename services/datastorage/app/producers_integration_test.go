@@ -83,8 +83,10 @@ func TestTheFirstRecorderOfAProducerIsFoundByAFewBlocks(t *testing.T) {
 		recorder, producer string
 		want               int
 	}{
-		{"intruder", "till-0", http.StatusForbidden}, {"shop", "till-0", http.StatusCreated},
-		{"intruder", "till-1", http.StatusCreated}, {"shop", "till-1", http.StatusForbidden},
+		{"intruder", "till-0", http.StatusForbidden},
+		{"shop", "till-0", http.StatusCreated},
+		{"intruder", "till-1", http.StatusCreated},
+		{"shop", "till-1", http.StatusForbidden},
 	} {
 		if got := sendAbout(t, a, test.recorder, test.producer); got != test.want {
 			t.Errorf("%s about %s: %d, want %d", test.recorder, test.producer, got, test.want)

@@ -127,14 +127,19 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (_ *serving,
 			return nil, err //nolint:wrapcheck // names the part
 		}
 	}
+	s.manage(g, observed, acknowledgements)
+	return s, nil
+}
+
+// manage makes the handlers of the management and control listeners.
+func (s *serving) manage(g *lifecycle.Group, observed *metrics.Metrics, acknowledgements *acknowledgement.Store) {
 	s.managementHandler = (&httpserver.Management{
 		Ready:   []httpserver.Check{{Name: "database", Func: s.current}, httpserver.NotStopping(g)},
 		Metrics: observed.Gatherer(),
 		Flush:   flushhttp.Handler(flusher{s.writer, s.accesses, s.store}),
-		Log:     a.log,
+		Log:     s.app.log,
 	}).Handler()
-	s.controlHandler = control.Handler(control.Options{Store: s.store, Records: ownRecords{acknowledgements}, Log: auditclient.Logger(a.log)})
-	return s, nil
+	s.controlHandler = control.Handler(control.Options{Store: s.store, Records: ownRecords{acknowledgements}, Log: auditclient.Logger(s.app.log)})
 }
 
 // budgets makes the budgets of the API, and shows them.

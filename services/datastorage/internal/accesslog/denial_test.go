@@ -18,7 +18,7 @@ import (
 
 var listEvents = auth.Action{Group: "audit.kubernaut.ai", Resource: "events", Verb: "list", Role: "audit-reader"}
 
-func forbidden(caller auth.Caller) *auth.Denial { //nolint:gocritic // short
+func forbidden(caller auth.Caller) *auth.Denial {
 	return &auth.Denial{Caller: caller, Action: listEvents, Address: "192.0.2.7", Method: "GET", Route: "/events"}
 }
 
@@ -33,7 +33,7 @@ func TestDenialsOfACallerAreOneEvent(t *testing.T) {
 		first := time.Now().UTC()
 		alice := auth.Caller{Name: "alice", UID: "u-1", Groups: []string{"interns"}}
 		b.Denied(forbidden(alice))
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the clock of the bubble
 		b.Denied(forbidden(alice))
 		b.flush()
 		want := map[string]any{

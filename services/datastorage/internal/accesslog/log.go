@@ -82,9 +82,6 @@ func New(o Options) *Log {
 	}
 }
 
-// all are the log's sums. The caller holds the lock.
-func (l *Log) all() [3]*sums { return [...]*sums{&l.reads, &l.forbidden, &l.unknown} }
-
 // Owns reports whether events of a correlation id are about access.
 func Owns(correlationID string) bool {
 	return strings.HasPrefix(correlationID, readerTrail) || strings.HasPrefix(correlationID, deniedTrail)
@@ -154,21 +151,6 @@ func (l *Log) Run(ctx context.Context, grace func() time.Duration) error {
 	}
 }
 
-func (l *Log) last(ctx context.Context, grace time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	if err := l.Flush(ctx); err != nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		missing := 0
-		for _, s := range l.all() {
-			missing += len(s.open)
-		}
-		return fmt.Errorf("%d events about accesses are missing from the trail: %w", missing, err)
-	}
-	return nil
-}
-
 // Flush records everything that was noted before the call. What fails is noted again; the error is the first.
 func (l *Log) Flush(ctx context.Context) error {
 	l.flushing.Lock()
@@ -194,6 +176,24 @@ func (l *Log) Flush(ctx context.Context) error {
 		}
 	}
 	return first
+}
+
+// all are the log's sums. The caller holds the lock.
+func (l *Log) all() [3]*sums { return [...]*sums{&l.reads, &l.forbidden, &l.unknown} }
+
+func (l *Log) last(ctx context.Context, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := l.Flush(ctx); err != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		missing := 0
+		for _, s := range l.all() {
+			missing += len(s.open)
+		}
+		return fmt.Errorf("%d events about accesses are missing from the trail: %w", missing, err)
+	}
+	return nil
 }
 
 func (l *Log) record(ctx context.Context, e *entry) error {

@@ -48,8 +48,9 @@ func (b *bundle) stored() []map[string]any {
 	if _, err := b.store.Flush(b.t.Context()); err != nil {
 		b.t.Fatal(err)
 	}
-	var all []map[string]any
-	for _, e := range b.sink.Events() {
+	recorded := b.sink.Events()
+	all := make([]map[string]any, 0, len(recorded))
+	for _, e := range recorded {
 		var data map[string]any
 		if err := json.Unmarshal(e.Data, &data); err != nil {
 			b.t.Fatal(err)
@@ -86,7 +87,7 @@ func TestReadsWithTheSameFiltersAreOneEvent(t *testing.T) {
 		alice := auth.Caller{Name: "alice", UID: "u-1", Groups: []string{"auditors"}}
 		first := time.Now().UTC()
 		b.Answered(200, &accesslog.Read{Caller: alice, Kind: "list", Filters: filters("correlation_id", "rr-1", "severity", "high"), Events: 3})
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the clock of the bubble
 		b.Answered(404, &accesslog.Read{Caller: alice, Kind: "list", Filters: filters("correlation_id", "rr-2", "severity", "high")})
 		b.Answered(503, &accesslog.Read{Caller: alice, Kind: "list", Filters: filters("correlation_id", "rr-2", "severity", "high")})
 		b.Answered(499, &accesslog.Read{Caller: alice, Kind: "list", Filters: filters("correlation_id", "rr-1", "severity", "high"), Events: 4})
@@ -143,11 +144,11 @@ func TestReadsAreRecordedAfterAnInterval(t *testing.T) {
 		go func() { ended <- b.Run(ctx, func() time.Duration { return time.Second }) }()
 		synctest.Wait()
 		b.Read(&accesslog.Read{Caller: by("alice"), Kind: "list"})
-		time.Sleep(accesslog.Interval - time.Millisecond)
+		time.Sleep(accesslog.Interval - time.Millisecond) //nolint:forbidigo // the clock of the bubble
 		if n := len(b.stored()); n != 0 {
 			t.Errorf("%d events before the interval is over", n)
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) //nolint:forbidigo // the clock of the bubble
 		synctest.Wait()
 		if n := len(b.stored()); n != 1 {
 			t.Errorf("%d events after the interval, want 1", n)
@@ -178,7 +179,7 @@ func TestWhatIsListedIsBounded(t *testing.T) {
 			}
 			b.flush()
 			got := b.stored()[0]
-			listed := got["filters"].(map[string]any)["correlation_id"].([]any) //nolint:forcetypeassert // fails the test
+			listed := got["filters"].(map[string]any)["correlation_id"].([]any)
 			if len(listed) != test.listed || got["unlisted"] != float64(test.requests-test.listed) || b.sum("requests") != test.requests {
 				t.Errorf("%d values listed, %v not, want %d of %d", len(listed), got["unlisted"], test.listed, test.requests)
 			}
@@ -197,7 +198,7 @@ func TestTextsOfClientsCanBeStored(t *testing.T) {
 	if want := map[string]any{"correlation_id": []any{"a\uFFFDb\uFFFD"}}; !reflect.DeepEqual(got["filters"], want) {
 		t.Errorf("filters %q, want %q", got["filters"], want)
 	}
-	if groups := got["user"].(map[string]any)["groups"].([]any); len(groups) != 32 { //nolint:forcetypeassert // fails the test
+	if groups := got["user"].(map[string]any)["groups"].([]any); len(groups) != 32 {
 		t.Errorf("%d groups, want 32", len(groups))
 	}
 }

@@ -30,6 +30,8 @@ const (
 	paramReleased      = "released"
 	// paramReason is why a hold is released: a deletion has no place for it in its body.
 	paramReason = "reason"
+	// filterName is the filter of a hold that is read by its name.
+	filterName = "name"
 )
 
 // LegalHold keeps events until it is released. Its name is its id, a UUID. Deleting it
@@ -113,7 +115,7 @@ func (a *api) listHolds(c echo.Context) error {
 			return err
 		}
 		if which.Name != "" {
-			asked.Filters = []accesslog.Filter{{Name: "name", Value: which.Name}}
+			asked.Filters = []accesslog.Filter{{Name: filterName, Value: which.Name}}
 		}
 		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
 			holds, err := a.config.Holds.List(ctx, which, released)
@@ -138,7 +140,7 @@ func (a *api) getHold(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		asked.Filters = []accesslog.Filter{{Name: "name", Value: id.String()}}
+		asked.Filters = []accesslog.Filter{{Name: filterName, Value: id.String()}}
 		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
 			holds, err := a.config.Holds.List(ctx, hold.Selector{ID: id}, true)
 			switch {
@@ -259,7 +261,7 @@ var (
 		item:   func(h *hold.Hold) any { return newLegalHold(h) },
 	}
 	holdTable = holdForm{before: tableStart([]metav1.TableColumnDefinition{
-		{Name: "Name", Type: columnText, Format: "name"},
+		{Name: "Name", Type: columnText, Format: formatName},
 		{Name: "Holds", Type: columnText},
 		{Name: "Placed by", Type: columnText},
 		{Name: "Placed at", Type: columnText},

@@ -26,12 +26,16 @@ func wantsTable(c echo.Context) bool {
 // eventTable shows events as kubectl prints them.
 var eventTable = form{before: tableHead(), item: tableRow, metadata: listMeta}
 
-// columnText is the type of a column, as OpenAPI names it.
-const columnText = "string"
+const (
+	// columnText is the type of a column, as OpenAPI names it.
+	columnText = "string"
+	// formatName is the format of a column that has the name of the object.
+	formatName = "name"
+)
 
 func tableHead() string {
 	return tableStart([]metav1.TableColumnDefinition{
-		{Name: "Name", Type: columnText, Format: "name"},
+		{Name: "Name", Type: columnText, Format: formatName},
 		{Name: "Time", Type: columnText},
 		{Name: "Type", Type: columnText},
 		{Name: "Outcome", Type: columnText},

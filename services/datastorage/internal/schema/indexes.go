@@ -29,7 +29,8 @@ type index struct {
 const (
 	// ProducerStart holds for the first events of an epoch of a producer. Only this
 	// spelling finds the index ProducerStarts.
-	ProducerStart  = "producer_seq <= 10"
+	ProducerStart = "producer_seq <= 10"
+	// ProducerStarts is the name of that index.
 	ProducerStarts = "audit_events_by_producer_start"
 )
 

@@ -19,7 +19,7 @@ const (
 // IsComplete reports whether a partition is that of a month that has ended.
 func IsComplete(partition string, now time.Time) bool { return isComplete(partition, now) }
 
-// Check, within a transaction, returns an error if another process has taken over, and
+// Check returns an error, within a transaction, if another process has taken over, and
 // keeps others from doing so until the transaction ends.
 type Check func(ctx context.Context, tx pgx.Tx) error
 
