@@ -91,7 +91,8 @@ var _ = Describe("DataStorage's document", func() {
 				return holder().call(ctx, http.MethodDelete, legalHolds+"/"+uuid.NewString()+"?reason=tried", nil, nil)
 			},
 			"requestErasure": func() storageAnswer {
-				erased := writer().store(ctx, anEvent(id, nil)).EventIds
+				// The calls come in any order, and id may be on hold.
+				erased := writer().store(ctx, anEvent(env.CorrelationID(), nil)).EventIds
 				return eraser().call(ctx, http.MethodPost, erasures, contentJSON(), encode(datastorage.ErasureRequest{EventIds: erased, Reason: "tried by a test"}))
 			},
 			"previewErasure": func() storageAnswer {
