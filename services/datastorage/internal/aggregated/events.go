@@ -61,7 +61,7 @@ func (a *api) list(c echo.Context) error {
 		if err != nil {
 			return err //nolint:wrapcheck // a problem
 		}
-		asked.Filters = httpapi.Filters(params)
+		asked.Filters = httpapi.Filters(params.Filters())
 		return a.config.Pages.Search(c, params, func(ctx context.Context, to *httpapi.Page) error {
 			form := eventList
 			if wantsTable(c) {

@@ -122,7 +122,7 @@ func (a *API) PreviewErasure(c echo.Context) error {
 	if sent.Limit != nil {
 		params.Limit = sent.Limit
 	}
-	return a.query(c, kindPreview, Filters(params), func(events *int) error {
+	return a.query(c, kindPreview, Filters(params.Filters()), func(events *int) error {
 		return a.page(c, func(ctx context.Context, out *page) error {
 			found := api.ErasurePreview{EventIds: []uuid.UUID{}}
 			p, err := a.config.Finder.Find(ctx, params, func(s *query.Stored) error {

@@ -27,7 +27,7 @@ const (
 // ListEvents implements routes.ServerInterface.
 func (a *API) ListEvents(c echo.Context, p api.ListEventsParams) error {
 	params := queryParams(p)
-	return a.query(c, kindList, Filters(params), func(events *int) error {
+	return a.query(c, kindList, Filters(params.Filters()), func(events *int) error {
 		return a.search(c, params, func(ctx context.Context, out *page) error {
 			found, err := out.list(ctx, a.config.Finder, params)
 			*events = found
@@ -67,12 +67,9 @@ func (a *API) query(c echo.Context, kind string, asked []accesslog.Filter, handl
 }
 
 // Filters are those of a query as the log of accesses has them.
-func Filters(of interface {
-	Filters() iter.Seq2[string, string]
-},
-) []accesslog.Filter {
+func Filters(given iter.Seq2[string, string]) []accesslog.Filter {
 	var asked []accesslog.Filter
-	for name, value := range of.Filters() {
+	for name, value := range given {
 		asked = append(asked, accesslog.Filter{Name: name, Value: value})
 	}
 	return asked

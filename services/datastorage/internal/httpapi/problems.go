@@ -133,18 +133,13 @@ func queryProblem(err error) error {
 		return problem.Unavailable(retryAfter, nil, "%v: send the query again later", database.ErrBusy)
 	case database.Away(err):
 		return fromDatabase(err, "the database cannot be reached: send the query again later")
-	case isSlow(err):
+	case errors.As(err, new(*database.SlowConnectError)):
 		return problem.Unavailable(retryAfter, err, "no connection to the database was made in time: send the query again later")
 	case database.TimedOut(err):
 		return problem.Unavailable(retryAfter, err, "the database did not answer the query in time: bound it with since and until, or add a filter")
 	default:
 		return problem.Unavailable(retryAfter, err, "the database did not answer the query: send it again")
 	}
-}
-
-func isSlow(err error) bool {
-	_, is := errors.AsType[*database.SlowConnectError](err)
-	return is
 }
 
 // fromDatabase answers an error of the database. That the database is away is in

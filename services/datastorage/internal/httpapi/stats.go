@@ -18,7 +18,7 @@ func (a *API) GetEventStats(c echo.Context, p api.GetEventStatsParams) error {
 		EventType: value(p.EventType), EventOutcome: string(value(p.EventOutcome)), Severity: value(p.Severity), Namespace: value(p.Namespace),
 		Since: value(p.Since), Until: value(p.Until), Bucket: value(p.Bucket), By: value(p.By), AtLeast: value(p.AtLeast),
 	}
-	return a.query(c, kindStats, Filters(params), func(*int) error {
+	return a.query(c, kindStats, Filters(params.Filters()), func(*int) error {
 		return a.page(c, func(ctx context.Context, out *page) error {
 			return out.stats(ctx, a.config.Finder, params)
 		})
