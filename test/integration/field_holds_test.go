@@ -116,17 +116,7 @@ var _ = Describe("people and legal holds", func() {
 				Expect(events[i].EventType).To(Equal(eventType))
 				Expect(events[i].RecordedBy).To(HaveValue(Equal("kubernaut:datastorage")))
 				Expect(events[i].ActorId).To(HaveValue(Equal(who.name)))
-				var data struct {
-					User struct {
-						Name   string   `json:"name"`
-						UID    string   `json:"uid"`
-						Groups []string `json:"groups"`
-					} `json:"user"`
-				}
-				Expect(json.Unmarshal(events[i].EventData, &data)).To(Succeed())
-				Expect(data.User.Name).To(Equal(who.name))
-				Expect(data.User.UID).To(Equal(who.uid))
-				Expect(data.User.Groups).To(ConsistOf(append([]string{"system:authenticated"}, who.groups...)))
+				expectUser(events[i].EventData, who)
 			}
 		}
 	}, SpecTimeout(specTimeout))

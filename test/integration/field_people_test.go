@@ -100,6 +100,22 @@ func (p *person) may(ctx context.Context, resource string, verbs ...string) {
 	}
 }
 
+// expectUser expects that the data of an event names a person as the API server vouches.
+func expectUser(data []byte, who *person) {
+	GinkgoHelper()
+	var got struct {
+		User struct {
+			Name   string   `json:"name"`
+			UID    string   `json:"uid"`
+			Groups []string `json:"groups"`
+		} `json:"user"`
+	}
+	Expect(json.Unmarshal(data, &got)).To(Succeed())
+	Expect(got.User.Name).To(Equal(who.name))
+	Expect(got.User.UID).To(Equal(who.uid))
+	Expect(got.User.Groups).To(ConsistOf(append([]string{"system:authenticated"}, who.groups...)))
+}
+
 // acknowledgement is the body of a request.
 func acknowledgement(recorder, reason string, ids ...string) *unstructured.Unstructured {
 	list := make([]any, len(ids))
@@ -191,17 +207,7 @@ var _ = Describe("people", func() {
 			Expect(stored.EventType).To(Equal("datastorage.acknowledgement.created"))
 			Expect(stored.RecordedBy).To(HaveValue(Equal("kubernaut:datastorage")))
 			Expect(stored.ActorId).To(HaveValue(Equal(who.name)))
-			var data struct {
-				User struct {
-					Name   string   `json:"name"`
-					UID    string   `json:"uid"`
-					Groups []string `json:"groups"`
-				} `json:"user"`
-			}
-			Expect(json.Unmarshal(stored.EventData, &data)).To(Succeed())
-			Expect(data.User.Name).To(Equal(who.name))
-			Expect(data.User.UID).To(Equal(who.uid))
-			Expect(data.User.Groups).To(ConsistOf(append([]string{"system:authenticated"}, who.groups...)))
+			expectUser(stored.EventData, who)
 		}
 	}, SpecTimeout(specTimeout))
 

@@ -118,6 +118,19 @@ func setup(t *testing.T, rr *v1alpha1.RemediationRequest, executions ...client.O
 	return b
 }
 
+// write changes the status of the request, as another writer does.
+func (b *bench) write(change func(*v1alpha1.RemediationRequest)) {
+	b.t.Helper()
+	rr := &v1alpha1.RemediationRequest{}
+	if err := b.client.Get(b.t.Context(), key(), rr); err != nil {
+		b.t.Fatal(err)
+	}
+	change(rr)
+	if err := b.client.Status().Update(b.t.Context(), rr); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 func (b *bench) resolve() (time.Duration, error) {
 	b.t.Helper()
 	return b.Resolve(b.t.Context(), key())
@@ -284,14 +297,9 @@ func TestASignalPreventsTheEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t, request(v1alpha1.RemediationClassified, ""))
 	b.meanwhile[auditevents.TypeRequestSkipped] = func() {
-		rr := &v1alpha1.RemediationRequest{}
-		if err := b.client.Get(t.Context(), key(), rr); err != nil {
-			t.Fatal(err)
-		}
-		rr.Status.Signals.Instances = []v1alpha1.SignalInstance{{ID: "0123456789abcdef", LastSeenAt: metav1.NewMicroTime(received)}}
-		if err := b.client.Status().Update(t.Context(), rr); err != nil {
-			t.Fatal(err)
-		}
+		b.write(func(rr *v1alpha1.RemediationRequest) {
+			rr.Status.Signals.Instances = []v1alpha1.SignalInstance{{ID: "0123456789abcdef", LastSeenAt: metav1.NewMicroTime(received)}}
+		})
 	}
 	if _, err := b.resolve(); !apierrors.IsConflict(err) {
 		t.Fatalf("error %v, want a conflict", err)
@@ -338,14 +346,7 @@ func TestAnEndIsRecordedFirstAndOnce(t *testing.T) {
 	b.record = nil
 	// Another writer changes its own part, so the decision is made again.
 	b.meanwhile[auditevents.TypeRequestSkipped] = func() {
-		rr := &v1alpha1.RemediationRequest{}
-		if err := b.client.Get(t.Context(), key(), rr); err != nil {
-			t.Fatal(err)
-		}
-		rr.Status.Priority = "P1"
-		if err := b.client.Status().Update(t.Context(), rr); err != nil {
-			t.Fatal(err)
-		}
+		b.write(func(rr *v1alpha1.RemediationRequest) { rr.Status.Priority = "P1" })
 	}
 	if _, err := b.resolve(); !apierrors.IsConflict(err) {
 		t.Fatalf("error %v, want a conflict", err)
