@@ -1,5 +1,6 @@
-// Package printable makes text from others safe to show: alert annotations, logs
-// and error messages can carry sequences that control a terminal.
+// Package printable makes text from others safe to show and to store: alert annotations,
+// logs and error messages can carry sequences that control a terminal, or bytes that a
+// database refuses.
 package printable
 
 import (
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"kubernaut.ai/pkg/audit/wire"
 )
 
 // sequence matches the escape sequences of ECMA-48: control sequences (colors,
@@ -24,6 +27,14 @@ func Line(text string) string { return clean(text, false) }
 // Text is Line for a text of several lines: it keeps line breaks and tabs. A
 // carriage return before a line break is removed.
 func Text(text string) string { return clean(text, true) }
+
+// Storable makes text storable: valid UTF-8 without NUL, which JSON columns of
+// databases refuse, and at most limit bytes long.
+func Storable(text string, limit int) string {
+	text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	text = strings.ReplaceAll(text, "\x00", string(utf8.RuneError))
+	return wire.Truncate(text, limit)
+}
 
 func clean(text string, lines bool) string {
 	if plain(text, lines) {

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/ownevent"
 )
 
@@ -21,7 +21,7 @@ const (
 	maxValueBytes = 255
 	maxTextBytes  = 8 << 10
 	maxGroups     = 32
-	// maxID bounds the characters of ids in an event.
+	// maxID bounds the bytes of ids in an event.
 	maxID = 255
 )
 
@@ -143,28 +143,12 @@ func (e *entry) event() (*audit.Event, error) {
 
 // made completes an event.
 func (e *entry) made(made *audit.Event) *audit.Event {
-	made.Timestamp, made.Category, made.CorrelationID = e.last, ownevent.Category, cut(made.CorrelationID, maxID)
+	made.Timestamp, made.Category, made.CorrelationID = e.last, ownevent.Category, wire.Truncate(made.CorrelationID, maxID)
 	if e.user.Name != "" {
-		made.ActorType, made.ActorID = "user", cut(e.user.Name, maxID)
+		made.ActorType, made.ActorID = "user", wire.Truncate(e.user.Name, maxID)
 	}
 	return made
 }
 
 // usable makes a text that an event can carry of what a client sent.
-func usable(text string) string {
-	if strings.IndexByte(text, 0) >= 0 || !utf8.ValidString(text) {
-		text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
-	}
-	return cut(text, maxValueBytes)
-}
-
-// cut shortens a text to so many bytes, between characters.
-func cut(text string, bytes int) string {
-	if len(text) <= bytes {
-		return text
-	}
-	for bytes > 0 && !utf8.RuneStart(text[bytes]) {
-		bytes--
-	}
-	return text[:bytes]
-}
+func usable(text string) string { return printable.Storable(text, maxValueBytes) }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/services/gateway/internal/decode"
 	"kubernaut.ai/services/gateway/internal/signal"
 )
@@ -40,7 +41,7 @@ func (a *alert) decode(path string, text []byte, bare bool) *signal.InvalidError
 	case a.Status == "":
 		wrong.Addf(path+".status", "is required: firing or resolved")
 	default:
-		wrong.Addf(path+".status", "want firing or resolved, got %q", signal.Clean(string(a.Status), signal.MaxSeverity))
+		wrong.Addf(path+".status", "want firing or resolved, got %q", printable.Storable(string(a.Status), signal.MaxSeverity))
 	}
 	switch name := a.Labels["alertname"]; {
 	case strings.TrimSpace(name) == "":

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/services/gateway/internal/signal"
 )
 
@@ -40,7 +41,7 @@ func (o *observations) At(index int) signal.Observation {
 	seen := signal.Observation{
 		Index:        e.index,
 		Labels:       a.Labels,
-		Cluster:      signal.Clean(a.Labels["cluster"], signal.MaxName),
+		Cluster:      printable.Storable(a.Labels["cluster"], signal.MaxName),
 		StartsAt:     start,
 		StartsAtNote: note,
 		Resolved:     a.resolved(o.bare, o.receivedAt),
@@ -95,8 +96,8 @@ func (a *alert) providerData(m *message) string {
 		Receiver:     m.Receiver,
 		GroupKey:     m.GroupKey,
 		ExternalURL:  m.ExternalURL,
-		GeneratorURL: signal.Clean(a.GeneratorURL, signal.MaxValue),
-		Fingerprint:  signal.Clean(a.Fingerprint, signal.MaxName),
+		GeneratorURL: printable.Storable(a.GeneratorURL, signal.MaxValue),
+		Fingerprint:  printable.Storable(a.Fingerprint, signal.MaxName),
 		GroupLabels:  m.GroupLabels,
 	}
 	text, err := json.Marshal(data)

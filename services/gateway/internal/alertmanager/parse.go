@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/services/gateway/internal/body"
 	"kubernaut.ai/services/gateway/internal/decode"
 	"kubernaut.ai/services/gateway/internal/signal"
@@ -40,11 +41,11 @@ type message struct {
 
 // bound cuts the fields to their bounds, once for all alerts.
 func (m *message) bound() {
-	m.Version = signal.Clean(m.Version, signal.MaxSeverity)
-	m.GroupKey = signal.Clean(m.GroupKey, signal.MaxValue)
-	m.Receiver = signal.Clean(m.Receiver, signal.MaxName)
+	m.Version = printable.Storable(m.Version, signal.MaxSeverity)
+	m.GroupKey = printable.Storable(m.GroupKey, signal.MaxValue)
+	m.Receiver = printable.Storable(m.Receiver, signal.MaxName)
 	m.GroupLabels = signal.Bounded(m.GroupLabels)
-	m.ExternalURL = signal.Clean(m.ExternalURL, signal.MaxValue)
+	m.ExternalURL = printable.Storable(m.ExternalURL, signal.MaxValue)
 }
 
 // field returns where a field of the message is decoded to; nil if the field is ignored.

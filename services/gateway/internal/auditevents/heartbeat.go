@@ -8,9 +8,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/gateway/internal/heartbeat"
-	"kubernaut.ai/services/gateway/internal/signal"
 )
 
 // The types of the events about expected heartbeats.
@@ -61,7 +61,7 @@ func (h *Heartbeats) record(ctx context.Context, request types.NamespacedName, l
 	e.ID = audit.DerivedID(loss.Since, loss.ID(), e.Type, request.Name)
 	e.Category, e.Data = category, text
 	e.ActorType, e.ActorID = actorService, actorName
-	e.ResourceType, e.ResourceID = heartbeatResource, signal.Clean(loss.Heartbeat, maxIdentity)
+	e.ResourceType, e.ResourceID = heartbeatResource, printable.Storable(loss.Heartbeat, maxIdentity)
 	e.CorrelationID, e.Namespace = request.Name, request.Namespace
 	if request.Name == "" {
 		e.CorrelationID, e.Namespace = "heartbeat-"+loss.ID(), loss.Namespace

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/gateway/internal/quota"
-	"kubernaut.ai/services/gateway/internal/signal"
 )
 
 // QuotaExceeded is the type of the event that signals got no request of their own.
@@ -28,7 +28,7 @@ type quotaData struct {
 // signals became members of it.
 func RecordQuotaExceeded(ctx context.Context, r Recorder, x *quota.Exceedance) error {
 	data, err := json.Marshal(quotaData{
-		Bound: string(x.Why.Bound), Limit: x.Why.Limit, Sender: signal.Clean(x.Why.Problem.Sender, maxIdentity),
+		Bound: string(x.Why.Bound), Limit: x.Why.Limit, Sender: printable.Storable(x.Why.Problem.Sender, maxIdentity),
 		Namespace: x.Why.Problem.Namespace, Signals: x.Signals, FirstSeen: x.First.UTC(), LastSeen: x.Last.UTC(),
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/gateway/internal/admission"
 	"kubernaut.ai/services/gateway/internal/signal"
@@ -122,7 +123,7 @@ func (s *Signal) event(eventType, action string, request types.NamespacedName, s
 		Action:        action,
 		Outcome:       audit.OutcomeSuccess,
 		CorrelationID: request.Name,
-		Severity:      signal.Clean(spec.Severity, maxSeverity),
+		Severity:      printable.Storable(spec.Severity, maxSeverity),
 		ActorType:     actorSource,
 		ActorID:       s.delivery.actor(),
 		ActorIP:       s.delivery.origin.Address,
@@ -162,7 +163,7 @@ func (s *Signal) cluster(spec *v1alpha1.RemediationRequestSpec) string {
 
 // labelledCluster is the cluster that the signal names; empty if it names none.
 func labelledCluster(spec *v1alpha1.RemediationRequestSpec) string {
-	return signal.Clean(spec.Labels["cluster"], maxIdentity)
+	return printable.Storable(spec.Labels["cluster"], maxIdentity)
 }
 
 // explain returns the code and the message of a failure. They are the same for
@@ -191,7 +192,7 @@ func explain(err error, by admission.Denial) (code, message string) {
 	default:
 		code, message = "Failed", "the request could not be created"
 	}
-	return code, signal.Clean(message, maxErrorMessage)
+	return code, printable.Storable(message, maxErrorMessage)
 }
 
 // invalidFields are the fields that the API server finds fault with, in order.

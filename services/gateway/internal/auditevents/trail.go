@@ -17,8 +17,8 @@ import (
 	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/types"
 
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/pkg/audit"
-	"kubernaut.ai/services/gateway/internal/signal"
 )
 
 // The types of the Gateway's events.
@@ -110,14 +110,14 @@ func (t *Trail) rejected(code, reason string) *audit.Event {
 		ActorID:       t.actor(),
 		ActorIP:       t.origin.Address,
 		ErrorCode:     code,
-		ErrorMessage:  signal.Clean(reason, maxErrorMessage),
+		ErrorMessage:  printable.Storable(reason, maxErrorMessage),
 	}
 }
 
 // actor is the authenticated client, or the kind of sender if authentication is off.
 func (t *Trail) actor() string {
 	if t.origin.Caller != "" {
-		return signal.Clean(t.origin.Caller, maxIdentity)
+		return printable.Storable(t.origin.Caller, maxIdentity)
 	}
 	return t.origin.Source
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/services/gateway/internal/body"
 	"kubernaut.ai/services/gateway/internal/signal"
 )
@@ -41,7 +42,7 @@ func Text(wrong *signal.Complaints, err error) error {
 	case errors.As(err, &syntax):
 		wrong.Addf("body", "not a JSON document: %v at byte %d", syntax.Err, syntax.ByteOffset)
 	default:
-		wrong.Addf("body", "not a JSON document: %s", signal.Clean(err.Error(), signal.MaxName))
+		wrong.Addf("body", "not a JSON document: %s", printable.Storable(err.Error(), signal.MaxName))
 	}
 	return ErrSyntax
 }
@@ -50,7 +51,7 @@ func Text(wrong *signal.Complaints, err error) error {
 func Value(wrong *signal.Complaints, path string, err error) {
 	var mismatch *json.SemanticError
 	if !errors.As(err, &mismatch) {
-		wrong.Addf(path, "invalid: %s", signal.Clean(err.Error(), signal.MaxName))
+		wrong.Addf(path, "invalid: %s", printable.Storable(err.Error(), signal.MaxName))
 		return
 	}
 	var parts []string
@@ -58,7 +59,7 @@ func Value(wrong *signal.Complaints, path string, err error) {
 		parts = append(parts, path)
 	}
 	parts = slices.AppendSeq(parts, mismatch.JSONPointer.Tokens())
-	path = signal.Clean(strings.Join(parts, "."), signal.MaxName)
+	path = printable.Storable(strings.Join(parts, "."), signal.MaxName)
 	if path == "" {
 		path = "body"
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/services/gateway/internal/body"
 	"kubernaut.ai/services/gateway/internal/decode"
 	"kubernaut.ai/services/gateway/internal/signal"
@@ -85,7 +86,7 @@ func Parse(b *body.Reader, receivedAt time.Time) (*signal.Notification, error) {
 		return nil, invalid //nolint:wrapcheck // names the fields
 	}
 	return &signal.Notification{
-		Source: Source, Receiver: signal.Clean(e.component(), signal.MaxName),
+		Source: Source, Receiver: printable.Storable(e.component(), signal.MaxName),
 		Observations: signal.List{e.observe(text, receivedAt)},
 	}, nil
 }
@@ -112,7 +113,7 @@ func document(b *body.Reader, wrong *signal.Complaints) ([]byte, error) {
 // check reports missing and invalid fields.
 func (e *event) check(wrong *signal.Complaints) {
 	if e.Kind != "" && e.Kind != "Event" {
-		wrong.Addf("kind", "want Event, got %q", signal.Clean(e.Kind, signal.MaxSeverity))
+		wrong.Addf("kind", "want Event, got %q", printable.Storable(e.Kind, signal.MaxSeverity))
 	}
 	bounded(wrong, "reason", e.Reason, signal.MaxName)
 	path, object := "involvedObject", e.InvolvedObject
@@ -238,13 +239,13 @@ type provided struct {
 func (e *event) providerData() string {
 	object := e.object()
 	text, err := stdjson.Marshal(provided{
-		Name:      signal.Clean(e.Metadata.Name, signal.MaxName),
-		Namespace: signal.Clean(e.Metadata.Namespace, signal.MaxName),
-		UID:       signal.Clean(e.Metadata.UID, signal.MaxName),
-		ObjectUID: signal.Clean(object.UID, signal.MaxName),
-		FieldPath: signal.Clean(object.FieldPath, signal.MaxName),
-		Host:      signal.Clean(e.Reporter.Host, signal.MaxName),
-		Count:     signal.Clean(string(first(e.Series.Count, e.Count)), signal.MaxSeverity),
+		Name:      printable.Storable(e.Metadata.Name, signal.MaxName),
+		Namespace: printable.Storable(e.Metadata.Namespace, signal.MaxName),
+		UID:       printable.Storable(e.Metadata.UID, signal.MaxName),
+		ObjectUID: printable.Storable(object.UID, signal.MaxName),
+		FieldPath: printable.Storable(object.FieldPath, signal.MaxName),
+		Host:      printable.Storable(e.Reporter.Host, signal.MaxName),
+		Count:     printable.Storable(string(first(e.Series.Count, e.Count)), signal.MaxSeverity),
 	})
 	if err != nil {
 		return ""

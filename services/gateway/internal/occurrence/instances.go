@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/services/gateway/internal/signal"
 )
 
@@ -65,7 +66,7 @@ func Signals(request *v1alpha1.RemediationRequest) *v1alpha1.SignalInstances {
 
 // InstanceName is the name of an instance for people.
 func InstanceName(target v1alpha1.TargetResource) string {
-	return signal.Clean(target.Kind+"/"+target.Name, signal.MaxName)
+	return printable.Storable(target.Kind+"/"+target.Name, signal.MaxName)
 }
 
 // changeOf returns what a report changes. beyond means that the instance is

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -35,18 +33,10 @@ const (
 	MaxPayload = 64 << 10
 )
 
-// Clean makes text storable: valid UTF-8 without NUL, which JSON columns of
-// databases refuse, and at most limit bytes long.
-func Clean(text string, limit int) string {
-	text = strings.ToValidUTF8(text, string(utf8.RuneError))
-	text = strings.ReplaceAll(text, "\x00", string(utf8.RuneError))
-	return wire.Truncate(text, limit)
-}
-
-// Shown is Clean for what tables and terminals show: names of signals, severities,
+// Shown is printable.Storable for what tables and terminals show: names of signals, severities,
 // targets. Whatever is not visible in it is escaped.
 func Shown(text string, limit int) string {
-	return wire.Truncate(printable.Line(Clean(text, limit)), limit)
+	return wire.Truncate(printable.Line(printable.Storable(text, limit)), limit)
 }
 
 // Bounded copies labels or annotations within the bounds. Which pairs remain
@@ -58,7 +48,7 @@ func Bounded(pairs map[string]string) map[string]string {
 	bounded := make(map[string]string, min(len(pairs), MaxPairs))
 	size := 0
 	for _, key := range slices.Sorted(maps.Keys(pairs)) {
-		k, v := Clean(key, MaxName), Clean(pairs[key], MaxValue)
+		k, v := printable.Storable(key, MaxName), printable.Storable(pairs[key], MaxValue)
 		if size+len(k)+len(v) > MaxMap {
 			continue
 		}
@@ -76,9 +66,9 @@ func Bounded(pairs map[string]string) map[string]string {
 func Payload(text []byte) string {
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, text); err != nil {
-		return Clean(string(text), MaxPayload)
+		return printable.Storable(string(text), MaxPayload)
 	}
-	return Clean(compact.String(), MaxPayload)
+	return printable.Storable(compact.String(), MaxPayload)
 }
 
 // MicroTime truncates to the precision of the resource, so that a request is the

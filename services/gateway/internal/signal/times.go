@@ -3,6 +3,8 @@ package signal
 import (
 	"strings"
 	"time"
+
+	"kubernaut.ai/internal/printable"
 )
 
 const (
@@ -18,7 +20,7 @@ func Start(field, said string, receivedAt time.Time) (start time.Time, note stri
 	if said == "" {
 		return time.Time{}, field + " is missing"
 	}
-	shown := Clean(said, MaxSeverity)
+	shown := printable.Storable(said, MaxSeverity)
 	switch start, err := ParseTime(said); {
 	case err != nil:
 		return time.Time{}, field + " is not an RFC 3339 time: " + shown

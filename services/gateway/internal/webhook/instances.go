@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kubernaut.ai/api/v1alpha1"
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/services/gateway/internal/admission"
 	"kubernaut.ai/services/gateway/internal/auditevents"
 	"kubernaut.ai/services/gateway/internal/dedup"
@@ -172,7 +173,7 @@ func report(o *signal.Observation) occurrence.Report {
 func member(o *signal.Observation) occurrence.Report {
 	r := report(o)
 	r.ID = dedup.MemberID(o.Spec.SignalFingerprint)
-	r.Name = signal.Clean(o.Spec.SignalName+" "+r.Name, signal.MaxName)
+	r.Name = printable.Storable(o.Spec.SignalName+" "+r.Name, signal.MaxName)
 	return r
 }
 

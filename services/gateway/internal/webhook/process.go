@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/services/gateway/internal/auditevents"
 	"kubernaut.ai/services/gateway/internal/dedup"
 	"kubernaut.ai/services/gateway/internal/signal"
@@ -79,7 +80,7 @@ func (a *api) settle(ctx context.Context, i *item) (result, error) {
 		return a.resolved(ctx, i)
 	}
 	opened, err := a.Opener.Open(ctx, dedup.Signal{
-		Spec: &i.Spec, Foreign: i.foreign, Sender: signal.Clean(auth.CallerFrom(ctx).Name, signal.MaxName),
+		Spec: &i.Spec, Foreign: i.foreign, Sender: printable.Storable(auth.CallerFrom(ctx).Name, signal.MaxName),
 	}, i.trail)
 	if err != nil {
 		var key types.NamespacedName
