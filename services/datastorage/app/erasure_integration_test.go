@@ -262,7 +262,7 @@ func TestOwnEventsAreNotErasedWhoeverRecordsTheRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	var list bytes.Buffer
-	if _, err := app.ExportErasures(t.Context(), f.owner, &list); err != nil {
+	if _, err := app.ExportErasures(t.Context(), f.owner, &list, complete(t)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := app.ImportErasures(t.Context(), f.owner, &list); err != nil {
@@ -467,7 +467,7 @@ func TestErasedEventsAreGoneAgainFromARestoredBackup(t *testing.T) {
 	f.maintained(t)
 	f.ended(t, asked.ErasureId, api.Erased)
 	var list bytes.Buffer
-	if n, err := app.ExportErasures(t.Context(), f.owner, &list); err != nil || n != 1 {
+	if n, err := app.ExportErasures(t.Context(), f.owner, &list, complete(t)); err != nil || n != 1 {
 		t.Fatalf("exported %d erasures: %v", n, err)
 	}
 	if strings.Contains(list.String(), "zoe") {

@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
@@ -15,14 +17,32 @@ import (
 )
 
 // ExportErasures writes the list of erasures, by which ImportErasures has a restored
-// backup erased again, and returns how many there are.
-func ExportErasures(ctx context.Context, databaseURL string, to io.Writer) (erasures int, err error) {
-	err = inDatabase(ctx, databaseURL, func(tx pgx.Tx) error {
-		exported, err := erasure.Export(ctx, tx, to)
-		erasures = exported
+// backup erased again, and returns how many there are. If rows are malformed, it calls leftOut
+// for each, writes the others, and returns an *IncompleteListError.
+func ExportErasures(ctx context.Context, databaseURL string, to io.Writer, leftOut func(id uuid.UUID, why error)) (erasures int, err error) {
+	incomplete := &IncompleteListError{}
+	err = inDatabase(ctx, databaseURL, func(tx pgx.Tx) (err error) {
+		erasures, err = erasure.Export(ctx, tx, to, func(id uuid.UUID, why error) {
+			incomplete.LeftOut++
+			leftOut(id, why)
+		})
 		return err //nolint:wrapcheck // says all there is
 	})
+	if err == nil && incomplete.LeftOut > 0 {
+		err = incomplete
+	}
 	return erasures, err
+}
+
+// IncompleteListError means that a list of erasures lacks some.
+type IncompleteListError struct {
+	// LeftOut is the number of erasures that the list lacks.
+	LeftOut int
+}
+
+func (e *IncompleteListError) Error() string {
+	return fmt.Sprintf("the list is incomplete, because %d rows of audit_requests are malformed: find out who has the serving role's password, "+
+		"and see in audit_erasures which events they stand for", e.LeftOut)
 }
 
 // ImportErasures adds what ExportErasures wrote to the list of a database, and returns
@@ -58,8 +78,10 @@ func erasuresCommand() *cobra.Command {
 	c := cli.Group(&cobra.Command{Use: "erasures", Short: "Carry the list of erased events over to a restored backup"})
 	c.AddCommand(
 		transferCommand("export", "Write the list of erasures to standard output", func(c *cobra.Command, url string) error {
-			erasures, err := ExportErasures(c.Context(), url, c.OutOrStdout())
-			if err == nil {
+			erasures, err := ExportErasures(c.Context(), url, c.OutOrStdout(), func(id uuid.UUID, why error) {
+				c.PrintErrf("erasure %s is left out: %v\n", id, why)
+			})
+			if _, incomplete := errors.AsType[*IncompleteListError](err); err == nil || incomplete {
 				c.PrintErrf("%d erasures\n", erasures)
 			}
 			return err

@@ -210,7 +210,7 @@ func TestTransactionsAreReadCommittedWhateverTheDatabaseSays(t *testing.T) {
 	}
 	f.ended(t, asked.ErasureId, api.Erased)
 	var list bytes.Buffer
-	if _, err := app.ExportErasures(t.Context(), f.owner, &list); err != nil {
+	if _, err := app.ExportErasures(t.Context(), f.owner, &list, complete(t)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := app.ImportErasures(t.Context(), f.owner, &list); err != nil {

@@ -24,7 +24,7 @@ type Erasures struct {
 }
 
 func readErasures(ctx context.Context, db *pgxpool.Pool) (e Erasures, err error) {
-	const query = `SELECT count(*), min(requested_at) FROM (SELECT requested_at FROM audit_requests WHERE finished_at IS NULL ORDER BY requested_at LIMIT $1) AS waiting`
+	query := `SELECT count(*), min(` + PlainTime("requested_at") + `) FROM (SELECT requested_at FROM audit_requests WHERE finished_at IS NULL ORDER BY requested_at LIMIT $1) AS waiting`
 	var oldest *time.Time
 	if err := db.QueryRow(ctx, query, maxErasures).Scan(&e.Waiting, &oldest); err != nil {
 		return Erasures{}, fmt.Errorf("look for erasures that wait: %w", err)

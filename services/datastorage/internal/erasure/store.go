@@ -224,57 +224,52 @@ const (
 	maxResult  = 512 << 10
 )
 
-// bounded is an expression over a column of JSON, and NULL if the column is not an object or is too large. Its size
-// when it is packed is known without unpacking it.
-func bounded(expression, column string, most int) string {
-	return fmt.Sprintf(`CASE WHEN pg_column_size(%[2]s) <= %[3]d AND jsonb_typeof(%[2]s) = 'object'
-		THEN CASE WHEN octet_length((%[1]s)::text) <= %[3]d THEN (%[1]s)::text END END`, expression, column, most)
-}
-
-// plainTime is an expression for a time that Go and JSON can have.
-func plainTime(column string) string {
-	return `greatest(least(` + column + `, '9999-01-01Z'), '0001-01-01Z')`
-}
-
 // list reads rows that the serving role may have written without Store: what is not readable of them is missing.
 func list(ctx context.Context, tx pgx.Tx, columns, rest string, args ...any) ([]Erasure, error) {
-	ends := `result`
-	if columns == withoutIDs {
-		ends = `result - '{missing,held,altered,own}'::text[]`
-	}
-	rows, err := tx.Query(ctx, `SELECT request_id,
-			CASE WHEN pg_column_size(request) <= `+strconv.Itoa(maxRequest)+` AND jsonb_typeof(request -> 'event_ids') = 'array' THEN jsonb_array_length(request -> 'event_ids') ELSE 0 END,
-			left(requested_by, `+strconv.Itoa(maxCaller)+`), `+plainTime("requested_at")+`, `+plainTime("finished_at")+`, finished_at IS NULL,
-			`+bounded(columns, "request", maxRequest)+`, `+bounded(ends, "result", maxResult)+`
-		FROM audit_requests WHERE kind = '`+kind+`' `+rest, args...)
+	rows, err := tx.Query(ctx, selection(columns)+rest, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read erasures: %w", err)
 	}
-	erasures, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Erasure, error) {
-		e := Erasure{Status: StatusRequested}
-		var sent, end *string
-		var open bool
-		if err := row.Scan(&e.ID, &e.Events, &e.RequestedBy, &e.RequestedAt, &e.FinishedAt, &open, &sent, &end); err != nil {
-			return e, err //nolint:wrapcheck // wrapped below
-		}
-		e.RequestedAt = e.RequestedAt.UTC()
-		if r, ok := decode[request](sent); ok {
-			e.EventIDs, e.Reason = r.EventIDs, r.Reason
-		}
-		if open {
-			e.FinishedAt = nil // greatest and least skip NULL
-			return e, nil
-		}
-		e.Status, e.Unusable = StatusRefused, true
-		if r, ok := decode[result](end); ok && (r.Status == StatusErased || r.Status == StatusRefused) {
-			e.Status, e.Erased, e.Missing, e.Held, e.Altered, e.Own, e.Unusable = r.Status, r.Erased, r.Missing, r.Held, r.Altered, r.Own, r.Unusable
-		}
-		return e, nil
-	})
+	erasures, err := pgx.CollectRows(rows, scan)
 	if err != nil {
 		return nil, fmt.Errorf("read erasures: %w", err)
 	}
 	return erasures, nil
+}
+
+// selection is the begin of a query whose rows scan reads.
+func selection(columns string) string {
+	ends := `result`
+	if columns == withoutIDs {
+		ends = `result - '{missing,held,altered,own}'::text[]`
+	}
+	return `SELECT request_id,
+			CASE WHEN pg_column_size(request) <= ` + strconv.Itoa(maxRequest) + ` AND jsonb_typeof(request -> 'event_ids') = 'array' THEN jsonb_array_length(request -> 'event_ids') ELSE 0 END,
+			left(requested_by, ` + strconv.Itoa(maxCaller) + `), ` + database.PlainTime("requested_at") + `, ` + database.PlainTime("finished_at") + `, finished_at IS NULL,
+			` + database.BoundedObject(columns, "request", maxRequest) + `, ` + database.BoundedObject(ends, "result", maxResult) + `
+		FROM audit_requests WHERE kind = '` + kind + `' `
+}
+
+func scan(row pgx.CollectableRow) (Erasure, error) {
+	e := Erasure{Status: StatusRequested}
+	var sent, end *string
+	var open bool
+	if err := row.Scan(&e.ID, &e.Events, &e.RequestedBy, &e.RequestedAt, &e.FinishedAt, &open, &sent, &end); err != nil {
+		return e, err //nolint:wrapcheck // wrapped by the caller
+	}
+	e.RequestedAt = e.RequestedAt.UTC()
+	if r, ok := decode[request](sent); ok {
+		e.EventIDs, e.Reason = r.EventIDs, r.Reason
+	}
+	if open {
+		e.FinishedAt = nil // greatest and least skip NULL
+		return e, nil
+	}
+	e.Status, e.Unusable = StatusRefused, true
+	if r, ok := decode[result](end); ok && (r.Status == StatusErased || r.Status == StatusRefused) {
+		e.Status, e.Erased, e.Missing, e.Held, e.Altered, e.Own, e.Unusable = r.Status, r.Erased, r.Missing, r.Held, r.Altered, r.Own, r.Unusable
+	}
+	return e, nil
 }
 
 func decode[T any](text *string) (decoded T, ok bool) {

@@ -23,26 +23,32 @@ type line struct {
 }
 
 // Export writes the list of erasures that were carried out, one JSON object a line, and
-// returns how many there are. The list has ids and reasons, no content of events.
-func Export(ctx context.Context, tx pgx.Tx, to io.Writer) (erasures int, err error) {
-	rows, err := tx.Query(ctx, `SELECT request_id, request, requested_by, requested_at, finished_at FROM audit_requests
-		WHERE kind = '`+kind+`' AND result ->> 'status' = '`+string(StatusErased)+`' ORDER BY requested_at, request_id`)
+// returns how many there are. The list has ids and reasons, no content of events. It lacks the
+// rows that Import would not take, for which leftOut is called.
+func Export(ctx context.Context, tx pgx.Tx, to io.Writer, leftOut func(id uuid.UUID, why error)) (erasures int, err error) {
+	rows, err := tx.Query(ctx, selection(withIDs)+`AND result ->> 'status' = '`+string(StatusErased)+`' ORDER BY requested_at, request_id`)
 	if err != nil {
 		return 0, fmt.Errorf("read erasures: %w", err)
 	}
 	defer rows.Close()
 	out := json.NewEncoder(to)
-	for ; rows.Next(); erasures++ {
-		var l line
-		var sent request
-		if err := rows.Scan(&l.ID, &sent, &l.RequestedBy, &l.RequestedAt, &l.ErasedAt); err != nil {
+	for rows.Next() {
+		e, err := scan(rows)
+		if err != nil {
 			return erasures, fmt.Errorf("read erasures: %w", err)
 		}
-		l.EventIDs, l.Reason = sent.EventIDs, sent.Reason
-		l.RequestedAt, l.ErasedAt = l.RequestedAt.UTC(), l.ErasedAt.UTC()
+		l := line{ID: e.ID, EventIDs: e.EventIDs, Reason: e.Reason, RequestedBy: e.RequestedBy, RequestedAt: e.RequestedAt}
+		if e.FinishedAt != nil {
+			l.ErasedAt = e.FinishedAt.UTC()
+		}
+		if err := l.check(); err != nil {
+			leftOut(e.ID, err)
+			continue
+		}
 		if err := out.Encode(l); err != nil {
 			return erasures, fmt.Errorf("write erasures: %w", err)
 		}
+		erasures++
 	}
 	if err := rows.Err(); err != nil {
 		return erasures, fmt.Errorf("read erasures: %w", err)
