@@ -79,8 +79,11 @@ func (a Action) Named(name string) Action {
 }
 
 // String names the action as kubectl does: create events.audit.kubernaut.ai/gateway.
-func (a Action) String() string {
-	text := a.Verb + " " + a.Resource + "." + a.Group
+func (a Action) String() string { return a.Verb + " " + a.On() }
+
+// On names what the action is on, with its group: events.audit.kubernaut.ai/gateway.
+func (a Action) On() string {
+	text := a.Resource + "." + a.Group
 	if a.Name != "" {
 		text += "/" + a.Name
 	}

@@ -145,17 +145,19 @@ func (g *Gate) authorize(ctx context.Context, caller Caller, action Action, wher
 
 // pass calls the handler with the caller in the context, or refuses the request.
 func (g *Gate) pass(c echo.Context, next echo.HandlerFunc, caller Caller, err error) error {
+	c.SetRequest(c.Request().WithContext(WithCaller(c.Request().Context(), caller)))
 	if err != nil {
 		g.log.Debug("request rejected", zap.String("caller", caller.Name), zap.Error(err))
 		if unknown, ok := errors.AsType[*UnauthenticatedError](err); ok {
 			g.refused.add(refusal{address: address(c.Request())}, unknown.Detail, causeOf(unknown))
 		}
-		g.observe(c, &caller, err)
-		return g.refuse(c, err)
+		err = g.refuse(c, err)
+	} else {
+		g.allowed.Inc()
+		err = next(c)
 	}
-	g.allowed.Inc()
-	c.SetRequest(c.Request().WithContext(WithCaller(c.Request().Context(), caller)))
-	return next(c)
+	g.Observe(c, err)
+	return err
 }
 
 // refuse counts a refusal and turns it into what the client is told.

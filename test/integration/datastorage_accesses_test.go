@@ -3,9 +3,11 @@
 package integration_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -140,6 +142,55 @@ var _ = Describe("DataStorage records denied requests", func() {
 		Expect(denials).To(ConsistOf(of("no_token", "GET", storeEvents+"/:event_id"), of("no_token", "POST", storeEvents),
 			of("unknown_token", "POST", storeEvents), of("other_audience", "GET", storeEvents)))
 		Expect(text).NotTo(ContainSubstring("s3cret"))
+	}, SpecTimeout(specTimeout))
+
+	It("tells who sends events of types that it may not write, in batches too of which the others are stored", func(ctx SpecContext) {
+		own := ownStore(ctx, func(o *datastorageapp.Options) { o.Auth, o.RESTConfig = byCluster(), env.Config })
+		shop, reader, id := newAccount(ctx, "shop"), newAccount(ctx, "reader"), env.CorrelationID()
+		shop.mayWrite(ctx, "shop")
+		reader.may(ctx, auditGroup, "events", "list")
+		reads, header := bearing(reader.token(ctx)), bearing(shop.token(ctx))
+		send := func(code int, path string, body any) {
+			GinkgoHelper()
+			Expect(storeCall(ctx, own.URL, http.MethodPost, path, header, encode(body)).code).To(Equal(code))
+		}
+		send(http.StatusCreated, storeEvents, ofType(id, "shop.order.placed", nil))
+		send(http.StatusForbidden, storeEvents, anEvent(id, nil))
+		send(http.StatusForbidden, storeEvents, ofType(id, "datastorage.erasure.completed", nil))
+		mixed := []fields{ofType(id, "shop.order.placed", nil), stating(id, ""), ofType(id, "shopping.cart.filled", nil)}
+		send(http.StatusForbidden, storeBatch, mixed)
+		header.Set("Prefer", "handling=lenient")
+		send(http.StatusMultiStatus, storeBatch, mixed)
+		send(http.StatusMultiStatus, storeBatch, []fields{ofType(id, "shop.order.paid", nil)})
+
+		denials, _ := denialsOf(ctx, own.ManagementURL, own.URL, "reader:"+shop.user(), reads)
+		Expect(denials).To(ConsistOf(
+			And(HaveField("Status", 403), HaveField("Reason", ""), HaveField("Verb", "create"), HaveField("Resource", "events."+auditGroup+"/gateway"),
+				HaveField("Route", storeEvents), HaveField("Requests", 1), HaveField("User.Name", shop.user())),
+			And(HaveField("Status", 403), HaveField("Reason", "reserved_type"), HaveField("Verb", ""), HaveField("Route", storeEvents), HaveField("Requests", 1)),
+			And(HaveField("Status", 403), HaveField("Reason", "other_producer"), HaveField("Method", "POST"), HaveField("Route", storeBatch), HaveField("Requests", 2)),
+		))
+	}, SpecTimeout(specTimeout))
+
+	It("also those of people under whose name nothing can be recorded", func(ctx SpecContext) {
+		name := testenv.Unique("long-*") + strings.Repeat("n", 256)
+		for path, body := range map[string]any{
+			"/legalholds": fields{"apiVersion": auditGroup + "/v1", "kind": "LegalHold", "spec": fields{"correlationID": env.CorrelationID(), "reason": "test"}},
+			"/acknowledgements": fields{"apiVersion": auditGroup + "/v1", "kind": "Acknowledgement", "spec": fields{"recorder": "somebody", "eventIDs": []string{newEventID().String()}, "reason": "test"}},
+		} {
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost, env.People.AggregatedURL+aggregatedRoot+path, bytes.NewReader(encode(body)))
+			Expect(err).NotTo(HaveOccurred())
+			r.Header = remote(name, "system:masters")
+			r.Header.Set("Content-Type", "application/json")
+			code, answer := do(peopleHTTP(frontProxy(controlplane.FrontProxyName)), r)
+			Expect(code).To(Equal(http.StatusForbidden), answer)
+		}
+		denials, _ := denialsOf(ctx, env.People.ManagementURL, env.DataStorage.URL, ("reader:" + name)[:255], nil)
+		of := func(resource string) any {
+			return And(HaveField("Status", 403), HaveField("Reason", "unusable_user"), HaveField("User.Name", name[:255]), HaveField("Method", "POST"),
+				HaveField("Route", aggregatedRoot+"/"+resource), HaveField("Requests", 1))
+		}
+		Expect(denials).To(ConsistOf(of("legalholds"), of("acknowledgements")))
 	}, SpecTimeout(specTimeout))
 
 	It("also those that the front proxy forwards", func(ctx SpecContext) {

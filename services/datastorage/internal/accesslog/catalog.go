@@ -52,14 +52,16 @@ type denied struct {
 	User *User `json:"user,omitempty"`
 	// Network that the requests of an unknown caller came from: a /24 of IPv4, a /64 of IPv6.
 	Network string `json:"network,omitempty"`
-	// Status of the answers: 401 if the caller is unknown, 403 if it lacks a permission.
+	// Status of the answers: 401 if the caller is unknown, else 403, also where only a part of a request was denied.
 	Status int `json:"status"`
-	// Reason why the caller is unknown: no_token, unknown_token, expired_token, other_audience, not_forwarded or no_user;
-	// others where there were too many requests to tell them apart.
+	// Reason why the caller is unknown: no_token, unknown_token, expired_token, other_audience, not_forwarded or no_user.
+	// Or why a caller with the permission was denied: unusable_user (its name cannot be recorded), reserved_type or
+	// other_producer (of events that it may not write), or unspecified. It is others where there were too many requests to
+	// tell them apart.
 	Reason string `json:"reason,omitempty"`
 	// Verb of the permission that is missing.
 	Verb string `json:"verb,omitempty"`
-	// Resource of the permission, with its API group.
+	// Resource of the permission, with its API group, and the first part of the event type if it is about one.
 	Resource string `json:"resource,omitempty"`
 	// Method of the requests.
 	Method string `json:"method,omitempty"`
@@ -81,7 +83,7 @@ func Catalog() []eventcatalog.Entry {
 		Trail: "reader: and the caller's name", Outcomes: []audit.Outcome{audit.OutcomeSuccess, audit.OutcomeFailure}, Data: []any{read{}},
 	}, {
 		Type:  RequestDenied,
-		When:  "requests were denied, because their caller is unknown or lacks a permission; it sums up those of a minute to the same route for the same reason, and is recorded then, or at a flush or stop",
+		When:  "requests were denied, because their caller is unknown, lacks a permission, or may not make this request; it sums up those of a minute to the same route for the same reason, and is recorded then, or at a flush or stop",
 		Trail: "reader: and the caller's name, or denied: and the network of an unknown caller", Outcomes: []audit.Outcome{audit.OutcomeFailure}, Data: []any{denied{}},
 	}}
 }

@@ -35,15 +35,16 @@ func (l *Log) Denied(d *auth.Denial) {
 		return
 	}
 	now := l.options.Clock.Now().Truncate(time.Microsecond)
-	common := denial{status: http.StatusForbidden, method: d.Method, route: d.Route}
-	k := key{name: d.Caller.Name, uid: d.Caller.UID, kind: d.Action.String(), shape: d.Method + " " + d.Route}
+	common := denial{status: d.Status, reason: string(d.Reason), method: d.Method, route: d.Route}
+	k := key{name: d.Caller.Name, uid: d.Caller.UID, kind: common.reason, shape: d.Method + " " + d.Route}
 	into := &l.forbidden
-	if d.Reason != "" {
-		common.status, common.network, common.reason = http.StatusUnauthorized, network(d.Address), string(d.Reason)
-		k.name, k.kind = common.network, common.reason
+	if d.Status == http.StatusUnauthorized {
+		common.network = network(d.Address)
+		k.name, k.uid = common.network, ""
 		into = &l.unknown
-	} else {
-		common.verb, common.resource = d.Action.Verb, d.Action.Resource+"."+d.Action.Group
+	} else if d.Reason == "" {
+		common.verb, common.resource = d.Action.Verb, usable(d.Action.On())
+		k.kind = common.verb + " " + common.resource
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

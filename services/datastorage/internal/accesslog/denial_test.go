@@ -19,11 +19,15 @@ import (
 var listEvents = auth.Action{Group: "audit.kubernaut.ai", Resource: "events", Verb: "list", Role: "audit-reader"}
 
 func forbidden(caller auth.Caller) *auth.Denial {
-	return &auth.Denial{Caller: caller, Action: listEvents, Address: "192.0.2.7", Method: "GET", Route: "/events"}
+	return &auth.Denial{Status: 403, Caller: caller, Action: listEvents, Address: "192.0.2.7", Method: "GET", Route: "/events"}
+}
+
+func refused(caller string, reason auth.Reason) *auth.Denial {
+	return &auth.Denial{Status: 403, Caller: by(caller), Reason: reason, Address: "192.0.2.7", Method: "POST", Route: "/events"}
 }
 
 func unknown(address string, reason auth.Reason) *auth.Denial {
-	return &auth.Denial{Reason: reason, Address: address, Method: "GET", Route: "/events"}
+	return &auth.Denial{Status: 401, Reason: reason, Address: address, Method: "GET", Route: "/events"}
 }
 
 func TestDenialsOfACallerAreOneEvent(t *testing.T) {
@@ -81,6 +85,34 @@ func TestDenialsOfANetworkAreOneEvent(t *testing.T) {
 	}
 }
 
+func TestDenialsOfHandlersTellTheirReason(t *testing.T) {
+	t.Parallel()
+	b := setup(t, clock.RealClock{})
+	b.Denied(refused("alice", "other_producer"))
+	b.Denied(refused("alice", "other_producer"))
+	long := forbidden(by("bob"))
+	long.Action = long.Action.Named(strings.Repeat("t", 300))
+	b.Denied(long)
+	b.flush()
+	got := b.stored()
+	if len(got) != 2 {
+		t.Fatalf("stored %v, want two events", got)
+	}
+	for _, data := range got {
+		delete(data, "first_at")
+		delete(data, "last_at")
+	}
+	want := map[string]any{
+		"user": map[string]any{"name": "alice"}, "status": 403.0, "reason": "other_producer", "method": "POST", "route": "/events", "requests": 2.0,
+	}
+	if !reflect.DeepEqual(got[0], want) || b.sink.Events()[0].CorrelationID != "reader:alice" {
+		t.Errorf("stored %v, want %v", got[0], want)
+	}
+	if resource, _ := got[1]["resource"].(string); !strings.HasPrefix(resource, "events.audit.kubernaut.ai/ttt") || len(resource) != 255 {
+		t.Errorf("resource %q, want one with its name, cut", resource)
+	}
+}
+
 func TestCallersReasonsAndRoutesOfDenialsAreToldApart(t *testing.T) {
 	t.Parallel()
 	b := setup(t, clock.RealClock{})
@@ -88,17 +120,20 @@ func TestCallersReasonsAndRoutesOfDenialsAreToldApart(t *testing.T) {
 	erase.Action.Resource = "erasures"
 	post := forbidden(by("alice"))
 	post.Method = "POST"
+	types := forbidden(by("alice"))
+	types.Action = types.Action.Named("shop")
 	for range 2 {
 		for _, d := range []*auth.Denial{
-			forbidden(by("alice")), forbidden(by("bob")), forbidden(auth.Caller{Name: "alice", UID: "u-2"}), erase, post,
+			forbidden(by("alice")), forbidden(by("bob")), forbidden(auth.Caller{Name: "alice", UID: "u-2"}), erase, post, types,
+			refused("alice", "other_producer"), refused("alice", "reserved_type"),
 			unknown("192.0.2.7", auth.ReasonNoToken), unknown("192.0.2.7", auth.ReasonUnknownToken), unknown("198.51.100.7", auth.ReasonNoToken),
 		} {
 			b.Denied(d)
 		}
 	}
 	b.flush()
-	if n := len(b.stored()); n != 8 || b.sum("requests") != 16 {
-		t.Errorf("%d events of %d requests, want 8 of 16", n, b.sum("requests"))
+	if n := len(b.stored()); n != 11 || b.sum("requests") != 22 {
+		t.Errorf("%d events of %d requests, want 11 of 22", n, b.sum("requests"))
 	}
 }
 

@@ -71,7 +71,7 @@ func (a *api) acknowledge(c echo.Context) error {
 	record, err := a.config.Acknowledgements.Create(c.Request().Context(), request, httpapi.User(c.Request().Context()))
 	switch {
 	case errors.As(err, new(*acknowledgement.UserError)):
-		return problem.New(http.StatusForbidden, "%v", err)
+		return httpapi.DeniedUser(err) //nolint:wrapcheck // a problem
 	case err != nil:
 		return httpapi.Problem(err) //nolint:wrapcheck // a problem
 	}

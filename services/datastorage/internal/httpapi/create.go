@@ -97,11 +97,11 @@ func (a *API) createEvent(c echo.Context, _ string, body []byte) (*tally, error)
 	if err != nil {
 		return nil, bodyProblem(err)
 	}
-	switch refused, err := a.permit(c.Request().Context(), &batch); {
+	switch refused, first, err := a.permit(c.Request().Context(), &batch); {
 	case err != nil:
 		return nil, err
 	case len(refused) > 0:
-		return &tally{refused: refusedCounts(refused)}, forbidden(refused, true)
+		return &tally{refused: refusedCounts(refused)}, forbidden(refused, first, true)
 	}
 	setAside(&batch, a.unconforming(&batch))
 	result, err := a.config.Writer.Store(c.Request().Context(), ingest.Request{Batch: batch})
@@ -138,12 +138,13 @@ func (a *API) createBatch(c echo.Context, media string, body []byte, lenient boo
 	if err != nil {
 		return nil, bodyProblem(err)
 	}
-	switch refused, err := a.permit(c.Request().Context(), &batch); {
+	switch refused, first, err := a.permit(c.Request().Context(), &batch); {
 	case err != nil:
 		return nil, err
 	case len(refused) > 0 && !lenient:
-		return &tally{refused: refusedCounts(refused)}, forbidden(refused, false)
-	default:
+		return &tally{refused: refusedCounts(refused)}, forbidden(refused, first, false)
+	case len(refused) > 0:
+		a.config.Auth.Observe(c, first) // the answer is no 403
 		setAside(&batch, refused)
 	}
 	setAside(&batch, a.unconforming(&batch))

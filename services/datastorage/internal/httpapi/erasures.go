@@ -63,7 +63,7 @@ func erasureProblem(err error) error {
 		}
 		return p
 	case errors.Is(err, erasure.ErrCaller):
-		return problem.New(http.StatusForbidden, "%v", err)
+		return DeniedUser(err)
 	case errors.Is(err, erasure.ErrConflict), errors.Is(err, erasure.ErrTooMany):
 		return problem.New(http.StatusConflict, "%v", err)
 	default:

@@ -91,7 +91,7 @@ func HoldProblem(err error) error {
 	case errors.Is(err, hold.ErrConflict), errors.Is(err, hold.ErrTooMany):
 		return problem.New(http.StatusConflict, "%v", err)
 	case errors.Is(err, hold.ErrCaller):
-		return problem.New(http.StatusForbidden, "%v", err)
+		return DeniedUser(err)
 	}
 	return passing(err)
 }

@@ -1,9 +1,9 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -35,15 +35,22 @@ func typePrefix(eventType string) string {
 	return first
 }
 
-// permit refuses the events of a batch whose types the caller may not write. An
-// error means that nobody can tell, or that the batch asks for too much.
-func (a *API) permit(ctx context.Context, b *event.Batch) ([]event.Refusal, error) {
+// The reasons of denied requests of callers who have the permission for the route.
+const (
+	reasonUser     auth.Reason = "unusable_user"
+	reasonType     auth.Reason = "reserved_type"
+	reasonProducer auth.Reason = "other_producer"
+)
+
+// permit refuses the events of a batch whose types the caller may not write, and says
+// why the first of them is denied. An error means that nobody can tell, or that the
+// batch asks for too much.
+func (a *API) permit(ctx context.Context, b *event.Batch) (refused []event.Refusal, first *problem.Error, err error) {
 	if err := affordable(b); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	caller := auth.CallerFrom(ctx).Name
-	verdicts := map[string]string{} // why events are refused, by what decides it
-	var refused []event.Refusal
+	verdicts := map[string]*problem.Error{} // why events are refused, by what decides it
 	for i, e := range b.Events {
 		if e == nil {
 			continue
@@ -52,19 +59,19 @@ func (a *API) permit(ctx context.Context, b *event.Batch) ([]event.Refusal, erro
 		if key == producerTypes {
 			key += "/" + e.ProducerID
 		}
-		detail, known := verdicts[key]
+		denied, known := verdicts[key]
 		if !known {
-			var err error
-			if detail, err = a.permitType(ctx, e, caller); err != nil {
-				return nil, err
+			if denied, err = a.permitType(ctx, e, caller); err != nil {
+				return nil, nil, err
 			}
-			verdicts[key] = detail
+			verdicts[key] = denied
 		}
-		if detail != "" {
-			refused = append(refused, event.Forbidden(i, e.ID, detail))
+		if denied != nil {
+			refused = append(refused, event.Forbidden(i, e.ID, denied.Detail))
+			first = cmp.Or(first, denied)
 		}
 	}
-	return refused, nil
+	return refused, first, nil
 }
 
 // affordable refuses a batch that would cost too many reviews.
@@ -87,40 +94,42 @@ func affordable(b *event.Batch) error {
 	return nil
 }
 
-// permitType returns why a caller may not write an event, or "".
-func (a *API) permitType(ctx context.Context, e *event.Event, caller string) (string, error) {
+// permitType returns why a caller may not write an event, or nil.
+func (a *API) permitType(ctx context.Context, e *event.Event, caller string) (denied *problem.Error, err error) {
 	switch prefix := typePrefix(e.Type); {
 	case caller == "":
 		// Nobody is authenticated, and everything is permitted.
-		return "", nil
+		return nil, nil
 	case prefix == ownTypes:
-		return "types under " + ownTypes + ". are recorded by DataStorage itself", nil
+		return auth.Denied(reasonType, "types under %s. are recorded by DataStorage itself", ownTypes), nil
 	case prefix == producerTypes:
 		return a.permitProducer(ctx, e.ProducerID, caller)
 	default:
 		err := a.config.Auth.Authorize(ctx, createEvents.Named(prefix), auth.Scope{})
 		if forbidden, ok := errors.AsType[*auth.ForbiddenError](err); ok {
-			return forbidden.Detail(), nil
+			denied = problem.New(http.StatusForbidden, "%s", forbidden.Detail())
+			denied.Cause = forbidden
+			return denied, nil
 		}
 		if err != nil {
-			return "", problem.Unavailable(retryAfter, err, "it cannot be checked now which event types the caller may write; send the request again")
+			return nil, problem.Unavailable(retryAfter, err, "it cannot be checked now which event types the caller may write; send the request again")
 		}
-		return "", nil
+		return nil, nil
 	}
 }
 
-func (a *API) permitProducer(ctx context.Context, producerID, caller string) (string, error) {
+func (a *API) permitProducer(ctx context.Context, producerID, caller string) (denied *problem.Error, err error) {
 	if producerID == "" {
-		return "an event under " + producerTypes + ". speaks about its producer: it needs a producer_id", nil
+		return auth.Denied(reasonProducer, "an event under %s. speaks about its producer: it needs a producer_id", producerTypes), nil
 	}
 	owner, err := a.config.Producers.Claim(ctx, producerID, caller)
 	if err != nil {
-		return "", problem.Unavailable(retryAfter, err, "it cannot be checked now whose producer_id this is; send the request again")
+		return nil, problem.Unavailable(retryAfter, err, "it cannot be checked now whose producer_id this is; send the request again")
 	}
 	if owner != caller {
-		return fmt.Sprintf("producer_id %q belongs to another recorder, which was the first to use it", producerID), nil
+		return auth.Denied(reasonProducer, "producer_id %q belongs to another recorder, which was the first to use it", producerID), nil
 	}
-	return "", nil
+	return nil, nil
 }
 
 // setAside refuses events of a lenient request, so that the others are stored.
@@ -132,12 +141,13 @@ func setAside(b *event.Batch, refused []event.Refusal) {
 }
 
 // forbidden is the answer to a batch with events that its caller may not write.
-func forbidden(refused []event.Refusal, one bool) error {
-	detail := refused[0].Detail
+func forbidden(refused []event.Refusal, first *problem.Error, one bool) error {
+	p := first
 	if !one {
-		detail = fmt.Sprintf("nothing was stored: the caller may not write %d of the events, the first at index %d: %s", len(refused), refused[0].Index, detail)
+		p = problem.New(http.StatusForbidden, "nothing was stored: the caller may not write %d of the events, the first at index %d: %s",
+			len(refused), refused[0].Index, first.Detail)
+		p.Cause = first.Cause
 	}
-	p := problem.New(http.StatusForbidden, "%s", detail)
 	p.Items = items(refused)
 	return p
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/consistency"
@@ -31,6 +32,9 @@ func statusOfCode(code event.Code) int {
 		return http.StatusBadRequest
 	}
 }
+
+// DeniedUser answers a caller under whose name nothing can be recorded.
+func DeniedUser(err error) error { return auth.Denied(reasonUser, "%v", err) }
 
 // bodyProblem answers a body that could not be taken apart.
 func bodyProblem(err error) error {
