@@ -7,7 +7,6 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -162,13 +161,8 @@ func (r *rows) copying(conn *pgx.Conn) turn {
 }
 
 func (r *rows) inserting(ctx context.Context, conn *pgx.Conn) (turn, error) {
-	places := make([]string, len(r.names))
-	for i := range places {
-		places[i] = "$" + strconv.Itoa(i+1)
-	}
 	const name = "insert"
-	statement := `INSERT INTO ` + table + ` (` + strings.Join(r.names, ", ") + `) VALUES (` + strings.Join(places, ", ") + `)`
-	if _, err := conn.Prepare(ctx, name, statement); err != nil {
+	if _, err := conn.Prepare(ctx, name, r.insert(1)); err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	return func(ctx context.Context) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"kubernaut.ai/bench/ratio"
 )
@@ -80,11 +81,41 @@ func (b *bench) measureLoad(ctx context.Context, l load) (peak float64, err erro
 	b.figure(c, "PostgreSQL")
 	b.report.Figuref("DataStorage: %s", &spent)
 	b.report.Figuref("PostgreSQL: %s", &spentBare)
+	if l.events == 1 {
+		if err := b.measureGrouping(ctx, url, l, peer); err != nil {
+			return 0, err
+		}
+	}
 	if err := b.measureHTTP(ctx, url, l); err != nil {
 		return 0, err
 	}
 	b.report.AtLeast(l.name, c.Ratio, l.least)
 	return s.peakMiB()
+}
+
+// measureGrouping prints the ratio of a server that does nothing but what group commit over HTTP needs: DataStorage, which
+// also decodes and hashes, cannot come to more.
+func (b *bench) measureGrouping(ctx context.Context, url string, l load, peer ratio.Trial) (err error) {
+	s, err := startProcess(ctx, url, "", groupingVariable+"="+strconv.Itoa(l.clients))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	m, err := newMeter(ctx, url, s)
+	if err != nil {
+		return err
+	}
+	defer m.close(ctx)
+	p := newPoster(s.url, l.clients, l.events)
+	defer p.close()
+	var spent cost
+	c, err := ratio.Compare(b.pairs, m.measure(ctx, &spent, b.trialOf(ctx, p.senders(l.clients, l.events))), peer)
+	if err != nil {
+		return err //nolint:wrapcheck // says what failed
+	}
+	b.report.Figuref("grouping alone: %.0f events/s, PostgreSQL %.0f; the ratio is %.2f, and was %.2f to %.2f", c.Ours, c.Peer, c.Ratio, c.Lowest, c.Highest)
+	b.report.Figuref("grouping alone: %s", &spent)
+	return nil
 }
 
 // measureHTTP prints what the same requests cost a server that only reads them: no ingest over HTTP costs less.

@@ -2,13 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"os"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -49,18 +44,5 @@ func servePeer(ctx context.Context, database, answer string) error {
 		}
 		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, body)
 	})
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", anyPort)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	server := &http.Server{Handler: e, ReadHeaderTimeout: time.Second}
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // its end is what is waited for
-		_ = server.Close()
-	}()
-	fmt.Println("http://" + listener.Addr().String()) //nolint:forbidigo // the parent reads it
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve: %w", err)
-	}
-	return nil
+	return serveUntilEOF(ctx, e)
 }

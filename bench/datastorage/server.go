@@ -35,15 +35,20 @@ const echoOnly = "echo"
 
 // serveEcho is the process of that server.
 func serveEcho(ctx context.Context) error {
+	return serveUntilEOF(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the client notices a failure
+		w.WriteHeader(http.StatusCreated)
+	}))
+}
+
+// serveUntilEOF serves until standard input ends, and prints the address for the parent.
+func serveUntilEOF(ctx context.Context, handler http.Handler) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", anyPort)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	const patience = 10 * time.Second
-	server := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // the client notices a failure
-		w.WriteHeader(http.StatusCreated)
-	})}
+	server := &http.Server{ReadHeaderTimeout: patience, Handler: handler}
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin) // its end is what is waited for
 		_ = server.Close()
@@ -59,6 +64,9 @@ func serveEcho(ctx context.Context) error {
 func serve(ctx context.Context, database, profiles string) (err error) {
 	if database == echoOnly {
 		return serveEcho(ctx)
+	}
+	if os.Getenv(groupingVariable) != "" {
+		return serveGrouping(ctx, database)
 	}
 	if answer := os.Getenv(peerVariable); answer != "" {
 		return servePeer(ctx, database, answer)
