@@ -160,8 +160,12 @@ var _ = Describe("people and legal holds", func() {
 		held := env.CorrelationID()
 		code, out := run("place", held, "--reason", "case 114")
 		Expect(code).To(Equal(cli.ExitFailed), out)
-		Expect(out).To(ContainSubstring("can grant create on legalholds.audit.kubernaut.ai"))
+		Expect(out).To(SatisfyAll(ContainSubstring(user.name), ContainSubstring(`cannot create resource "legalholds"`),
+			ContainSubstring("can grant create on legalholds.audit.kubernaut.ai")))
 		user.may(ctx, "legalholds", "create", "get", "list", "delete")
+		code, out = run("place", "--filter", "event_outcome=maybe", "--reason", "case 114")
+		Expect(code).To(Equal(cli.ExitFailed), out)
+		Expect(out).To(ContainSubstring("must be success, failure or pending"))
 
 		id, other := uuid.NewString(), uuid.NewString()
 		env.Track(id)

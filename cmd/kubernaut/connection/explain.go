@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
 )
 
 // Group is the API group that DataStorage serves behind the API server.
@@ -24,4 +25,13 @@ func Explain(err error, what, permission string) error {
 		return fmt.Errorf("%s: %w; see kubectl get apiservice v1.%s", what, err, Group)
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// Answer returns the body of an answer of the API server. An error has the text that the
+// server gave as its reason, which that of rest.Result.Raw lacks.
+func Answer(result rest.Result) ([]byte, error) {
+	if err := result.Error(); err != nil {
+		return nil, err //nolint:wrapcheck // the caller says what was asked
+	}
+	return result.Raw() //nolint:wrapcheck // likewise
 }

@@ -184,7 +184,7 @@ func (a aggregated) place(ctx context.Context, sent datastorage.LegalHoldRequest
 
 // one reads an answer with one hold.
 func one(answer rest.Result, what, permission string) (datastorage.LegalHold, error) {
-	text, err := answer.Raw()
+	text, err := connection.Answer(answer)
 	if err != nil {
 		return datastorage.LegalHold{}, connection.Explain(err, what, permission) //nolint:wrapcheck // says what
 	}
@@ -207,7 +207,7 @@ func (a aggregated) list(ctx context.Context, name string, released bool) ([]dat
 	if released {
 		query.Set("released", "true")
 	}
-	text, err := a.client.Get().RequestURI(holdsPath+"?"+query.Encode()).SetHeader("Accept", "application/json").Do(ctx).Raw()
+	text, err := connection.Answer(a.client.Get().RequestURI(holdsPath+"?"+query.Encode()).SetHeader("Accept", "application/json").Do(ctx))
 	if err != nil {
 		return nil, connection.Explain(err, "list holds", "list on legalholds") //nolint:wrapcheck // says what
 	}

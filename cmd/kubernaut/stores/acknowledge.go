@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"kubernaut.ai/cmd/kubernaut/connection"
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/pkg/audit/control"
 )
@@ -189,8 +190,8 @@ func (c *cluster) create(ctx context.Context, spec recordSpec) (uuid.UUID, error
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("encode acknowledgement: %w", err)
 	}
-	answer, err := c.clients.CoreV1().RESTClient().Post().AbsPath(acknowledgementsPath).
-		SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json").Body(body).Do(ctx).Raw()
+	answer, err := connection.Answer(c.clients.CoreV1().RESTClient().Post().AbsPath(acknowledgementsPath).
+		SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json").Body(body).Do(ctx))
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("create acknowledgement for %s: %w", spec.Recorder, err)
 	}

@@ -114,8 +114,8 @@ func (a aggregated) page(ctx context.Context, params *datastorage.ListEventsPara
 	if err != nil {
 		return nil, fmt.Errorf("query audit events: %w", err)
 	}
-	answer, err := a.client.Get().AbsPath(eventsPath).SetHeader("Accept", "application/json").
-		RequestURI(eventsPath + "?" + query.URL.RawQuery).Do(ctx).Raw()
+	answer, err := connection.Answer(a.client.Get().AbsPath(eventsPath).SetHeader("Accept", "application/json").
+		RequestURI(eventsPath + "?" + query.URL.RawQuery).Do(ctx))
 	if err != nil {
 		return nil, connection.Explain(err, "query audit events", "list on events") //nolint:wrapcheck // says what
 	}
