@@ -43,9 +43,16 @@ func TestTheScriptOfTheRolesTakesOverADatabaseThatIsInUse(t *testing.T) {
 		}
 	}
 	post(t, serve(t, running.As("trail", postgres.ServingRole, "two")), uuid.Must(uuid.NewV7()))
+	// The older program when its rollout is undone: it looks at its version and the default partition, and starts.
+	undone := connect(t, running.As("trail", postgres.ServingRole, "two"))
+	execute(t, undone, `SELECT version_id FROM schema_version`)
+	execute(t, undone, `SELECT FROM audit_events_default WHERE id_time >= now() LIMIT 1`)
+	if _, err := insertAsVersion1(t.Context(), undone, time.Now()); err != nil {
+		t.Errorf("the serving role cannot append as the older program does: %v", err)
+	}
 	maintain(t, running.As("trail", postgres.MigrationRole, "one"), 40)
 	admin := connect(t, postgres.AtSockets(running.Server, "trail", running.SocketDir()))
-	wantComplete(t, admin, schematest.Version1Events+2)
+	wantComplete(t, admin, schematest.Version1Events+3)
 	var owners []string
 	if err := admin.QueryRow(t.Context(), `SELECT array_agg(DISTINCT relowner::regrole::text) FROM pg_class
 		WHERE relnamespace = 'public'::regnamespace AND relname ~ '^(audit|schema)_'`).Scan(&owners); err != nil || !slices.Equal(owners, []string{postgres.OwnerRole}) {

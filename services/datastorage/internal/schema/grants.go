@@ -30,6 +30,8 @@ var servingRights = []right{
 		versionTable, "schema_compatible",
 		// What programs of version 1 are ready by. A database that was made later has none.
 		firstVersionTable,
+		// What their migration reads before it starts, with the serving role once an upgrade is undone.
+		defaultTable,
 	}, []string{toRead}},
 	{"SEQUENCE", []string{"audit_batch_ids"}, []string{"USAGE"}},
 }
