@@ -442,6 +442,9 @@ type LegalHold struct {
 	// ReleasedAt Missing while the hold is in force.
 	ReleasedAt *time.Time `json:"released_at,omitempty"`
 	ReleasedBy string     `json:"released_by,omitempty"`
+
+	// Unusable The row is malformed, so nobody knows which events it was meant for. While it is in force, it keeps all.
+	Unusable bool `json:"unusable,omitempty"`
 }
 
 // LegalHoldList defines model for LegalHoldList.

@@ -153,6 +153,7 @@ type legalHold struct {
 		ReleasedBy    string     `json:"releasedBy"`
 		ReleasedAt    *time.Time `json:"releasedAt"`
 		ReleaseReason string     `json:"releaseReason"`
+		Unusable      bool       `json:"unusable"`
 	} `json:"status,omitempty"`
 }
 
@@ -164,7 +165,7 @@ func (l *legalHold) wire() (datastorage.LegalHold, error) {
 	return datastorage.LegalHold{
 		HoldId: id, CorrelationId: l.Spec.CorrelationID, Filter: l.Spec.Filter, Reason: l.Spec.Reason,
 		PlacedBy: l.Status.PlacedBy, PlacedAt: l.Status.PlacedAt,
-		ReleasedBy: l.Status.ReleasedBy, ReleasedAt: l.Status.ReleasedAt, ReleaseReason: l.Status.ReleaseReason,
+		ReleasedBy: l.Status.ReleasedBy, ReleasedAt: l.Status.ReleasedAt, ReleaseReason: l.Status.ReleaseReason, Unusable: l.Status.Unusable,
 	}, nil
 }
 

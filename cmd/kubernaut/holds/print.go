@@ -71,6 +71,9 @@ const maxListed = 1000
 
 // held says what a hold is on.
 func held(h *datastorage.LegalHold) string {
+	if h.Unusable {
+		return "all events: the hold is malformed"
+	}
 	if h.CorrelationId != "" {
 		return printable.Line(h.CorrelationId)
 	}

@@ -11,6 +11,7 @@ import (
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/kube"
 	"kubernaut.ai/internal/lifecycle"
+	"kubernaut.ai/services/datastorage/internal/hold"
 )
 
 const prefix = "DATASTORAGE"
@@ -52,7 +53,7 @@ func maintainCommand() *cobra.Command {
 			switch {
 			case dryRun:
 				pending, err := m.Pending(c.Context())
-				if err != nil {
+				if _, malformed := errors.AsType[*hold.UnusableError](err); err != nil && !malformed {
 					return err
 				}
 				_, _ = fmt.Fprintf(out, "months to move: %d\nindexes to build or drop: %v\nevents to count: %d\n", len(pending.Months), pending.Indexes, pending.Uncounted)
@@ -60,7 +61,7 @@ func maintainCommand() *cobra.Command {
 				for _, e := range pending.Expired {
 					_, _ = fmt.Fprintf(out, "%s: %d expired events to remove, %d to keep, %d of them held\n", e.Partition, e.Removed, e.Kept, e.Held)
 				}
-				return nil
+				return err
 			case once:
 				done, err := m.Once(c.Context())
 				_, _ = fmt.Fprintf(out, "made partitions %v and indexes %v; moved %d events, completed %d, counted %d\n",

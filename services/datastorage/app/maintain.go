@@ -19,6 +19,7 @@ import (
 	"kubernaut.ai/pkg/audit/wire"
 	"kubernaut.ai/services/datastorage/internal/database"
 	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/hold"
 	"kubernaut.ai/services/datastorage/internal/maintain"
 	"kubernaut.ai/services/datastorage/internal/metrics"
 	"kubernaut.ai/services/datastorage/internal/schema"
@@ -196,9 +197,8 @@ func (m *Maintainer) repeat(ctx context.Context, runner *maintain.Runner) {
 			// The other run does the work.
 		case err != nil && !failing:
 			failing = true
-			m.options.Log.Warn("maintenance fails", zap.Error(err), zap.String("remedy",
-				"events are stored and found meanwhile; check the database, and that the role is a member of the owner of the tables"))
-		case err == nil && ran && failing:
+			m.logFailure(err)
+		case err == nil && whole && failing:
 			failing = false
 			m.options.Log.Info("maintenance works again")
 		}
@@ -216,6 +216,14 @@ func (m *Maintainer) repeat(ctx context.Context, runner *maintain.Runner) {
 			work, whole = runner.Erase, false
 		}
 	}
+}
+
+func (m *Maintainer) logFailure(err error) {
+	remedy := "events are stored and found meanwhile; check the database, and that the role is a member of the owner of the tables"
+	if _, malformed := errors.AsType[*hold.UnusableError](err); malformed {
+		remedy = "all other work is done; find out who has the serving role's password"
+	}
+	m.options.Log.Warn("maintenance fails", zap.Error(err), zap.String("remedy", remedy))
 }
 
 // log tells what a run removed, and what it found missing.

@@ -59,6 +59,8 @@ type LegalHoldStatus struct {
 	ReleasedBy    string            `json:"releasedBy,omitempty"`
 	ReleasedAt    *metav1.MicroTime `json:"releasedAt,omitempty"`
 	ReleaseReason string            `json:"releaseReason,omitempty"`
+	// Unusable: the hold is malformed. While it is in force, it keeps all events.
+	Unusable bool `json:"unusable,omitempty"`
 }
 
 func newLegalHold(h *hold.Hold) LegalHold {
@@ -68,6 +70,7 @@ func newLegalHold(h *hold.Hold) LegalHold {
 		Spec:     LegalHoldSpec{CorrelationID: h.CorrelationID, Filter: h.Filter, Reason: h.Reason},
 		Status: &LegalHoldStatus{
 			PlacedBy: h.PlacedBy, PlacedAt: metav1.NewMicroTime(h.PlacedAt), ReleasedBy: h.ReleasedBy, ReleaseReason: h.ReleaseReason,
+			Unusable: h.Unusable,
 		},
 	}
 	if h.ReleasedAt != nil {
@@ -280,6 +283,9 @@ func holdRow(h *hold.Hold) any {
 			parts = append(parts, name+"="+h.Filter[name])
 		}
 		held = strings.Join(parts, ",")
+	}
+	if h.Unusable {
+		held = "all events: the hold is malformed"
 	}
 	if h.ReleasedAt != nil {
 		releasedAt = h.ReleasedAt.UTC().Format(time.RFC3339)

@@ -20,26 +20,18 @@ type Keeps struct {
 // Held returns those of the events that a hold keeps, each with one of its holds, in the
 // order of their ids. Under Lock, it stays so until the transaction ends.
 func Held(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]Keeps, error) {
-	rows, err := tx.Query(ctx, `SELECT hold_id, filter FROM audit_holds WHERE released_at IS NULL AND filter IS NOT NULL ORDER BY hold_id`)
+	inForce, err := read(ctx, tx, `AND filter IS NOT NULL`) // the others are joined
 	if err != nil {
-		return nil, fmt.Errorf("read the holds: %w", err)
-	}
-	type filtered struct {
-		ID     uuid.UUID
-		Filter query.Filter
-	}
-	filters, err := pgx.CollectRows(rows, pgx.RowToStructByPos[filtered])
-	if err != nil {
-		return nil, fmt.Errorf("read the holds: %w", err)
+		return nil, err
 	}
 	args := []any{query.IDTimes(ids), ids}
 	parts := []string{`SELECT event_id, hold_id FROM events JOIN audit_holds AS h USING (correlation_id) WHERE h.released_at IS NULL`}
-	for _, f := range filters {
-		args = append(args, f.ID)
+	for _, h := range inForce.filters {
+		args = append(args, h.id)
 		own := len(args)
 		var condition string
-		if condition, args, err = f.Filter.Where(args); err != nil {
-			return nil, fmt.Errorf("filter of hold %s: %w", f.ID, err)
+		if condition, args, err = h.where(args); err != nil {
+			return nil, err
 		}
 		parts = append(parts, fmt.Sprintf(`SELECT event_id, $%d::uuid FROM events WHERE %s`, own, condition))
 	}

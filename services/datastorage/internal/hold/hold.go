@@ -9,9 +9,7 @@ package hold
 
 import (
 	"errors"
-	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -54,6 +52,8 @@ type Hold struct {
 	// ReleasedAt is nil while the hold is in force.
 	ReleasedAt                *time.Time
 	ReleasedBy, ReleaseReason string
+	// Unusable: the row is malformed. While the hold is in force, it keeps all events.
+	Unusable bool
 }
 
 // same reports whether a repeated request means this hold. Its relative times count from the first request.
@@ -97,35 +97,4 @@ func NewRequest(id uuid.UUID, correlationID string, filter query.Filter, reason 
 // CheckReason checks the reason of a hold or of its release.
 func CheckReason(bad map[string]string, reason string) {
 	ownevent.CheckText(bad, "reason", reason, MaxReason)
-}
-
-// InForce are the holds that a removal of events has to respect.
-type InForce struct {
-	correlationIDs []string
-	filters        []query.Filter
-	// Version changes when a hold is placed or released.
-	Version string
-}
-
-// Matches returns an SQL condition over audit_events that is true for held events
-// and false for all others, with its values behind args.
-func (f *InForce) Matches(args []any) (condition string, all []any, err error) {
-	parts := make([]string, 0, 1+len(f.filters))
-	all = args
-	if len(f.correlationIDs) > 0 {
-		all = append(all, f.correlationIDs)
-		parts = append(parts, fmt.Sprintf("correlation_id = ANY ($%d::text[])", len(all)))
-	}
-	for _, filter := range f.filters {
-		var part string
-		if part, all, err = filter.Where(all); err != nil {
-			return "", nil, fmt.Errorf("filter of a hold: %w", err)
-		}
-		parts = append(parts, part)
-	}
-	if len(parts) == 0 {
-		return "false", all, nil
-	}
-	// A filter on a column without a value is NULL, which is not held.
-	return "coalesce(" + strings.Join(parts, " OR ") + ", false)", all, nil
 }

@@ -68,32 +68,6 @@ func NewStore(changes *Changes, reads *database.Reads, d *event.Decoder, c clock
 	return &Store{changes: changes, reads: reads, decoder: d, clock: c}
 }
 
-// Read returns the holds in force. Under Lock, none is placed or released before
-// the transaction ends.
-func Read(ctx context.Context, tx pgx.Tx) (*InForce, error) {
-	rows, err := tx.Query(ctx, `SELECT correlation_id, filter,
-		(SELECT count(*) || '/' || count(released_at) FROM audit_holds) FROM audit_holds WHERE released_at IS NULL ORDER BY hold_id`)
-	if err != nil {
-		return nil, fmt.Errorf("read the holds: %w", err)
-	}
-	f := &InForce{}
-	var correlationID *string
-	var filter query.Filter
-	_, err = pgx.ForEachRow(rows, []any{&correlationID, &filter, &f.Version}, func() error {
-		if correlationID != nil {
-			f.correlationIDs = append(f.correlationIDs, *correlationID)
-		} else {
-			f.filters = append(f.filters, filter)
-		}
-		correlationID, filter = nil, nil
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the holds: %w", err)
-	}
-	return f, nil
-}
-
 // Place places a hold. If it returns nil, no later run removes a matching event.
 // Its errors are ErrCaller, ErrConflict, ErrTooMany and *ingest.UnavailableError.
 func (s *Store) Place(ctx context.Context, r Request, by ownevent.User) (Hold, error) {
@@ -204,15 +178,29 @@ func (s *Store) insert(ctx context.Context, tx pgx.Tx, h *Hold, by ownevent.User
 	return s.record(ctx, tx, Placed, h, by, h.PlacedAt, h.Reason)
 }
 
+// list reads rows that others than Store may have written: what is not readable of them is missing or cut.
 func list(ctx context.Context, tx pgx.Tx, where string, args ...any) ([]Hold, error) {
-	rows, err := tx.Query(ctx, `SELECT hold_id, coalesce(correlation_id, ''), filter, reason, placed_by, placed_at,
-		released_at, coalesce(released_by, ''), coalesce(release_reason, '') FROM audit_holds `+where, args...)
+	rows, err := tx.Query(ctx, fmt.Sprintf(`SELECT hold_id, left(correlation_id, %[1]d), %[2]s, left(reason, %[3]d), left(placed_by, %[1]d), %[4]s, released_at IS NULL, %[5]s,
+		coalesce(left(released_by, %[1]d), ''), coalesce(left(release_reason, %[3]d), '') FROM audit_holds `, maxCaller, database.BoundedObject("filter", "filter", maxFilter),
+		MaxReason, database.PlainTime("placed_at"), database.PlainTime("released_at"))+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read holds: %w", err)
 	}
 	holds, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h Hold, err error) {
-		err = row.Scan(&h.ID, &h.CorrelationID, &h.Filter, &h.Reason, &h.PlacedBy, &h.PlacedAt, &h.ReleasedAt, &h.ReleasedBy, &h.ReleaseReason)
+		var correlationID, filter *string
+		var inForce bool
+		err = row.Scan(&h.ID, &correlationID, &filter, &h.Reason, &h.PlacedBy, &h.PlacedAt, &inForce, &h.ReleasedAt, &h.ReleasedBy, &h.ReleaseReason)
 		h.PlacedAt = h.PlacedAt.UTC()
+		if inForce {
+			h.ReleasedAt = nil // greatest and least skip NULL
+		}
+		if correlationID != nil {
+			h.CorrelationID = *correlationID
+			return h, err //nolint:wrapcheck // wrapped below
+		}
+		var unusable error
+		h.Filter, unusable = readFilter(filter)
+		h.Unusable = unusable != nil
 		return h, err //nolint:wrapcheck // wrapped below
 	})
 	if err != nil {

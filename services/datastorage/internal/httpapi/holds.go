@@ -107,7 +107,7 @@ func wireHolds(holds []hold.Hold) api.LegalHoldList {
 func wireHold(h *hold.Hold) api.LegalHold {
 	return api.LegalHold{
 		HoldId: h.ID, CorrelationId: h.CorrelationID, Filter: api.EventFilter(h.Filter), Reason: h.Reason, PlacedBy: h.PlacedBy, PlacedAt: h.PlacedAt,
-		ReleasedAt: h.ReleasedAt, ReleasedBy: h.ReleasedBy, ReleaseReason: h.ReleaseReason,
+		ReleasedAt: h.ReleasedAt, ReleasedBy: h.ReleasedBy, ReleaseReason: h.ReleaseReason, Unusable: h.Unusable,
 	}
 }
 

@@ -25,7 +25,7 @@ type Pending struct {
 }
 
 // Pending looks for work without doing it, and without the lease. It waits for a
-// lock as long as a run does.
+// lock as long as a run does. Its error may be that of a malformed hold, beside all there is to do.
 func (r *Runner) Pending(ctx context.Context) (p Pending, err error) {
 	err = r.pending(ctx, &p)
 	return p, schema.ExplainLock(err) //nolint:wrapcheck // says all there is
@@ -55,10 +55,14 @@ func (r *Runner) pending(ctx context.Context, p *Pending) error {
 	if err != nil {
 		return err
 	}
-	return r.eachDue(ctx, false, func(s *survey) error {
+	err = r.eachDue(ctx, false, func(s *survey) error {
 		p.Expired = append(p.Expired, s.Removal)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return r.unusableHolds(ctx, nil)
 }
 
 // within lets the schema be read in a transaction.

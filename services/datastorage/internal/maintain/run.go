@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"k8s.io/utils/clock"
 
 	"kubernaut.ai/services/datastorage/internal/erasure"
 	"kubernaut.ai/services/datastorage/internal/event"
+	"kubernaut.ai/services/datastorage/internal/hold"
 	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
@@ -94,6 +96,8 @@ func (r *Runner) Run(ctx context.Context) (report Report, err error) {
 		{"remove expired events", r.retain},
 		{"remove old versions of erased events", r.scrub},
 		{"analyze", r.analyze},
+		// It comes last: all there is to do is done beside a malformed hold.
+		{"respect legal holds", r.unusableHolds},
 	})
 }
 
@@ -128,6 +132,17 @@ func (r *Runner) between() error {
 
 func (r *Runner) open(ctx context.Context, _ *Report) error {
 	return schema.NewPartitions(r.db).Open(ctx, r.holds) //nolint:wrapcheck // says all there is
+}
+
+// unusableHolds returns an error if nothing is removed or erased because of a malformed hold.
+func (r *Runner) unusableHolds(ctx context.Context, _ *Report) error {
+	return r.reading(ctx, func(tx pgx.Tx) error {
+		holds, err := hold.Read(ctx, tx)
+		if err != nil {
+			return err //nolint:wrapcheck // says all there is
+		}
+		return holds.Unusable() //nolint:wrapcheck // says all there is
+	})
 }
 
 func (r *Runner) partitions(ctx context.Context, report *Report) error {

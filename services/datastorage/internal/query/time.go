@@ -34,3 +34,13 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	}
 	return now.UTC().Add(-back), nil
 }
+
+// isRelative reports whether a text is a time that depends on when it is read.
+func isRelative(text string) bool {
+	one, err := parseTime(text, time.Time{})
+	if err != nil {
+		return false
+	}
+	other, err := parseTime(text, time.Unix(0, 0))
+	return err == nil && !one.Equal(other)
+}

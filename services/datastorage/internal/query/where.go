@@ -1,7 +1,6 @@
 package query
 
 import (
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -52,7 +51,8 @@ func (f Filter) Params() (Params, error) {
 }
 
 // Where returns a resolved filter as an SQL condition over audit_events, with
-// placeholders behind those of args, and args with its own values.
+// placeholders behind those of args, and args with its own values. What is wrong with
+// the filter is a *ParamError.
 func (f Filter) Where(args []any) (condition string, all []any, err error) {
 	p, bad := f.params()
 	c, _ := p.withDetail(p.filter(bad), bad)
@@ -60,11 +60,16 @@ func (f Filter) Where(args []any) (condition string, all []any, err error) {
 		c.add("correlation_id = %s", p.CorrelationID)
 	}
 	p.span(bad, time.Time{}).add(c)
+	for name, text := range map[string]string{"since": p.Since, "until": p.Until} {
+		if isRelative(text) {
+			bad.refusef(name, "must be a time, not one that is counted from a request")
+		}
+	}
+	if len(f) == 0 {
+		bad.refusef("filter", "is required: name what it is about")
+	}
 	if len(bad.Fields) > 0 {
 		return "", nil, bad
-	}
-	if len(c.clauses) == 0 {
-		return "", nil, fmt.Errorf("filter %v says nothing", f)
 	}
 	return "(" + shifted(strings.Join(c.clauses, " AND "), len(args)) + ")", append(slices.Clone(args), c.args...), nil
 }

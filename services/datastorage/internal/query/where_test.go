@@ -47,6 +47,16 @@ func TestUnusableFiltersAreNamed(t *testing.T) {
 	}
 }
 
+func TestAConditionHasNoTimesThatDependOnNow(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{"since": "24h", "until": "0d"} {
+		_, _, err := Filter{"actor_id": "alice", name: text}.Where(nil)
+		if bad, ok := errors.AsType[*ParamError](err); !ok || len(bad.Fields) != 1 || bad.Fields[name] == "" {
+			t.Errorf("%s=%s: got %v", name, text, err)
+		}
+	}
+}
+
 func TestEachFilterBecomesACondition(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
