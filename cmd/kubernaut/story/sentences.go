@@ -2,11 +2,12 @@ package story
 
 // sentences are the templates by event type. {path} is a value of the event's data, the
 // number of items of a list, or with @ a field of the event; a part in [brackets] is left
-// out if one of its values is missing.
+// out if one of its values is missing. There, {path?} says nothing, and leaves the part out
+// also if the value is 0 or false.
 var sentences = map[string]string{ //nolint:gosec // sentences, not credentials
 	"datastorage.acknowledgement.created": "{user.name} took note of {event_ids} events that will not be stored[: {reason}].",
 	"datastorage.erasure.completed":       "{event_ids} events were erased[: {reason}].",
-	"datastorage.erasure.refused":         "Nothing was erased: legal holds keep {held} events, and {altered} were altered.",
+	"datastorage.erasure.refused":         "Nothing was erased[{held?}; legal holds keep {held} events][{altered?}; {altered} events were altered][{own?}; {own} events are DataStorage's own][{unusable?}; the request is not one that DataStorage takes].",
 	"datastorage.erasure.requested":       "The erasure of {events} events was requested[: {reason}].",
 	"datastorage.events.read":             "{user.name} read {events} events in {requests} requests of kind {kind}[, {failed} of them without an answer].",
 	"datastorage.legalhold.placed":        "A legal hold was placed[ on {correlation_id}]: {reason}.",

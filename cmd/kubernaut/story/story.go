@@ -18,7 +18,7 @@ const maxValue = 200
 var (
 	// optional is a part of a template that is left out if a value in it is missing.
 	optional = regexp.MustCompile(`\[[^\[\]]*\]`)
-	value    = regexp.MustCompile(`\{([a-zA-Z0-9_.@]+)\}`)
+	value    = regexp.MustCompile(`\{([a-zA-Z0-9_.@]+\??)\}`)
 )
 
 // Tell returns the sentence of an event. One of an unknown type is told by its action and
@@ -34,8 +34,13 @@ func Tell(e *datastorage.StoredEvent) string {
 	v := valuesOf(e)
 	template = optional.ReplaceAllStringFunc(template, func(part string) string {
 		for _, name := range value.FindAllStringSubmatch(part, -1) {
-			if v.find(name[1]) == "" {
+			path, condition := strings.CutSuffix(name[1], "?")
+			found := v.find(path)
+			if found == "" || condition && (found == "0" || found == "false") {
 				return ""
+			}
+			if condition {
+				part = strings.Replace(part, name[0], "", 1)
 			}
 		}
 		return part[1 : len(part)-1]
@@ -92,6 +97,7 @@ func text(s *string) string {
 	return *s
 }
 
+// find returns a value as text, "" if it is missing.
 func (v values) find(path string) string {
 	if strings.HasPrefix(path, "@") {
 		return bounded(v.event[path])

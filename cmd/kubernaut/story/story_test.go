@@ -108,6 +108,21 @@ func TestTell(t *testing.T) {
 			`{"paused":true,"namespace":"shop","field_manager":"kubectl-label"}`,
 			"Executions are paused in namespace shop; kubectl-label wrote the label.",
 		},
+		"an erasure refused for holds": {
+			datastorage.StoredEvent{EventType: "datastorage.erasure.refused"},
+			`{"held":1,"altered":0,"reason":"request 7"}`,
+			"Nothing was erased; legal holds keep 1 events.",
+		},
+		"one refused for several events": {
+			datastorage.StoredEvent{EventType: "datastorage.erasure.refused"},
+			`{"held":0,"altered":2,"own":3,"unusable":false,"reason":"request 7"}`,
+			"Nothing was erased; 2 events were altered; 3 events are DataStorage's own.",
+		},
+		"one that is unusable": {
+			datastorage.StoredEvent{EventType: "datastorage.erasure.refused"},
+			`{"held":0,"altered":0,"unusable":true,"reason":""}`,
+			"Nothing was erased; the request is not one that DataStorage takes.",
+		},
 		"a type of others": {datastorage.StoredEvent{EventType: "shop.order.paid", EventAction: "pay"}, `{}`, "pay."},
 		"a sequence that controls the terminal": {
 			datastorage.StoredEvent{EventType: "signalprocessing.phase.transition"},
