@@ -175,7 +175,7 @@ var _ = Describe("DataStorage records denied requests", func() {
 	It("also those of people under whose name nothing can be recorded", func(ctx SpecContext) {
 		name := testenv.Unique("long-*") + strings.Repeat("n", 256)
 		for path, body := range map[string]any{
-			"/legalholds": fields{"apiVersion": auditGroup + "/v1", "kind": "LegalHold", "spec": fields{"correlationID": env.CorrelationID(), "reason": "test"}},
+			"/legalholds":       fields{"apiVersion": auditGroup + "/v1", "kind": "LegalHold", "spec": fields{"correlationID": env.CorrelationID(), "reason": "test"}},
 			"/acknowledgements": fields{"apiVersion": auditGroup + "/v1", "kind": "Acknowledgement", "spec": fields{"recorder": "somebody", "eventIDs": []string{newEventID().String()}, "reason": "test"}},
 		} {
 			r, err := http.NewRequestWithContext(ctx, http.MethodPost, env.People.AggregatedURL+aggregatedRoot+path, bytes.NewReader(encode(body)))

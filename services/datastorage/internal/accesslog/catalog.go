@@ -5,6 +5,7 @@ import (
 
 	"kubernaut.ai/internal/eventcatalog"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/datastorage/internal/ownevent"
 )
 
 // The types of the events about access.
@@ -13,20 +14,10 @@ const (
 	RequestDenied = "datastorage.request.denied"
 )
 
-// User is a caller, as far as DataStorage knows it.
-type User struct {
-	// Name of the caller; missing where callers are not authenticated.
-	Name string `json:"name,omitempty"`
-	// UID of the caller, if the API server names one.
-	UID string `json:"uid,omitempty"`
-	// Groups of the caller, the first 32 of them.
-	Groups []string `json:"groups,omitempty"`
-}
-
 // read is the data of EventsRead.
 type read struct {
 	// User who read.
-	User User `json:"user"`
+	User ownevent.User `json:"user"`
 	// Kind of the requests: list, get, stats, reconstruct, holds, erasures or preview, with people_ in front for
 	// requests through the API server; others where the caller made requests of too many kinds to tell them apart.
 	Kind string `json:"kind"`
@@ -49,7 +40,7 @@ type read struct {
 // denied is the data of RequestDenied.
 type denied struct {
 	// User whose requests were denied; missing if the caller is unknown.
-	User *User `json:"user,omitempty"`
+	User *ownevent.User `json:"user,omitempty"`
 	// Network that the requests of an unknown caller came from: a /24 of IPv4, a /64 of IPv6.
 	Network string `json:"network,omitempty"`
 	// Status of the answers: 401 if the caller is unknown, else 403, also where only a part of a request was denied.

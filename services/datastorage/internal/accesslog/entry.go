@@ -20,7 +20,6 @@ const (
 	maxValues     = 100
 	maxValueBytes = 255
 	maxTextBytes  = 8 << 10
-	maxGroups     = 32
 	// maxID bounds the bytes of ids in an event.
 	maxID = 255
 )
@@ -33,7 +32,7 @@ type key struct{ name, uid, kind, shape string }
 
 // entry sums up requests.
 type entry struct {
-	user             User
+	user             ownevent.User
 	kind             string
 	denied           *denial // of denied requests
 	requests, failed int64
@@ -44,11 +43,9 @@ type entry struct {
 	unlisted         int64
 }
 
-func newUser(c *auth.Caller) User {
-	u := User{Name: usable(c.Name), UID: usable(c.UID)}
-	for _, group := range c.Groups[:min(len(c.Groups), maxGroups)] {
-		u.Groups = append(u.Groups, usable(group))
-	}
+func newUser(c *auth.Caller) ownevent.User {
+	u := ownevent.UserOf(c)
+	u.Name = usable(u.Name)
 	return u
 }
 
@@ -59,7 +56,7 @@ func (e *entry) widen(everybody bool) {
 		e.denied = &denial{status: e.denied.status, network: e.denied.network, reason: kindOthers}
 	}
 	if everybody {
-		e.user = User{}
+		e.user = ownevent.User{}
 		if e.denied != nil {
 			e.denied.network = ""
 		}

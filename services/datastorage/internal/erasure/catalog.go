@@ -5,6 +5,7 @@ import (
 
 	"kubernaut.ai/internal/eventcatalog"
 	"kubernaut.ai/pkg/audit"
+	"kubernaut.ai/services/datastorage/internal/ownevent"
 )
 
 // The types of the events about erasures.
@@ -19,6 +20,8 @@ type requestedData struct {
 	Events int `json:"events"`
 	// Reason that the caller gave.
 	Reason string `json:"reason"`
+	// User who asked for it; missing without authentication.
+	User *ownevent.User `json:"user,omitempty"`
 }
 
 type completedData struct {

@@ -58,18 +58,18 @@ type result struct {
 
 // Request records a request. Its errors are *EventsError, ErrConflict, ErrTooMany, ErrCaller and
 // *ingest.UnavailableError.
-func (s *Store) Request(ctx context.Context, r Request, by string) (Erasure, error) {
-	if utf8.RuneCountInString(by) > maxCaller {
+func (s *Store) Request(ctx context.Context, r Request, by ownevent.User) (Erasure, error) {
+	if utf8.RuneCountInString(by.Name) > maxCaller {
 		return Erasure{}, ErrCaller
 	}
-	recorded := Erasure{Request: r, Events: len(r.EventIDs), RequestedBy: by, RequestedAt: s.clock.Now().UTC().Truncate(time.Microsecond), Status: StatusRequested}
+	recorded := Erasure{Request: r, Events: len(r.EventIDs), RequestedBy: by.Name, RequestedAt: s.clock.Now().UTC().Truncate(time.Microsecond), Status: StatusRequested}
 	err := s.changes.Do(ctx, func(tx pgx.Tx) error {
 		found, err := list(ctx, tx, withIDs, `AND request_id = $1`, r.ID)
 		if err != nil {
 			return err
 		}
 		if len(found) > 0 {
-			if !slices.Equal(found[0].EventIDs, r.EventIDs) || found[0].Reason != r.Reason || found[0].RequestedBy != by {
+			if !slices.Equal(found[0].EventIDs, r.EventIDs) || found[0].Reason != r.Reason || found[0].RequestedBy != by.Name {
 				return ErrConflict
 			}
 			recorded = found[0]
@@ -78,7 +78,7 @@ func (s *Store) Request(ctx context.Context, r Request, by string) (Erasure, err
 		if err := check(ctx, tx, r.EventIDs); err != nil {
 			return err
 		}
-		return s.insert(ctx, tx, &recorded)
+		return s.insert(ctx, tx, &recorded, by)
 	})
 	var events *EventsError
 	switch {
@@ -176,7 +176,7 @@ func (s *Store) Held(ctx context.Context, ids []uuid.UUID) (held []hold.Keeps, e
 	return held, nil
 }
 
-func (s *Store) insert(ctx context.Context, tx pgx.Tx, e *Erasure) error {
+func (s *Store) insert(ctx context.Context, tx pgx.Tx, e *Erasure, by ownevent.User) error {
 	var open int
 	if err := tx.QueryRow(ctx, `SELECT count(*) FROM audit_requests WHERE finished_at IS NULL`).Scan(&open); err != nil {
 		return fmt.Errorf("count the requests: %w", err)
@@ -192,13 +192,10 @@ func (s *Store) insert(ctx context.Context, tx pgx.Tx, e *Erasure) error {
 	if _, err := tx.Exec(ctx, insert, e.ID, kind, string(text), e.RequestedBy, e.RequestedAt); err != nil {
 		return fmt.Errorf("store a request: %w", err)
 	}
-	actor := "user"
-	if e.RequestedBy == "" {
-		actor = "" // nobody is authenticated
-	}
+	user, actor := by.Actor()
 	return record(ctx, tx, s.decoder, &s.ids, &ownevent.Event{
 		Type: Requested, Action: "request", At: e.RequestedAt, Outcome: audit.OutcomePending, CorrelationID: e.ID.String(),
-		ActorType: actor, ActorID: e.RequestedBy, Data: requestedData{Events: len(e.EventIDs), Reason: e.Reason},
+		ActorType: actor, ActorID: e.RequestedBy, Data: requestedData{Events: len(e.EventIDs), Reason: e.Reason, User: user},
 	})
 }
 

@@ -224,10 +224,7 @@ func (s *Store) record(ctx context.Context, tx pgx.Tx, eventType string, h *Hold
 	if eventType == Released {
 		action = "release"
 	}
-	actor, user := "user", &by
-	if by.Name == "" {
-		actor, user = "", nil // nobody is authenticated
-	}
+	user, actor := by.Actor()
 	made, err := ownevent.Make(s.decoder, &ownevent.Event{
 		ID: uuid.Must(uuid.NewV7()), Type: eventType, Action: action, At: at, Outcome: audit.OutcomeSuccess, CorrelationID: h.ID.String(),
 		ActorType: actor, ActorID: by.Name, ResourceType: "legalhold", ResourceID: h.ID.String(),

@@ -191,7 +191,7 @@ func caller(c echo.Context) string { return auth.CallerFrom(c.Request().Context(
 // User is who a request is from.
 func User(ctx context.Context) ownevent.User {
 	caller := auth.CallerFrom(ctx)
-	return ownevent.User{Name: caller.Name, UID: caller.UID, Groups: caller.Groups}
+	return ownevent.UserOf(&caller)
 }
 
 // lenient reports whether a Prefer header (RFC 7240) asks for results by item.

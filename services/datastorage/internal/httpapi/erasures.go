@@ -39,7 +39,7 @@ func (a *API) RequestErasure(c echo.Context) error {
 	if len(bad) > 0 {
 		return badParameters(bad)
 	}
-	recorded, err := a.config.Erasures.Request(c.Request().Context(), request, caller(c))
+	recorded, err := a.config.Erasures.Request(c.Request().Context(), request, User(c.Request().Context()))
 	if err != nil {
 		return erasureProblem(err)
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"kubernaut.ai/internal/auth"
+	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/pkg/audit"
 	"kubernaut.ai/services/datastorage/internal/event"
 )
@@ -39,11 +41,37 @@ type Event struct {
 	Producer audit.Producer
 }
 
-// User is who asked for something, as far as the API server vouches for it.
+// User is who asked for something, as far as DataStorage knows it.
 type User struct {
-	Name   string   `json:"name"`
-	UID    string   `json:"uid,omitempty"`
+	// Name of the caller; missing where callers are not authenticated.
+	Name string `json:"name,omitempty"`
+	// UID of the caller, if the API server names one.
+	UID string `json:"uid,omitempty"`
+	// Groups of the caller, the first 32 of them.
 	Groups []string `json:"groups,omitempty"`
+}
+
+// The bounds of a User: the number of groups, and the bytes of the UID and of each group.
+const (
+	maxGroups    = 32
+	maxUserBytes = 255
+)
+
+// UserOf is a caller, whose name is not bounded.
+func UserOf(c *auth.Caller) User {
+	u := User{Name: c.Name, UID: printable.Storable(c.UID, maxUserBytes)}
+	for _, group := range c.Groups[:min(len(c.Groups), maxGroups)] {
+		u.Groups = append(u.Groups, printable.Storable(group, maxUserBytes))
+	}
+	return u
+}
+
+// Actor is the user as the actor of an event; nil and "" if nobody is authenticated.
+func (u *User) Actor() (user *User, actorType string) {
+	if u.Name == "" {
+		return nil, ""
+	}
+	return u, "user"
 }
 
 // Make makes an event that can be stored.
