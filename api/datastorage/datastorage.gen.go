@@ -731,7 +731,7 @@ type GetEventStatsParams struct {
 	// Until End, in the forms of listEvents, rounded up to a minute; the present if it is missing.
 	Until *string `form:"until,omitempty" json:"until,omitempty"`
 
-	// Bucket A duration of minutes from 1m to 168h; 1h if it is missing.
+	// Bucket Whole minutes from 1m to 7d, as in 5m, 24h or 1d; 1h if it is missing.
 	Bucket *string `form:"bucket,omitempty" json:"bucket,omitempty"`
 
 	// By What is counted apart: some of event_type, event_outcome, severity and namespace, with commas between.

@@ -105,7 +105,9 @@ func TestCountsHaveEveryEventBeforeAndAfterMaintenance(t *testing.T) {
 			return query
 		}
 		wantCounts(t, a, span(), map[string]int64{"08:00:00 - - - -": 3, "09:00:00 - - - -": 2})
-		wantCounts(t, a, span("bucket", "24h"), map[string]int64{"00:00:00 - - - -": 5})
+		for _, day := range []string{"24h", "1d"} {
+			wantCounts(t, a, span("bucket", day), map[string]int64{"00:00:00 - - - -": 5})
+		}
 		wantCounts(t, a, span("by", "event_outcome,namespace"), map[string]int64{
 			"08:00:00 - success - -": 2, "08:00:00 - failure - shop": 1, "09:00:00 - failure - shop": 1, "09:00:00 - success - -": 1,
 		})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -86,15 +87,11 @@ func (p StatsParams) prepare(now time.Time) (*counting, error) {
 	if whole := c.until.UTC().Truncate(time.Minute); whole.Before(c.until) {
 		c.until = whole.Add(time.Minute)
 	}
-	if !c.since.Before(c.until) {
-		bad.refusef("since", "must be before until")
+	if p.Until == "" && !c.since.Before(c.until) {
+		bad.refusef("since", "must be in the past where until is missing, which is the present then")
 	}
 	if p.Bucket != "" {
-		var err error
-		const week = 7 * 24 * time.Hour
-		if c.bucket, err = time.ParseDuration(p.Bucket); err != nil || c.bucket < time.Minute || c.bucket > week || c.bucket%time.Minute != 0 {
-			bad.refusef("bucket", "must be a duration of minutes from 1m to 168h, as in 5m or 24h")
-		}
+		c.bucket = parseBucket(p.Bucket, bad)
 	}
 	if p.By != "" {
 		c.by = strings.Split(p.By, ",")
@@ -111,6 +108,21 @@ func (p StatsParams) prepare(now time.Time) (*counting, error) {
 }
 
 // Stats counts events. Its errors are those of Find.
+func parseBucket(text string, bad *ParamError) time.Duration {
+	const day, week = 24 * time.Hour, 7 * 24 * time.Hour
+	bucket, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n uint64
+		const bits = 8 // for far more than a week
+		n, err = strconv.ParseUint(days, 10, bits)
+		bucket = time.Duration(n) * day //nolint:gosec // of 8 bits
+	}
+	if err != nil || bucket < time.Minute || bucket > week || bucket%time.Minute != 0 {
+		bad.refusef("bucket", "must be whole minutes from 1m to 7d, as in 5m, 24h or 1d")
+	}
+	return bucket
+}
+
 func (q *Finder) Stats(ctx context.Context, p StatsParams, emit EmitCount) (*Stats, error) {
 	c, err := p.prepare(q.clock.Now())
 	if err != nil {

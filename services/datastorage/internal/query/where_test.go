@@ -69,3 +69,33 @@ func TestEachFilterBecomesACondition(t *testing.T) {
 		}
 	}
 }
+
+func TestBucketsAreWholeMinutesUpToAWeek(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{
+		"": time.Hour, "5m": 5 * time.Minute, "24h": 24 * time.Hour, "1d": 24 * time.Hour, "7d": 7 * 24 * time.Hour, "168h": 7 * 24 * time.Hour,
+		"8d": 0, "0d": 0, "d": 0, "-1d": 0, "1.5d": 0, "99999999999999999999d": 0, "90s": 0, "0s": 0, "x": 0,
+	} {
+		c, err := StatsParams{Bucket: text}.prepare(now)
+		var bad *ParamError
+		switch {
+		case want == 0 && (!errors.As(err, &bad) || bad.Fields["bucket"] == ""):
+			t.Errorf("%q: got %v", text, err)
+		case want > 0 && (err != nil || c.bucket != want):
+			t.Errorf("%q: got %+v, %v", text, c, err)
+		}
+	}
+}
+
+func TestOneMistakeInASpanOfCountsIsOneComplaint(t *testing.T) {
+	t.Parallel()
+	for name, p := range map[string]StatsParams{
+		"until": {Since: "1h", Until: "2h"}, "since": {Since: now.AddDate(1, 0, 0).Format(time.RFC3339)},
+	} {
+		_, err := p.prepare(now)
+		var bad *ParamError
+		if !errors.As(err, &bad) || len(bad.Fields) != 1 || bad.Fields[name] == "" {
+			t.Errorf("%+v: got %+v", p, bad)
+		}
+	}
+}
