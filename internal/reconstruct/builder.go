@@ -58,6 +58,7 @@ func (b *Builder) Add(e *datastorage.StoredEvent) {
 	if !known {
 		return
 	}
+	b.result.Known++
 	b.seen[e.EventType] = true
 	if e.ErasedAt != nil {
 		b.missingf("", "event %s (%s) was erased on %s", e.EventId, e.EventType, e.ErasedAt.UTC().Format(time.DateOnly))

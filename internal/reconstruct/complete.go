@@ -24,6 +24,7 @@ func (b *Builder) spec() {
 	rr := b.request
 	b.needf(rr.UID != "", "metadata", "there is no event %s, which has the namespace and the UID", typeCreated)
 	if rr.UID != "" {
+		b.approximate("metadata", "labels, annotations, finalizers and generation are not in the trail")
 		b.approximate("metadata.creationTimestamp", "it is the time of event "+typeCreated)
 	}
 	b.needf(b.created, "spec", "there is no event %s with the spec in its data", typeCreated)

@@ -73,6 +73,26 @@ func build(all []datastorage.StoredEvent) *reconstruct.Result {
 	return b.Result()
 }
 
+func TestWhatNoTrailHasIsNamed(t *testing.T) {
+	t.Parallel()
+	named := slices.ContainsFunc(build(remediated()).Approximate, func(g reconstruct.Gap) bool {
+		return g.Field == "metadata" && strings.Contains(g.Reason, "annotations")
+	})
+	if !named {
+		t.Error("nothing says that labels and annotations are missing")
+	}
+}
+
+func TestATrailWithoutEventsOfARequestIsToldApart(t *testing.T) {
+	t.Parallel()
+	if r := build(trail("signalprocessing.policy.loaded", `{}`)); r.Known != 0 || r.Events != 1 {
+		t.Errorf("%d of %d events are about a request", r.Known, r.Events)
+	}
+	if r := build(remediated()); r.Known != r.Events {
+		t.Errorf("%d of %d events are about a request", r.Known, r.Events)
+	}
+}
+
 func TestACompleteTrailTellsTheRequest(t *testing.T) {
 	t.Parallel()
 	r := build(remediated())

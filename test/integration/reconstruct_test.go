@@ -85,4 +85,15 @@ var _ = Describe("a request that is rebuilt from its trail", func() {
 		decoded[datastorage.Problem](storeCall(ctx, env.DataStorage.URL, http.MethodPost,
 			"/api/v1/audit/remediation-requests/"+env.CorrelationID()+"/reconstruct", nil, nil), http.StatusNotFound)
 	}, SpecTimeout(specTimeout))
+
+	It("is refused for a trail that is not about a request", func(ctx SpecContext) {
+		id := env.CorrelationID()
+		storedBatch(ctx, env.DataStorage.URL, []fields{anEvent(id, nil)})
+		problem := decoded[datastorage.Problem](storeCall(ctx, env.DataStorage.URL, http.MethodPost,
+			"/api/v1/audit/remediation-requests/"+id+"/reconstruct", nil, nil), http.StatusNotFound)
+		Expect(problem.Detail).To(ContainSubstring("about a RemediationRequest"))
+		code, out := newCommandUser(ctx).run(ctx, "", "reconstruct", id, "--datastorage-url", env.DataStorage.URL)
+		Expect(code).To(Equal(cli.ExitFailed), out)
+		Expect(out).To(SatisfyAll(ContainSubstring("about a RemediationRequest"), Not(ContainSubstring("apiVersion"))))
+	}, SpecTimeout(specTimeout))
 })

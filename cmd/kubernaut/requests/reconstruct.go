@@ -45,7 +45,11 @@ The events are read as "kubernaut trail" reads them.`,
 			if read == 0 {
 				return fmt.Errorf("there is no event of request %s", args[0])
 			}
-			return printReconstructed(builder.Result(), c.OutOrStdout(), c.ErrOrStderr())
+			result := builder.Result()
+			if !result.IsOfRequest() {
+				return fmt.Errorf("none of the %d events with correlation id %s is about a RemediationRequest: kubernaut trail shows them", read, args[0])
+			}
+			return printReconstructed(result, c.OutOrStdout(), c.ErrOrStderr())
 		},
 		ValidArgsFunction: CompleteRequests(&at),
 	}

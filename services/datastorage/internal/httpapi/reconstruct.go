@@ -64,7 +64,11 @@ func (a *API) reconstruct(ctx context.Context, out *page, correlationID string) 
 		}
 		params.Cursor = found.NextCursor
 	}
-	return reconstruction(builder.Result())
+	result := builder.Result()
+	if !result.IsOfRequest() {
+		return nil, problem.New(http.StatusNotFound, "none of the %d events with correlation id %q is about a RemediationRequest", result.Events, correlationID)
+	}
+	return reconstruction(result)
 }
 
 func reconstruction(r *reconstruct.Result) (*api.Reconstruction, error) {
