@@ -182,6 +182,17 @@ func TestAnUnusableLegalHoldIsRefusedByField(t *testing.T) {
 	call[api.Problem](t, a, http.MethodPost, holdsPath, map[string]string{"corelation_id": "a", "reason": "case"}, http.StatusBadRequest)
 	call[api.Problem](t, a, http.MethodDelete, holdsPath+"/"+url.PathEscape("a b"), nil, http.StatusBadRequest)
 }
+	for want, body := range map[string]any{
+		"filter has an array where a text belongs": map[string]any{"filter": map[string]any{"actor_id": []string{"alice"}}, "reason": "case"},
+		"reason has a number where a text belongs": map[string]any{"correlation_id": "a", "reason": 5},
+		"an id in it must be a UUID":               map[string]any{"hold_id": "7", "correlation_id": "a", "reason": "case"},
+		`unknown field "limit"`:                    map[string]any{"limit": 5},
+	} {
+		refused := call[api.Problem](t, a, http.MethodPost, holdsPath, body, http.StatusBadRequest)
+		if !strings.Contains(refused.Detail, want) || strings.Contains(refused.Detail, "json:") {
+			t.Errorf("got %q, want %q", refused.Detail, want)
+		}
+	}
 
 // Regression test: with another isolation level, what waits for the lock row sees the holds of before its wait.
 // Maintenance used to leave the level to the database.

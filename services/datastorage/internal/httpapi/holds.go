@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/google/uuid"
@@ -125,10 +128,37 @@ func decodeBody[T any](a *API, c echo.Context) (*T, error) {
 	decoder := json.NewDecoder(strings.NewReader(string(body)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&sent); err != nil {
-		return nil, problem.Validation(nil, "the body is not usable: %v", err)
+		return nil, problem.Validation(nil, "the body is not usable: %s", unreadable(err))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, problem.Validation(nil, "the body is not usable: something follows the object")
 	}
 	return &sent, nil
+}
+
+// unreadable says in words of JSON why a body was not decoded.
+func unreadable(err error) string {
+	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	switch {
+	case errors.Is(err, io.EOF):
+		return "it is empty, and must be a JSON object"
+	case ok && wrong.Field == "":
+		return fmt.Sprintf("it is %s, and must be a JSON object", article(wrong.Value))
+	case ok:
+		wanted := map[reflect.Kind]string{reflect.String: "a text", reflect.Slice: "a list", reflect.Bool: "true or false", reflect.Int: "a whole number"}
+		return fmt.Sprintf("%s has %s where %s belongs", wrong.Field, article(wrong.Value), cmp.Or(wanted[wrong.Type.Kind()], "an object"))
+	case strings.Contains(err.Error(), "UUID"):
+		return fmt.Sprintf("an id in it must be a UUID, for instance 0190163d-8694-739b-aea5-966c26f8ad91: %v", err)
+	default:
+		return strings.TrimPrefix(err.Error(), "json: ")
+	}
+}
+
+// article puts an article in front of what encoding/json calls a value; a number or a boolean comes with its text.
+func article(value string) string {
+	kind, _, _ := strings.Cut(value, " ")
+	if strings.IndexByte("ao", kind[0]) >= 0 {
+		return "an " + kind
+	}
+	return "a " + kind
 }
