@@ -643,7 +643,7 @@ type GetErasureParams struct {
 
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
-	// EventType Exact type, or a prefix that ends in `*`, as in `gateway.*`.
+	// EventType Exact type, or a prefix that ends in `*`, as in `gateway.*`. Refused if no event can have it.
 	EventType     *string       `form:"event_type,omitempty" json:"event_type,omitempty"`
 	EventCategory *string       `form:"event_category,omitempty" json:"event_category,omitempty"`
 	EventAction   *string       `form:"event_action,omitempty" json:"event_action,omitempty"`
@@ -665,21 +665,21 @@ type ListEventsParams struct {
 	Namespace     *string    `form:"namespace,omitempty" json:"namespace,omitempty"`
 	ClusterId     *string    `form:"cluster_id,omitempty" json:"cluster_id,omitempty"`
 
-	// Since Inclusive start of event_timestamp. RFC 3339, a date, a Go duration back from now (`24h`) or a number of days (`7d`).
+	// Since Inclusive start, by the events' place in lists: event_timestamp, or five minutes after receipt if that is earlier. RFC 3339, a date, a Go duration back from now (`24h`) or a number of days (`7d`).
 	// Write the `+` of an offset as `%2B`.
 	Since *string `form:"since,omitempty" json:"since,omitempty"`
 
-	// Until Exclusive end of event_timestamp, in the same forms. Must be later than since.
+	// Until Exclusive end, likewise and in the same forms. Must be later than since.
 	Until *string `form:"until,omitempty" json:"until,omitempty"`
 
 	// DetailKey A field of event_data; nested fields as in `target.kind`, or as a JSON path, as in `$.target.kind` or `$.labels["app.kubernetes.io/name"]`.
 	// It must name texts, numbers or booleans: a key that names objects or lists is refused. Goes with detail_value.
 	DetailKey *string `form:"detail_key,omitempty" json:"detail_key,omitempty"`
 
-	// DetailValue The value that the field must have, compared as text. Goes with detail_key.
+	// DetailValue The value that the field must have, compared as text; a number as the stored event has it, `17` and not `17.0`. Null has no text. Goes with detail_key.
 	DetailValue *string `form:"detail_value,omitempty" json:"detail_value,omitempty"`
 
-	// Order By (event_timestamp, event_id); newest first by default.
+	// Order By place in lists (see since) and event_id; newest first by default.
 	Order *ListEventsParamsOrder `form:"order,omitempty" json:"order,omitempty"`
 	Limit *int                   `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -719,7 +719,7 @@ type CreateEventsBatchParams struct {
 
 // GetEventStatsParams defines parameters for GetEventStats.
 type GetEventStatsParams struct {
-	// EventType Exact type, or a prefix that ends in `*`, as in `gateway.*`.
+	// EventType Exact type, or a prefix that ends in `*`, as in `gateway.*`. Refused if no event can have it.
 	EventType    *string       `form:"event_type,omitempty" json:"event_type,omitempty"`
 	EventOutcome *EventOutcome `form:"event_outcome,omitempty" json:"event_outcome,omitempty"`
 	Severity     *string       `form:"severity,omitempty" json:"severity,omitempty"`
@@ -921,6 +921,7 @@ type ClientInterface interface {
 	// ListEvents Find events
 	//
 	// Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
+	// Values are compared as a whole, but for event_type. A search that finds nothing for another value that ends in `*` is refused, too.
 	//
 	// A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 	// Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
@@ -1239,6 +1240,7 @@ func (c *Client) GetEventSchema(ctx context.Context, eventType string, reqEditor
 // ListEvents Find events
 //
 // Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
+// Values are compared as a whole, but for event_type. A search that finds nothing for another value that ends in `*` is refused, too.
 //
 // A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 // Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
@@ -2837,6 +2839,7 @@ type ClientWithResponsesInterface interface {
 	// ListEventsWithResponse Find events
 	//
 	// Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
+	// Values are compared as a whole, but for event_type. A search that finds nothing for another value that ends in `*` is refused, too.
 	//
 	// A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 	// Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.
@@ -5449,6 +5452,7 @@ func (c *ClientWithResponses) GetEventSchemaWithResponse(ctx context.Context, ev
 // ListEventsWithResponse Find events
 //
 // Filters are joined with AND. An unknown or empty parameter is refused, so that a mistyped or forgotten filter never widens an answer.
+// Values are compared as a whole, but for event_type. A search that finds nothing for another value that ends in `*` is refused, too.
 //
 // A page ends before `limit` where its `event_data` would be more than 16 MiB (the bound is configurable); it holds one event at least.
 // Then `has_more` is true, and `next_cursor` goes on behind the page's last event. So `has_more` alone tells the last page, not the number of events.

@@ -73,6 +73,13 @@ var _ = Describe("DataStorage query", func() {
 		}
 		answer := storeFind(ctx, base, "correlation_id", id, "detail_key", "target.kind", "detail_value", "w1")
 		Expect(decoded[datastorage.EventPage](answer, http.StatusOK).Data).To(BeEmpty())
+		for name, value := range map[string]string{"event_type": "gateway", "namespace": "sho*", "correlation_id": id[:8] + "*"} {
+			answer := storeFind(ctx, base, name, value)
+			Expect(decoded[datastorage.Problem](answer, http.StatusBadRequest).FieldErrors).To(HaveKeyWithValue(name, ContainSubstring("gateway.*")))
+		}
+		storeSome(ctx, base, anEvent(id, fields{"namespace": "ends-in-*", "event_timestamp": "2020-01-01T00:00:00Z"}))
+		answer = storeFind(ctx, base, "correlation_id", id, "namespace", "ends-in-*")
+		Expect(decoded[datastorage.EventPage](answer, http.StatusOK).Data).To(HaveLen(1))
 		answer = storeFind(ctx, base, "correlation_id", id, "since", "1m", "until", "5m")
 		Expect(decoded[datastorage.Problem](answer, http.StatusBadRequest).Detail).To(ContainSubstring("later than since"))
 		unescaped := time.Now().Add(-time.Hour).In(time.FixedZone("", 3600)).Format(time.RFC3339)

@@ -174,14 +174,14 @@ func TestAnUnusableLegalHoldIsRefusedByField(t *testing.T) {
 		"reason":         {CorrelationId: new("a")},
 		"correlation_id": {CorrelationId: new("a"), Filter: map[string]string{"actor_id": "alice"}, Reason: "case"},
 		"filter.limit":   {Filter: map[string]string{"limit": "5"}, Reason: "case"},
+		// They would hold nothing.
+		"filter.namespace":  {Filter: map[string]string{"namespace": "shop-*"}, Reason: "case"},
+		"filter.event_type": {Filter: map[string]string{"event_type": "gateway"}, Reason: "case"},
 	} {
 		if refused := call[api.Problem](t, a, http.MethodPost, holdsPath, request, http.StatusBadRequest); refused.FieldErrors[field] == "" {
 			t.Errorf("%s: %v", field, refused)
 		}
 	}
-	call[api.Problem](t, a, http.MethodPost, holdsPath, map[string]string{"corelation_id": "a", "reason": "case"}, http.StatusBadRequest)
-	call[api.Problem](t, a, http.MethodDelete, holdsPath+"/"+url.PathEscape("a b"), nil, http.StatusBadRequest)
-}
 	for want, body := range map[string]any{
 		"filter has an array where a text belongs": map[string]any{"filter": map[string]any{"actor_id": []string{"alice"}}, "reason": "case"},
 		"reason has a number where a text belongs": map[string]any{"correlation_id": "a", "reason": 5},
@@ -193,6 +193,10 @@ func TestAnUnusableLegalHoldIsRefusedByField(t *testing.T) {
 			t.Errorf("got %q, want %q", refused.Detail, want)
 		}
 	}
+	call[api.Problem](t, a, http.MethodPost, holdsPath, map[string]string{"corelation_id": "a", "reason": "case"}, http.StatusBadRequest)
+	call[api.Problem](t, a, http.MethodDelete, holdsPath+"/"+url.PathEscape("a b"), nil, http.StatusBadRequest)
+	call[api.Problem](t, a, http.MethodPost, holdsPath, api.LegalHoldRequest{CorrelationId: new("rr-*"), Reason: "case"}, http.StatusBadRequest)
+}
 
 // Regression test: with another isolation level, what waits for the lock row sees the holds of before its wait.
 // Maintenance used to leave the level to the database.

@@ -10,6 +10,7 @@ package hold
 import (
 	"errors"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -75,6 +76,9 @@ func NewRequest(id uuid.UUID, correlationID string, filter query.Filter, reason 
 		bad["correlation_id"] = "or filter is required, and not both"
 	case correlationID != "":
 		ownevent.CheckText(bad, "correlation_id", correlationID, maxCorrelationID)
+		if strings.HasSuffix(correlationID, "*") {
+			bad["correlation_id"] = "must be a whole one: only the filter event_type takes the beginning of a value, as in gateway.*"
+		}
 	default:
 		var err error
 		if r.Filter, err = filter.Resolve(r.at); err != nil {

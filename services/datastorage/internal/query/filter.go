@@ -173,6 +173,27 @@ func (p Params) eventType(c *conditions, bad *ParamError) {
 	}
 }
 
+// checkType refuses a type that no event can have: an empty answer would say that there
+// are no such events.
+func (p Params) checkType(bad *ParamError) {
+	text := p.EventType
+	if prefix, isPrefix := strings.CutSuffix(text, "*"); isPrefix {
+		text = prefix + "x.x"
+	}
+	if text != "" && !wire.IsType(text) {
+		bad.refusef("event_type", "no event has such a type: give all of it, as in gateway.signal.received, or its beginning, as in gateway.*")
+	}
+}
+
+// checkWhole refuses values that look like the beginning of one, which they are not.
+func (p Params) checkWhole(bad *ParamError) {
+	for _, e := range append(p.equalities(), equality{column: "correlation_id", value: p.CorrelationID}) {
+		if strings.HasSuffix(e.value, "*") {
+			bad.refusef(e.column, "must be the whole value, which %q seems not to be: only event_type takes the beginning of one, as in gateway.*", e.value)
+		}
+	}
+}
+
 func checkText(bad *ParamError, name, text string, most int) {
 	switch {
 	case !utf8.ValidString(text):

@@ -102,6 +102,7 @@ func (p Params) prepare(now time.Time) (*find, error) {
 	}
 	f.correlationID = p.CorrelationID
 	checkText(bad, "correlation_id", p.CorrelationID, mostID)
+	p.checkType(bad)
 	f.others = p.filter(bad)
 	f.filter, f.detail = p.withDetail(f.others, bad)
 	f.tokens = parseTokens(p.AtLeast, bad)
@@ -162,7 +163,7 @@ func (q *Finder) Find(ctx context.Context, p Params, emit Emit) (*Page, error) {
 	var page *Page
 	if len(f.filter.clauses) == 0 && len(f.tokens) == 0 {
 		page, err = f.once(ctx, q, emit)
-		return page, explain(err)
+		return f.checked(page, explain(err))
 	}
 	f.step = q.step
 	if isShared(ctx) {
@@ -179,7 +180,19 @@ func (q *Finder) Find(ctx context.Context, p Params, emit Emit) (*Page, error) {
 		}
 		return err
 	})
-	return page, explain(err)
+	return f.checked(page, explain(err))
+}
+
+// checked refuses a query that has found nothing, as far as its parameters are why.
+func (f *find) checked(page *Page, err error) (*Page, error) {
+	if err != nil || page.HasMore || page.Total > 0 {
+		return page, err
+	}
+	bad := &ParamError{}
+	if f.params.checkWhole(bad); len(bad.Fields) > 0 {
+		return nil, bad
+	}
+	return page, nil
 }
 
 // explain returns one of the errors that Find has.

@@ -107,7 +107,7 @@ func TestValuesNeverGetIntoTheStatement(t *testing.T) {
 	t.Parallel()
 	evil := "'; DROP TABLE audit_events; --%s$1"
 	f, err := Params{
-		EventType: evil + "*", EventCategory: evil, EventAction: evil, Severity: evil, CorrelationID: evil, ActorID: evil,
+		EventType: "a.*", EventCategory: evil, EventAction: evil, Severity: evil, CorrelationID: evil, ActorID: evil,
 		ResourceType: evil, ResourceID: evil, Namespace: evil, ClusterID: evil, DetailKey: new(evil), DetailValue: new(evil),
 	}.prepare(now)
 	if err != nil {

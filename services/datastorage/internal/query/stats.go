@@ -71,6 +71,7 @@ type counting struct {
 func (p StatsParams) prepare(now time.Time) (*counting, error) {
 	bad := &ParamError{}
 	q := Params{EventType: p.EventType, EventOutcome: p.EventOutcome, Severity: p.Severity, Namespace: p.Namespace}
+	q.checkType(bad)
 	c := &counting{bucket: defaultBucket, filter: q.filter(bad), tokens: parseTokens(p.AtLeast, bad)}
 	q.Since, q.Until = p.Since, p.Until
 	s := q.span(bad, now)
@@ -107,7 +108,6 @@ func (p StatsParams) prepare(now time.Time) (*counting, error) {
 	return c, nil
 }
 
-// Stats counts events. Its errors are those of Find.
 func parseBucket(text string, bad *ParamError) time.Duration {
 	const day, week = 24 * time.Hour, 7 * 24 * time.Hour
 	bucket, err := time.ParseDuration(text)
@@ -123,6 +123,7 @@ func parseBucket(text string, bad *ParamError) time.Duration {
 	return bucket
 }
 
+// Stats counts events. Its errors are those of Find.
 func (q *Finder) Stats(ctx context.Context, p StatsParams, emit EmitCount) (*Stats, error) {
 	c, err := p.prepare(q.clock.Now())
 	if err != nil {

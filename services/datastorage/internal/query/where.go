@@ -16,12 +16,15 @@ import (
 type Filter map[string]string
 
 // Resolve returns the filter with since and until as times, which are relative to
-// now, and checks it. What is wrong with it is a *ParamError.
+// now, and checks it. What is wrong with it is a *ParamError, also a value that no
+// event can be expected to have: a hold with it would hold nothing.
 func (f Filter) Resolve(now time.Time) (Filter, error) {
 	p, bad := f.params()
 	span := p.span(bad, now)
 	p.withDetail(p.filter(bad), bad)
 	checkText(bad, "correlation_id", p.CorrelationID, mostID)
+	p.checkType(bad)
+	p.checkWhole(bad)
 	if len(f) == 0 {
 		bad.refusef("filter", "is required: name what it is about")
 	}

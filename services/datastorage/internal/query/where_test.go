@@ -57,6 +57,38 @@ func TestAConditionHasNoTimesThatDependOnNow(t *testing.T) {
 	}
 }
 
+func TestAFilterThatCanMatchNothingIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{
+		"event_type": "gateway", "namespace": "shop-*", "correlation_id": "rr-*", "severity": "*", "actor_id": "system:*",
+	} {
+		_, err := Filter{name: value}.Resolve(now)
+		var bad *ParamError
+		if !errors.As(err, &bad) || len(bad.Fields) != 1 || !strings.Contains(bad.Fields[name], "gateway.*") {
+			t.Errorf("%s=%s: got %v", name, value, err)
+		}
+		// A hold that is in force with it must not stop retention.
+		if _, _, err := (Filter{name: value}).Where(nil); err != nil {
+			t.Errorf("%s=%s: no condition: %v", name, value, err)
+		}
+	}
+}
+
+func TestATypeThatNoEventCanHaveIsRefused(t *testing.T) {
+	t.Parallel()
+	for text, usable := range map[string]bool{
+		"gateway.signal.received": true, "gateway.*": true, "gate*": true, "*": true, "my-app.x_1*": true,
+		"gateway": false, "Gateway.signal.received": false, "gateway.": false, "gateway..*": false, ".*": false, "Gate*": false, "a b.c": false,
+	} {
+		_, err := Params{EventType: text}.prepare(now)
+		_, counted := StatsParams{EventType: text}.prepare(now)
+		var bad *ParamError
+		if usable != (err == nil) || usable != (counted == nil) || !usable && (!errors.As(err, &bad) || bad.Fields["event_type"] == "") {
+			t.Errorf("%s: got %v, and %v for counts", text, err, counted)
+		}
+	}
+}
+
 func TestEachFilterBecomesACondition(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
