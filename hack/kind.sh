@@ -7,12 +7,12 @@
 #                              certificates of hack/certificates in out/kind/tls) and waits until everything is ready
 #        hack/kind.sh down     deletes it
 # Environment: CLUSTER (kubernaut), NAMESPACE (kubernaut-system: where the platform goes), WORKFLOWS_NAMESPACE (kubernaut-workflows),
-#              KIND_IMAGE (a node image to use)
+#              KIND_IMAGE (a node image to use), KIND_OUT (out/kind: kubeconfig, certificates, overlay; two folders below the root)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cluster=${CLUSTER:-kubernaut}
-out=out/kind
+out=${KIND_OUT:-out/kind}
 export KUBECONFIG=$PWD/$out/kubeconfig
 kind=bin/kind
 kubectl=${KUBECTL:-bin/kubectl}
