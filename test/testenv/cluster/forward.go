@@ -16,6 +16,12 @@ const apiPort = 8080
 // Forward forwards a local port to a pod's API port, without a Service. It is open
 // until closeIt is called.
 func (e *Env) Forward(ctx context.Context, namespace, pod string) (url string, closeIt func(), err error) {
+	address, closeIt, err := e.ForwardPort(ctx, namespace, pod, apiPort)
+	return "https://" + address, closeIt, err
+}
+
+// ForwardPort is like Forward, for any port of a pod.
+func (e *Env) ForwardPort(ctx context.Context, namespace, pod string, port uint16) (address string, closeIt func(), err error) {
 	transport, upgrader, err := spdy.RoundTripperFor(e.Config)
 	if err != nil {
 		return "", nil, fmt.Errorf("forward to pod %s: %w", pod, err)
@@ -24,7 +30,7 @@ func (e *Env) Forward(ctx context.Context, namespace, pod string) (url string, c
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, target.URL())
 	stop, ready := make(chan struct{}), make(chan struct{})
 	var stderr strings.Builder // read once the forwarder has ended
-	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", apiPort)}, stop, ready, io.Discard, &stderr)
+	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, stop, ready, io.Discard, &stderr)
 	if err != nil {
 		return "", nil, fmt.Errorf("forward to pod %s: %w", pod, err)
 	}
@@ -51,5 +57,5 @@ func (e *Env) Forward(ctx context.Context, namespace, pod string) (url string, c
 		closeIt()
 		return "", nil, fmt.Errorf("forward to pod %s: %w", pod, err)
 	}
-	return fmt.Sprintf("https://127.0.0.1:%d", ports[0].Local), closeIt, nil
+	return fmt.Sprintf("127.0.0.1:%d", ports[0].Local), closeIt, nil
 }
