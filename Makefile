@@ -148,7 +148,7 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 	hack/fuzz.sh $(or $(FUZZTIME),30s)
 
 .PHONY: nightly
-nightly: ## every alert, torture and benchmarks with SCALE=full, and fuzzing; up to three hours; FUZZTIME (3m)
+nightly: ## every alert, torture and benchmarks with SCALE=full, an upgrade on Kind, and fuzzing; up to three hours; FUZZTIME (3m)
 	hack/nightly.sh
 
 .PHONY: mutants
@@ -194,6 +194,11 @@ kind-down: $(CLUSTER_TOOLS) ## deletes the cluster
 .PHONY: test-e2e
 test-e2e: compiler docker $(CLUSTER_TOOLS) ## all of these in order; E2E_KEEP=1 keeps the cluster; NAMESPACE= WORKFLOWS_NAMESPACE=
 	hack/e2e.sh all
+
+.PHONY: test-upgrade
+test-upgrade: docker $(CLUSTER_TOOLS) ## upgrades a Kind cluster under load, from before the second schema version or FROM=commit; UPGRADE_KEEP=1 keeps the cluster
+	go build -o $(BIN)/ ./test/chaos/clusterload
+	FROM='$(FROM)' hack/upgrade.sh
 
 .PHONY: test-all
 test-all: test test-e2e ## unit, integration and end-to-end tests

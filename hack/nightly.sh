@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs what takes too long for every change: the specs of the alerts, the kill tests and the benchmarks at full scale,
-# and every fuzz target. A step that fails does not stop the others; the run fails at its end.
+# an upgrade on Kind, and every fuzz target. A step that fails does not stop the others; the run fails at its end.
 # usage: hack/nightly.sh
 # Environment: FUZZTIME (3m, for each target), LIMIT (10800: seconds for all steps)
 set -euo pipefail
@@ -21,6 +21,7 @@ step() { # NAME COMMAND...
 
 step "alerts" make --no-print-directory test-alerts PROCS=4
 step "torture" make --no-print-directory torture
+step "upgrade" make --no-print-directory test-upgrade
 step "benchmarks" make --no-print-directory bench
 step "fuzzing" hack/fuzz.sh "${FUZZTIME:-3m}"
 
