@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -59,8 +60,11 @@ func (o *Direct) Client() (client *http.Client, authorize func(context.Context, 
 	return &http.Client{Transport: transport}, authorize, nil
 }
 
-// Check rejects a token or an authority without the URL that they are for.
+// Check rejects what is no URL, and a token or an authority without the URL that they are for.
 func (o *Direct) Check() error {
+	if at, err := url.Parse(o.URL); o.URL != "" && (err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "") {
+		return cli.Usagef("--datastorage-url: %q must be a URL with scheme and host, as in http://127.0.0.1:8080", o.URL)
+	}
 	if o.URL == "" && (o.TokenFile != "" || o.CAFile != "") {
 		return cli.Usagef("--datastorage-token-file and --datastorage-ca-file go with --datastorage-url: %w", errDirect)
 	}

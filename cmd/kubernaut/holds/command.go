@@ -100,10 +100,13 @@ stored later, too.` + about,
 				return err
 			}
 			placed, err := at.place(c.Context(), sent)
+			if isRefusal(err) {
+				return err
+			}
 			if err != nil {
 				return fmt.Errorf("%w; if it is unknown whether the hold was placed, repeat the command with --id %s", err, sent.HoldId)
 			}
-			return printLine(c.OutOrStdout(), "hold %s placed on %s by %s", placed.HoldId, held(&placed), placed.PlacedBy)
+			return printLine(c.OutOrStdout(), "hold %s placed on %s%s", placed.HoldId, held(&placed), by(placed.PlacedBy))
 		},
 		ValidArgsFunction: requests(&o.at),
 	}
@@ -143,7 +146,7 @@ func listCommand(prefix string) *cobra.Command {
 		ValidArgsFunction: o.complete(&released),
 	}
 	return configure(c, prefix, o.declare, func(f *cli.Flags) {
-		f.String(&output, "output", formTable, "form of the output", cli.OneOf(formTable, formJSON, formYAML), cli.Shorthand("o"))
+		f.String(&output, "output", formTable, "form of the output: table, json or yaml", cli.OneOf(formTable, formJSON, formYAML), cli.Shorthand("o"))
 		f.Bool(&released, "released", false, "with holds that were released")
 	})
 }
@@ -176,7 +179,7 @@ hold keeps them. The record of a hold stays: list --released shows it.` + about,
 			released, err := at.release(c.Context(), args[0], reason)
 			for i := range released {
 				h := &released[i]
-				err = errors.Join(err, printLine(c.OutOrStdout(), "hold %s on %s released by %s", h.HoldId, held(h), h.ReleasedBy))
+				err = errors.Join(err, printLine(c.OutOrStdout(), "hold %s on %s released%s", h.HoldId, held(h), by(h.ReleasedBy)))
 			}
 			return err
 		},

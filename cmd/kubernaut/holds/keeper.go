@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -123,9 +124,31 @@ func (d direct) release(ctx context.Context, name, reason string) ([]datastorage
 func refused(what string, answer *http.Response, body []byte) error {
 	var problem datastorage.Problem
 	if err := json.Unmarshal(body, &problem); err != nil || problem.Detail == "" {
-		return fmt.Errorf("%s: %s: %s", what, answer.Status, strings.TrimSpace(string(body)))
+		problem.Detail = strings.TrimSpace(string(body))
 	}
-	return fmt.Errorf("%s: %s: %s", what, answer.Status, problem.Detail)
+	return &statusError{answer.StatusCode, fmt.Sprintf("%s: %s: %s", what, answer.Status, problem.Detail)}
+}
+
+// statusError is an answer that is none of success.
+type statusError struct {
+	status int
+	text   string
+}
+
+func (e *statusError) Error() string { return e.text }
+
+// isRefusal reports whether an error says that nothing was done, and that a repetition does nothing either.
+func isRefusal(err error) bool {
+	status := 0
+	if direct, ok := errors.AsType[*statusError](err); ok {
+		status = direct.status
+	}
+	var answered apierrors.APIStatus
+	if errors.As(err, &answered) {
+		status = int(answered.Status().Code)
+	}
+	const first, last = 400, 499
+	return first <= status && status <= last && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests
 }
 
 // aggregated is DataStorage behind the API server.

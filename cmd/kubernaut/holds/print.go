@@ -49,7 +49,7 @@ func printTable(out io.Writer, found []datastorage.LegalHold) error {
 		h := &found[i]
 		released := ""
 		if h.ReleasedAt != nil {
-			released = fmt.Sprintf("%s by %s: %s", h.ReleasedAt.UTC().Format(time.RFC3339), h.ReleasedBy, h.ReleaseReason)
+			released = fmt.Sprintf("%s%s: %s", h.ReleasedAt.UTC().Format(time.RFC3339), by(h.ReleasedBy), h.ReleaseReason)
 		}
 		cells := []string{h.HoldId.String(), held(h), h.PlacedBy, h.PlacedAt.UTC().Format(time.RFC3339), h.Reason, released}
 		for i, text := range cells {
@@ -68,6 +68,14 @@ func printTable(out io.Writer, found []datastorage.LegalHold) error {
 
 // maxListed is how many holds a list of DataStorage has at most.
 const maxListed = 1000
+
+// by names whoever did something; nobody is known without authentication.
+func by(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " by " + printable.Line(name)
+}
 
 // held says what a hold is on.
 func held(h *datastorage.LegalHold) string {
