@@ -42,7 +42,7 @@ can be inspected as well; what is shown is then that of a moment.`,
 	}
 	var flags cli.Flags
 	flags.Bool(&o.events, "events", false, "list the pending events")
-	flags.String(&o.output, "output", "text", "form of the output", cli.OneOf("text", "json"))
+	flags.String(&o.output, "output", "text", "form of the output: text or json", cli.OneOf("text", "json"))
 	flags.AddTo(c.Flags())
 	cli.Configure(c, prefix)
 	return c

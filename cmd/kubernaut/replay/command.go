@@ -54,7 +54,7 @@ DataStorage without authentication, as kubernaut up starts one.`,
 	var flags cli.Flags
 	flags.String(&o.policy, "policy", "", "directory of the policies to try", cli.Check(checkDir))
 	flags.String(&o.since, "since", "30d", "age of the oldest decision: a duration (24h) or days (7d)", cli.Check(checkAge))
-	flags.String(&o.output, "output", "table", "form of the output", cli.OneOf("table", "json"), cli.Shorthand("o"))
+	flags.String(&o.output, "output", "table", "form of the output: table or json", cli.OneOf("table", "json"), cli.Shorthand("o"))
 	flags.String(&o.at.Kubeconfig, "kubeconfig", "", "kubeconfig file; none: as kubectl finds it")
 	flags.String(&o.at.Context, "context", "", "context of the kubeconfig; none: the current one")
 	o.source.Declare(&flags)

@@ -49,7 +49,7 @@ func executionsCommand(prefix string) *cobra.Command {
 	configure(c, prefix, func(f *cli.Flags) {
 		o.Declare(f, "executions")
 		f.String(&o.request, "request", "", "only those of a request")
-		f.String(&o.output, "output", "table", "form of the output", cli.OneOf("table", "json", "yaml"), cli.Shorthand("o"))
+		f.String(&o.output, "output", "table", "form of the output: table, json or yaml", cli.OneOf("table", "json", "yaml"), cli.Shorthand("o"))
 	})
 	c.Flags().BoolVarP(&o.all, "all-namespaces", "A", false, "those of all namespaces")
 	// The only error is that the flag does not exist.

@@ -49,7 +49,7 @@ has not stored yet is missing.`,
 	return configure(c, prefix, func(f *cli.Flags) {
 		at.Declare(f, "request, for completion")
 		source.Declare(f)
-		f.String(&output, "output", trail.Table, "form of the output",
+		f.String(&output, "output", trail.Table, "form of the output: table, json, yaml or markdown",
 			cli.OneOf(trail.Table, trail.JSON, trail.YAML, trail.Markdown), cli.Shorthand("o"))
 		f.Bool(&follow, "follow", false, "print events as they come, until the request has ended")
 	})

@@ -35,7 +35,7 @@ func (o *options) declareWorkload(f *cli.Flags) {
 }
 
 func (o *options) declareOutput(f *cli.Flags) {
-	f.String(&o.output, "output", "table", "form of the output", cli.OneOf("table", "json"), cli.Shorthand("o"))
+	f.String(&o.output, "output", "table", "form of the output: table or json", cli.OneOf("table", "json"), cli.Shorthand("o"))
 }
 
 // add adds the flags to a command.
