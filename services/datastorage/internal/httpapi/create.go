@@ -162,8 +162,24 @@ func (a *API) createBatch(c echo.Context, media string, body []byte, lenient boo
 	}
 	return counts, answer(c, http.StatusCreated, api.BatchCreated{
 		EventIds: ids, StoredAs: storedAs(result), Created: counts.created, Duplicates: counts.duplicates, ConsistencyToken: result.Token,
-		Message: fmt.Sprintf("%d events stored, %d of them before", len(ids), counts.duplicates),
+		Message: counts.message(),
 	})
+}
+
+// message tells people what became of a batch.
+func (t tally) message() string {
+	text := plural(t.created, "event") + " stored"
+	if t.duplicates > 0 {
+		text += fmt.Sprintf(", %d stored before", t.duplicates)
+	}
+	return text
+}
+
+func plural(n int, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return fmt.Sprintf("%d %ss", n, of)
 }
 
 // secondID is the second id of the event at an index, nil if it has none.
@@ -266,7 +282,7 @@ func itemResults(batch event.Batch, result ingest.Result, counts *tally) wire.Ba
 		answer.Results[r.Index].EventID = item.EventID
 		answer.Results[r.Index].Problem = &item
 	}
-	answer.Message = fmt.Sprintf("%d events stored, %d of them before; %d refused", counts.created+counts.duplicates, counts.duplicates, len(result.Refusals))
+	answer.Message = fmt.Sprintf("%s, %d refused", counts.message(), len(result.Refusals))
 	if result.Token != "" {
 		answer.ConsistencyToken = &result.Token
 	}
