@@ -75,6 +75,20 @@ var _ = Describe("people with kubectl", func() {
 		Expect(run(ctx, "get", "legalholds.audit.kubernaut.ai")).NotTo(ContainSubstring(id))
 		Expect(run(ctx, "explain", "legalholds.audit.kubernaut.ai.spec")).To(ContainSubstring("correlationID"))
 	}, SpecTimeout(specTimeout))
+
+	It("kubectl finds events to erase, asks for it, and shows what became of it", func(ctx SpecContext) {
+		trail := env.CorrelationID()
+		ids := stored(ctx, trail, 2)
+		path := filepath.Join(GinkgoT().TempDir(), "preview.yaml")
+		Expect(os.WriteFile(path, encode(auditObject("ErasurePreview", map[string]any{"filter": map[string]any{"correlation_id": trail}}).Object), 0o600)).To(Succeed())
+		found := run(ctx, "create", "-f", path, "-o", "jsonpath={.status.eventIDs[*]}")
+		Expect(strings.Fields(found)).To(ConsistOf(ids...))
+		id := create(ctx, "erasure", auditObject("Erasure", map[string]any{"eventIDs": ids, "reason": "request 8 of a customer"}).Object)
+		table := run(ctx, "get", "erasures.audit.kubernaut.ai")
+		Expect(table).To(SatisfyAll(HavePrefix("NAME"), ContainSubstring(id), ContainSubstring("requested"), ContainSubstring("request 8 of a customer")))
+		Expect(run(ctx, "get", "erasures.audit.kubernaut.ai", id, "-o", "jsonpath={.status.phase}")).To(Equal("requested"))
+		Expect(run(ctx, "explain", "erasures.audit.kubernaut.ai.status")).To(ContainSubstring("phase"))
+	}, SpecTimeout(specTimeout))
 })
 
 // peopleKubectl is the program of the control plane, or of the machine.

@@ -38,7 +38,7 @@ var manifestsOf = map[rights.Role][]string{
 	rights.Reader:       {"Role/audit-reader", "ClusterRole/kubernaut-audit-reader"},
 	rights.Acknowledger: {"ClusterRole/kubernaut-audit-acknowledger"},
 	rights.Holder:       {"Role/audit-legal-holder", "ClusterRole/kubernaut-audit-legal-holder"},
-	rights.Eraser:       {"Role/audit-eraser"},
+	rights.Eraser:       {"Role/audit-eraser", "ClusterRole/kubernaut-audit-eraser"},
 	rights.Approver:     {"ClusterRole/kubernaut-approver"},
 }
 

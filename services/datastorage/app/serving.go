@@ -95,13 +95,14 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (_ *serving,
 	acknowledgements := acknowledgement.NewStore(decoder, s.writer, finder, o.Clock, rand.Reader)
 	changes := hold.NewChanges(pools.Ingest)
 	holds := hold.NewStore(changes, reads, decoder, o.Clock)
+	erasures := erasure.NewStore(changes, reads, decoder, o.Clock)
 	machines := httpapi.Config{
 		Decoder:          decoder,
 		Writer:           s.writer,
 		Finder:           finder,
 		Acknowledgements: acknowledgements,
 		Holds:            holds,
-		Erasures:         erasure.NewStore(changes, reads, decoder, o.Clock),
+		Erasures:         erasures,
 		Producers:        producer.NewOwners(decoder, finder, s.writer, o.Clock),
 		Accesses:         s.accesses,
 		Auth:             a.auth.WithObserver(s.accesses.Denied),
@@ -120,8 +121,8 @@ func (a *App) newServing(pools *database.Pools, g *lifecycle.Group) (_ *serving,
 	}
 	if a.people != nil {
 		s.peopleHandler, err = aggregated.New(aggregated.Config{
-			Finder: finder, Acknowledgements: acknowledgements, Holds: holds, Accesses: s.accesses, Auth: a.people.gate.WithObserver(s.accesses.Denied),
-			Observer: observed, Log: a.log, Clock: o.Clock, Pages: httpapi.NewPages(machines), Trace: a.tracing.Server(program),
+			Finder: finder, Acknowledgements: acknowledgements, Holds: holds, Erasures: erasures,
+			Accesses: s.accesses, Auth: a.people.gate.WithObserver(s.accesses.Denied), Observer: observed, Log: a.log, Clock: o.Clock, Pages: httpapi.NewPages(machines), Trace: a.tracing.Server(program),
 		})
 		if err != nil {
 			return nil, err //nolint:wrapcheck // names the part

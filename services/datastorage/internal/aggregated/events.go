@@ -26,10 +26,12 @@ import (
 
 // The kinds of queries, for their metrics.
 const (
-	kindList  = "people_list"
-	kindGet   = "people_get"
-	kindTrail = "people_trail"
-	kindHolds = "people_holds"
+	kindList     = "people_list"
+	kindGet      = "people_get"
+	kindTrail    = "people_trail"
+	kindHolds    = "people_holds"
+	kindErasures = "people_erasures"
+	kindPreview  = "people_preview"
 )
 
 // Event is an audit event as an object. Its name is the event's id.

@@ -89,11 +89,9 @@ func (a *api) placeHold(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	id := uuid.Must(uuid.NewV7())
-	if sent.Metadata.Name != "" {
-		if id, err = uuid.Parse(sent.Metadata.Name); err != nil || id == uuid.Nil {
-			return unreadable(kindLegalHold, "metadata.name must be a UUID, or missing: the server gives one then")
-		}
+	id, err := objectName(kindLegalHold, sent.Metadata.Name)
+	if err != nil {
+		return err
 	}
 	request, bad := hold.NewRequest(id, sent.Spec.CorrelationID, sent.Spec.Filter, sent.Spec.Reason, a.config.Clock.Now())
 	if len(bad) > 0 {
@@ -129,7 +127,7 @@ func (a *api) listHolds(c echo.Context) error {
 			if wantsTable(c) {
 				form = holdTable
 			}
-			return writeHolds(ctx, to, form, holds)
+			return writeList(ctx, to, form, holds)
 		})
 	}, c)
 }
@@ -152,7 +150,7 @@ func (a *api) getHold(c echo.Context) error {
 			case len(holds) == 0:
 				return problem.New(http.StatusNotFound, "there is no legal hold %s", id)
 			case wantsTable(c):
-				return writeHolds(ctx, to, holdTable, holds)
+				return writeList(ctx, to, holdTable, holds)
 			}
 			return to.JSON(ctx, newLegalHold(&holds[0]), 0)
 		})
@@ -252,18 +250,12 @@ func selectedHolds(u *url.URL) (which hold.Selector, released bool, err error) {
 	return which, released, nil
 }
 
-// holdForm is how holds are written.
-type holdForm struct {
-	before string
-	item   func(h *hold.Hold) any
-}
-
 var (
-	holdList = holdForm{
+	holdList = listForm[hold.Hold]{
 		before: `{"apiVersion":"` + apiVersion + `","kind":"LegalHoldList","metadata":{},"items":[`,
 		item:   func(h *hold.Hold) any { return newLegalHold(h) },
 	}
-	holdTable = holdForm{before: tableStart([]metav1.TableColumnDefinition{
+	holdTable = listForm[hold.Hold]{before: tableStart([]metav1.TableColumnDefinition{
 		{Name: "Name", Type: columnText, Format: formatName},
 		{Name: "Holds", Type: columnText},
 		{Name: "Placed by", Type: columnText},
@@ -299,18 +291,4 @@ func holdRow(h *hold.Hold) any {
 			ObjectMeta: objectMeta(h.ID.String(), h.PlacedAt),
 		}},
 	}
-}
-
-func writeHolds(ctx context.Context, to *httpapi.Page, f holdForm, holds []hold.Hold) error {
-	if err := to.Text(ctx, f.before); err != nil {
-		return err //nolint:wrapcheck // explained by the page
-	}
-	separator := ""
-	for i := range holds {
-		if err := errors.Join(to.Text(ctx, separator), to.JSON(ctx, f.item(&holds[i]), 0)); err != nil {
-			return err
-		}
-		separator = ","
-	}
-	return to.Text(ctx, "]}") //nolint:wrapcheck // explained by the page
 }

@@ -1,6 +1,7 @@
 package aggregated
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,10 +10,12 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubernaut.ai/internal/httpserver/problem"
+	"kubernaut.ai/services/datastorage/internal/httpapi"
 )
 
 // maxBody bounds an object that a client sends: an acknowledgement of a thousand ids takes 40 kB.
@@ -73,4 +76,36 @@ func unusable(kind string, bad map[string]string) error {
 		reasons = append(reasons, "spec."+field+" "+bad[field])
 	}
 	return problem.Validation(fields, "the %s is not usable: %s", kind, strings.Join(reasons, "; "))
+}
+
+// objectName returns the id that a client gave an object as its name, or a new one.
+func objectName(kind, name string) (uuid.UUID, error) {
+	if name == "" {
+		return uuid.Must(uuid.NewV7()), nil
+	}
+	id, err := uuid.Parse(name)
+	if err != nil || id == uuid.Nil {
+		return uuid.Nil, unreadable(kind, "metadata.name must be a UUID, or missing: the server gives one then")
+	}
+	return id, nil
+}
+
+// listForm is how objects are written: as a list, or as a table.
+type listForm[T any] struct {
+	before string
+	item   func(*T) any
+}
+
+func writeList[T any](ctx context.Context, to *httpapi.Page, f listForm[T], items []T) error {
+	if err := to.Text(ctx, f.before); err != nil {
+		return err //nolint:wrapcheck // explained by the page
+	}
+	separator := ""
+	for i := range items {
+		if err := errors.Join(to.Text(ctx, separator), to.JSON(ctx, f.item(&items[i]), 0)); err != nil {
+			return err
+		}
+		separator = ","
+	}
+	return to.Text(ctx, "]}") //nolint:wrapcheck // explained by the page
 }

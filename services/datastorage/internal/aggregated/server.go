@@ -21,6 +21,7 @@ import (
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/acknowledgement"
+	"kubernaut.ai/services/datastorage/internal/erasure"
 	"kubernaut.ai/services/datastorage/internal/hold"
 	"kubernaut.ai/services/datastorage/internal/httpapi"
 	"kubernaut.ai/services/datastorage/internal/query"
@@ -41,6 +42,8 @@ const (
 	trails           = "trails"
 	acknowledgements = "acknowledgements"
 	legalHolds       = "legalholds"
+	erasures         = "erasures"
+	erasurePreviews  = "erasurepreviews"
 )
 
 // The ClusterRoles of the deployment.
@@ -48,6 +51,7 @@ const (
 	reader       = "kubernaut-audit-reader"
 	acknowledger = "kubernaut-audit-acknowledger"
 	holder       = "kubernaut-audit-legal-holder"
+	eraser       = "kubernaut-audit-eraser"
 )
 
 // Config is what the API is made of.
@@ -55,6 +59,7 @@ type Config struct {
 	Finder           *query.Finder
 	Acknowledgements *acknowledgement.Store
 	Holds            *hold.Store
+	Erasures         *erasure.Store
 	// Auth knows the people whose requests the API server forwards.
 	Auth *auth.Gate
 	// Accesses gets who read what.
@@ -106,6 +111,10 @@ func (a *api) operations() []operation {
 		call(http.MethodGet, "/legalholds", legalHolds, "list", holder, a.listHolds),
 		call(http.MethodGet, "/legalholds/:name", legalHolds, "get", holder, a.getHold),
 		call(http.MethodDelete, "/legalholds/:name", legalHolds, "delete", holder, a.releaseHold),
+		call(http.MethodPost, "/erasures", erasures, "create", eraser, a.requestErasure),
+		call(http.MethodGet, "/erasures", erasures, "list", eraser, a.listErasures),
+		call(http.MethodGet, "/erasures/:name", erasures, "get", eraser, a.getErasure),
+		call(http.MethodPost, "/erasurepreviews", erasurePreviews, "create", eraser, a.previewErasure),
 	}
 }
 

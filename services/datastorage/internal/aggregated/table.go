@@ -27,8 +27,9 @@ func wantsTable(c echo.Context) bool {
 var eventTable = form{before: tableHead(), item: tableRow, metadata: listMeta}
 
 const (
-	// columnText is the type of a column, as OpenAPI names it.
-	columnText = "string"
+	// The types of columns, as OpenAPI names them.
+	columnText   = "string"
+	columnNumber = "integer"
 	// formatName is the format of a column that has the name of the object.
 	formatName = "name"
 )

@@ -41,12 +41,13 @@ func (a *API) RequestErasure(c echo.Context) error {
 	}
 	recorded, err := a.config.Erasures.Request(c.Request().Context(), request, User(c.Request().Context()))
 	if err != nil {
-		return erasureProblem(err)
+		return ErasureProblem(err)
 	}
 	return answer(c, http.StatusAccepted, wireErasure(&recorded))
 }
 
-func erasureProblem(err error) error {
+// ErasureProblem explains an error of [erasure.Store.Request].
+func ErasureProblem(err error) error {
 	refused, ok := errors.AsType[*erasure.EventsError](err)
 	switch {
 	case ok:
@@ -124,25 +125,35 @@ func (a *API) PreviewErasure(c echo.Context) error {
 	}
 	return a.query(c, kindPreview, Filters(params.Filters()), func(events *int) error {
 		return a.page(c, func(ctx context.Context, out *page) error {
-			found := api.ErasurePreview{EventIds: []uuid.UUID{}}
-			p, err := a.config.Finder.Find(ctx, params, func(s *query.Stored) error {
-				if s.ErasedAt == nil && s.RecordedBy != ownevent.RecordedBy {
-					found.EventIds = append(found.EventIds, s.ID)
-				}
-				return nil
-			})
+			found, read, err := Erasable(ctx, a.config.Finder, a.config.Erasures, params)
 			if err != nil {
-				return err //nolint:wrapcheck // explained by the page
+				return err
 			}
-			*events = p.Events
-			held, err := a.config.Erasures.Held(ctx, found.EventIds)
-			if err != nil {
-				return err //nolint:wrapcheck // explained by the page
-			}
-			found.Held, found.HasMore, found.NextCursor, found.ScannedUntil = wireHeld(held), p.HasMore, p.NextCursor, p.ScannedUntil
+			*events = read
 			return out.addJSON(ctx, found, 0)
 		})
 	})
+}
+
+// Erasable finds the events of a page that can be erased, and those of them that legal holds keep. It also returns how many
+// events the page has. Its errors are those of a page.
+func Erasable(ctx context.Context, f *query.Finder, erasures *erasure.Store, params query.Params) (found api.ErasurePreview, events int, err error) {
+	found.EventIds = []uuid.UUID{}
+	p, err := f.Find(ctx, params, func(s *query.Stored) error {
+		if s.ErasedAt == nil && s.RecordedBy != ownevent.RecordedBy {
+			found.EventIds = append(found.EventIds, s.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return found, 0, err //nolint:wrapcheck // explained by the page
+	}
+	held, err := erasures.Held(ctx, found.EventIds)
+	if err != nil {
+		return found, 0, err //nolint:wrapcheck // explained by the page
+	}
+	found.Held, found.HasMore, found.NextCursor, found.ScannedUntil = wireHeld(held), p.HasMore, p.NextCursor, p.ScannedUntil
+	return found, p.Events, nil
 }
 
 func wireErasure(e *erasure.Erasure) api.Erasure {

@@ -27,7 +27,7 @@ func TestARequestThatEndedBeforeItsCommitIsNoErrorOfTheServers(t *testing.T) {
 func TestACallerThatCannotBeRecordedIsDeniedForAReason(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
-		"hold": HoldProblem(fmt.Errorf("place a hold: %w", hold.ErrCaller)), "erasure": erasureProblem(fmt.Errorf("request: %w", erasure.ErrCaller)),
+		"hold": HoldProblem(fmt.Errorf("place a hold: %w", hold.ErrCaller)), "erasure": ErasureProblem(fmt.Errorf("request: %w", erasure.ErrCaller)),
 	} {
 		denied, ok := errors.AsType[*auth.DeniedError](err)
 		if !ok || denied.Reason != "unusable_user" || problem.Status(err) != http.StatusForbidden {
