@@ -134,6 +134,43 @@ func TestTheLastUsableSchemasStayInForce(t *testing.T) {
 	}
 }
 
+// The kubelet mounts a ConfigMap as links to a hidden link to a hidden folder, which it replaces.
+func TestAMountedConfigMapIsReadAndFollowed(t *testing.T) {
+	dir := t.TempDir()
+	mount := func(version, text string) {
+		t.Helper()
+		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, version), "shop.order.placed.json", text)
+		if err := os.Symlink(version, filepath.Join(dir, "..data_tmp")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mount("..2026_11_27_1", order)
+	if err := os.Symlink("..data/shop.order.placed.json", filepath.Join(dir, "shop.order.placed.json")); err != nil {
+		t.Fatal(err)
+	}
+	source, err := eventschema.NewSource(dir, clocktesting.NewFakeClock(time.Now()), zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := []byte(`{}`)
+	if source.Current().Check("shop.order.placed", empty) == nil {
+		t.Error("the mounted schema is not in force")
+	}
+	mount("..2026_11_27_2", `{"type":"object"}`)
+	if n := testutil.ToFloat64(only{source, "datastorage_event_schemas"}); n != 1 { // looks at the folder, too
+		t.Errorf("%v schemas, want 1", n)
+	}
+	if err := source.Current().Check("shop.order.placed", empty); err != nil {
+		t.Errorf("the changed ConfigMap is not in force: %v", err)
+	}
+}
+
 // only is one metric of a collector.
 type only struct {
 	prometheus.Collector
