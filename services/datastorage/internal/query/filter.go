@@ -181,7 +181,7 @@ func (p Params) checkType(bad *ParamError) {
 		text = prefix + "x.x"
 	}
 	if text != "" && !wire.IsType(text) {
-		bad.refusef("event_type", "no event has such a type: give all of it, as in gateway.signal.received, or its beginning, as in gateway.*")
+		bad.refusef("event_type", "must be a type that an event can have: all of it, as in gateway.signal.received, or its beginning, as in gateway.*")
 	}
 }
 
