@@ -86,9 +86,12 @@ func loadAndCheck(ctx, enough context.Context, env *cluster.Env, result *verdict
 	result.AddFigure("refusals", int64(events.refusals))
 	result.AddFigure("signals", int64(len(signals.Answers())))
 	_, _ = fmt.Fprintln(os.Stdout, result.Line("upgrade-on-kind", "rollouts"))
+	if events.longest != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "clusterload: the longest refusal began with:", events.longest)
+	}
 	err := result.Err()
 	if events.refused > maxRefused {
-		err = errors.Join(err, fmt.Errorf("a request was refused for %s, longer than %s, at first by: %w", events.refused, maxRefused, events.longest))
+		err = errors.Join(err, fmt.Errorf("a request was refused for %s, longer than %s", events.refused, maxRefused))
 	}
 	return err
 }
