@@ -51,6 +51,12 @@ const (
 	columnNamespace = "namespace"
 )
 
+// The parameters of a span.
+const (
+	paramSince = "since"
+	paramUntil = "until"
+)
+
 // Params are the parameters of a query as the client gave them, "" for missing ones.
 type Params struct {
 	EventType, EventCategory, EventAction, EventOutcome string
@@ -245,7 +251,7 @@ func (p Params) span(bad *ParamError, now time.Time) span {
 	for _, bound := range []struct {
 		name, text string
 		time       **time.Time
-	}{{"since", p.Since, &s.since}, {"until", p.Until, &s.until}} {
+	}{{paramSince, p.Since, &s.since}, {paramUntil, p.Until, &s.until}} {
 		if bound.text == "" {
 			continue
 		}
@@ -257,7 +263,7 @@ func (p Params) span(bad *ParamError, now time.Time) span {
 		*bound.time = &t
 	}
 	if s.since != nil && s.until != nil && !s.since.Before(*s.until) {
-		bad.refusef("until", "must be later than since: this is %s, and since is %s",
+		bad.refusef(paramUntil, "must be later than since: this is %s, and since is %s",
 			s.until.Format(time.RFC3339Nano), s.since.Format(time.RFC3339Nano))
 	}
 	return s

@@ -89,7 +89,7 @@ func (p StatsParams) prepare(now time.Time) (*counting, error) {
 		c.until = whole.Add(time.Minute)
 	}
 	if p.Until == "" && !c.since.Before(c.until) {
-		bad.refusef("since", "must be in the past where until is missing, which is the present then")
+		bad.refusef(paramSince, "must be in the past where until is missing, which is the present then")
 	}
 	if p.Bucket != "" {
 		c.bucket = parseBucket(p.Bucket, bad)
@@ -115,7 +115,7 @@ func parseBucket(text string, bad *ParamError) time.Duration {
 		var n uint64
 		const bits = 8 // for far more than a week
 		n, err = strconv.ParseUint(days, 10, bits)
-		bucket = time.Duration(n) * day //nolint:gosec // of 8 bits
+		bucket = time.Duration(n) * day
 	}
 	if err != nil || bucket < time.Minute || bucket > week || bucket%time.Minute != 0 {
 		bad.refusef("bucket", "must be whole minutes from 1m to 7d, as in 5m, 24h or 1d")

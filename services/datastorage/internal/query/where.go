@@ -33,10 +33,10 @@ func (f Filter) Resolve(now time.Time) (Filter, error) {
 	}
 	resolved := maps.Clone(f)
 	if span.since != nil {
-		resolved["since"] = span.since.Format(time.RFC3339Nano)
+		resolved[paramSince] = span.since.Format(time.RFC3339Nano)
 	}
 	if span.until != nil {
-		resolved["until"] = span.until.Format(time.RFC3339Nano)
+		resolved[paramUntil] = span.until.Format(time.RFC3339Nano)
 	}
 	return resolved, nil
 }
@@ -63,7 +63,7 @@ func (f Filter) Where(args []any) (condition string, all []any, err error) {
 		c.add("correlation_id = %s", p.CorrelationID)
 	}
 	p.span(bad, time.Time{}).add(c)
-	for name, text := range map[string]string{"since": p.Since, "until": p.Until} {
+	for name, text := range map[string]string{paramSince: p.Since, paramUntil: p.Until} {
 		if isRelative(text) {
 			bad.refusef(name, "must be a time, not one that is counted from a request")
 		}
@@ -99,7 +99,7 @@ func (f Filter) params() (Params, *ParamError) {
 		columnSeverity: &p.Severity, "correlation_id": &p.CorrelationID, columnActorType: &p.ActorType, "actor_id": &p.ActorID,
 		"recorded_by": &p.RecordedBy, "producer_id": &p.ProducerID, "error_code": &p.ErrorCode,
 		"resource_type": &p.ResourceType, "resource_id": &p.ResourceID, columnNamespace: &p.Namespace, "cluster_id": &p.ClusterID,
-		"since": &p.Since, "until": &p.Until,
+		paramSince: &p.Since, paramUntil: &p.Until,
 	}
 	for _, name := range slices.Sorted(maps.Keys(f)) {
 		text := f[name]
