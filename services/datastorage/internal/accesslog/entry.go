@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"kubernaut.ai/internal/auth"
 	"kubernaut.ai/internal/printable"
 	"kubernaut.ai/pkg/audit"
@@ -140,6 +142,7 @@ func (e *entry) event() (*audit.Event, error) {
 
 // made completes an event.
 func (e *entry) made(made *audit.Event) *audit.Event {
+	made.ID = uuid.Must(uuid.NewV7())
 	made.Timestamp, made.Category, made.CorrelationID = e.last, ownevent.Category, wire.Truncate(made.CorrelationID, maxID)
 	if e.user.Name != "" {
 		made.ActorType, made.ActorID = "user", wire.Truncate(e.user.Name, maxID)

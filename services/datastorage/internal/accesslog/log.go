@@ -66,7 +66,8 @@ type Options struct {
 // Log sums up requests. Its methods are safe for concurrent use.
 type Log struct {
 	options  Options
-	flushing sync.Mutex // held by a Flush, so that another one waits for its events
+	flushing sync.Mutex     // held by a Flush, so that another one waits for its events
+	doubted  []*audit.Event // guarded by flushing: they may be recorded, and are again under their ids
 
 	mu                        sync.Mutex
 	reads, forbidden, unknown sums // guarded by mu: what is recorded next
@@ -155,6 +156,13 @@ func (l *Log) Run(ctx context.Context, grace func() time.Duration) error {
 func (l *Log) Flush(ctx context.Context) error {
 	l.flushing.Lock()
 	defer l.flushing.Unlock()
+	// Before others, so that the ones in doubt stay as few as one Flush records.
+	for len(l.doubted) > 0 {
+		if err := l.options.Recorder.Record(ctx, l.doubted[0]); err != nil {
+			return fmt.Errorf("record the requests of %s: %w", l.doubted[0].CorrelationID, err)
+		}
+		l.doubted = l.doubted[1:]
+	}
 	l.mu.Lock()
 	all := l.all()
 	var taken [len(all)]map[key]*entry
@@ -165,13 +173,17 @@ func (l *Log) Flush(ctx context.Context) error {
 	var first error
 	for i, s := range all {
 		for _, k := range slices.SortedFunc(maps.Keys(taken[i]), compare) {
-			if err := l.record(ctx, taken[i][k]); err != nil {
-				if !errors.Is(err, audit.ErrInDoubt) { // else it may be recorded, and would count twice
-					l.restore(s, k, taken[i][k])
-				}
-				if first == nil {
-					first = err
-				}
+			event, err := l.record(ctx, taken[i][k])
+			switch {
+			case err == nil:
+				continue
+			case errors.Is(err, audit.ErrInDoubt): // in a sum it might count twice
+				l.doubted = append(l.doubted, event)
+			default:
+				l.restore(s, k, taken[i][k])
+			}
+			if first == nil {
+				first = err
 			}
 		}
 	}
@@ -185,9 +197,11 @@ func (l *Log) last(ctx context.Context, grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if err := l.Flush(ctx); err != nil {
+		l.flushing.Lock()
+		defer l.flushing.Unlock()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		missing := 0
+		missing := len(l.doubted)
 		for _, s := range l.all() {
 			missing += len(s.open)
 		}
@@ -196,15 +210,15 @@ func (l *Log) last(ctx context.Context, grace time.Duration) error {
 	return nil
 }
 
-func (l *Log) record(ctx context.Context, e *entry) error {
+func (l *Log) record(ctx context.Context, e *entry) (*audit.Event, error) {
 	event, err := e.event()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := l.options.Recorder.Record(ctx, event); err != nil {
-		return fmt.Errorf("record the requests of %s: %w", event.CorrelationID, err)
+		return event, fmt.Errorf("record the requests of %s: %w", event.CorrelationID, err)
 	}
-	return nil
+	return event, nil
 }
 
 // restore notes again what could not be recorded.
