@@ -8,6 +8,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/prometheus/prometheus/rules"
 	"go.uber.org/zap"
 
 	"kubernaut.ai/internal/auth"
@@ -35,10 +36,13 @@ func dated(at time.Time, events int, changes ...func(map[string]any)) []byte {
 }
 
 // maintenance starts what maintains the tables of the site's DataStorage.
-func (s *siteState) maintenance(ctx context.Context) *service {
+func (s *siteState) maintenance(ctx context.Context, change ...func(*datastorage.MaintainOptions)) *service {
 	GinkgoHelper()
 	s.workload(ctx, maintenanceName)
 	options := datastorage.MaintainOptions{DatabaseURL: s.database, ManagementListen: anyPort, Clock: s.clock()}
+	for _, c := range change {
+		c(&options)
+	}
 	return s.serve(ctx, maintenanceName, func(log *zap.Logger) lifecycle.App {
 		options.Log = log
 		m, err := datastorage.NewMaintainer(options)
@@ -46,6 +50,9 @@ func (s *siteState) maintenance(ctx context.Context) *service {
 		return m
 	}, func(a lifecycle.App, one *service) { one.management = a.(*datastorage.Maintainer).ManagementURL() })
 }
+
+// rarely lets maintenance run once in a while.
+func rarely(o *datastorage.MaintainOptions) { o.Every = 2 * time.Hour }
 
 // says waits until the log of a service has what a pattern means. A run that does something logs it at its end.
 func says(ctx context.Context, one *service, pattern string) {
@@ -136,11 +143,16 @@ var _ = Describe("DataStorage's trail:", func() {
 		m := watch(ctx, s, "KubernautMaintenanceStalls")
 		a := m.fires(ctx, "KubernautMaintenanceStalls")
 		Expect(a.Labels.Get("namespace")).To(Equal(s.namespace), "nobody runs it")
-		runs := s.maintenance(ctx)
+		runs := s.maintenance(ctx, rarely)
 		m.ends(ctx, "KubernautMaintenanceStalls")
 
-		By("keeping a table locked")
+		By("keeping a table locked, for less than three intervals")
 		release := lock(ctx, s, "audit_batches")
+		m.every = seldom
+		m.pass(ctx, 5*time.Hour)
+		Expect(m.about("KubernautMaintenanceStalls", rules.StatePending, rules.StateFiring)).To(BeEmpty())
+
+		By("keeping it locked")
 		a = m.fires(ctx, "KubernautMaintenanceStalls")
 		says(ctx, runs, "maintenance fails")
 		(&reader{site: s, about: runs, values: database(s)}).looks(ctx, a, SatisfyAll(

@@ -64,7 +64,7 @@ func (o *MaintainOptions) flags() *cli.Flags {
 	f.Int(&o.Slice, "slice", 5000, "bound on the events of one transaction", cli.AtMost(most))
 	f.Int(&o.RetentionFloor, "retention-floor", 30, "days that every event is kept for, whatever its retention_days say", cli.AtMost(wire.MaxRetentionDays))
 	o.Retention.declare(&f)
-	f.Duration(&o.Every, "every", time.Minute, "time between two runs")
+	f.Duration(&o.Every, "every", time.Minute, "time between two runs; erasures are looked for every 2s")
 	f.String(&o.ManagementListen, "management-listen", "127.0.0.1:9090", "host:port of probes and metrics", cli.Check(httpserver.CheckAddress))
 	f.Duration(&o.StartupTimeout, "startup-timeout", startupTimeout, "how long to wait for the database at start")
 	return &f
@@ -102,7 +102,7 @@ func NewMaintainer(o MaintainOptions) (*Maintainer, error) {
 	}
 	const connections = 3 // work, the lease, and a probe
 	config.MaxConns, config.MinConns = connections, 0
-	return &Maintainer{options: o, database: config, retention: retention, observed: metrics.NewMaintenance(o.Clock), ready: make(chan struct{})}, nil
+	return &Maintainer{options: o, database: config, retention: retention, observed: metrics.NewMaintenance(o.Clock, o.Every), ready: make(chan struct{})}, nil
 }
 
 // Ready is closed once it works.

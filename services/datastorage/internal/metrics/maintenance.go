@@ -22,8 +22,8 @@ type Maintenance struct {
 	clock    clock.PassiveClock
 }
 
-// NewMaintenance makes the metrics, with those of the process.
-func NewMaintenance(c clock.PassiveClock) *Maintenance {
+// NewMaintenance makes the metrics, with those of the process, of maintenance that runs every so often.
+func NewMaintenance(c clock.PassiveClock, every time.Duration) *Maintenance {
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Namespace: namespace, Subsystem: "maintenance", Name: name, Help: help}
 	}
@@ -41,7 +41,9 @@ func NewMaintenance(c clock.PassiveClock) *Maintenance {
 			[]string{"work"}),
 		success: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("last_success_timestamp_seconds", "When a run last ended without an error, in Unix seconds. It is missing until then.")), nil),
 	}
-	m.registry.MustRegister(m.runs, m.duration, m.events, m.success, buildinfo.Collector(),
+	interval := prometheus.NewGauge(prometheus.GaugeOpts(opts("interval_seconds", "Time between two runs, as configured.")))
+	interval.Set(every.Seconds())
+	m.registry.MustRegister(m.runs, m.duration, m.events, m.success, interval, buildinfo.Collector(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{"done", "busy", "failed"} {
 		m.runs.WithLabelValues(result)

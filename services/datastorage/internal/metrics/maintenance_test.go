@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ func TestTheLastSuccessOfMaintenanceIsKnownOnceThereWasOne(t *testing.T) {
 	t.Parallel()
 	began := time.Unix(1_795_000_000, 500_000_000)
 	c := clocktesting.NewFakeClock(began)
-	m := NewMaintenance(c)
+	m := NewMaintenance(c, time.Minute)
 	m.Ran(maintain.Report{}, errors.New("no rights"), time.Second)
 	if n := testutil.CollectAndCount(m.success); n != 0 {
 		t.Errorf("%d series before the first success", n)
@@ -29,5 +30,17 @@ func TestTheLastSuccessOfMaintenanceIsKnownOnceThereWasOne(t *testing.T) {
 	m.Ran(maintain.Report{}, maintain.ErrBusy, 0)
 	if got := testutil.ToFloat64(m.success); got != 1_795_000_000.5 {
 		t.Errorf("%v, although nobody knows how the other run ends", got)
+	}
+}
+
+func TestTheIntervalOfMaintenanceIsShown(t *testing.T) {
+	t.Parallel()
+	m := NewMaintenance(clocktesting.NewFakeClock(time.Now()), 90*time.Minute)
+	const want = `# HELP datastorage_maintenance_interval_seconds Time between two runs, as configured.
+# TYPE datastorage_maintenance_interval_seconds gauge
+datastorage_maintenance_interval_seconds 5400
+`
+	if err := testutil.GatherAndCompare(m.Gatherer(), strings.NewReader(want), "datastorage_maintenance_interval_seconds"); err != nil {
+		t.Error(err)
 	}
 }
