@@ -407,6 +407,42 @@ func TestAnErasureOfARunThatIsKilledIsCarriedOutOnce(t *testing.T) {
 	verifyCommitments(t, f.conn)
 }
 
+// Regression test: an erasure of an event that an older program had stored waited for the next whole run, and with it all
+// erasures behind it.
+func TestAnErasureOfAnIncompleteEventDoesNotWaitForTheNextRun(t *testing.T) {
+	f := newTrail(t)
+	m, err := app.NewMaintainer(app.MaintainOptions{DatabaseURL: f.owner, RetentionFloor: 1, Every: time.Hour, ManagementListen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	erased := func(e api.AuditEvent) {
+		t.Helper()
+		asked := f.erasing(t, e)
+		done := call[api.Erasure](t, f.App, http.MethodGet, erasuresPath+"/"+asked.ErasureId.String()+"?wait=60", nil, http.StatusOK)
+		if done.Status != api.Erased || done.Erased != 1 {
+			t.Fatalf("erasure %+v, want one that erased an event", done)
+		}
+	}
+	first := personal()
+	f.store(t, first)
+	erased(first) // a run that has begun has completed events by now
+	id, err := insertAsVersion1(t.Context(), f.conn, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	erased(api.AuditEvent{EventId: &id})
+	verifyCommitments(t, f.conn)
+}
+
 // Regression test: the month that a stopped retention run had closed took no erasure, which failed every run after it.
 func TestAnErasureIsCarriedOutInAMonthThatAStoppedRunClosed(t *testing.T) {
 	f := newTrail(t)

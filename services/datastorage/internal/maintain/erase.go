@@ -31,12 +31,30 @@ func (r *Runner) Erase(ctx context.Context) (report Report, ran bool, err error)
 	if !open {
 		return report, false, nil
 	}
-	report, err = r.run(ctx, []part{{"erase events", r.erase}})
+	report, err = r.run(ctx, []part{{"erase events", func(ctx context.Context, report *Report) error {
+		err := r.eraseComplete(ctx, report)
+		if !errors.Is(err, erasure.ErrIncomplete) {
+			return err
+		}
+		if err := r.complete(ctx, report); err != nil {
+			return err
+		}
+		return r.erase(ctx, report)
+	}}})
 	return report, true, err
 }
 
-// erase carries out the erasures that wait, each in one transaction.
+// erase carries out the erasures that wait, up to one whose events were stored without a commitment after the run
+// completed events: the next one completes them.
 func (r *Runner) erase(ctx context.Context, report *Report) error {
+	if err := r.eraseComplete(ctx, report); !errors.Is(err, erasure.ErrIncomplete) {
+		return err
+	}
+	return nil
+}
+
+// eraseComplete carries out the erasures that wait, each in one transaction.
+func (r *Runner) eraseComplete(ctx context.Context, report *Report) error {
 	x := erasure.Executor{Decoder: r.decoder, IDs: &r.batches}
 	for {
 		var done *erasure.Done
@@ -45,8 +63,6 @@ func (r *Runner) erase(ctx context.Context, report *Report) error {
 			return err //nolint:wrapcheck // says all there is
 		})
 		switch {
-		case errors.Is(err, erasure.ErrIncomplete):
-			return nil // the next run completes it first
 		case err != nil:
 			return err
 		case done == nil:
@@ -75,8 +91,6 @@ func (r *Runner) eraseAgain(ctx context.Context, report *Report) error {
 			return err //nolint:wrapcheck // says all there is
 		})
 		switch {
-		case errors.Is(err, erasure.ErrIncomplete):
-			return nil // the next run completes it first
 		case err != nil:
 			return err
 		}
