@@ -254,6 +254,10 @@ type Erasure struct {
 // ErasureList defines model for ErasureList.
 type ErasureList struct {
 	Erasures []Erasure `json:"erasures"`
+	HasMore  bool      `json:"has_more"`
+
+	// NextCursor Missing on the last page.
+	NextCursor string `json:"next_cursor,omitempty"`
 }
 
 // ErasurePreview defines model for ErasurePreview.
@@ -449,7 +453,11 @@ type LegalHold struct {
 
 // LegalHoldList defines model for LegalHoldList.
 type LegalHoldList struct {
+	HasMore    bool        `json:"has_more"`
 	LegalHolds []LegalHold `json:"legal_holds"`
+
+	// NextCursor Missing on the last page.
+	NextCursor string `json:"next_cursor,omitempty"`
 }
 
 // LegalHoldRequest defines model for LegalHoldRequest.
@@ -635,6 +643,14 @@ type ContentEncoding = string
 // RetryLater defines model for RetryLater.
 type RetryLater = Problem
 
+// ListErasuresParams defines parameters for ListErasures.
+type ListErasuresParams struct {
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // GetErasureParams defines parameters for GetErasure.
 type GetErasureParams struct {
 	// Wait Seconds to wait for its end, while it is requested.
@@ -745,12 +761,24 @@ type GetEventStatsParams struct {
 type ListLegalHoldsParams struct {
 	// Released With those that were released.
 	Released *bool `form:"released,omitempty" json:"released,omitempty"`
+	Limit    *int  `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before. Goes with the same `released`.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ReleaseLegalHoldParams defines parameters for ReleaseLegalHold.
 type ReleaseLegalHoldParams struct {
 	// Reason Why they are released.
 	Reason string `form:"reason" json:"reason"`
+}
+
+// GetLegalHoldsParams defines parameters for GetLegalHolds.
+type GetLegalHoldsParams struct {
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // RequestErasureJSONRequestBody defines body for RequestErasure for application/json ContentType.
@@ -855,10 +883,10 @@ type ClientInterface interface {
 
 	// ListErasures List erasures
 	//
-	// The newest 1000, newest first, without the ids of events.
+	// One page, newest first, without the ids of events. While `has_more` is true, `next_cursor` goes on behind it.
 	//
 	// Corresponds with GET /api/v1/audit/erasures (the `ListErasures` operationId).
-	ListErasures(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListErasures(ctx context.Context, params *ListErasuresParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RequestErasureWithBody Ask for the erasure of events
 	//
@@ -1021,7 +1049,7 @@ type ClientInterface interface {
 
 	// ListLegalHolds List legal holds
 	//
-	// The newest 1000, newest first.
+	// One page, newest first. While `has_more` is true, `next_cursor` goes on behind it.
 	//
 	// Corresponds with GET /api/v1/audit/legal-hold (the `ListLegalHolds` operationId).
 	ListLegalHolds(ctx context.Context, params *ListLegalHoldsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1055,10 +1083,10 @@ type ClientInterface interface {
 
 	// GetLegalHolds List the holds on a correlation id
 	//
-	// Those that were released, too. Holds on filters are found by their own id.
+	// Those that were released, too, in pages as those of `listLegalHolds`. Holds on filters are found by their own id.
 	//
 	// Corresponds with GET /api/v1/audit/legal-hold/{correlation_id} (the `GetLegalHolds` operationId).
-	GetLegalHolds(ctx context.Context, correlationId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetLegalHolds(ctx context.Context, correlationId string, params *GetLegalHoldsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReconstructRemediationRequest Rebuild a RemediationRequest from its trail
 	//
@@ -1094,11 +1122,11 @@ func (c *Client) GetAcknowledgement(ctx context.Context, acknowledgementId uuid.
 
 // ListErasures List erasures
 //
-// The newest 1000, newest first, without the ids of events.
+// One page, newest first, without the ids of events. While `has_more` is true, `next_cursor` goes on behind it.
 //
 // Corresponds with GET /api/v1/audit/erasures (the `ListErasures` operationId).
-func (c *Client) ListErasures(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListErasuresRequest(c.Server)
+func (c *Client) ListErasures(ctx context.Context, params *ListErasuresParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListErasuresRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1420,7 +1448,7 @@ func (c *Client) GetEvent(ctx context.Context, eventId uuid.UUID, reqEditors ...
 
 // ListLegalHolds List legal holds
 //
-// The newest 1000, newest first.
+// One page, newest first. While `has_more` is true, `next_cursor` goes on behind it.
 //
 // Corresponds with GET /api/v1/audit/legal-hold (the `ListLegalHolds` operationId).
 func (c *Client) ListLegalHolds(ctx context.Context, params *ListLegalHoldsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1494,11 +1522,11 @@ func (c *Client) ReleaseLegalHold(ctx context.Context, correlationId string, par
 
 // GetLegalHolds List the holds on a correlation id
 //
-// Those that were released, too. Holds on filters are found by their own id.
+// Those that were released, too, in pages as those of `listLegalHolds`. Holds on filters are found by their own id.
 //
 // Corresponds with GET /api/v1/audit/legal-hold/{correlation_id} (the `GetLegalHolds` operationId).
-func (c *Client) GetLegalHolds(ctx context.Context, correlationId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetLegalHoldsRequest(c.Server, correlationId)
+func (c *Client) GetLegalHolds(ctx context.Context, correlationId string, params *GetLegalHoldsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetLegalHoldsRequest(c.Server, correlationId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1577,7 +1605,7 @@ func NewGetAcknowledgementRequest(server string, acknowledgementId uuid.UUID) (*
 }
 
 // NewListErasuresRequest constructs an http.Request for the ListErasures method
-func NewListErasuresRequest(server string) (*http.Request, error) {
+func NewListErasuresRequest(server string, params *ListErasuresParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -1593,6 +1621,45 @@ func NewListErasuresRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -2503,6 +2570,30 @@ func NewListLegalHoldsRequest(server string, params *ListLegalHoldsParams) (*htt
 
 		}
 
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -2615,7 +2706,7 @@ func NewReleaseLegalHoldRequest(server string, correlationId string, params *Rel
 }
 
 // NewGetLegalHoldsRequest constructs an http.Request for the GetLegalHolds method
-func NewGetLegalHoldsRequest(server string, correlationId string) (*http.Request, error) {
+func NewGetLegalHoldsRequest(server string, correlationId string, params *GetLegalHoldsParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2638,6 +2729,45 @@ func NewGetLegalHoldsRequest(server string, correlationId string) (*http.Request
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -2765,12 +2895,12 @@ type ClientWithResponsesInterface interface {
 
 	// ListErasuresWithResponse List erasures
 	//
-	// The newest 1000, newest first, without the ids of events.
+	// One page, newest first, without the ids of events. While `has_more` is true, `next_cursor` goes on behind it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/audit/erasures (the `ListErasures` operationId).
-	ListErasuresWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListErasuresResponse, error)
+	ListErasuresWithResponse(ctx context.Context, params *ListErasuresParams, reqEditors ...RequestEditorFn) (*ListErasuresResponse, error)
 
 	// RequestErasureWithBodyWithResponse Ask for the erasure of events
 	//
@@ -2945,7 +3075,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListLegalHoldsWithResponse List legal holds
 	//
-	// The newest 1000, newest first.
+	// One page, newest first. While `has_more` is true, `next_cursor` goes on behind it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2983,12 +3113,12 @@ type ClientWithResponsesInterface interface {
 
 	// GetLegalHoldsWithResponse List the holds on a correlation id
 	//
-	// Those that were released, too. Holds on filters are found by their own id.
+	// Those that were released, too, in pages as those of `listLegalHolds`. Holds on filters are found by their own id.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/audit/legal-hold/{correlation_id} (the `GetLegalHolds` operationId).
-	GetLegalHoldsWithResponse(ctx context.Context, correlationId string, reqEditors ...RequestEditorFn) (*GetLegalHoldsResponse, error)
+	GetLegalHoldsWithResponse(ctx context.Context, correlationId string, params *GetLegalHoldsParams, reqEditors ...RequestEditorFn) (*GetLegalHoldsResponse, error)
 
 	// ReconstructRemediationRequestWithResponse Rebuild a RemediationRequest from its trail
 	//
@@ -5330,13 +5460,13 @@ func (c *ClientWithResponses) GetAcknowledgementWithResponse(ctx context.Context
 
 // ListErasuresWithResponse List erasures
 //
-// The newest 1000, newest first, without the ids of events.
+// One page, newest first, without the ids of events. While `has_more` is true, `next_cursor` goes on behind it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/v1/audit/erasures (the `ListErasures` operationId).
-func (c *ClientWithResponses) ListErasuresWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListErasuresResponse, error) {
-	rsp, err := c.ListErasures(ctx, reqEditors...)
+func (c *ClientWithResponses) ListErasuresWithResponse(ctx context.Context, params *ListErasuresParams, reqEditors ...RequestEditorFn) (*ListErasuresResponse, error) {
+	rsp, err := c.ListErasures(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -5606,7 +5736,7 @@ func (c *ClientWithResponses) GetEventWithResponse(ctx context.Context, eventId 
 
 // ListLegalHoldsWithResponse List legal holds
 //
-// The newest 1000, newest first.
+// One page, newest first. While `has_more` is true, `next_cursor` goes on behind it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5668,13 +5798,13 @@ func (c *ClientWithResponses) ReleaseLegalHoldWithResponse(ctx context.Context, 
 
 // GetLegalHoldsWithResponse List the holds on a correlation id
 //
-// Those that were released, too. Holds on filters are found by their own id.
+// Those that were released, too, in pages as those of `listLegalHolds`. Holds on filters are found by their own id.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/v1/audit/legal-hold/{correlation_id} (the `GetLegalHolds` operationId).
-func (c *ClientWithResponses) GetLegalHoldsWithResponse(ctx context.Context, correlationId string, reqEditors ...RequestEditorFn) (*GetLegalHoldsResponse, error) {
-	rsp, err := c.GetLegalHolds(ctx, correlationId, reqEditors...)
+func (c *ClientWithResponses) GetLegalHoldsWithResponse(ctx context.Context, correlationId string, params *GetLegalHoldsParams, reqEditors ...RequestEditorFn) (*GetLegalHoldsResponse, error) {
+	rsp, err := c.GetLegalHolds(ctx, correlationId, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,10 @@ const (
 	completionTimeout = 2 * time.Second
 	maxReason         = 1024
 	maxName           = 255
+	// pageSize is how many holds are asked for at once, maxPage how many can be.
+	pageSize, maxPage = 500, 1000
+	// maxListed bounds the holds that a list shows.
+	maxListed = 100_000
 )
 
 const about = `
@@ -124,6 +128,7 @@ func listCommand(prefix string) *cobra.Command {
 	var o options
 	var output string
 	var released bool
+	var limit int
 	c := &cobra.Command{
 		Use:     "list [CORRELATION_ID|HOLD_ID]",
 		Aliases: []string{"ls"},
@@ -137,9 +142,12 @@ func listCommand(prefix string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found, err := at.list(c.Context(), strings.Join(args, ""), released)
+			found, err := listAll(c.Context(), at, selection{name: strings.Join(args, ""), released: released, limit: limit})
 			if err != nil {
 				return err
+			}
+			if found.cursor != "" {
+				c.PrintErrf("only the newest %d holds are shown: name a correlation id to find others\n", len(found.holds))
 			}
 			return show(c.OutOrStdout(), output, found)
 		},
@@ -148,6 +156,7 @@ func listCommand(prefix string) *cobra.Command {
 	return configure(c, prefix, o.declare, func(f *cli.Flags) {
 		f.String(&output, "output", formTable, "form of the output: table, json or yaml", cli.OneOf(formTable, formJSON, formYAML), cli.Shorthand("o"))
 		f.Bool(&released, "released", false, "with holds that were released")
+		f.Int(&limit, "chunk-size", pageSize, "how many holds are asked for at once; all are shown", cli.AtMost(maxPage))
 	})
 }
 
@@ -269,15 +278,15 @@ func (o *options) complete(released *bool) cobra.CompletionFunc {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
-		found, err := at.list(ctx, "", *released)
+		found, err := at.list(ctx, selection{released: *released, limit: pageSize})
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
 		var names []string
-		for i := range found {
-			names = append(names, found[i].HoldId.String())
-			if found[i].CorrelationId != "" {
-				names = append(names, found[i].CorrelationId)
+		for _, h := range found.holds {
+			names = append(names, h.HoldId.String())
+			if h.CorrelationId != "" {
+				names = append(names, h.CorrelationId)
 			}
 		}
 		slices.Sort(names)

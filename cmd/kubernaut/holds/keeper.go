@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,10 +25,39 @@ import (
 // keeper is where holds are.
 type keeper interface {
 	place(ctx context.Context, sent datastorage.LegalHoldRequest) (datastorage.LegalHold, error)
-	// list returns the holds on a correlation id or with an id, or all for "".
-	list(ctx context.Context, name string, released bool) ([]datastorage.LegalHold, error)
+	// list returns a page of holds, newest first. It has at most those that the selection's limit allows.
+	list(ctx context.Context, s selection) (page, error)
 	// release returns the holds that were released, also beside an error.
 	release(ctx context.Context, name, reason string) ([]datastorage.LegalHold, error)
+}
+
+// selection of holds.
+type selection struct {
+	// name is a correlation id or the id of a hold; "" selects all.
+	name     string
+	released bool
+	limit    int
+	cursor   string
+}
+
+// page of a list. Its cursor is "" at the end of the list.
+type page struct {
+	holds  []datastorage.LegalHold
+	cursor string
+}
+
+// listAll follows the pages of a list, as far as maxListed.
+func listAll(ctx context.Context, at keeper, s selection) (all page, err error) {
+	for {
+		found, err := at.list(ctx, s)
+		if err != nil {
+			return all, err
+		}
+		all.holds, all.cursor = append(all.holds, found.holds...), found.cursor
+		if s.cursor = found.cursor; s.cursor == "" || len(all.holds) >= maxListed {
+			return all, nil
+		}
+	}
 }
 
 // open makes the keeper that the flags select.
@@ -78,30 +108,34 @@ func (d direct) place(ctx context.Context, sent datastorage.LegalHoldRequest) (d
 	return *answer.JSON201, nil
 }
 
-func (d direct) list(ctx context.Context, name string, released bool) ([]datastorage.LegalHold, error) {
-	if name == "" {
-		answer, err := d.client.ListLegalHoldsWithResponse(ctx, &datastorage.ListLegalHoldsParams{Released: &released})
-		if err != nil {
-			return nil, fmt.Errorf("list holds: %w", err)
-		}
-		if answer.JSON200 == nil {
-			return nil, refused("list holds", answer.HTTPResponse, answer.Body)
-		}
-		return answer.JSON200.LegalHolds, nil
+func (d direct) list(ctx context.Context, s selection) (page, error) {
+	var cursor *string
+	if s.cursor != "" {
+		cursor = &s.cursor
 	}
-	answer, err := d.client.GetLegalHoldsWithResponse(ctx, name)
+	if s.name == "" {
+		answer, err := d.client.ListLegalHoldsWithResponse(ctx, &datastorage.ListLegalHoldsParams{Released: &s.released, Limit: &s.limit, Cursor: cursor})
+		switch {
+		case err != nil:
+			return page{}, fmt.Errorf("list holds: %w", err)
+		case answer.JSON200 == nil:
+			return page{}, refused("list holds", answer.HTTPResponse, answer.Body)
+		}
+		return page{answer.JSON200.LegalHolds, answer.JSON200.NextCursor}, nil
+	}
+	answer, err := d.client.GetLegalHoldsWithResponse(ctx, s.name, &datastorage.GetLegalHoldsParams{Limit: &s.limit, Cursor: cursor})
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("list holds: %w", err)
+		return page{}, fmt.Errorf("list holds: %w", err)
 	case answer.StatusCode() == http.StatusNotFound:
-		return nil, nil
+		return page{}, nil
 	case answer.JSON200 == nil:
-		return nil, refused("list holds", answer.HTTPResponse, answer.Body)
+		return page{}, refused("list holds", answer.HTTPResponse, answer.Body)
 	}
-	var found []datastorage.LegalHold
+	found := page{cursor: answer.JSON200.NextCursor}
 	for _, h := range answer.JSON200.LegalHolds {
-		if released || h.ReleasedAt == nil {
-			found = append(found, h)
+		if s.released || h.ReleasedAt == nil {
+			found.holds = append(found.holds, h)
 		}
 	}
 	return found, nil
@@ -223,45 +257,49 @@ func one(answer rest.Result, what, permission string) (datastorage.LegalHold, er
 	return hold, nil
 }
 
-func (a aggregated) list(ctx context.Context, name string, released bool) ([]datastorage.LegalHold, error) {
-	query := url.Values{}
-	if name != "" {
-		query.Set("correlation_id", name)
+func (a aggregated) list(ctx context.Context, s selection) (page, error) {
+	query := url.Values{"limit": {strconv.Itoa(s.limit)}}
+	if s.name != "" {
+		query.Set("correlation_id", s.name)
 	}
-	if released {
+	if s.released {
 		query.Set("released", "true")
 	}
-	text, err := connection.Answer(a.client.Get().RequestURI(holdsPath+"?"+query.Encode()).SetHeader("Accept", "application/json").Do(ctx))
+	if s.cursor != "" {
+		query.Set("continue", s.cursor)
+	}
+	text, err := a.client.Get().RequestURI(holdsPath+"?"+query.Encode()).SetHeader("Accept", "application/json").Do(ctx).Raw()
 	if err != nil {
-		return nil, connection.Explain(err, "list holds", "list on legalholds") //nolint:wrapcheck // says what
+		return page{}, connection.Explain(err, "list holds", "list on legalholds") //nolint:wrapcheck // says what
 	}
-	var page struct {
-		Items []legalHold `json:"items"`
+	var list struct {
+		Metadata metav1.ListMeta `json:"metadata"`
+		Items    []legalHold     `json:"items"`
 	}
-	if err := json.Unmarshal(text, &page); err != nil {
-		return nil, fmt.Errorf("list holds: unusable answer: %w", err)
+	if err := json.Unmarshal(text, &list); err != nil {
+		return page{}, fmt.Errorf("list holds: unusable answer: %w", err)
 	}
-	found := make([]datastorage.LegalHold, len(page.Items))
-	for i := range page.Items {
-		if found[i], err = page.Items[i].wire(); err != nil {
-			return nil, fmt.Errorf("list holds: %w", err)
+	found := page{holds: make([]datastorage.LegalHold, len(list.Items)), cursor: list.Metadata.Continue}
+	for i := range list.Items {
+		if found.holds[i], err = list.Items[i].wire(); err != nil {
+			return page{}, fmt.Errorf("list holds: %w", err)
 		}
 	}
 	return found, nil
 }
 
 func (a aggregated) release(ctx context.Context, name, reason string) ([]datastorage.LegalHold, error) {
-	found, err := a.list(ctx, name, false)
+	found, err := listAll(ctx, a, selection{name: name, limit: pageSize})
 	if err != nil {
 		return nil, err
 	}
-	if len(found) == 0 {
+	if len(found.holds) == 0 {
 		return nil, errNone(name)
 	}
 	query := url.Values{"reason": {reason}}
 	var released []datastorage.LegalHold
 	var failed []error
-	for _, h := range found {
+	for _, h := range found.holds {
 		answer := a.client.Delete().RequestURI(holdsPath + "/" + h.HoldId.String() + "?" + query.Encode()).Do(ctx)
 		done, err := one(answer, "release hold "+h.HoldId.String(), "delete on legalholds")
 		if err != nil {

@@ -24,11 +24,11 @@ const (
 )
 
 // show writes holds in a form.
-func show(out io.Writer, form string, found []datastorage.LegalHold) error {
+func show(out io.Writer, form string, found page) error {
 	if form == formTable {
-		return printTable(out, found)
+		return printTable(out, found.holds)
 	}
-	list := datastorage.LegalHoldList{LegalHolds: append([]datastorage.LegalHold{}, found...)}
+	list := datastorage.LegalHoldList{LegalHolds: append([]datastorage.LegalHold{}, found.holds...), HasMore: found.cursor != ""}
 	text, err := json.MarshalIndent(list, "", "  ")
 	if err == nil && form == formYAML {
 		text, err = yaml.JSONToYAML(text)
@@ -60,14 +60,8 @@ func printTable(out io.Writer, found []datastorage.LegalHold) error {
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("write the holds: %w", err)
 	}
-	if len(found) == maxListed {
-		return printLine(out, "only the newest %d are shown: name a correlation id to find others", maxListed)
-	}
 	return nil
 }
-
-// maxListed is how many holds a list of DataStorage has at most.
-const maxListed = 1000
 
 // by names whoever did something; nobody is known without authentication.
 func by(name string) string {

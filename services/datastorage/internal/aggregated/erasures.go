@@ -18,6 +18,7 @@ import (
 	"kubernaut.ai/services/datastorage/internal/erasure"
 	"kubernaut.ai/services/datastorage/internal/hold"
 	"kubernaut.ai/services/datastorage/internal/httpapi"
+	"kubernaut.ai/services/datastorage/internal/query"
 )
 
 const (
@@ -145,7 +146,7 @@ func (a *api) getErasure(c echo.Context) error {
 			case err != nil:
 				return err //nolint:wrapcheck // explained by the page
 			case wantsTable(c):
-				return writeList(ctx, to, erasureTable, []erasure.Erasure{found})
+				return writeList(ctx, to, erasureTable, []erasure.Erasure{found}, "")
 			}
 			return to.JSON(ctx, newErasure(&found), 0)
 		})
@@ -171,11 +172,15 @@ func waited(c echo.Context) (time.Duration, error) {
 
 func (a *api) listErasures(c echo.Context) error {
 	return a.observed(kindErasures, func(c echo.Context, _ *accesslog.Read) error {
-		if err := onlyIgnored(c.Request().URL, "limit"); err != nil { // a list is bounded, see erasure.MaxList
+		if err := onlyIgnored(c.Request().URL, paramLimit, paramContinue); err != nil {
 			return err
 		}
+		limit, err := pageLimit(c.QueryParam(paramLimit))
+		if err != nil {
+			return problem.Validation(map[string]string{paramLimit: err.Error()}, "unusable parameters: %s", paramLimit)
+		}
 		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
-			found, err := a.config.Erasures.List(ctx)
+			found, next, err := a.config.Erasures.List(ctx, query.ListParams{Limit: limit, Cursor: c.QueryParam(paramContinue)})
 			if err != nil {
 				return err //nolint:wrapcheck // explained by the page
 			}
@@ -183,14 +188,14 @@ func (a *api) listErasures(c echo.Context) error {
 			if wantsTable(c) {
 				form = erasureTable
 			}
-			return writeList(ctx, to, form, found)
+			return writeList(ctx, to, form, found, next)
 		})
 	}, c)
 }
 
 var (
 	erasureList = listForm[erasure.Erasure]{
-		before: `{"apiVersion":"` + apiVersion + `","kind":"ErasureList","metadata":{},"items":[`,
+		before: `{"apiVersion":"` + apiVersion + `","kind":"ErasureList","items":[`,
 		item:   func(e *erasure.Erasure) any { return newErasure(e) },
 	}
 	erasureTable = listForm[erasure.Erasure]{before: tableStart([]metav1.TableColumnDefinition{

@@ -111,15 +111,15 @@ func (a *api) placeHold(c echo.Context) error {
 
 func (a *api) listHolds(c echo.Context) error {
 	return a.observed(kindHolds, func(c echo.Context, asked *accesslog.Read) error {
-		which, released, err := selectedHolds(c.Request().URL)
+		selected, err := selectedHolds(c.Request().URL)
 		if err != nil {
 			return err
 		}
-		if which.Name != "" {
-			asked.Filters = []accesslog.Filter{{Name: filterName, Value: which.Name}}
+		if selected.which.Name != "" {
+			asked.Filters = []accesslog.Filter{{Name: filterName, Value: selected.which.Name}}
 		}
 		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
-			holds, err := a.config.Holds.List(ctx, which, released)
+			holds, next, err := a.config.Holds.List(ctx, selected.which, selected.released, selected.page)
 			if err != nil {
 				return err //nolint:wrapcheck // explained by the page
 			}
@@ -127,7 +127,7 @@ func (a *api) listHolds(c echo.Context) error {
 			if wantsTable(c) {
 				form = holdTable
 			}
-			return writeList(ctx, to, form, holds)
+			return writeList(ctx, to, form, holds, next)
 		})
 	}, c)
 }
@@ -143,14 +143,14 @@ func (a *api) getHold(c echo.Context) error {
 		}
 		asked.Filters = []accesslog.Filter{{Name: filterName, Value: id.String()}}
 		return a.config.Pages.Answer(c, func(ctx context.Context, to *httpapi.Page) error {
-			holds, err := a.config.Holds.List(ctx, hold.Selector{ID: id}, true)
+			holds, _, err := a.config.Holds.List(ctx, hold.Selector{ID: id}, true, query.ListParams{})
 			switch {
 			case err != nil:
 				return err //nolint:wrapcheck // explained by the page
 			case len(holds) == 0:
 				return problem.New(http.StatusNotFound, "there is no legal hold %s", id)
 			case wantsTable(c):
-				return writeList(ctx, to, holdTable, holds)
+				return writeList(ctx, to, holdTable, holds, "")
 			}
 			return to.JSON(ctx, newLegalHold(&holds[0]), 0)
 		})
@@ -210,23 +210,30 @@ func plainDeletion(c echo.Context, id uuid.UUID) error {
 	return nil
 }
 
+// askedHolds is what a list is asked for.
+type askedHolds struct {
+	which    hold.Selector
+	released bool
+	page     query.ListParams
+}
+
 // selectedHolds reads the parameters of a list.
-func selectedHolds(u *url.URL) (which hold.Selector, released bool, err error) {
+func selectedHolds(u *url.URL) (s askedHolds, err error) {
 	given, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return which, false, problem.Validation(nil, "the query is not readable: %v", err)
+		return s, problem.Validation(nil, "the query is not readable: %v", err)
 	}
-	for _, parameter := range append([]string{"limit"}, ignored...) { // a list is bounded, see hold.MaxList
+	for _, parameter := range ignored {
 		given.Del(parameter)
 	}
 	if watch := given.Get("watch"); watch == "true" || watch == "1" {
-		return which, false, problem.New(http.StatusMethodNotAllowed, "legal holds cannot be watched: list them again")
+		return s, problem.New(http.StatusMethodNotAllowed, "legal holds cannot be watched: list them again")
 	}
 	given.Del("watch")
 	if selectors := given["fieldSelector"]; len(selectors) > 0 {
 		given.Del("fieldSelector")
 		if err := selected(given, strings.Join(selectors, ",")); err != nil {
-			return which, false, problem.Validation(map[string]string{"fieldSelector": err.Error()}, "unusable fieldSelector: %v", err)
+			return s, problem.Validation(map[string]string{"fieldSelector": err.Error()}, "unusable fieldSelector: %v", err)
 		}
 	}
 	bad := map[string]string{}
@@ -235,9 +242,15 @@ func selectedHolds(u *url.URL) (which hold.Selector, released bool, err error) {
 		case len(values) != 1:
 			bad[parameter] = "may be given once"
 		case parameter == paramCorrelationID && values[0] != "":
-			which.Name = values[0]
+			s.which.Name = values[0]
+		case parameter == paramContinue:
+			s.page.Cursor = values[0]
+		case parameter == paramLimit:
+			if s.page.Limit, err = pageLimit(values[0]); err != nil {
+				bad[parameter] = err.Error()
+			}
 		case parameter == paramReleased:
-			if released, err = strconv.ParseBool(values[0]); err != nil {
+			if s.released, err = strconv.ParseBool(values[0]); err != nil {
 				bad[parameter] = "must be true or false"
 			}
 		default:
@@ -245,14 +258,14 @@ func selectedHolds(u *url.URL) (which hold.Selector, released bool, err error) {
 		}
 	}
 	if len(bad) > 0 {
-		return which, false, problem.Validation(bad, "unusable parameters: %s", strings.Join(sortedKeys(bad), ", "))
+		return s, problem.Validation(bad, "unusable parameters: %s", strings.Join(sortedKeys(bad), ", "))
 	}
-	return which, released, nil
+	return s, nil
 }
 
 var (
 	holdList = listForm[hold.Hold]{
-		before: `{"apiVersion":"` + apiVersion + `","kind":"LegalHoldList","metadata":{},"items":[`,
+		before: `{"apiVersion":"` + apiVersion + `","kind":"LegalHoldList","items":[`,
 		item:   func(h *hold.Hold) any { return newLegalHold(h) },
 	}
 	holdTable = listForm[hold.Hold]{before: tableStart([]metav1.TableColumnDefinition{

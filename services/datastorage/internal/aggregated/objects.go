@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -16,6 +17,7 @@ import (
 
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/datastorage/internal/httpapi"
+	"kubernaut.ai/services/datastorage/internal/query"
 )
 
 // maxBody bounds an object that a client sends: an acknowledgement of a thousand ids takes 40 kB.
@@ -96,7 +98,8 @@ type listForm[T any] struct {
 	item   func(*T) any
 }
 
-func writeList[T any](ctx context.Context, to *httpapi.Page, f listForm[T], items []T) error {
+// writeList adds a page of a list, and where the list goes on.
+func writeList[T any](ctx context.Context, to *httpapi.Page, f listForm[T], items []T, next string) error {
 	if err := to.Text(ctx, f.before); err != nil {
 		return err //nolint:wrapcheck // explained by the page
 	}
@@ -107,5 +110,23 @@ func writeList[T any](ctx context.Context, to *httpapi.Page, f listForm[T], item
 		}
 		separator = ","
 	}
-	return to.Text(ctx, "]}") //nolint:wrapcheck // explained by the page
+	return errors.Join(to.Text(ctx, `],"metadata":`), to.JSON(ctx, metav1.ListMeta{Continue: next}, 0), to.Text(ctx, "}"))
+}
+
+// The parameters of pages in Kubernetes.
+const (
+	paramLimit    = "limit"
+	paramContinue = "continue"
+)
+
+// pageLimit reads the parameter limit. A page may be smaller than what is asked for, and 0 asks for no limit.
+func pageLimit(text string) (*int, error) {
+	if text == "" || text == "0" {
+		return nil, nil //nolint:nilnil // the default
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 0 {
+		return nil, errors.New("must be a number")
+	}
+	return new(min(limit, query.MaxLimit)), nil
 }

@@ -24,8 +24,6 @@ const (
 	MaxEvents = 1000
 	// MaxOpen bounds the requests that wait.
 	MaxOpen = 1000
-	// MaxList bounds the requests that List returns.
-	MaxList = 1000
 	// maxCaller bounds the names of callers, in characters: the bound of actor_id.
 	maxCaller = 255
 	// kind of the rows of audit_requests.

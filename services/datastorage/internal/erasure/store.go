@@ -131,10 +131,19 @@ func record(ctx context.Context, tx pgx.Tx, d *event.Decoder, ids *schema.BatchI
 	return ingest.Append(ctx, tx, ids, e.At, made) //nolint:wrapcheck // says what failed
 }
 
-// List returns requests, the last ones first, without the ids of events. Its error is
-// a *query.UnavailableError.
-func (s *Store) List(ctx context.Context) (erasures []Erasure, err error) {
-	return s.read(ctx, withoutIDs, `ORDER BY requested_at DESC, request_id LIMIT $1`, MaxList)
+// List returns a page of the requests, the last ones first, without the ids of events, and the cursor of the
+// next page, "" on the last one. Its errors are *query.ParamError and *query.UnavailableError.
+func (s *Store) List(ctx context.Context, p query.ListParams) (erasures []Erasure, next string, err error) {
+	asked, err := p.Of("erasures")
+	if err != nil {
+		return nil, "", err //nolint:wrapcheck // names the parameters
+	}
+	rest, args := asked.SQL(database.PlainTime("requested_at"), "request_id")
+	found, err := s.read(ctx, withoutIDs, rest, args...)
+	if err != nil {
+		return nil, "", err
+	}
+	return query.PageOf(asked, found, func(e *Erasure) (time.Time, uuid.UUID) { return e.RequestedAt, e.ID }) //nolint:wrapcheck // says what failed
 }
 
 // every is how often Get looks while it waits.

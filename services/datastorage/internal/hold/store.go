@@ -135,22 +135,23 @@ func (s *Store) Release(ctx context.Context, which Selector, reason string, by o
 	return released, nil
 }
 
-// MaxList bounds the holds that List returns.
-const MaxList = 1000
-
-// List returns the selected holds, the last placed ones first. Its error is a
-// *query.UnavailableError.
-func (s *Store) List(ctx context.Context, which Selector, withReleased bool) (holds []Hold, err error) {
+// List returns a page of the selected holds, the last placed ones first, and the cursor of the
+// next page, "" on the last one. Its errors are *query.ParamError and *query.UnavailableError.
+func (s *Store) List(ctx context.Context, which Selector, withReleased bool, p query.ListParams) (holds []Hold, next string, err error) {
+	asked, err := p.Of("holds", which, withReleased)
+	if err != nil {
+		return nil, "", err //nolint:wrapcheck // names the parameters
+	}
 	name, id := which.values()
+	rest, args := asked.SQL(database.PlainTime("placed_at"), "hold_id", name, id, withReleased)
 	err = s.reads.Do(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		holds, err = list(ctx, tx, `WHERE `+condition+` AND ($3 OR released_at IS NULL)
-			ORDER BY placed_at DESC, hold_id LIMIT $4`, name, id, withReleased, MaxList)
+		holds, err = list(ctx, tx, `WHERE `+condition+` AND ($3 OR released_at IS NULL)`+rest, args...)
 		return err
 	})
 	if err != nil {
-		return nil, &query.UnavailableError{Err: fmt.Errorf("list holds: %w", err)}
+		return nil, "", &query.UnavailableError{Err: fmt.Errorf("list holds: %w", err)}
 	}
-	return holds, nil
+	return query.PageOf(asked, holds, func(h *Hold) (time.Time, uuid.UUID) { return h.PlacedAt, h.ID }) //nolint:wrapcheck // says what failed
 }
 
 func (s *Store) insert(ctx context.Context, tx pgx.Tx, h *Hold, by ownevent.User) error {

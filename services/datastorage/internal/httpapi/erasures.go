@@ -73,19 +73,19 @@ func ErasureProblem(err error) error {
 }
 
 // ListErasures implements routes.ServerInterface.
-func (a *API) ListErasures(c echo.Context) error {
+func (a *API) ListErasures(c echo.Context, p api.ListErasuresParams) error {
 	return a.query(c, kindErasures, nil, func(*int) error {
-		var erasures []erasure.Erasure
-		err := a.queued(c.Request().Context(), caller(c), func() (err error) {
-			erasures, err = a.config.Erasures.List(c.Request().Context())
+		var list api.ErasureList
+		err := a.queued(c.Request().Context(), caller(c), func() error {
+			erasures, next, err := a.config.Erasures.List(c.Request().Context(), query.ListParams{Limit: p.Limit, Cursor: value(p.Cursor)})
+			list = api.ErasureList{Erasures: make([]api.Erasure, len(erasures)), HasMore: next != "", NextCursor: next}
+			for i := range erasures {
+				list.Erasures[i] = wireErasure(&erasures[i])
+			}
 			return err //nolint:wrapcheck // explained below
 		})
 		if err != nil {
 			return a.pageProblem(err)
-		}
-		list := api.ErasureList{Erasures: make([]api.Erasure, len(erasures))}
-		for i := range erasures {
-			list.Erasures[i] = wireErasure(&erasures[i])
 		}
 		return answer(c, http.StatusOK, list)
 	})

@@ -17,6 +17,7 @@ import (
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/datastorage/internal/accesslog"
 	"kubernaut.ai/services/datastorage/internal/hold"
+	"kubernaut.ai/services/datastorage/internal/query"
 )
 
 // PlaceLegalHold implements routes.ServerInterface.
@@ -42,33 +43,34 @@ func (a *API) PlaceLegalHold(c echo.Context) error {
 
 // ListLegalHolds implements routes.ServerInterface.
 func (a *API) ListLegalHolds(c echo.Context, p api.ListLegalHoldsParams) error {
-	return a.listHolds(c, "", value(p.Released))
+	return a.listHolds(c, "", value(p.Released), query.ListParams{Limit: p.Limit, Cursor: value(p.Cursor)})
 }
 
 // GetLegalHolds implements routes.ServerInterface.
-func (a *API) GetLegalHolds(c echo.Context, name string) error {
-	return a.listHolds(c, name, true)
+func (a *API) GetLegalHolds(c echo.Context, name string, p api.GetLegalHoldsParams) error {
+	return a.listHolds(c, name, true, query.ListParams{Limit: p.Limit, Cursor: value(p.Cursor)})
 }
 
-func (a *API) listHolds(c echo.Context, name string, withReleased bool) error {
+func (a *API) listHolds(c echo.Context, name string, withReleased bool, p query.ListParams) error {
 	var asked []accesslog.Filter
 	if name != "" {
 		asked = only("name", name)
 	}
 	return a.query(c, kindHolds, asked, func(*int) error {
-		var holds []hold.Hold
+		var list api.LegalHoldList
 		err := a.queued(c.Request().Context(), caller(c), func() error {
-			var err error
-			holds, err = a.config.Holds.List(c.Request().Context(), hold.Selector{Name: name}, withReleased)
+			holds, next, err := a.config.Holds.List(c.Request().Context(), hold.Selector{Name: name}, withReleased, p)
+			list = wireHolds(holds)
+			list.HasMore, list.NextCursor = next != "", next
 			return err //nolint:wrapcheck // explained below
 		})
 		switch {
 		case err != nil:
 			return a.pageProblem(err)
-		case name != "" && len(holds) == 0:
+		case name != "" && p.Cursor == "" && len(list.LegalHolds) == 0:
 			return problem.New(http.StatusNotFound, "there is no hold on correlation id %q, and none with this id", name)
 		}
-		return answer(c, http.StatusOK, wireHolds(holds))
+		return answer(c, http.StatusOK, list)
 	})
 }
 

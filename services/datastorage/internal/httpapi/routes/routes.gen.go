@@ -19,7 +19,7 @@ type ServerInterface interface {
 	GetAcknowledgement(ctx echo.Context, acknowledgementId uuid.UUID) error
 	// ListErasures List erasures
 	// (GET /api/v1/audit/erasures)
-	ListErasures(ctx echo.Context) error
+	ListErasures(ctx echo.Context, params ListErasuresParams) error
 	// RequestErasure Ask for the erasure of events
 	// (POST /api/v1/audit/erasures)
 	RequestErasure(ctx echo.Context) error
@@ -61,7 +61,7 @@ type ServerInterface interface {
 	ReleaseLegalHold(ctx echo.Context, correlationId string, params ReleaseLegalHoldParams) error
 	// GetLegalHolds List the holds on a correlation id
 	// (GET /api/v1/audit/legal-hold/{correlation_id})
-	GetLegalHolds(ctx echo.Context, correlationId string) error
+	GetLegalHolds(ctx echo.Context, correlationId string, params GetLegalHoldsParams) error
 	// ReconstructRemediationRequest Rebuild a RemediationRequest from its trail
 	// (POST /api/v1/audit/remediation-requests/{correlation_id}/reconstruct)
 	ReconstructRemediationRequest(ctx echo.Context, correlationId string) error
@@ -95,8 +95,24 @@ func (w *ServerInterfaceWrapper) GetAcknowledgement(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ListErasures(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListErasuresParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListErasures(ctx)
+	err = w.Handler.ListErasures(ctx, params)
 	return err
 }
 
@@ -530,6 +546,20 @@ func (w *ServerInterfaceWrapper) ListLegalHolds(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter released: %s", err))
 	}
 
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListLegalHolds(ctx, params)
 	return err
@@ -580,8 +610,24 @@ func (w *ServerInterfaceWrapper) GetLegalHolds(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter correlation_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetLegalHoldsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetLegalHolds(ctx, correlationId)
+	err = w.Handler.GetLegalHolds(ctx, correlationId, params)
 	return err
 }
 
