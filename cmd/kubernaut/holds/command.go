@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -19,10 +18,8 @@ import (
 )
 
 const (
-	// completionTimeout is how long a shell waits for names.
-	completionTimeout = 2 * time.Second
-	maxReason         = 1024
-	maxName           = 255
+	maxReason = 1024
+	maxName   = 255
 	// pageSize is how many holds are asked for at once, maxPage how many can be.
 	pageSize, maxPage = 500, 1000
 	// maxListed bounds the holds that a list shows.
@@ -264,23 +261,14 @@ func atMostOneName(c *cobra.Command, args []string) error {
 
 // complete offers the ids of holds, and the correlation ids that are held.
 func (o *options) complete(released *bool) cobra.CompletionFunc {
-	return func(c *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		ctx := c.Context()
-		if ctx == nil {
-			ctx = context.Background()
-		}
-		ctx, cancel := context.WithTimeout(ctx, completionTimeout)
-		defer cancel()
+	return cli.CompleteName(func(ctx context.Context) ([]string, error) {
 		at, err := o.open()
 		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
+			return nil, err
 		}
 		found, err := at.list(ctx, selection{released: *released, limit: pageSize})
 		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
+			return nil, err //nolint:wrapcheck // nobody sees it
 		}
 		var names []string
 		for _, h := range found.holds {
@@ -289,10 +277,8 @@ func (o *options) complete(released *bool) cobra.CompletionFunc {
 				names = append(names, h.CorrelationId)
 			}
 		}
-		slices.Sort(names)
-		names = slices.DeleteFunc(slices.Compact(names), func(name string) bool { return !strings.HasPrefix(name, toComplete) })
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}
+		return names, nil
+	})
 }
 
 func printLine(out io.Writer, format string, args ...any) error {

@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -26,8 +24,6 @@ import (
 )
 
 const (
-	// completionTimeout is how long a shell waits for names.
-	completionTimeout = 2 * time.Second
 	// maxCompletions bounds the names that a shell is offered.
 	maxCompletions = 200
 	maxReason      = 1024
@@ -135,28 +131,13 @@ func (c *cluster) absent(what, name string) error {
 
 // completeNames offers the names of what a list finds in the cluster.
 func completeNames(at *connection.Flags, names func(context.Context, *cluster) ([]string, error)) cobra.CompletionFunc {
-	return func(c *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		ctx := c.Context()
-		if ctx == nil {
-			ctx = context.Background()
-		}
-		ctx, cancel := context.WithTimeout(ctx, completionTimeout)
-		defer cancel()
+	return cli.CompleteName(func(ctx context.Context) ([]string, error) {
 		connected, err := connect(at)
 		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
+			return nil, err
 		}
-		all, err := names(ctx, connected)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		all = slices.DeleteFunc(all, func(name string) bool { return !strings.HasPrefix(name, toComplete) })
-		slices.Sort(all)
-		return all, cobra.ShellCompDirectiveNoFileComp
-	}
+		return names(ctx, connected)
+	})
 }
 
 // CompleteRequests offers the names of requests.
