@@ -212,6 +212,50 @@ var _ = Describe("people and legal holds", func() {
 		Expect(aboutHold(ctx, id)).To(HaveEach(HaveField("ActorId", HaveValue(Equal(user.name)))))
 	}, SpecTimeout(specTimeout))
 
+	It("read lists of holds in pages", func(ctx SpecContext) {
+		user := newCommandUser(ctx)
+		user.may(ctx, "legalholds", "create", "get", "list", "delete")
+		held := env.CorrelationID()
+		run := func(args ...string) (int, string) {
+			return holdCommand(ctx, append(append([]string{"hold"}, args...), "--kubeconfig", user.kubeconfig)...)
+		}
+		var placed []string
+		for range 5 {
+			id := uuid.NewString()
+			env.Track(id)
+			placed = append([]string{id}, placed...) // lists have the newest first
+			code, out := run("place", held, "--reason", "case 119", "--id", id)
+			Expect(code).To(Equal(cli.ExitOK), out)
+		}
+		admin := newPerson(env.Config, "kubernaut-admin", "")
+		var read []string
+		options := metav1.ListOptions{FieldSelector: "correlation_id=" + held, Limit: 2}
+		for pages := 1; ; pages++ {
+			page, err := admin.Resource(peopleHolds).List(ctx, options)
+			Expect(err).NotTo(HaveOccurred())
+			for _, item := range page.Items {
+				read = append(read, item.GetName())
+			}
+			if options.Continue = page.GetContinue(); options.Continue == "" {
+				Expect(pages).To(Equal(3))
+				break
+			}
+		}
+		Expect(read).To(Equal(placed))
+		options.FieldSelector, options.Continue = "correlation_id="+held+"x", "abc"
+		_, err := admin.Resource(peopleHolds).List(ctx, options)
+		Expect(apierrors.IsBadRequest(err)).To(BeTrue(), "%v", err)
+
+		code, out := run("list", held, "--chunk-size", "2", "-o", "json")
+		Expect(code).To(Equal(cli.ExitOK), out)
+		var listed datastorage.LegalHoldList
+		Expect(json.Unmarshal([]byte(out), &listed)).To(Succeed())
+		Expect(listed.LegalHolds).To(HaveLen(5))
+		code, out = run("release", held, "--reason", "settled")
+		Expect(code).To(Equal(cli.ExitOK), out)
+		Expect(strings.Count(out, "released by "+user.name)).To(Equal(5))
+	}, SpecTimeout(specTimeout))
+
 	It("need no API server with a token", func(ctx SpecContext) {
 		machine := newAccount(ctx, "holder")
 		machine.mayIn(ctx, env.People.Namespace, auditGroup, "legalholds", nil, "create", "list", "delete")
