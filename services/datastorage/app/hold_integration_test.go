@@ -5,6 +5,7 @@ package app_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -165,6 +167,19 @@ func TestARepeatedHoldWithARelativeTimeIsOneHold(t *testing.T) {
 	}
 	request.Filter["since"] = "25h"
 	call[api.Problem](t, a, http.MethodPost, holdsPath, request, http.StatusConflict)
+}
+
+// Regression test: the second of two holds that were placed at once was answered 503.
+func TestHoldsThatArePlacedAtOnceWaitForEachOther(t *testing.T) {
+	_, serving := withRoles(t, newDatabase(t))
+	a := serve(t, serving)
+	var all sync.WaitGroup
+	for n := range 16 {
+		all.Go(func() {
+			call[api.LegalHold](t, a, http.MethodPost, holdsPath, api.LegalHoldRequest{CorrelationId: new(fmt.Sprintf("rr-%d", n)), Reason: "case"}, http.StatusCreated)
+		})
+	}
+	all.Wait()
 }
 
 func TestAnUnusableLegalHoldIsRefusedByField(t *testing.T) {

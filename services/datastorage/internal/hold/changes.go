@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,18 +16,23 @@ import (
 // timeout of a transaction. It waits for a retention run that holds the lock row.
 const timeout = 30 * time.Second
 
+// patience bounds the wait for the changes before.
+const patience = 5 * time.Second
+
 var errBusy = errors.New("another hold or erasure is being recorded")
 
 // Changes are transactions under the lock row of holds and removals. It is safe for
 // concurrent use.
 type Changes struct {
 	pool *pgxpool.Pool
-	// changing: one change at once, so that they take one of the pool's connections.
-	changing sync.Mutex
+	// turn: one change at once, so that they take one of the pool's connections.
+	turn chan struct{}
 }
 
 // NewChanges makes Changes that use a pool.
-func NewChanges(pool *pgxpool.Pool) *Changes { return &Changes{pool: pool} }
+func NewChanges(pool *pgxpool.Pool) *Changes {
+	return &Changes{pool: pool, turn: make(chan struct{}, 1)}
+}
 
 // Lock takes the lock row of holds and removals until the transaction ends.
 func Lock(ctx context.Context, tx pgx.Tx) error {
@@ -41,10 +45,14 @@ func Lock(ctx context.Context, tx pgx.Tx) error {
 // Do runs a transaction under the lock row, and commits it. The error is that of do,
 // or says why nothing was changed; after a failure to commit nobody knows.
 func (c *Changes) Do(ctx context.Context, do func(pgx.Tx) error) error {
-	if !c.changing.TryLock() {
+	waiting, over := context.WithTimeout(ctx, patience)
+	defer over()
+	select {
+	case c.turn <- struct{}{}:
+	case <-waiting.Done():
 		return errBusy
 	}
-	defer c.changing.Unlock()
+	defer func() { <-c.turn }()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return c.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) (err error) { //nolint:wrapcheck // says what failed
