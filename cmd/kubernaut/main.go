@@ -1,5 +1,5 @@
 // Command kubernaut runs the platform on one machine, demonstrates it, shows and decides
-// remediations, keeps events of the trail, tries target rules and policies, and collects what is needed to
+// remediations, keeps and erases events of the trail, tries target rules and policies, and collects what is needed to
 // diagnose a cluster.
 package main
 
@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kubernaut.ai/cmd/kubernaut/erasures"
 	"kubernaut.ai/cmd/kubernaut/holds"
 	"kubernaut.ai/cmd/kubernaut/requests"
 	"kubernaut.ai/cmd/kubernaut/stores"
@@ -57,7 +58,7 @@ func command() *cobra.Command {
 	})
 	root.AddCommand(upCommand(), demoCommand(), mustGatherCommand(), gateway.TargetsCommand(prefix),
 		spoolcommand.Command(prefix), stores.Command(prefix), policyCommand(),
-		holds.Command(prefix, requests.CompleteRequests))
+		holds.Command(prefix, requests.CompleteRequests), erasures.Command(prefix))
 	root.AddCommand(requests.Commands(prefix)...)
 	return root
 }

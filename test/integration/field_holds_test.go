@@ -47,8 +47,8 @@ func (p *person) releasing(ctx context.Context, id, query string) (code int, bod
 	return do(client, r)
 }
 
-// aboutHold are the events about a hold, oldest first.
-func aboutHold(ctx context.Context, id string) []datastorage.StoredEvent {
+// eventsAbout are the events about a hold or an erasure, oldest first.
+func eventsAbout(ctx context.Context, id string) []datastorage.StoredEvent {
 	GinkgoHelper()
 	answer := storeCall(ctx, env.DataStorage.URL, http.MethodGet, storeEvents+"?order=asc&correlation_id="+id, nil, nil)
 	return decoded[datastorage.EventPage](answer, http.StatusOK).Data
@@ -110,7 +110,7 @@ var _ = Describe("people and legal holds", func() {
 			Expect(read.Object["status"]).To(SatisfyAll(HaveKeyWithValue("placedBy", who.name), HaveKeyWithValue("releasedBy", who.name),
 				HaveKeyWithValue("releaseReason", "settled")))
 
-			events := aboutHold(ctx, id)
+			events := eventsAbout(ctx, id)
 			Expect(events).To(HaveLen(2))
 			for i, eventType := range []string{"datastorage.legalhold.placed", "datastorage.legalhold.released"} {
 				Expect(events[i].EventType).To(Equal(eventType))
@@ -209,7 +209,7 @@ var _ = Describe("people and legal holds", func() {
 		Expect(code).To(Equal(cli.ExitOK), out)
 		Expect(yaml.Unmarshal([]byte(out), &listed)).To(Succeed())
 		Expect(listed.LegalHolds).To(HaveExactElements(HaveField("ReleaseReason", "settled")))
-		Expect(aboutHold(ctx, id)).To(HaveEach(HaveField("ActorId", HaveValue(Equal(user.name)))))
+		Expect(eventsAbout(ctx, id)).To(HaveEach(HaveField("ActorId", HaveValue(Equal(user.name)))))
 	}, SpecTimeout(specTimeout))
 
 	It("read lists of holds in pages", func(ctx SpecContext) {

@@ -19,9 +19,14 @@ type Flags struct {
 
 // Declare declares the flags; whose says whose namespace it is.
 func (o *Flags) Declare(f *cli.Flags, whose string) {
+	o.DeclareCluster(f)
+	f.String(&o.Namespace, "namespace", "", "namespace of the "+whose+"; none: the context's", cli.Shorthand("n"))
+}
+
+// DeclareCluster declares the flags of what has no namespace.
+func (o *Flags) DeclareCluster(f *cli.Flags) {
 	f.String(&o.Kubeconfig, "kubeconfig", "", "kubeconfig file; none: as kubectl finds it")
 	f.String(&o.Context, "context", "", "context of the kubeconfig; none: the current one")
-	f.String(&o.Namespace, "namespace", "", "namespace of the "+whose+"; none: the context's", cli.Shorthand("n"))
 }
 
 // Config reads the kubeconfig. It returns the configuration of clients and the

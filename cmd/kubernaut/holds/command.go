@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -14,12 +12,12 @@ import (
 
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/cmd/kubernaut/connection"
+	"kubernaut.ai/cmd/kubernaut/eventflags"
 	"kubernaut.ai/internal/cli"
 )
 
 const (
-	maxReason = 1024
-	maxName   = 255
+	maxName = 255
 	// pageSize is how many holds are asked for at once, maxPage how many can be.
 	pageSize, maxPage = 500, 1000
 	// maxListed bounds the holds that a list shows.
@@ -65,19 +63,6 @@ func configure(c *cobra.Command, prefix string, declare ...func(*cli.Flags)) *co
 	return c
 }
 
-func declareReason(reason *string) func(*cli.Flags) {
-	return func(f *cli.Flags) {
-		f.String(reason, "reason", "", "why; a part of the trail", cli.Check(func(text string) error {
-			if len([]rune(text)) > maxReason {
-				return fmt.Errorf("want at most %d characters", maxReason)
-			}
-			return nil
-		}))
-	}
-}
-
-var errReason = cli.Usagef("--reason is required: it is a part of the trail")
-
 func placeCommand(prefix string, requests func(*connection.Flags) cobra.CompletionFunc) *cobra.Command {
 	var o options
 	var reason, id string
@@ -101,7 +86,7 @@ stored later, too.` + about,
 				return err
 			}
 			placed, err := at.place(c.Context(), sent)
-			if isRefusal(err) {
+			if connection.IsRefusal(err) {
 				return err
 			}
 			if err != nil {
@@ -111,13 +96,10 @@ stored later, too.` + about,
 		},
 		ValidArgsFunction: requests(&o.at),
 	}
-	configure(c, prefix, o.declare, declareReason(&reason), func(f *cli.Flags) {
-		f.List(&filters, "filter", "NAME=VALUE of a filter of events; events match all", cli.Check(checkFilter))
-		f.String(&id, "id", "", "id of the hold, a UUID: a command that is repeated with it places one hold; none: a new one", cli.Check(checkID))
+	configure(c, prefix, o.declare, eventflags.Reason(&reason), eventflags.Filters(&filters), func(f *cli.Flags) {
+		f.String(&id, "id", "", "id of the hold, a UUID: a command that is repeated with it places one hold; none: a new one", cli.Check(eventflags.CheckID))
 	})
-	_ = c.RegisterFlagCompletionFunc("filter", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return filterNames("="), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
-	})
+	eventflags.CompleteFilters(c)
 	return c
 }
 
@@ -176,7 +158,7 @@ hold keeps them. The record of a hold stays: list --released shows it.` + about,
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if strings.TrimSpace(reason) == "" {
-				return errReason
+				return eventflags.ErrReason
 			}
 			at, err := o.open()
 			if err != nil {
@@ -191,7 +173,7 @@ hold keeps them. The record of a hold stays: list --released shows it.` + about,
 		},
 		ValidArgsFunction: o.complete(&inForce),
 	}
-	return configure(c, prefix, o.declare, declareReason(&reason))
+	return configure(c, prefix, o.declare, eventflags.Reason(&reason))
 }
 
 // newRequest checks what a hold is placed on. The server knows the filters.
@@ -201,18 +183,15 @@ func newRequest(args, filters []string, reason, id string) (datastorage.LegalHol
 	case (len(args) == 0) == (len(filters) == 0):
 		return sent, cli.Usagef("name a correlation id, or give --filter, and not both")
 	case strings.TrimSpace(reason) == "":
-		return sent, errReason
+		return sent, eventflags.ErrReason
 	case len(args) == 1:
 		sent.CorrelationId = &args[0]
 	default:
-		sent.Filter = datastorage.EventFilter{}
-		for _, f := range filters {
-			name, value, _ := strings.Cut(f, "=")
-			if _, twice := sent.Filter[name]; twice {
-				return sent, cli.Usagef("--filter %s is given twice: events match all filters", name)
-			}
-			sent.Filter[name] = value
+		filter, err := eventflags.Filter(filters)
+		if err != nil {
+			return sent, err //nolint:wrapcheck // names the flag
 		}
+		sent.Filter = filter
 	}
 	made := uuid.Must(uuid.NewV7())
 	if id != "" {
@@ -220,33 +199,6 @@ func newRequest(args, filters []string, reason, id string) (datastorage.LegalHol
 	}
 	sent.HoldId = &made
 	return sent, nil
-}
-
-func checkFilter(text string) error {
-	name, _, found := strings.Cut(text, "=")
-	if !found || !slices.Contains(filterNames(""), name) {
-		return fmt.Errorf("want NAME=VALUE with one of the names %s", strings.Join(filterNames(""), ", "))
-	}
-	return nil
-}
-
-func checkID(text string) error {
-	if id, err := uuid.Parse(text); err != nil || id == uuid.Nil {
-		return errors.New("want an id, a UUID")
-	}
-	return nil
-}
-
-// filterNames are the filters of listEvents, each with a suffix.
-func filterNames(suffix string) []string {
-	var names []string
-	for field := range reflect.TypeFor[datastorage.ListEventsParams]().Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("form"), ",")
-		if name != "" && !slices.Contains([]string{"order", "limit", "cursor", "offset", "at_least"}, name) {
-			names = append(names, name+suffix)
-		}
-	}
-	return names
 }
 
 func atMostOneName(c *cobra.Command, args []string) error {

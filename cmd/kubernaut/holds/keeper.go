@@ -8,11 +8,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -103,7 +101,7 @@ func (d direct) place(ctx context.Context, sent datastorage.LegalHoldRequest) (d
 		return datastorage.LegalHold{}, fmt.Errorf("place a hold: %w", err)
 	}
 	if answer.JSON201 == nil {
-		return datastorage.LegalHold{}, refused("place a hold", answer.HTTPResponse, answer.Body)
+		return datastorage.LegalHold{}, connection.Refused("place a hold", answer.HTTPResponse, answer.Body)
 	}
 	return *answer.JSON201, nil
 }
@@ -119,7 +117,7 @@ func (d direct) list(ctx context.Context, s selection) (page, error) {
 		case err != nil:
 			return page{}, fmt.Errorf("list holds: %w", err)
 		case answer.JSON200 == nil:
-			return page{}, refused("list holds", answer.HTTPResponse, answer.Body)
+			return page{}, connection.Refused("list holds", answer.HTTPResponse, answer.Body)
 		}
 		return page{answer.JSON200.LegalHolds, answer.JSON200.NextCursor}, nil
 	}
@@ -130,7 +128,7 @@ func (d direct) list(ctx context.Context, s selection) (page, error) {
 	case answer.StatusCode() == http.StatusNotFound:
 		return page{}, nil
 	case answer.JSON200 == nil:
-		return page{}, refused("list holds", answer.HTTPResponse, answer.Body)
+		return page{}, connection.Refused("list holds", answer.HTTPResponse, answer.Body)
 	}
 	found := page{cursor: answer.JSON200.NextCursor}
 	for _, h := range answer.JSON200.LegalHolds {
@@ -149,40 +147,9 @@ func (d direct) release(ctx context.Context, name, reason string) ([]datastorage
 	case answer.StatusCode() == http.StatusNotFound:
 		return nil, errNone(name)
 	case answer.JSON200 == nil:
-		return nil, refused("release a hold", answer.HTTPResponse, answer.Body)
+		return nil, connection.Refused("release a hold", answer.HTTPResponse, answer.Body)
 	}
 	return answer.JSON200.LegalHolds, nil
-}
-
-// refused says why DataStorage did not do what it was asked for.
-func refused(what string, answer *http.Response, body []byte) error {
-	var problem datastorage.Problem
-	if err := json.Unmarshal(body, &problem); err != nil || problem.Detail == "" {
-		problem.Detail = strings.TrimSpace(string(body))
-	}
-	return &statusError{answer.StatusCode, fmt.Sprintf("%s: %s: %s", what, answer.Status, problem.Detail)}
-}
-
-// statusError is an answer that is none of success.
-type statusError struct {
-	status int
-	text   string
-}
-
-func (e *statusError) Error() string { return e.text }
-
-// isRefusal reports whether an error says that nothing was done, and that a repetition does nothing either.
-func isRefusal(err error) bool {
-	status := 0
-	if direct, ok := errors.AsType[*statusError](err); ok {
-		status = direct.status
-	}
-	var answered apierrors.APIStatus
-	if errors.As(err, &answered) {
-		status = int(answered.Status().Code)
-	}
-	const first, last = 400, 499
-	return first <= status && status <= last && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests
 }
 
 // aggregated is DataStorage behind the API server.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,8 +62,21 @@ type EventsError struct {
 	Held []hold.Keeps
 }
 
+// Error names the first event for each reason: the others are in the answer of the API.
 func (e *EventsError) Error() string {
-	return fmt.Sprintf("nothing is erased: %d events are held, %d are not stored, %d are DataStorage's own", len(e.Held), len(e.Unknown), len(e.Own))
+	var reasons []string
+	add := func(n int, first func() string) {
+		switch {
+		case n > 1:
+			reasons = append(reasons, fmt.Sprintf("%s, and %d more", first(), n-1))
+		case n == 1:
+			reasons = append(reasons, first())
+		}
+	}
+	add(len(e.Held), func() string { return fmt.Sprintf("legal hold %s keeps event %s", e.Held[0].HoldID, e.Held[0].EventID) })
+	add(len(e.Unknown), func() string { return fmt.Sprintf("event %s is not stored", e.Unknown[0]) })
+	add(len(e.Own), func() string { return fmt.Sprintf("event %s is DataStorage's own", e.Own[0]) })
+	return "nothing is erased: " + strings.Join(reasons, "; ")
 }
 
 // Request is an erasure that is asked for.
