@@ -37,7 +37,8 @@ var optionalMetrics = []string{
 var metricsOfUse = []string{
 	"datastorage_ingest_skewed_events_total", "datastorage_ingest_stray_events_total",
 	"datastorage_maintenance_interval_seconds", "datastorage_maintenance_last_success_timestamp_seconds", "datastorage_maintenance_run_seconds_bucket",
-	"datastorage_maintenance_runs_total", "datastorage_maintenance_events_total",
+	"datastorage_maintenance_runs_total", "datastorage_maintenance_events_total", "datastorage_maintenance_partitions",
+	"datastorage_maintenance_partitions_until_timestamp_seconds",
 	"workflowexecution_executions_total", "workflowexecution_execution_duration_seconds_bucket", "workflowexecution_workflow_valid",
 }
 

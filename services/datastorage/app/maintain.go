@@ -190,7 +190,7 @@ func (m *Maintainer) repeat(ctx context.Context, runner *maintain.Runner) {
 			return
 		}
 		if ran {
-			m.observed.Ran(report, err, m.options.Clock.Since(began))
+			m.observed.Ran(report, whole, err, m.options.Clock.Since(began))
 		}
 		switch {
 		case errors.Is(err, maintain.ErrBusy):

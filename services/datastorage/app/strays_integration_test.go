@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"kubernaut.ai/services/datastorage/app"
+	"kubernaut.ai/services/datastorage/internal/schema"
 )
 
 // movedTables are those that take the events of the default partition.
@@ -93,6 +94,11 @@ func TestStraysMoveInSlicesAndAreFoundOnceMeanwhile(t *testing.T) {
 	if done.Moved != 2*months+m.arrived || m.largest > slice || m.arrived == 0 || m.refused == 0 {
 		t.Errorf("%d events moved, want %d; up to %d in one transaction, want at most %d; %d arrived and %d were refused meanwhile",
 			done.Moved, 2*months+m.arrived, m.largest, slice, m.arrived, m.refused)
+	}
+	now := time.Now().UTC()
+	// The months around now, and those that the strays got.
+	if want := (schema.Room{Months: 5 + 2, Until: time.Date(now.Year(), now.Month()+4, 1, 0, 0, 0, 0, time.UTC)}); done.Room != want {
+		t.Errorf("there are partitions for %+v, want %+v", done.Room, want)
 	}
 	wantComplete(t, conn, m.stored)
 	var left, closed int64

@@ -35,6 +35,8 @@ type Options struct {
 type Report struct {
 	// Partitions that were made.
 	Partitions []string
+	// Room is what there is of partitions; zero if the run did not look.
+	Room schema.Room
 	// Indexes that were built or dropped.
 	Indexes []string
 	// Moved is the number of strays that were moved into a partition of their month.
@@ -88,6 +90,7 @@ func (r *Runner) Run(ctx context.Context) (report Report, err error) {
 		{"make partitions", r.partitions},
 		// Strays come before completion: a copy that was begun must not get older than its events.
 		{"move strays", r.strays},
+		{"list partitions", r.room},
 		{"complete events", r.complete},
 		{"erase events", r.erase},
 		{"erase events that came back", r.eraseAgain},
@@ -148,6 +151,11 @@ func (r *Runner) unusableHolds(ctx context.Context, _ *Report) error {
 func (r *Runner) partitions(ctx context.Context, report *Report) error {
 	done, err := schema.NewPartitions(r.db).Ensure(ctx, r.options.Clock.Now())
 	report.Partitions = append(report.Partitions, done.Made...)
+	return err //nolint:wrapcheck // says all there is
+}
+
+func (r *Runner) room(ctx context.Context, report *Report) (err error) {
+	report.Room, err = schema.NewPartitions(r.db).Room(ctx, r.options.Clock.Now())
 	return err //nolint:wrapcheck // says all there is
 }
 

@@ -18,8 +18,9 @@ type Maintenance struct {
 	runs     *prometheus.CounterVec
 	duration prometheus.Histogram
 	events   *prometheus.CounterVec
-	success  *prometheus.GaugeVec // without a series before the first success
-	clock    clock.PassiveClock
+	// These have no series before the first run that tells them.
+	success, months, until *prometheus.GaugeVec
+	clock                  clock.PassiveClock
 }
 
 // NewMaintenance makes the metrics, with those of the process, of maintenance that runs every so often.
@@ -39,11 +40,14 @@ func NewMaintenance(c clock.PassiveClock, every time.Duration) *Maintenance {
 		events: prometheus.NewCounterVec(prometheus.CounterOpts(opts("events_total",
 			"Events that maintenance moved into a partition of their month (moved), gave a commitment or a batch (completed), counted for charts (counted), removed because their retention was over (expired), erased (erased), did not erase because they are held, were altered or are DataStorage's own (unerased), or did not find (missing).")),
 			[]string{"work"}),
-		success: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("last_success_timestamp_seconds", "When a run last ended without an error, in Unix seconds. It is missing until then.")), nil),
+		success: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("last_success_timestamp_seconds", "When a whole run last ended without an error, in Unix seconds. It is missing until then.")), nil),
+		months:  prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("partitions", "Months that have a partition.")), nil),
+		until: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("partitions_until_timestamp_seconds",
+			"Until when every month from now on has a partition, in Unix seconds.")), nil),
 	}
 	interval := prometheus.NewGauge(prometheus.GaugeOpts(opts("interval_seconds", "Time between two runs, as configured.")))
 	interval.Set(every.Seconds())
-	m.registry.MustRegister(m.runs, m.duration, m.events, m.success, interval, buildinfo.Collector(),
+	m.registry.MustRegister(m.runs, m.duration, m.events, m.success, m.months, m.until, interval, buildinfo.Collector(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{"done", "busy", "failed"} {
 		m.runs.WithLabelValues(result)
@@ -54,8 +58,9 @@ func NewMaintenance(c clock.PassiveClock, every time.Duration) *Maintenance {
 // Gatherer returns everything that is counted.
 func (m *Maintenance) Gatherer() prometheus.Gatherer { return m.registry }
 
-// Ran counts a run.
-func (m *Maintenance) Ran(report maintain.Report, err error, took time.Duration) {
+// Ran counts a run. One that was not whole did only what somebody waits for, so that its success says nothing about the
+// other work.
+func (m *Maintenance) Ran(report maintain.Report, whole bool, err error, took time.Duration) {
 	var expired int64
 	for _, removed := range report.Removed {
 		expired += removed.Removed
@@ -70,6 +75,10 @@ func (m *Maintenance) Ran(report maintain.Report, err error, took time.Duration)
 	} {
 		m.events.WithLabelValues(work).Add(float64(n))
 	}
+	if report.Room.Months > 0 {
+		m.months.WithLabelValues().Set(float64(report.Room.Months))
+		m.until.WithLabelValues().Set(float64(report.Room.Until.Unix()))
+	}
 	switch {
 	case errors.Is(err, maintain.ErrBusy):
 		m.runs.WithLabelValues("busy").Inc() // the other run says whether it succeeds
@@ -78,7 +87,9 @@ func (m *Maintenance) Ran(report maintain.Report, err error, took time.Duration)
 		m.runs.WithLabelValues("failed").Inc()
 	default:
 		m.runs.WithLabelValues("done").Inc()
-		m.succeeded()
+		if whole {
+			m.succeeded()
+		}
 	}
 	m.duration.Observe(took.Seconds())
 }

@@ -76,6 +76,34 @@ func (p *Partitions) Ensure(ctx context.Context, now time.Time) (Report, error) 
 	return report, nil
 }
 
+// Room is what there is of partitions.
+type Room struct {
+	// Months is how many months have a partition.
+	Months int
+	// Until is the first time from now on whose month has none: events behind it wait in the default partition.
+	Until time.Time
+}
+
+// Room tells which months have a partition.
+func (p *Partitions) Room(ctx context.Context, now time.Time) (Room, error) {
+	var names []string
+	const query = `SELECT array_agg(relname::text) FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_events'::regclass`
+	if err := p.db.QueryRow(ctx, query).Scan(&names); err != nil {
+		return Room{}, fmt.Errorf("list the partitions: %w", err)
+	}
+	has := map[time.Time]bool{}
+	for _, name := range names {
+		if month, err := time.Parse(monthLayout, name); err == nil {
+			has[month] = true
+		}
+	}
+	found := Room{Months: len(has), Until: time.Date(now.UTC().Year(), now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)}
+	for has[found.Until] {
+		found.Until = found.Until.AddDate(0, 1, 0)
+	}
+	return found, nil
+}
+
 // IsStray reports whether the time of an id lies outside the months that have a
 // partition in advance. Such an event waits in the default partition until
 // maintenance makes one for its month.
