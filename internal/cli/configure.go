@@ -57,6 +57,17 @@ func Configure(c *cobra.Command, prefix string) {
 	})
 }
 
+// WithFlags adds flags to a command, and configures it.
+func WithFlags(c *cobra.Command, prefix string, declare ...func(*Flags)) *cobra.Command {
+	var flags Flags
+	for _, d := range declare {
+		d(&flags)
+	}
+	flags.AddTo(c.Flags())
+	Configure(c, prefix)
+	return c
+}
+
 func variable(prefix, flag string) string {
 	return prefix + "_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }

@@ -15,6 +15,7 @@ import (
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/cmd/kubernaut/connection"
 	"kubernaut.ai/cmd/kubernaut/eventflags"
+	"kubernaut.ai/cmd/kubernaut/output"
 	"kubernaut.ai/internal/cli"
 )
 
@@ -36,14 +37,11 @@ const (
 )
 
 // options are the flags of all commands here.
-type options struct {
-	at     connection.Flags
-	direct connection.Direct
-}
+type options struct{ connection.Trail }
 
 func (o *options) declare(f *cli.Flags) {
-	o.at.DeclareCluster(f)
-	o.direct.Declare(f)
+	o.At.DeclareCluster(f)
+	o.Direct.Declare(f)
 }
 
 // Command makes the command erasure. The flags of its commands can also be set by
@@ -55,17 +53,6 @@ func Command(prefix string) *cobra.Command {
 	})
 	root.AddCommand(previewCommand(prefix), requestCommand(prefix), listCommand(prefix), showCommand(prefix))
 	return root
-}
-
-// configure adds flags to a command.
-func configure(c *cobra.Command, prefix string, declare ...func(*cli.Flags)) *cobra.Command {
-	var flags cli.Flags
-	for _, d := range declare {
-		d(&flags)
-	}
-	flags.AddTo(c.Flags())
-	cli.Configure(c, prefix)
-	return c
 }
 
 func previewCommand(prefix string) *cobra.Command {
@@ -95,7 +82,7 @@ are named on standard error, with the hold: an erasure that names one is refused
 			return preview(c, at, filter)
 		},
 	}
-	configure(c, prefix, o.declare, eventflags.Filters(&filters))
+	cli.WithFlags(c, prefix, o.declare, eventflags.Filters(&filters))
 	eventflags.CompleteFilters(c)
 	return c
 }
@@ -118,8 +105,8 @@ func preview(c *cobra.Command, at eraser, filter datastorage.EventFilter) error 
 				continue
 			}
 			events++
-			if err := printLine(c.OutOrStdout(), "%s", id); err != nil {
-				return err
+			if err := output.Line(c.OutOrStdout(), "%s", id); err != nil {
+				return err //nolint:wrapcheck // says all there is
 			}
 		}
 		held += len(kept)
@@ -143,7 +130,7 @@ Each %d events are one erasure: all of its events are erased, or none. Waits for
   kubernaut erasure preview --filter actor_id=alice | kubernaut erasure request --reason "request 2026-7" -`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if strings.TrimSpace(reason) == "" {
-				return eventflags.ErrReason //nolint:wrapcheck // names the flag
+				return eventflags.ErrReason
 			}
 			requests, err := newRequests(c, args, reason, id)
 			if err != nil {
@@ -161,7 +148,7 @@ Each %d events are one erasure: all of its events are erased, or none. Waits for
 			return nil
 		},
 	}
-	return configure(c, prefix, o.declare, eventflags.Reason(&reason), func(f *cli.Flags) {
+	return cli.WithFlags(c, prefix, o.declare, eventflags.Reason(&reason), func(f *cli.Flags) {
 		f.String(&id, "id", "", "id of the erasure, a UUID: a command that is repeated with it asks once; none: a new one", cli.Check(eventflags.CheckID))
 		f.Duration(&wait, "wait", patience, "how long to wait for the end of each erasure")
 	})
@@ -254,7 +241,7 @@ func await(c *cobra.Command, at eraser, e *datastorage.Erasure, wait time.Durati
 
 func listCommand(prefix string) *cobra.Command {
 	var o options
-	var output string
+	var form string
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List erasures",
 		Long: `List erasures, newest first.` + about,
@@ -279,15 +266,15 @@ func listCommand(prefix string) *cobra.Command {
 					break
 				}
 			}
-			return show(c.OutOrStdout(), output, found)
+			return show(c.OutOrStdout(), form, found)
 		},
 	}
-	return configure(c, prefix, o.declare, declareOutput(&output))
+	return cli.WithFlags(c, prefix, o.declare, output.Declare(&form))
 }
 
 func showCommand(prefix string) *cobra.Command {
 	var o options
-	var output string
+	var form string
 	c := &cobra.Command{
 		Use: "show ERASURE_ID", Short: "Show what became of an erasure",
 		Long: `Show an erasure: who asked for it, and what became of it; -o json also names its events.` + about,
@@ -306,10 +293,10 @@ func showCommand(prefix string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if output == formTable {
+			if form == output.Table {
 				return printOutcome(c.OutOrStdout(), &found)
 			}
-			return show(c.OutOrStdout(), output, []datastorage.Erasure{found})
+			return show(c.OutOrStdout(), form, []datastorage.Erasure{found})
 		},
 		ValidArgsFunction: cli.CompleteName(func(ctx context.Context) ([]string, error) {
 			at, err := o.open()
@@ -324,11 +311,5 @@ func showCommand(prefix string) *cobra.Command {
 			return names, err
 		}),
 	}
-	return configure(c, prefix, o.declare, declareOutput(&output))
-}
-
-func declareOutput(output *string) func(*cli.Flags) {
-	return func(f *cli.Flags) {
-		f.String(output, "output", formTable, "form of the output: table, json or yaml", cli.OneOf(formTable, formJSON, formYAML), cli.Shorthand("o"))
-	}
+	return cli.WithFlags(c, prefix, o.declare, output.Declare(&form))
 }

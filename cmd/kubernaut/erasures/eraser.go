@@ -11,12 +11,10 @@ import (
 
 	"github.com/google/uuid"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/cmd/kubernaut/connection"
-	"kubernaut.ai/internal/cli"
 )
 
 // eraser is who carries erasures out.
@@ -35,29 +33,14 @@ const longestWait = 30 * time.Second
 
 // open makes the eraser that the flags select.
 func (o *options) open() (eraser, error) {
-	if err := o.direct.Check(); err != nil {
-		return nil, err //nolint:wrapcheck // names the flags
-	}
-	if o.direct.URL != "" {
-		client, authorize, err := o.direct.Client()
-		if err != nil {
-			return nil, err //nolint:wrapcheck // names the flag
-		}
-		made, err := datastorage.NewClientWithResponses(o.direct.URL, datastorage.WithHTTPClient(client), datastorage.WithRequestEditorFn(authorize))
-		if err != nil {
-			return nil, cli.Usagef("--datastorage-url: %w", err)
-		}
-		return direct{made}, nil
-	}
-	config, _, err := o.at.Config()
-	if err != nil {
+	client, server, err := o.Open()
+	switch {
+	case err != nil:
 		return nil, err //nolint:wrapcheck // names the flag
+	case client != nil:
+		return direct{client}, nil
 	}
-	clients, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, cli.Usagef("--kubeconfig: %w", err)
-	}
-	return aggregated{clients.CoreV1().RESTClient()}, nil
+	return aggregated{server}, nil
 }
 
 const (
@@ -193,7 +176,7 @@ func (o *erasureObject) wire() (datastorage.Erasure, error) {
 }
 
 func wireHeld(held []heldEvent) []datastorage.HeldEvent {
-	var made []datastorage.HeldEvent
+	made := make([]datastorage.HeldEvent, 0, len(held))
 	for _, h := range held {
 		made = append(made, datastorage.HeldEvent{EventId: h.EventID, HoldId: h.HoldID})
 	}

@@ -1,46 +1,30 @@
 package erasures
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
-	"sigs.k8s.io/yaml"
 
 	"kubernaut.ai/api/datastorage"
+	"kubernaut.ai/cmd/kubernaut/output"
 	"kubernaut.ai/internal/printable"
-)
-
-// The forms of a list.
-const (
-	formTable = "table"
-	formJSON  = "json"
-	formYAML  = "yaml"
 )
 
 // show writes erasures in a form.
 func show(out io.Writer, form string, found []datastorage.Erasure) error {
-	if form == formTable {
+	if form == output.Table {
 		return printTable(out, found)
 	}
-	text, err := json.MarshalIndent(datastorage.ErasureList{Erasures: append([]datastorage.Erasure{}, found...)}, "", "  ")
-	if err == nil && form == formYAML {
-		text, err = yaml.JSONToYAML(text)
-	}
-	if err != nil {
-		return fmt.Errorf("encode the erasures: %w", err)
-	}
-	return printLine(out, "%s", strings.TrimRight(string(text), "\n"))
+	return output.Encode(out, form, "the erasures", datastorage.ErasureList{Erasures: append([]datastorage.Erasure{}, found...)}) //nolint:wrapcheck // says what
 }
 
 func printTable(out io.Writer, found []datastorage.Erasure) error {
 	if len(found) == 0 {
-		return printLine(out, "no erasures")
+		return output.Line(out, "no erasures") //nolint:wrapcheck // says all there is
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "ID\tSTATUS\tEVENTS\tERASED\tREQUESTED BY\tREQUESTED AT\tREASON") // Flush reports the error
@@ -63,7 +47,7 @@ func printOutcome(out io.Writer, e *datastorage.Erasure) error {
 	}
 	var errs []error
 	say := func(format string, args ...any) {
-		errs = append(errs, printLine(out, "erasure %s: "+format, append([]any{e.ErasureId}, args...)...))
+		errs = append(errs, output.Line(out, "erasure %s: "+format, append([]any{e.ErasureId}, args...)...))
 	}
 	switch e.Status {
 	case datastorage.Requested:
@@ -73,7 +57,7 @@ func printOutcome(out io.Writer, e *datastorage.Erasure) error {
 		if n := len(e.Missing); n > 0 {
 			say("%d events had been removed by retention", n)
 		}
-	default:
+	case datastorage.Refused:
 		say("%s, requested%s; none of %d events was erased", e.Status, by, e.Events)
 		for _, h := range e.Held {
 			say("event %s is kept by legal hold %s", h.EventId, h.HoldId)
@@ -88,11 +72,4 @@ func printOutcome(out io.Writer, e *datastorage.Erasure) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func printLine(out io.Writer, format string, args ...any) error {
-	if _, err := fmt.Fprintf(out, format+"\n", args...); err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	return nil
 }

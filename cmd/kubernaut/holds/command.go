@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/google/uuid"
@@ -13,6 +12,7 @@ import (
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/cmd/kubernaut/connection"
 	"kubernaut.ai/cmd/kubernaut/eventflags"
+	"kubernaut.ai/cmd/kubernaut/output"
 	"kubernaut.ai/internal/cli"
 )
 
@@ -31,14 +31,11 @@ ClusterRole kubernaut-audit-legal-holder. With --datastorage-url, DataStorage is
 directly, with the token in --datastorage-token-file.`
 
 // options are the flags of all commands here.
-type options struct {
-	at     connection.Flags
-	direct connection.Direct
-}
+type options struct{ connection.Trail }
 
 func (o *options) declare(f *cli.Flags) {
-	o.at.Declare(f, "requests, for completion")
-	o.direct.Declare(f)
+	o.At.Declare(f, "requests, for completion")
+	o.Direct.Declare(f)
 }
 
 // Command makes the command hold. The flags of its commands can also be set by
@@ -50,17 +47,6 @@ func Command(prefix string, requests func(*connection.Flags) cobra.CompletionFun
 	})
 	root.AddCommand(placeCommand(prefix, requests), listCommand(prefix), releaseCommand(prefix))
 	return root
-}
-
-// configure adds flags to a command.
-func configure(c *cobra.Command, prefix string, declare ...func(*cli.Flags)) *cobra.Command {
-	var flags cli.Flags
-	for _, d := range declare {
-		d(&flags)
-	}
-	flags.AddTo(c.Flags())
-	cli.Configure(c, prefix)
-	return c
 }
 
 func placeCommand(prefix string, requests func(*connection.Flags) cobra.CompletionFunc) *cobra.Command {
@@ -92,11 +78,11 @@ stored later, too.` + about,
 			if err != nil {
 				return fmt.Errorf("%w; if it is unknown whether the hold was placed, repeat the command with --id %s", err, sent.HoldId)
 			}
-			return printLine(c.OutOrStdout(), "hold %s placed on %s%s", placed.HoldId, held(&placed), by(placed.PlacedBy))
+			return output.Line(c.OutOrStdout(), "hold %s placed on %s%s", placed.HoldId, held(&placed), by(placed.PlacedBy))
 		},
-		ValidArgsFunction: requests(&o.at),
+		ValidArgsFunction: requests(&o.At),
 	}
-	configure(c, prefix, o.declare, eventflags.Reason(&reason), eventflags.Filters(&filters), func(f *cli.Flags) {
+	cli.WithFlags(c, prefix, o.declare, eventflags.Reason(&reason), eventflags.Filters(&filters), func(f *cli.Flags) {
 		f.String(&id, "id", "", "id of the hold, a UUID: a command that is repeated with it places one hold; none: a new one", cli.Check(eventflags.CheckID))
 	})
 	eventflags.CompleteFilters(c)
@@ -105,7 +91,7 @@ stored later, too.` + about,
 
 func listCommand(prefix string) *cobra.Command {
 	var o options
-	var output string
+	var form string
 	var released bool
 	var limit int
 	c := &cobra.Command{
@@ -128,12 +114,11 @@ func listCommand(prefix string) *cobra.Command {
 			if found.cursor != "" {
 				c.PrintErrf("only the newest %d holds are shown: name a correlation id to find others\n", len(found.holds))
 			}
-			return show(c.OutOrStdout(), output, found)
+			return show(c.OutOrStdout(), form, found)
 		},
 		ValidArgsFunction: o.complete(&released),
 	}
-	return configure(c, prefix, o.declare, func(f *cli.Flags) {
-		f.String(&output, "output", formTable, "form of the output: table, json or yaml", cli.OneOf(formTable, formJSON, formYAML), cli.Shorthand("o"))
+	return cli.WithFlags(c, prefix, o.declare, output.Declare(&form), func(f *cli.Flags) {
 		f.Bool(&released, "released", false, "with holds that were released")
 		f.Int(&limit, "chunk-size", pageSize, "how many holds are asked for at once; all are shown", cli.AtMost(maxPage))
 	})
@@ -167,13 +152,13 @@ hold keeps them. The record of a hold stays: list --released shows it.` + about,
 			released, err := at.release(c.Context(), args[0], reason)
 			for i := range released {
 				h := &released[i]
-				err = errors.Join(err, printLine(c.OutOrStdout(), "hold %s on %s released%s", h.HoldId, held(h), by(h.ReleasedBy)))
+				err = errors.Join(err, output.Line(c.OutOrStdout(), "hold %s on %s released%s", h.HoldId, held(h), by(h.ReleasedBy)))
 			}
 			return err
 		},
 		ValidArgsFunction: o.complete(&inForce),
 	}
-	return configure(c, prefix, o.declare, eventflags.Reason(&reason))
+	return cli.WithFlags(c, prefix, o.declare, eventflags.Reason(&reason))
 }
 
 // newRequest checks what a hold is placed on. The server knows the filters.
@@ -220,7 +205,7 @@ func (o *options) complete(released *bool) cobra.CompletionFunc {
 		}
 		found, err := at.list(ctx, selection{released: *released, limit: pageSize})
 		if err != nil {
-			return nil, err //nolint:wrapcheck // nobody sees it
+			return nil, err
 		}
 		var names []string
 		for _, h := range found.holds {
@@ -231,11 +216,4 @@ func (o *options) complete(released *bool) cobra.CompletionFunc {
 		}
 		return names, nil
 	})
-}
-
-func printLine(out io.Writer, format string, args ...any) error {
-	if _, err := fmt.Fprintf(out, format+"\n", args...); err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	return nil
 }

@@ -12,12 +12,10 @@ import (
 
 	"github.com/google/uuid"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"kubernaut.ai/api/datastorage"
 	"kubernaut.ai/cmd/kubernaut/connection"
-	"kubernaut.ai/internal/cli"
 )
 
 // keeper is where holds are.
@@ -60,29 +58,14 @@ func listAll(ctx context.Context, at keeper, s selection) (all page, err error) 
 
 // open makes the keeper that the flags select.
 func (o *options) open() (keeper, error) {
-	if err := o.direct.Check(); err != nil {
-		return nil, err //nolint:wrapcheck // names the flags
-	}
-	if o.direct.URL != "" {
-		client, authorize, err := o.direct.Client()
-		if err != nil {
-			return nil, err //nolint:wrapcheck // names the flag
-		}
-		made, err := datastorage.NewClientWithResponses(o.direct.URL, datastorage.WithHTTPClient(client), datastorage.WithRequestEditorFn(authorize))
-		if err != nil {
-			return nil, cli.Usagef("--datastorage-url: %w", err)
-		}
-		return direct{made}, nil
-	}
-	config, _, err := o.at.Config()
-	if err != nil {
+	client, server, err := o.Open()
+	switch {
+	case err != nil:
 		return nil, err //nolint:wrapcheck // names the flag
+	case client != nil:
+		return direct{client}, nil
 	}
-	clients, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, cli.Usagef("--kubeconfig: %w", err)
-	}
-	return aggregated{clients.CoreV1().RESTClient()}, nil
+	return aggregated{server}, nil
 }
 
 // errNone says that a name stands for no hold in force.
@@ -101,7 +84,7 @@ func (d direct) place(ctx context.Context, sent datastorage.LegalHoldRequest) (d
 		return datastorage.LegalHold{}, fmt.Errorf("place a hold: %w", err)
 	}
 	if answer.JSON201 == nil {
-		return datastorage.LegalHold{}, connection.Refused("place a hold", answer.HTTPResponse, answer.Body)
+		return datastorage.LegalHold{}, connection.Refused("place a hold", answer.HTTPResponse, answer.Body) //nolint:wrapcheck // says what
 	}
 	return *answer.JSON201, nil
 }
@@ -117,7 +100,7 @@ func (d direct) list(ctx context.Context, s selection) (page, error) {
 		case err != nil:
 			return page{}, fmt.Errorf("list holds: %w", err)
 		case answer.JSON200 == nil:
-			return page{}, connection.Refused("list holds", answer.HTTPResponse, answer.Body)
+			return page{}, connection.Refused("list holds", answer.HTTPResponse, answer.Body) //nolint:wrapcheck // says what
 		}
 		return page{answer.JSON200.LegalHolds, answer.JSON200.NextCursor}, nil
 	}
@@ -128,7 +111,7 @@ func (d direct) list(ctx context.Context, s selection) (page, error) {
 	case answer.StatusCode() == http.StatusNotFound:
 		return page{}, nil
 	case answer.JSON200 == nil:
-		return page{}, connection.Refused("list holds", answer.HTTPResponse, answer.Body)
+		return page{}, connection.Refused("list holds", answer.HTTPResponse, answer.Body) //nolint:wrapcheck // says what
 	}
 	found := page{cursor: answer.JSON200.NextCursor}
 	for _, h := range answer.JSON200.LegalHolds {
@@ -147,7 +130,7 @@ func (d direct) release(ctx context.Context, name, reason string) ([]datastorage
 	case answer.StatusCode() == http.StatusNotFound:
 		return nil, errNone(name)
 	case answer.JSON200 == nil:
-		return nil, connection.Refused("release a hold", answer.HTTPResponse, answer.Body)
+		return nil, connection.Refused("release a hold", answer.HTTPResponse, answer.Body) //nolint:wrapcheck // says what
 	}
 	return answer.JSON200.LegalHolds, nil
 }

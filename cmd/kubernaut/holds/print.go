@@ -1,7 +1,6 @@
 package holds
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -10,38 +9,22 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"sigs.k8s.io/yaml"
-
 	"kubernaut.ai/api/datastorage"
+	"kubernaut.ai/cmd/kubernaut/output"
 	"kubernaut.ai/internal/printable"
-)
-
-// The forms of a list.
-const (
-	formTable = "table"
-	formJSON  = "json"
-	formYAML  = "yaml"
 )
 
 // show writes holds in a form.
 func show(out io.Writer, form string, found page) error {
-	if form == formTable {
+	if form == output.Table {
 		return printTable(out, found.holds)
 	}
-	list := datastorage.LegalHoldList{LegalHolds: append([]datastorage.LegalHold{}, found.holds...), HasMore: found.cursor != ""}
-	text, err := json.MarshalIndent(list, "", "  ")
-	if err == nil && form == formYAML {
-		text, err = yaml.JSONToYAML(text)
-	}
-	if err != nil {
-		return fmt.Errorf("encode the holds: %w", err)
-	}
-	return printLine(out, "%s", strings.TrimRight(string(text), "\n"))
+	return output.Encode(out, form, "the holds", datastorage.LegalHoldList{LegalHolds: append([]datastorage.LegalHold{}, found.holds...), HasMore: found.cursor != ""}) //nolint:wrapcheck // says what
 }
 
 func printTable(out io.Writer, found []datastorage.LegalHold) error {
 	if len(found) == 0 {
-		return printLine(out, "no holds")
+		return output.Line(out, "no holds") //nolint:wrapcheck // says all there is
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "ID\tHOLDS\tPLACED BY\tPLACED AT\tREASON\tRELEASED") // Flush reports the error

@@ -40,17 +40,6 @@ func Commands(prefix string) []*cobra.Command {
 	}
 }
 
-// configure adds flags to a command.
-func configure(c *cobra.Command, prefix string, declare ...func(*cli.Flags)) *cobra.Command {
-	var flags cli.Flags
-	for _, d := range declare {
-		d(&flags)
-	}
-	flags.AddTo(c.Flags())
-	cli.Configure(c, prefix)
-	return c
-}
-
 // oneName accepts the name of one resource.
 func oneName(c *cobra.Command, args []string) error {
 	if len(args) != 1 {

@@ -53,7 +53,7 @@ required, both run this command.`,
 		},
 		ValidArgsFunction: completeNames(&o.Flags, proposalNames),
 	}
-	return configure(c, prefix, func(f *cli.Flags) {
+	return cli.WithFlags(c, prefix, func(f *cli.Flags) {
 		o.Declare(f, "request")
 		f.String(&o.reason, "reason", "", "why; a part of the trail", cli.Check(checkReason))
 		f.String(&o.workflowsNamespace, "workflows-namespace", "kubernaut-workflows", "namespace of the workflows")

@@ -46,7 +46,7 @@ func executionsCommand(prefix string) *cobra.Command {
 			return o.run(c.Context(), c.OutOrStdout())
 		},
 	}
-	configure(c, prefix, func(f *cli.Flags) {
+	cli.WithFlags(c, prefix, func(f *cli.Flags) {
 		o.Declare(f, "executions")
 		f.String(&o.request, "request", "", "only those of a request")
 		f.String(&o.output, "output", "table", "form of the output: table, json or yaml", cli.OneOf("table", "json", "yaml"), cli.Shorthand("o"))

@@ -39,7 +39,7 @@ the API server knows you by. The command's status says what became of it.`,
 		},
 		ValidArgsFunction: completeNames(&at, requestNames(waits)),
 	}
-	return configure(c, prefix, func(f *cli.Flags) {
+	return cli.WithFlags(c, prefix, func(f *cli.Flags) {
 		at.Declare(f, "request")
 		f.String(&reason, "reason", "", "why; a part of the trail", cli.Check(checkReason))
 	})

@@ -51,7 +51,7 @@ that has started is not stopped. Both are read before each first write.`,
 			return connected.pauseCluster(c.Context(), paused, reason, c.OutOrStdout())
 		},
 	}
-	return configure(c, prefix, func(f *cli.Flags) {
+	return cli.WithFlags(c, prefix, func(f *cli.Flags) {
 		f.String(&at.Kubeconfig, "kubeconfig", "", "kubeconfig file; none: as kubectl finds it")
 		f.String(&at.Context, "context", "", "context of the kubeconfig; none: the current one")
 		f.String(&at.Namespace, "namespace", "", "only this namespace; none: the whole cluster", cli.Shorthand("n"))

@@ -53,7 +53,7 @@ The events are read as "kubernaut trail" reads them.`,
 		},
 		ValidArgsFunction: CompleteRequests(&at),
 	}
-	return configure(c, prefix, func(f *cli.Flags) {
+	return cli.WithFlags(c, prefix, func(f *cli.Flags) {
 		at.Declare(f, "request, for completion")
 		source.Declare(f)
 	})

@@ -46,7 +46,7 @@ has not stored yet is missing.`,
 		},
 		ValidArgsFunction: CompleteRequests(&at),
 	}
-	return configure(c, prefix, func(f *cli.Flags) {
+	return cli.WithFlags(c, prefix, func(f *cli.Flags) {
 		at.Declare(f, "request, for completion")
 		source.Declare(f)
 		f.String(&output, "output", trail.Table, "form of the output: table, json, yaml or markdown",
