@@ -75,7 +75,7 @@ var _ = Describe("DataStorage lists", func() {
 			Expect(err).NotTo(HaveOccurred())
 			return id
 		}
-		var added []string
+		added := make([]string, 0, len(timesOfRows))
 		for _, at := range timesOfRows {
 			added = append(added, add(at))
 		}

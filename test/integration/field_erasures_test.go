@@ -149,8 +149,9 @@ var _ = Describe("people and erasures", func() {
 		nobodys := uuid.Must(uuid.NewV7()).String()
 		_, err = admin.Resource(peopleErasures).Create(ctx, auditObject("Erasure", map[string]any{"eventIDs": append(ids, nobodys), "reason": "why"}), metav1.CreateOptions{})
 		Expect(apierrors.IsConflict(err)).To(BeTrue(), "%v", err)
-		var causes []string
-		for _, cause := range refusalOf(err).Details.Causes {
+		answered := refusalOf(err).Details.Causes
+		causes := make([]string, 0, len(answered))
+		for _, cause := range answered {
 			causes = append(causes, cause.Field+" "+cause.Message)
 		}
 		Expect(causes).To(ConsistOf(
@@ -173,7 +174,7 @@ func refusalOf(err error) metav1.Status {
 	GinkgoHelper()
 	var answered *apierrors.StatusError
 	Expect(err).To(BeAssignableToTypeOf(answered))
-	answered = err.(*apierrors.StatusError) //nolint:errorlint,forcetypeassert // one line above
+	answered = err.(*apierrors.StatusError) //nolint:errorlint // one line above
 	return answered.ErrStatus
 }
 

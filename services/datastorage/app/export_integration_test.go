@@ -42,9 +42,12 @@ func TestTheListOfErasuresLacksMalformedRowsOnlyAndSaysSo(t *testing.T) {
 	one := `{"event_ids": ["` + e.EventId.String() + `"], "reason": "r"}`
 	then := new("2019-01-02")
 	add(odd, one, strings.Repeat("n", 1000), "-infinity", new("infinity"))
-	var bad []uuid.UUID
-	for _, request := range []string{`"x"`, `[]`, `{}`, `{"event_ids": 7, "reason": "r"}`, `{"event_ids": ["x"], "reason": "r"}`, strings.Replace(one, `"r"`, `7`, 1),
-		`{"event_ids": [], "reason": "` + strings.Repeat("r", 1<<20) + `"}`} {
+	malformed := []string{
+		`"x"`, `[]`, `{}`, `{"event_ids": 7, "reason": "r"}`, `{"event_ids": ["x"], "reason": "r"}`, strings.Replace(one, `"r"`, `7`, 1),
+		`{"event_ids": [], "reason": "` + strings.Repeat("r", 1<<20) + `"}`,
+	}
+	bad := make([]uuid.UUID, 0, len(malformed)+1)
+	for _, request := range malformed {
 		bad = append(bad, uuid.New())
 		add(bad[len(bad)-1], request, "nobody", "2019-01-01", then)
 	}

@@ -75,13 +75,13 @@ type doubtful struct {
 
 func (d *doubtful) Record(ctx context.Context, e *audit.Event) error {
 	if len(d.kept) == 0 {
-		return d.audit.Record(ctx, e) //nolint:wrapcheck // as the store does
+		return d.audit.Record(ctx, e)
 	}
 	kept := d.kept[0]
 	d.kept = d.kept[1:]
 	if kept {
 		if err := d.audit.Record(ctx, e); err != nil {
-			return err //nolint:wrapcheck // as the store does
+			return err
 		}
 	}
 	return fmt.Errorf("wait for the spool: %w", audit.ErrInDoubt)

@@ -49,7 +49,7 @@ func resources() metav1.APIResourceList {
 		APIResources: []metav1.APIResource{
 			{Name: acknowledgements, SingularName: "acknowledgement", Kind: kindAcknowledgement, Verbs: metav1.Verbs{"create", "get"}}, //nolint:goconst // verbs
 			{Name: erasurePreviews, SingularName: "erasurepreview", Kind: kindErasurePreview, Verbs: metav1.Verbs{"create"}},
-			{Name: erasures, SingularName: "erasure", Kind: kindErasure, Verbs: metav1.Verbs{"create", "get", "list"}},
+			{Name: erasures, SingularName: "erasure", Kind: kindErasure, Verbs: metav1.Verbs{"create", "get", "list"}}, //nolint:goconst // verbs
 			{Name: events, SingularName: "event", Kind: "Event", Verbs: metav1.Verbs{"get", "list"}},
 			{Name: legalHolds, SingularName: "legalhold", Kind: kindLegalHold, Verbs: metav1.Verbs{"create", "delete", "get", "list"}},
 			{Name: trails, SingularName: "trail", Kind: "Trail", Verbs: metav1.Verbs{"get"}},

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/datastorage/internal/accesslog"
@@ -199,7 +198,7 @@ var (
 		item:   func(e *erasure.Erasure) any { return newErasure(e) },
 	}
 	erasureTable = listForm[erasure.Erasure]{before: tableStart([]metav1.TableColumnDefinition{
-		{Name: "Name", Type: columnText, Format: formatName},
+		columnName,
 		{Name: "Phase", Type: columnText},
 		{Name: "Events", Type: columnNumber},
 		{Name: "Erased", Type: columnNumber},
@@ -211,10 +210,7 @@ var (
 
 func erasureRow(e *erasure.Erasure) any {
 	return metav1.TableRow{
-		Cells: []any{e.ID.String(), string(e.Status), e.Events, e.Erased, e.RequestedBy, e.RequestedAt.UTC().Format(time.RFC3339), e.Reason},
-		Object: runtime.RawExtension{Object: &metav1.PartialObjectMetadata{
-			TypeMeta:   metav1.TypeMeta{APIVersion: metav1.SchemeGroupVersion.String(), Kind: "PartialObjectMetadata"},
-			ObjectMeta: objectMeta(e.ID.String(), e.RequestedAt),
-		}},
+		Cells:  []any{e.ID.String(), string(e.Status), e.Events, e.Erased, e.RequestedBy, e.RequestedAt.UTC().Format(time.RFC3339), e.Reason},
+		Object: rowObject(e.ID, e.RequestedAt),
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"kubernaut.ai/internal/httpserver/problem"
 	"kubernaut.ai/services/datastorage/internal/accesslog"
@@ -269,7 +268,7 @@ var (
 		item:   func(h *hold.Hold) any { return newLegalHold(h) },
 	}
 	holdTable = listForm[hold.Hold]{before: tableStart([]metav1.TableColumnDefinition{
-		{Name: "Name", Type: columnText, Format: formatName},
+		columnName,
 		{Name: "Holds", Type: columnText},
 		{Name: "Placed by", Type: columnText},
 		{Name: "Placed at", Type: columnText},
@@ -299,9 +298,6 @@ func holdRow(h *hold.Hold) any {
 		Cells: []any{
 			h.ID.String(), held, h.PlacedBy, h.PlacedAt.Format(time.RFC3339), h.Reason, releasedAt, h.ReleasedBy, h.ReleaseReason,
 		},
-		Object: runtime.RawExtension{Object: &metav1.PartialObjectMetadata{
-			TypeMeta:   metav1.TypeMeta{APIVersion: metav1.SchemeGroupVersion.String(), Kind: "PartialObjectMetadata"},
-			ObjectMeta: objectMeta(h.ID.String(), h.PlacedAt),
-		}},
+		Object: rowObject(h.ID, h.PlacedAt),
 	}
 }

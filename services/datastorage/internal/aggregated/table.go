@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -36,7 +37,7 @@ const (
 
 func tableHead() string {
 	return tableStart([]metav1.TableColumnDefinition{
-		{Name: "Name", Type: columnText, Format: formatName},
+		columnName,
 		{Name: "Time", Type: columnText},
 		{Name: "Type", Type: columnText},
 		{Name: "Outcome", Type: columnText},
@@ -44,6 +45,17 @@ func tableHead() string {
 		{Name: "Actor", Type: columnText, Priority: 1},
 		{Name: "Recorded by", Type: columnText, Priority: 1},
 	})
+}
+
+// columnName has the name of the object.
+var columnName = metav1.TableColumnDefinition{Name: "Name", Type: columnText, Format: formatName}
+
+// rowObject is what a row has of its object, which was made at a time.
+func rowObject(id uuid.UUID, created time.Time) runtime.RawExtension {
+	return runtime.RawExtension{Object: &metav1.PartialObjectMetadata{
+		TypeMeta:   metav1.TypeMeta{APIVersion: metav1.SchemeGroupVersion.String(), Kind: "PartialObjectMetadata"},
+		ObjectMeta: objectMeta(id.String(), created),
+	}}
 }
 
 // tableStart is a table's text before its first row.
@@ -57,10 +69,7 @@ func tableStart(definitions []metav1.TableColumnDefinition) string {
 
 func tableRow(_ *httpapi.Page, e *query.Stored) any {
 	return metav1.TableRow{
-		Cells: []any{e.ID.String(), e.Timestamp.Format(time.RFC3339), e.Type, string(e.Outcome), e.CorrelationID, e.ActorID, e.RecordedBy},
-		Object: runtime.RawExtension{Object: &metav1.PartialObjectMetadata{
-			TypeMeta:   metav1.TypeMeta{APIVersion: metav1.SchemeGroupVersion.String(), Kind: "PartialObjectMetadata"},
-			ObjectMeta: objectMeta(e.ID.String(), e.ReceivedAt),
-		}},
+		Cells:  []any{e.ID.String(), e.Timestamp.Format(time.RFC3339), e.Type, string(e.Outcome), e.CorrelationID, e.ActorID, e.RecordedBy},
+		Object: rowObject(e.ID, e.ReceivedAt),
 	}
 }

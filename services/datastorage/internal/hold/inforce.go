@@ -40,7 +40,7 @@ type filtered struct {
 // where is an SQL condition over audit_events that is true for held events, with its values behind args.
 func (f *filtered) where(args []any) (condition string, all []any, err error) {
 	if f.unusable != nil {
-		return "true", args, nil
+		return "true", args, nil //nolint:nilerr // it holds everything
 	}
 	if condition, all, err = f.filter.Where(args); err != nil {
 		return "", nil, fmt.Errorf("filter of hold %s: %w", f.id, err)
@@ -144,7 +144,7 @@ func read(ctx context.Context, tx pgx.Tx, condition string) (*InForce, error) {
 			h.filter, h.unusable = readFilter(filter)
 			f.filters = append(f.filters, h)
 		}
-		return json.NewEncoder(content).Encode([]any{id, correlationID, filter}) //nolint:wrapcheck // cannot fail for texts
+		return json.NewEncoder(content).Encode([]any{id, correlationID, filter})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the holds: %w", err)

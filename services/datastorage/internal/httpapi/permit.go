@@ -99,7 +99,7 @@ func (a *API) permitType(ctx context.Context, e *event.Event, caller string) (de
 	switch prefix := typePrefix(e.Type); {
 	case caller == "":
 		// Nobody is authenticated, and everything is permitted.
-		return nil, nil
+		return nil, nil //nolint:nilnil // permitted
 	case prefix == ownTypes:
 		return auth.Denied(reasonType, "types under %s. are recorded by DataStorage itself", ownTypes), nil
 	case prefix == producerTypes:
@@ -114,7 +114,7 @@ func (a *API) permitType(ctx context.Context, e *event.Event, caller string) (de
 		if err != nil {
 			return nil, problem.Unavailable(retryAfter, err, "it cannot be checked now which event types the caller may write; send the request again")
 		}
-		return nil, nil
+		return nil, nil //nolint:nilnil // permitted
 	}
 }
 
@@ -129,7 +129,7 @@ func (a *API) permitProducer(ctx context.Context, producerID, caller string) (de
 	if owner != caller {
 		return auth.Denied(reasonProducer, "producer_id %q belongs to another recorder, which was the first to use it", producerID), nil
 	}
-	return nil, nil
+	return nil, nil //nolint:nilnil // permitted
 }
 
 // setAside refuses events of a lenient request, so that the others are stored.

@@ -34,7 +34,7 @@ func statusOfCode(code event.Code) int {
 }
 
 // DeniedUser answers a caller under whose name nothing can be recorded.
-func DeniedUser(err error) error { return auth.Denied(reasonUser, "%v", err) }
+func DeniedUser(err error) error { return auth.Denied(reasonUser, "%v", err) } //nolint:wrapcheck // a problem
 
 // bodyProblem answers a body that could not be taken apart.
 func bodyProblem(err error) error {

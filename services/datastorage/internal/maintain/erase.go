@@ -90,8 +90,7 @@ func (r *Runner) eraseAgain(ctx context.Context, report *Report) error {
 			next, done, err = x.Again(ctx, tx, *at, most, r.options.Clock.Now())
 			return err //nolint:wrapcheck // says all there is
 		})
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
 		}
 		report.ErasedAgain += int64(done.Erased)

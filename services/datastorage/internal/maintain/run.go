@@ -144,7 +144,7 @@ func (r *Runner) unusableHolds(ctx context.Context, _ *Report) error {
 		if err != nil {
 			return err //nolint:wrapcheck // says all there is
 		}
-		return holds.Unusable() //nolint:wrapcheck // says all there is
+		return holds.Unusable()
 	})
 }
 

@@ -60,24 +60,6 @@ func (p ListParams) Of(name string, selected ...any) (*List, error) {
 	return l, nil
 }
 
-func (l *List) decode(text string) (*listPlace, error) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	var p listPlace
-	if err != nil || len(raw) != binary.Size(p) || raw[0] != listVersion {
-		return nil, errCursor
-	}
-	if err := binary.Read(bytes.NewReader(raw), binary.BigEndian, &p); err != nil {
-		return nil, errCursor
-	}
-	if at := time.UnixMicro(p.At).UTC().Year(); at < 1 || at > 9999 {
-		return nil, errCursor
-	}
-	if p.Query != l.query {
-		return nil, errCursorMismatch
-	}
-	return &p, nil
-}
-
 // SQL is the end of a query for the page and one row more, behind its first conditions, with its values behind args.
 // Rows are ordered by the expression at, a time as database.PlainTime has it, and by the column id.
 func (l *List) SQL(at, id string, args ...any) (rest string, all []any) {
@@ -104,4 +86,22 @@ func PageOf[T any](l *List, rows []T, place func(*T) (time.Time, uuid.UUID)) (pa
 		return nil, "", fmt.Errorf("make a cursor: %w", err)
 	}
 	return page, base64.RawURLEncoding.EncodeToString(raw), nil
+}
+
+func (l *List) decode(text string) (*listPlace, error) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	var p listPlace
+	if err != nil || len(raw) != binary.Size(p) || raw[0] != listVersion {
+		return nil, errCursor
+	}
+	if err := binary.Read(bytes.NewReader(raw), binary.BigEndian, &p); err != nil {
+		return nil, errCursor
+	}
+	if at := time.UnixMicro(p.At).UTC().Year(); at < 1 || at > 9999 {
+		return nil, errCursor
+	}
+	if p.Query != l.query {
+		return nil, errCursorMismatch
+	}
+	return &p, nil
 }
