@@ -57,7 +57,7 @@ var _ = Describe("the image of must-gather", func() {
 			return s.Terminated != nil || s.Waiting != nil && s.Waiting.Reason == "ErrImageNeverPull"
 		})).To(Succeed())
 		Expect(state(pod).Terminated).NotTo(BeNil(), "hack/images.sh makes the image where Debian's packages are: %v", state(pod).Waiting)
-		Expect(state(pod).Terminated.ExitCode).To(BeZero())
+		Expect(state(pod).Terminated.ExitCode).To(BeZero(), "%+v", state(pod).Terminated)
 
 		files := copied(ctx, pod)
 		dir := ""
