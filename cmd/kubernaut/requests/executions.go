@@ -15,6 +15,7 @@ import (
 
 	"kubernaut.ai/api/v1alpha1"
 	"kubernaut.ai/cmd/kubernaut/connection"
+	"kubernaut.ai/cmd/kubernaut/output"
 	"kubernaut.ai/internal/cli"
 	"kubernaut.ai/internal/printable"
 )
@@ -49,8 +50,7 @@ func executionsCommand(prefix string) *cobra.Command {
 	cli.WithFlags(c, prefix, func(f *cli.Flags) {
 		o.Declare(f, "executions")
 		f.String(&o.request, "request", "", "only those of a request")
-		f.String(&o.output, "output", "table", "form of the output: table, json or yaml", cli.OneOf("table", "json", "yaml"), cli.Shorthand("o"))
-	})
+	}, output.Declare(&o.output))
 	c.Flags().BoolVarP(&o.all, "all-namespaces", "A", false, "those of all namespaces")
 	// The only error is that the flag does not exist.
 	_ = c.RegisterFlagCompletionFunc("request", completeNames(&o.Flags, requestNames(func(*v1alpha1.RemediationRequest) bool { return true })))
@@ -87,7 +87,7 @@ func (o *listing) run(ctx context.Context, out io.Writer) error {
 			break
 		}
 	}
-	if found == 0 && o.output == "table" {
+	if found == 0 && o.output == output.Table {
 		where := "in namespace " + c.namespace + "; --all-namespaces shows those of the others"
 		if o.all {
 			where = "in the cluster"

@@ -52,8 +52,7 @@ that has started is not stopped. Both are read before each first write.`,
 		},
 	}
 	return cli.WithFlags(c, prefix, func(f *cli.Flags) {
-		f.String(&at.Kubeconfig, "kubeconfig", "", "kubeconfig file; none: as kubectl finds it")
-		f.String(&at.Context, "context", "", "context of the kubeconfig; none: the current one")
+		at.DeclareCluster(f)
 		f.String(&at.Namespace, "namespace", "", "only this namespace; none: the whole cluster", cli.Shorthand("n"))
 		f.String(&reason, "reason", "", "why; a part of the trail", cli.Check(checkReason))
 	})
