@@ -162,6 +162,9 @@ var _ = Describe("people and legal holds", func() {
 		Expect(code).To(Equal(cli.ExitFailed), out)
 		Expect(out).To(SatisfyAll(ContainSubstring(user.name), ContainSubstring(`cannot create resource "legalholds"`),
 			ContainSubstring("can grant create on legalholds.audit.kubernaut.ai")))
+		code, out = run("list")
+		Expect(code).To(Equal(cli.ExitFailed), out)
+		Expect(out).To(SatisfyAll(ContainSubstring(`cannot list resource "legalholds"`), ContainSubstring("can grant list on legalholds.audit.kubernaut.ai")))
 		user.may(ctx, "legalholds", "create", "get", "list", "delete")
 		code, out = run("place", "--filter", "event_outcome=maybe", "--reason", "case 114")
 		Expect(code).To(Equal(cli.ExitFailed), out)

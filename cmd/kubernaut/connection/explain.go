@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -34,4 +35,17 @@ func Answer(result rest.Result) ([]byte, error) {
 		return nil, err //nolint:wrapcheck // the caller says what was asked
 	}
 	return result.Raw() //nolint:wrapcheck // likewise
+}
+
+// Read reads an answer of the API server to a call of DataStorage into a variable; what is the call and permission
+// what it needs, as [Explain] has them.
+func Read(result rest.Result, what, permission string, into any) error {
+	text, err := Answer(result)
+	if err != nil {
+		return Explain(err, what, permission)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%s: unusable answer: %w", what, err)
+	}
+	return nil
 }

@@ -183,25 +183,13 @@ func wireHeld(held []heldEvent) []datastorage.HeldEvent {
 	return made
 }
 
-// do reads the answer of a call; permission is what the call needs.
-func do(answer rest.Result, what, permission string, into any) error {
-	text, err := connection.Answer(answer)
-	if err != nil {
-		return connection.Explain(err, what, permission) //nolint:wrapcheck // says what
-	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("%s: unusable answer: %w", what, err)
-	}
-	return nil
-}
-
 // create sends an object and reads the answer into it.
 func (a aggregated) create(ctx context.Context, path, what, permission string, object any) error {
 	body, err := json.Marshal(object)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	return do(a.client.Post().AbsPath(path).SetHeader("Content-Type", jsonMedia).Body(body).Do(ctx), what, permission, object)
+	return connection.Read(a.client.Post().AbsPath(path).SetHeader("Content-Type", jsonMedia).Body(body).Do(ctx), what, permission, object) //nolint:wrapcheck // says what
 }
 
 func (a aggregated) preview(ctx context.Context, filter datastorage.EventFilter, cursor string) (found datastorage.ErasurePreview, err error) {
@@ -233,8 +221,8 @@ func (a aggregated) get(ctx context.Context, id uuid.UUID, wait time.Duration) (
 	query := url.Values{"wait": {strconv.Itoa(int(min(wait, longestWait) / time.Second))}}
 	var object erasureObject
 	call := a.client.Get().RequestURI(erasuresPath+"/"+id.String()+"?"+query.Encode()).SetHeader("Accept", jsonMedia)
-	if err := do(call.Do(ctx), doGet, "get on erasures", &object); err != nil {
-		return datastorage.Erasure{}, err
+	if err := connection.Read(call.Do(ctx), doGet, "get on erasures", &object); err != nil {
+		return datastorage.Erasure{}, err //nolint:wrapcheck // says what
 	}
 	return object.wire()
 }
@@ -249,8 +237,8 @@ func (a aggregated) list(ctx context.Context, cursor string) (found []datastorag
 		Items    []erasureObject `json:"items"`
 	}
 	call := a.client.Get().RequestURI(erasuresPath+"?"+query.Encode()).SetHeader("Accept", jsonMedia)
-	if err := do(call.Do(ctx), doList, "list on erasures", &page); err != nil {
-		return nil, "", err
+	if err := connection.Read(call.Do(ctx), doList, "list on erasures", &page); err != nil {
+		return nil, "", err //nolint:wrapcheck // says what
 	}
 	for i := range page.Items {
 		e, err := page.Items[i].wire()

@@ -192,13 +192,9 @@ func (a aggregated) place(ctx context.Context, sent datastorage.LegalHoldRequest
 
 // one reads an answer with one hold.
 func one(answer rest.Result, what, permission string) (datastorage.LegalHold, error) {
-	text, err := connection.Answer(answer)
-	if err != nil {
-		return datastorage.LegalHold{}, connection.Explain(err, what, permission) //nolint:wrapcheck // says what
-	}
 	var made legalHold
-	if err := json.Unmarshal(text, &made); err != nil {
-		return datastorage.LegalHold{}, fmt.Errorf("%s: unusable answer: %w", what, err)
+	if err := connection.Read(answer, what, permission, &made); err != nil {
+		return datastorage.LegalHold{}, err //nolint:wrapcheck // says what
 	}
 	hold, err := made.wire()
 	if err != nil {
@@ -218,19 +214,17 @@ func (a aggregated) list(ctx context.Context, s selection) (page, error) {
 	if s.cursor != "" {
 		query.Set("continue", s.cursor)
 	}
-	text, err := a.client.Get().RequestURI(holdsPath+"?"+query.Encode()).SetHeader("Accept", "application/json").Do(ctx).Raw()
-	if err != nil {
-		return page{}, connection.Explain(err, "list holds", "list on legalholds") //nolint:wrapcheck // says what
-	}
 	var list struct {
 		Metadata metav1.ListMeta `json:"metadata"`
 		Items    []legalHold     `json:"items"`
 	}
-	if err := json.Unmarshal(text, &list); err != nil {
-		return page{}, fmt.Errorf("list holds: unusable answer: %w", err)
+	call := a.client.Get().RequestURI(holdsPath+"?"+query.Encode()).SetHeader("Accept", "application/json")
+	if err := connection.Read(call.Do(ctx), "list holds", "list on legalholds", &list); err != nil {
+		return page{}, err //nolint:wrapcheck // says what
 	}
 	found := page{holds: make([]datastorage.LegalHold, len(list.Items)), cursor: list.Metadata.Continue}
 	for i := range list.Items {
+		var err error
 		if found.holds[i], err = list.Items[i].wire(); err != nil {
 			return page{}, fmt.Errorf("list holds: %w", err)
 		}

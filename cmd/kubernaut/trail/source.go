@@ -4,7 +4,6 @@ package trail
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
@@ -114,14 +113,10 @@ func (a aggregated) page(ctx context.Context, params *datastorage.ListEventsPara
 	if err != nil {
 		return nil, fmt.Errorf("query audit events: %w", err)
 	}
-	answer, err := connection.Answer(a.client.Get().AbsPath(eventsPath).SetHeader("Accept", "application/json").
-		RequestURI(eventsPath + "?" + query.URL.RawQuery).Do(ctx))
-	if err != nil {
-		return nil, connection.Explain(err, "query audit events", "list on events") //nolint:wrapcheck // says what
-	}
+	call := a.client.Get().AbsPath(eventsPath).SetHeader("Accept", "application/json").RequestURI(eventsPath + "?" + query.URL.RawQuery)
 	page := &eventList{}
-	if err := json.Unmarshal(answer, page); err != nil {
-		return nil, fmt.Errorf("query audit events: unusable answer: %w", err)
+	if err := connection.Read(call.Do(ctx), "query audit events", "list on events", page); err != nil {
+		return nil, err //nolint:wrapcheck // says what
 	}
 	return page, nil
 }
