@@ -95,35 +95,41 @@ func (b *bench) measureLoad(ctx context.Context, l load) (peak float64, err erro
 
 // measureGrouping prints the ratio of a server that does nothing but what group commit over HTTP needs: DataStorage, which
 // also decodes and hashes, cannot come to more.
-func (b *bench) measureGrouping(ctx context.Context, url string, l load, peer ratio.Trial) (err error) {
+func (b *bench) measureGrouping(ctx context.Context, url string, l load, peer ratio.Trial) error {
 	s, err := startProcess(ctx, url, "", groupingVariable+"="+strconv.Itoa(l.clients))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
-	m, err := newMeter(ctx, url, s)
-	if err != nil {
-		return err
-	}
-	defer m.close(ctx)
-	p := newPoster(s.url, l.clients, l.events)
-	defer p.close()
-	var spent cost
-	c, err := ratio.Compare(b.pairs, m.measure(ctx, &spent, b.trialOf(ctx, p.senders(l.clients, l.events))), peer)
-	if err != nil {
-		return err //nolint:wrapcheck // says what failed
-	}
-	b.report.Figuref("grouping alone: %.0f events/s, PostgreSQL %.0f; the ratio is %.2f, and was %.2f to %.2f", c.Ours, c.Peer, c.Ratio, c.Lowest, c.Highest)
-	b.report.Figuref("grouping alone: %s", &spent)
-	return nil
+	return b.sendTo(ctx, s, url, l, func(m *meter, trial ratio.Trial) error {
+		var spent cost
+		c, err := ratio.Compare(b.pairs, m.measure(ctx, &spent, trial), peer)
+		if err != nil {
+			return err //nolint:wrapcheck // says what failed
+		}
+		b.report.Figuref("grouping alone: %.0f events/s, PostgreSQL %.0f; the ratio is %.2f, and was %.2f to %.2f", c.Ours, c.Peer, c.Ratio, c.Lowest, c.Highest)
+		b.report.Figuref("grouping alone: %s", &spent)
+		return nil
+	})
 }
 
 // measureHTTP prints what the same requests cost a server that only reads them: no ingest over HTTP costs less.
-func (b *bench) measureHTTP(ctx context.Context, url string, l load) (err error) {
+func (b *bench) measureHTTP(ctx context.Context, url string, l load) error {
 	s, err := startServer(ctx, echoOnly, "")
 	if err != nil {
 		return err
 	}
+	return b.sendTo(ctx, s, url, l, func(m *meter, trial ratio.Trial) error {
+		var spent cost
+		if _, err := m.measure(ctx, &spent, trial)(); err != nil {
+			return err
+		}
+		b.report.Figuref("HTTP alone: %s", &spent)
+		return nil
+	})
+}
+
+// sendTo lets a load's clients send to a server while measure runs, and stops it.
+func (b *bench) sendTo(ctx context.Context, s *server, url string, l load, measure func(*meter, ratio.Trial) error) (err error) {
 	defer func() { err = errors.Join(err, s.stop()) }()
 	m, err := newMeter(ctx, url, s)
 	if err != nil {
@@ -132,12 +138,7 @@ func (b *bench) measureHTTP(ctx context.Context, url string, l load) (err error)
 	defer m.close(ctx)
 	p := newPoster(s.url, l.clients, l.events)
 	defer p.close()
-	var spent cost
-	if _, err := m.measure(ctx, &spent, b.trialOf(ctx, p.senders(l.clients, l.events)))(); err != nil {
-		return err
-	}
-	b.report.Figuref("HTTP alone: %s", &spent)
-	return nil
+	return measure(m, b.trialOf(ctx, p.senders(l.clients, l.events)))
 }
 
 // figure prints the rates of a comparison.
