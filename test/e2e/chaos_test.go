@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -56,7 +57,7 @@ var _ = Describe("under load,", Serial, Label("chaos"), func() {
 				l.awaitAnswers(ctx)
 				victim := l.victim(ctx, w)
 				if n == 0 && w == cluster.SignalProcessing {
-					victim = leader(ctx, processingLease)
+					victim, _ = leader(ctx, processingLease, "")
 				}
 				kill(ctx, w, victim)
 			}
@@ -96,15 +97,19 @@ var _ = Describe("under load,", Serial, Label("chaos"), func() {
 	}, SpecTimeout(chaosTimeout))
 })
 
-// leader is the pod that holds a lease.
-func leader(ctx context.Context, name string) *corev1.Pod {
+// leader is the pod that holds a lease, and its identity in the lease. It waits until that is another than the killed one,
+// as what the killed leader did last may be seen while the lease is still its own; a pod of the same name replaces it.
+func leader(ctx context.Context, name, killed string) (pod *corev1.Pod, identity string) {
 	GinkgoHelper()
-	lease := &coordinationv1.Lease{}
-	Expect(env.Get(ctx, client.ObjectKey{Namespace: cluster.System, Name: name}, lease)).To(Succeed())
-	holder, _, _ := strings.Cut(ptr.Deref(lease.Spec.HolderIdentity, ""), "_")
-	pod := &corev1.Pod{}
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: cluster.System, Name: name}}
+	Expect(testenv.WaitFor(ctx, env, lease, func(l *coordinationv1.Lease) bool {
+		identity = ptr.Deref(l.Spec.HolderIdentity, "")
+		return identity != "" && identity != killed
+	})).To(Succeed())
+	holder, _, _ := strings.Cut(identity, "_")
+	pod = &corev1.Pod{}
 	Expect(env.Get(ctx, client.ObjectKey{Namespace: cluster.System, Name: holder}, pod)).To(Succeed())
-	return pod
+	return pod, identity
 }
 
 // pending is the number of a pod's pending events.

@@ -15,12 +15,18 @@ import (
 // remediationLease is the name of WorkflowExecution's lease.
 const remediationLease = "workflowexecution.kubernaut.ai"
 
-// killExecutor kills the replica of WorkflowExecution that works. Its successor waits until the lease has expired; whoever
-// waits for a step after a kill finds the successor in the lease.
-func killExecutor(ctx context.Context, moment string) {
+// executor is the replica of WorkflowExecution that works, one after the other.
+type executor struct {
+	killed string // the last one's identity in the lease
+}
+
+// kill kills the replica that works, once there is one: a successor waits until the lease has expired.
+func (e *executor) kill(ctx context.Context, moment string) {
 	GinkgoHelper()
 	By("killing WorkflowExecution " + moment)
-	kill(ctx, cluster.WorkflowExecution, leader(ctx, remediationLease))
+	pod, identity := leader(ctx, remediationLease, e.killed)
+	kill(ctx, cluster.WorkflowExecution, pod)
+	e.killed = identity
 }
 
 var _ = Describe("WorkflowExecution, killed", Serial, Label("chaos"), func() {
@@ -31,16 +37,17 @@ var _ = Describe("WorkflowExecution, killed", Serial, Label("chaos"), func() {
 		person, sender := allowRemediation(ctx, env.Namespace), startAlertmanager(ctx)
 		r, c := startRollback(ctx, person, sender, env.Namespace), startCleanup(ctx, person, sender, env.Namespace)
 
-		killExecutor(ctx, "after the proposals")
+		e := &executor{}
+		e.kill(ctx, "after the proposals")
 		r.approve(ctx)
 		c.approve(ctx)
 		r.reached(ctx, v1alpha1.ExecutionApproved, v1alpha1.ExecutionExecuting, v1alpha1.ExecutionVerifying)
-		killExecutor(ctx, "once the rollback is "+string(r.wfe.Status.Phase))
+		e.kill(ctx, "once the rollback is "+string(r.wfe.Status.Phase))
 		c.created(ctx)
-		killExecutor(ctx, "once the Job exists")
+		e.kill(ctx, "once the Job exists")
 		r.reached(ctx, v1alpha1.ExecutionVerifying)
 		c.reached(ctx, v1alpha1.ExecutionVerifying)
-		killExecutor(ctx, "during the verifications")
+		e.kill(ctx, "during the verifications")
 		awaitAvailable(ctx, r.deployment, 1)
 		r.resolve(ctx)
 		c.resolve(ctx)
