@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // mutant is one promise broken in one way.
@@ -65,10 +66,11 @@ func run(ctx context.Context, pattern string, suites []suite, out io.Writer) err
 		if len(selected) == 0 {
 			continue
 		}
-		if err := s.passes(ctx, work, selected); err != nil {
+		timeouts, err := s.passes(ctx, work, selected)
+		if err != nil {
 			return err
 		}
-		for v := range s.try(ctx, work, selected) {
+		for v := range s.try(ctx, work, selected, timeouts) {
 			total++
 			if v.err == nil {
 				caught++
@@ -108,7 +110,7 @@ type verdict struct {
 }
 
 // try builds and runs the mutants on all cores; the verdicts come as they are reached.
-func (s suite) try(ctx context.Context, work string, selected []mutant) <-chan verdict {
+func (s suite) try(ctx context.Context, work string, selected []mutant, timeouts map[string]time.Duration) <-chan verdict {
 	mutants := make(chan mutant)
 	verdicts := make(chan verdict)
 	go func() {
@@ -121,7 +123,7 @@ func (s suite) try(ctx context.Context, work string, selected []mutant) <-chan v
 	for range runtime.NumCPU() {
 		workers.Go(func() {
 			for m := range mutants {
-				caughtBy, err := s.catch(ctx, work, m)
+				caughtBy, err := s.catch(ctx, work, m, timeouts[m.promise])
 				verdicts <- verdict{mutant: m, caughtBy: caughtBy, err: err}
 			}
 		})

@@ -13,11 +13,16 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
-	// testTimeout is what a mutant gets whose tests hang, and many times what the tests take.
-	testTimeout = "60s"
+	// patience is what the tests of a promise may take without any mutant, on a machine that is busy with other things.
+	patience = 10 * time.Minute
+	// minTimeout and times bound the tests of a mutant, which may hang: times what they take without any mutant. The
+	// machine may be busier by then.
+	minTimeout = time.Minute
+	times      = 10
 	// tail is how much of a command's output an error quotes, in bytes.
 	tail = 2000
 )
@@ -30,36 +35,39 @@ var (
 )
 
 // passes checks that the selected promises' tests pass without any mutant, and
-// that every promise which has a test has a mutant.
-func (s suite) passes(ctx context.Context, work string, selected []mutant) error {
+// that every promise which has a test has a mutant. It returns what a mutant of
+// each promise may take.
+func (s suite) passes(ctx context.Context, work string, selected []mutant) (map[string]time.Duration, error) {
 	binary, err := s.build(ctx, work, "")
 	if err != nil {
-		return fmt.Errorf("without any mutant: %w", err)
+		return nil, fmt.Errorf("without any mutant: %w", err)
 	}
-	promises := map[string]bool{}
+	timeouts := map[string]time.Duration{}
 	for _, m := range selected {
-		promises[m.promise] = true
-	}
-	for promise := range promises {
-		if out, err := s.test(ctx, binary, promise); err != nil {
-			return fmt.Errorf("the tests of %s fail without any mutant: %w\n%s", promise, err, end(out))
+		if _, measured := timeouts[m.promise]; measured {
+			continue
 		}
+		began := time.Now()
+		if out, err := s.test(ctx, binary, m.promise, patience); err != nil {
+			return nil, fmt.Errorf("the tests of %s fail without any mutant: %w\n%s", m.promise, err, end(out))
+		}
+		timeouts[m.promise] = max(minTimeout, times*time.Since(began))
 	}
 	listed, err := exec.CommandContext(ctx, binary, "-test.list=.").Output()
 	if err != nil {
-		return fmt.Errorf("list the tests of %s: %w", s.dir, err)
+		return nil, fmt.Errorf("list the tests of %s: %w", s.dir, err)
 	}
 	for name := range strings.Lines(string(listed)) {
 		promise := promiseOfTest.FindStringSubmatch(name)
 		if promise != nil && !slices.ContainsFunc(s.mutants, func(m mutant) bool { return m.promise == promise[1] }) {
-			return fmt.Errorf("no mutant breaks %s, which %s tests", promise[1], strings.TrimSpace(name))
+			return nil, fmt.Errorf("no mutant breaks %s, which %s tests", promise[1], strings.TrimSpace(name))
 		}
 	}
-	return nil
+	return timeouts, nil
 }
 
 // catch returns the tests that fail with a mutant.
-func (s suite) catch(ctx context.Context, work string, m mutant) (string, error) {
+func (s suite) catch(ctx context.Context, work string, m mutant, timeout time.Duration) (string, error) {
 	overlay, err := s.overlay(work, m)
 	if err != nil {
 		return "", err
@@ -69,7 +77,7 @@ func (s suite) catch(ctx context.Context, work string, m mutant) (string, error)
 		return "", err
 	}
 	defer func() { _ = os.Remove(binary) }()
-	out, err := s.test(ctx, binary, m.promise)
+	out, err := s.test(ctx, binary, m.promise, timeout)
 	if err == nil {
 		return "", errSurvived
 	}
@@ -151,9 +159,9 @@ func (s suite) build(ctx context.Context, work, overlay string) (string, error) 
 }
 
 // test runs the tests of one promise in the package's folder.
-func (s suite) test(ctx context.Context, binary, promise string) ([]byte, error) {
+func (s suite) test(ctx context.Context, binary, promise string, timeout time.Duration) ([]byte, error) {
 	command := exec.CommandContext(ctx, binary,
-		"-test.run="+fmt.Sprintf(s.tests, promise), "-test.count=1", "-test.timeout="+testTimeout)
+		"-test.run="+fmt.Sprintf(s.tests, promise), "-test.count=1", "-test.timeout="+timeout.String())
 	command.Dir = s.dir
 	return command.CombinedOutput()
 }
