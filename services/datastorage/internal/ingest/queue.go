@@ -69,10 +69,12 @@ type queue struct {
 	flying int
 	// begun is when the last transaction began.
 	begun time.Time
-	// expected is how many requests the next transaction waits for, and until how long.
-	expected int
-	until    time.Time
-	// gathering calls gathered then.
+	// expected is how many requests the next transaction waits for: while they follow each other within lull, and
+	// not beyond until. latest is when the last of them came; at first, when the last transaction ended.
+	expected      int
+	lull          time.Duration
+	latest, until time.Time
+	// gathering calls gathered.
 	gathering *time.Timer
 }
 
@@ -82,8 +84,10 @@ const (
 	// because its fsync costs more than they do.
 	apartEvents = 256
 	apartBytes  = 256 << 10
-	// longestGather bounds the wait for requests that are expected.
+	// longestGather bounds the wait for requests that are expected, besides longestLulls.
 	longestGather = 20 * time.Millisecond
+	// longestLulls is how many times as long as the last transaction took the next one waits at most.
+	longestLulls = 4
 )
 
 func newQueue(maxEvents, maxBytes int) *queue {
@@ -109,6 +113,9 @@ func (q *queue) put(j *job) error {
 	q.entered(j)
 	q.admitted += uint64(len(j.events))
 	q.owed[j] = struct{}{}
+	if q.expected > 0 {
+		q.latest = time.Now()
+	}
 	q.wake()
 	return nil
 }
@@ -154,6 +161,7 @@ func (q *queue) take(maxEvents, maxBytes int) []*job {
 		q.jobs = nil
 	}
 	q.gathering.Stop()
+	q.expected = 0
 	q.flying++
 	q.begun = time.Now()
 	q.wake()
@@ -163,8 +171,7 @@ func (q *queue) take(maxEvents, maxBytes int) []*job {
 // isDue reports whether what waits gets a transaction. An idle queue begins at
 // once. Clients that got their answers together send their next requests
 // together, so the next transaction waits for as many, and for those that missed
-// the last one, but not for longer than that one took: a request that just missed it
-// would have waited as long.
+// the last one, while they follow each other.
 func (q *queue) isDue() bool {
 	switch {
 	case len(q.jobs) == 0:
@@ -174,7 +181,7 @@ func (q *queue) isDue() bool {
 	case q.flying > 0:
 		return false
 	default:
-		return len(q.jobs) >= q.expected || !time.Now().Before(q.until)
+		return len(q.jobs) >= q.expected
 	}
 }
 
@@ -188,17 +195,27 @@ func (q *queue) settled(jobs []*job) {
 	if q.flying--; q.flying > 0 {
 		return
 	}
-	now := time.Now()
-	gather := min(now.Sub(q.begun), longestGather)
-	q.expected, q.until = len(jobs)+len(q.jobs), now.Add(gather)
-	q.gathering.Reset(gather)
+	q.latest = time.Now()
+	q.lull = min(q.latest.Sub(q.begun), longestGather)
+	q.expected, q.until = len(jobs)+len(q.jobs), q.latest.Add(min(longestLulls*q.lull, longestGather))
+	q.gathering.Reset(q.lull)
 	q.wake()
 }
 
-// gathered ends the wait for requests that are expected.
+// gathered ends the wait for requests that are expected, if none has come for as long as the last transaction took: one
+// that just missed it would have waited as long.
 func (q *queue) gathered() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	end := q.latest.Add(q.lull)
+	if end.After(q.until) {
+		end = q.until
+	}
+	if left := time.Until(end); left > 0 {
+		q.gathering.Reset(left)
+		return
+	}
+	q.expected = 0
 	q.wake()
 }
 

@@ -120,6 +120,52 @@ func TestRequestsThatMissedATransactionWaitForThoseAnsweredByIt(t *testing.T) {
 	})
 }
 
+func TestATransactionWaitsWhileRequestsFollowEachOther(t *testing.T) {
+	t.Parallel()
+	const took, apart = time.Millisecond, 900 * time.Microsecond
+	for name, c := range map[string]struct {
+		shared, come int // requests of the last transaction, and those that follow it
+		want         int
+		waited       time.Duration
+	}{
+		"all come":                    {shared: 4, come: 4, want: 4, waited: 4 * apart},
+		"some stay away":              {shared: 4, come: 2, want: 2, waited: 2*apart + took},
+		"they take too long together": {shared: 9, come: 9, want: 4, waited: longestLulls * took},
+		"one client":                  {shared: 1, come: 1, want: 1, waited: apart},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				q := newQueue(100_000, 1<<30)
+				for range c.shared {
+					mustPut(t, q, someJob(1))
+				}
+				due := takers(q, 2)
+				last := <-due
+				<-time.After(took)
+				q.settled(last)
+				begin := time.Now()
+				go func() {
+					for range c.come {
+						<-time.After(apart)
+						_ = q.put(someJob(1))
+					}
+				}()
+				next := <-due
+				if waited := time.Since(begin); len(next) != c.want || waited != c.waited {
+					t.Errorf("%d requests share a transaction after %s, want %d after %s", len(next), waited, c.want, c.waited)
+				}
+				for left := c.come - len(next); left > 0; {
+					q.settled(next)
+					next = <-due
+					left -= len(next)
+				}
+				q.close()
+			})
+		})
+	}
+}
+
 func TestLargeRequestsHaveTransactionsBesideOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
