@@ -73,17 +73,22 @@ const noID = "00000000-0000-0000-0000-000000000000"
 
 // id adds the text of an id.
 func (p *preimage) id(id uuid.UUID) {
-	if id == uuid.Nil {
-		p.text(noID)
-		return
-	}
 	p.number(idLength)
-	begin := len(p.b)
-	p.b = append(p.b, noID...)
-	text := p.b[begin:]
+	p.b = AppendID(p.b, id)
+}
+
+// AppendID appends the text of an id.
+func AppendID(b []byte, id uuid.UUID) []byte {
+	begin := len(b)
+	b = append(b, noID...)
+	if id == uuid.Nil {
+		return b
+	}
+	text := b[begin:]
 	hex.Encode(text[0:8], id[0:4])
 	hex.Encode(text[9:13], id[4:6])
 	hex.Encode(text[14:18], id[6:8])
 	hex.Encode(text[19:23], id[8:10])
 	hex.Encode(text[24:36], id[10:16])
+	return b
 }

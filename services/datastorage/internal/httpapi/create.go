@@ -120,10 +120,7 @@ func (a *API) createEvent(c echo.Context, _ string, body []byte) (*tally, error)
 	if err != nil {
 		return counts, err
 	}
-	if err := c.JSONBlob(http.StatusCreated, text); err != nil {
-		return counts, fmt.Errorf("write the answer: %w", err)
-	}
-	return counts, nil
+	return counts, answerText(c, http.StatusCreated, text)
 }
 
 func (a *API) createBatch(c echo.Context, media string, body []byte, lenient bool) (*tally, error) {
@@ -160,10 +157,14 @@ func (a *API) createBatch(c echo.Context, media string, body []byte, lenient boo
 	for i, e := range batch.Events {
 		ids[i] = e.ID
 	}
-	return counts, answer(c, http.StatusCreated, api.BatchCreated{
+	text, err := encodeBatchCreated(&api.BatchCreated{
 		EventIds: ids, StoredAs: storedAs(result), Created: counts.created, Duplicates: counts.duplicates, ConsistencyToken: result.Token,
 		Message: counts.message(),
 	})
+	if err != nil {
+		return counts, err
+	}
+	return counts, answerText(c, http.StatusCreated, text)
 }
 
 // message tells people what became of a batch.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	api "kubernaut.ai/api/datastorage"
+	"kubernaut.ai/services/datastorage/internal/event"
 	"kubernaut.ai/services/datastorage/internal/query"
 )
 
@@ -80,6 +82,32 @@ func encodeCreated(created *api.EventCreated) ([]byte, error) {
 	return append(o.out, '}', '\n'), o.err
 }
 
+// encodeBatchCreated is the answer to a batch, as encoding/json makes it, for the same reason.
+func encodeBatchCreated(created *api.BatchCreated) ([]byte, error) {
+	const most, anID = 256, 39 // of a usual answer without its ids, and of an id with its quotes and comma
+	o := object{out: append(make([]byte, 0, most+anID*len(created.EventIds)), '{')}
+	o.text("consistency_token", created.ConsistencyToken)
+	o.number("created", int64(created.Created))
+	o.number("duplicates", int64(created.Duplicates))
+	o.name("event_ids")
+	o.out = append(o.out, '[')
+	for i, id := range created.EventIds {
+		if i > 0 {
+			o.out = append(o.out, ',')
+		}
+		o.out = appendID(o.out, id)
+	}
+	o.out = append(o.out, ']')
+	o.text("message", created.Message)
+	if created.StoredAs != nil {
+		text, err := json.Marshal(*created.StoredAs) // few events, if any
+		o.err = err
+		o.name("stored_as")
+		o.out = append(o.out, text...)
+	}
+	return append(o.out, '}', '\n'), o.err
+}
+
 // object appends the members of a JSON object.
 type object struct {
 	out []byte
@@ -128,9 +156,7 @@ func (o *object) flag(name string, value bool) {
 
 func (o *object) id(name string, value uuid.UUID) {
 	o.name(name)
-	o.out = append(o.out, '"')
-	o.out = append(o.out, value.String()...)
-	o.out = append(o.out, '"')
+	o.out = appendID(o.out, value)
 }
 
 func (o *object) someID(name string, value uuid.UUID) {
@@ -148,6 +174,9 @@ func (o *object) time(name string, value time.Time) {
 	}
 	o.out = append(o.out, '"')
 }
+
+// appendID appends an id as a JSON string.
+func appendID(out []byte, id uuid.UUID) []byte { return append(event.AppendID(append(out, '"'), id), '"') }
 
 // appendText appends a JSON string. Like encoding/json, it escapes what HTML gives
 // a meaning, and line separators of JavaScript.

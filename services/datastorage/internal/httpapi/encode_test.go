@@ -98,6 +98,24 @@ func TestTheAnswerToAnEventIsWrittenAsEncodingJSONWouldWriteIt(t *testing.T) {
 	}
 }
 
+func TestTheAnswerToABatchIsWrittenAsEncodingJSONWouldWriteIt(t *testing.T) {
+	t.Parallel()
+	for _, created := range []api.BatchCreated{
+		{EventIds: []uuid.UUID{}},
+		{EventIds: []uuid.UUID{uuid.New(), uuid.Nil, uuid.New()}, Created: 2, Duplicates: 1, ConsistencyToken: "1-16/B374D848", Message: "<\""},
+		{EventIds: []uuid.UUID{uuid.New()}, Created: 1, StoredAs: &[]api.StoredAs{{Index: 0, EventId: uuid.New()}}},
+	} {
+		var want bytes.Buffer
+		if err := json.NewEncoder(&want).Encode(created); err != nil {
+			t.Fatal(err)
+		}
+		got, err := encodeBatchCreated(&created)
+		if err != nil || string(got) != want.String() {
+			t.Errorf("got %s, %v, want %s", got, err, want.String())
+		}
+	}
+}
+
 func TestATimeThatJSONDoesNotKnowIsAnError(t *testing.T) {
 	t.Parallel()
 	s := fullEvent()

@@ -228,6 +228,14 @@ func (a *API) ready(c echo.Context) error {
 	return answer(c, http.StatusOK, map[string]string{"status": "ready"})
 }
 
+// answerText writes JSON that was encoded.
+func answerText(c echo.Context, status int, text []byte) error {
+	if err := c.JSONBlob(status, text); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	return nil
+}
+
 func answer(c echo.Context, status int, body any) error {
 	if err := c.JSON(status, body); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
