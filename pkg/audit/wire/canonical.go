@@ -10,11 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// canonical returns the canonical form, of a known size, of a text that was checked.
-func canonical(text []byte, size int) []byte {
+// canonical returns the canonical form of data that were checked.
+func canonical(d *Data) []byte {
 	c := canonicalizers.Get().(*canonicalizer) //nolint:forcetypeassert // the pool holds nothing else
 	defer c.release()
-	c.text, c.out = text, make([]byte, 0, size)
+	c.text, c.plain, c.out = d.text, !d.escapes, make([]byte, 0, d.size)
 	c.value()
 	return c.out
 }
@@ -37,6 +37,8 @@ type canonicalizer struct {
 	text []byte
 	i    int
 	out  []byte
+	// plain: no string has an escape.
+	plain bool
 	// members of the objects that are open, the innermost one's last.
 	members []member
 	// scratch is space for a string without its escapes, and for members that are sorted.
@@ -125,7 +127,7 @@ func (c *canonicalizer) take(n int) {
 func (c *canonicalizer) unquote(space []byte) (text []byte, escaped bool) {
 	rest := c.text[c.i+1:]
 	quoted := rest[:bytes.IndexByte(rest, '"')]
-	if bytes.IndexByte(quoted, '\\') < 0 {
+	if c.plain || bytes.IndexByte(quoted, '\\') < 0 {
 		c.i += len(quoted) + len(`""`)
 		return quoted, false
 	}

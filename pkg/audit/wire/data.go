@@ -73,35 +73,95 @@ func CheckData(data []byte, eventType string) error {
 // order of their names, no white space, as few escapes as JSON allows, numbers as plain decimals. Two texts have the
 // same canonical form if and only if they mean the same. It has at most maxBytes.
 func CanonicalData(data []byte, eventType string, maxBytes int) ([]byte, error) {
-	size, err := checkData(data, eventType, maxBytes)
+	d, err := checkData(data, eventType, maxBytes)
 	if err != nil {
 		return nil, err
 	}
-	return canonical(data, size), nil
+	return canonical(&d), nil
 }
 
-// checkData returns the size of the canonical form.
-func checkData(data []byte, eventType string, maxBytes int) (size int, err error) {
+// Data are the data of an event that MembersWithData has passed.
+type Data struct {
+	text []byte
+	// checked: they keep the rules, all but those about the event's type and the size of the canonical form.
+	checked bool
+	// size of the canonical form in bytes.
+	size int
+	// escapes: a string has at least one.
+	escapes bool
+	// eventType is the value of their own member event_type, nil for none.
+	eventType []byte
+}
+
+// Canonical is CanonicalData of what MembersWithData has passed.
+func (d *Data) Canonical(eventType string, maxBytes int) ([]byte, error) {
+	if !d.checked {
+		return CanonicalData(d.text, eventType, maxBytes)
+	}
+	if err := d.fits(eventType, maxBytes); err != nil {
+		return nil, err
+	}
+	return canonical(d), nil
+}
+
+// fits checks what depends on the event and the limit.
+func (d *Data) fits(eventType string, maxBytes int) error {
+	switch {
+	case d.eventType != nil && !isString(d.eventType, eventType):
+		return &RuleError{Rule: ErrInnerType, Path: "$.event_type"}
+	case d.size > maxBytes:
+		return &RuleError{Rule: ErrCanonical, Limit: maxBytes}
+	default:
+		return nil
+	}
+}
+
+func checkData(data []byte, eventType string, maxBytes int) (Data, error) {
 	s := scan(data, maxDataDepth, true)
 	defer s.release()
-	s.wanted = "event_type"
+	d := Data{text: data}
 	switch {
-	case s.peek() != '{' || !s.object():
+	case s.peek() != '{' || !s.dataObject(&d):
 		if s.err == nil {
-			return 0, &RuleError{Rule: ErrSyntax}
+			return d, &RuleError{Rule: ErrSyntax}
 		}
-		return 0, &RuleError{Rule: s.err, Path: pathAt(data, s.errAt)}
+		return d, &RuleError{Rule: s.err, Path: pathAt(data, s.errAt)}
 	case !s.end():
-		return 0, &RuleError{Rule: ErrSyntax}
+		return d, &RuleError{Rule: ErrSyntax}
 	case s.high&highBits != 0 && !utf8.Valid(data):
-		return 0, &RuleError{Rule: ErrUTF8, Path: pathAt(data, invalidUTF8(data))}
-	case s.found != nil && !isString(s.found, eventType):
-		return 0, &RuleError{Rule: ErrInnerType, Path: "$.event_type"}
-	case len(data)+s.growth > maxBytes:
-		return 0, &RuleError{Rule: ErrCanonical, Limit: maxBytes}
-	default:
-		return len(data) + s.growth, nil
+		return d, &RuleError{Rule: ErrUTF8, Path: pathAt(data, invalidUTF8(data))}
 	}
+	d.size = len(data) + s.growth // with the white space around the object
+	return d, d.fits(eventType, maxBytes)
+}
+
+// dataObject passes an object, checks it by the rules, and says in d what there is to know.
+func (s *scanner) dataObject(d *Data) bool {
+	s.wanted, s.found, s.escapes = "event_type", nil, false
+	ok := s.object()
+	s.wanted = ""
+	d.checked, d.eventType, d.escapes = ok, s.found, s.escapes
+	return ok
+}
+
+// eventData passes a member's value, which is checked by the rules if it is an object. It returns false only if the
+// value is wrong by the syntax.
+func (s *scanner) eventData(d *Data) bool {
+	begin, depth, names := s.at, s.depth, len(s.names)
+	if s.peek() == '{' {
+		s.depth, s.maxDepth, s.rules, s.growth = 0, maxDataDepth, true, 0
+		s.dataObject(d)
+		s.depth, s.maxDepth, s.rules = depth, MaxDepth, false
+		d.size = s.at - begin + s.growth
+	}
+	if !d.checked {
+		s.at, s.names, s.err = begin, s.names[:names], nil
+		if !s.value() {
+			return false
+		}
+	}
+	d.text = s.data[begin:s.at]
+	return true
 }
 
 // isString reports whether a checked value is the string that says want, which needs no escapes.

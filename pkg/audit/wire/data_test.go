@@ -191,3 +191,53 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// agree expects that data are the same within an event, where they are checked beside its other members, as alone.
+func agree(t *testing.T, data []byte) {
+	t.Helper()
+	const limit = 1 << 10
+	event := append(append([]byte(`{"a": "\u0061\n", "event_data" :`), data...), `, "z":{"b":1,"b":2}} `...)
+	members := func(pass func(yield func(name, value []byte) error) error) (seen string, err error) {
+		err = pass(func(name, value []byte) error {
+			seen += string(name) + "=" + string(value) + ";"
+			return nil
+		})
+		return seen, err
+	}
+	var d wire.Data
+	seen, err := members(func(yield func(name, value []byte) error) error {
+		return wire.MembersWithData(event, "event_data", &d, yield)
+	})
+	wantSeen, want := members(func(yield func(name, value []byte) error) error { return wire.Members(event, yield) })
+	if seen != wantSeen || fmt.Sprint(err) != fmt.Sprint(want) {
+		t.Fatalf("%q has the members %s, %v; without a look at the data %s, %v", event, seen, err, wantSeen, want)
+	}
+	if err != nil {
+		return
+	}
+	canonical, err := d.Canonical("a.b", limit)
+	wantCanonical, want := wire.CanonicalData(bytes.TrimSpace(data), "a.b", limit)
+	if string(canonical) != string(wantCanonical) || fmt.Sprint(err) != fmt.Sprint(want) || len(canonical) != cap(canonical) {
+		t.Fatalf("%q: %q, %v; alone %q, %v", data, canonical, err, wantCanonical, want)
+	}
+}
+
+func TestDataAreCheckedBesideTheOtherMembersAsTheyAreAlone(t *testing.T) {
+	t.Parallel()
+	for _, data := range []string{
+		`{}`, `{"b":1,"a":[1.50,-2e3,"x\n\u00e9"]}`, ` {"b" : {"d":1, "c":2} } `, `{"a":"ä"}`, `{"a":"\ud83d\ude00\/"}`,
+		`null`, `"text"`, `[{"a":1}]`, `12`, `{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, members(30, true), members(30, false),
+		`{"a":"\u0000"}`, `{"a":"\ud800"}`, `{"a":1e999}`, `{"a":` + nested(61) + `}`, `{"a":` + nested(62) + `}`, `{"a":` + nested(63) + `}`,
+		`{"event_type":"a.b"}`, `{"event_type":"a.\u0062"}`, `{"event_type":"a.c"}`, `{"event_type":1}`, `{"x":{"event_type":"a.c"}}`,
+		`{"a":"` + strings.Repeat("\\n", 200) + `"}`, `{"a":}`, `{"a":1`, `{"a":1,}`, "{\"a\":\"\xff\"}", `{"a":"\x"}`,
+	} {
+		agree(t, []byte(data))
+	}
+}
+
+func FuzzDataBesideOtherMembers(f *testing.F) {
+	for _, seed := range []string{`{}`, `{"b":1,"a":[1.50,-2e3,"x\n\u00e9"]}`, `{"a":1,"a":2}`, `{"event_type":"a.c"}`, `{"a":"\ud800"}`, `[1]`, `{"a":}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { agree(t, data) })
+}

@@ -37,6 +37,13 @@ func (e *SyntaxError) Error() string {
 // an object or has a name twice or one with a NUL or an unpaired surrogate; or else yield's, after which it stops.
 // Members that precede the error were yielded.
 func Members(text []byte, yield func(name, value []byte) error) error {
+	return MembersWithData(text, "", &Data{}, yield)
+}
+
+// MembersWithData is Members for an event, whose data are the member of this name: it also checks them, for
+// Data.Canonical, in the same pass. What is wrong with them is no error here.
+func MembersWithData(text []byte, dataName string, d *Data, yield func(name, value []byte) error) error {
+	*d = Data{}
 	s := scan(text, MaxDepth, false)
 	defer s.release()
 	if s.peek() != '{' {
@@ -56,7 +63,12 @@ func Members(text []byte, yield func(name, value []byte) error) error {
 		s.at++
 		s.peek()
 		begin := s.at
-		if !s.value() {
+		if dataName != "" && string(name) == dataName {
+			ok = s.eventData(d)
+		} else {
+			ok = s.value()
+		}
+		if !ok {
 			return s.syntaxError()
 		}
 		if err := yield(name, text[begin:s.at]); err != nil {

@@ -26,9 +26,10 @@ type scanner struct {
 	// unescaped holds the names that have escapes.
 	unescaped []byte
 
-	// wanted is a name in the outermost object, found its value.
-	wanted string
-	found  []byte
+	// wanted is a name in the outermost object, found its value. escapes tells of a string with an escape.
+	wanted  string
+	found   []byte
+	escapes bool
 	// err says why a method returned false, nil for wrong syntax, and errAt where.
 	err   error
 	errAt int
@@ -239,7 +240,7 @@ func (s *scanner) text() (escaped, ok bool) {
 			s.at = i + 1
 			return escaped, true
 		case c == '\\':
-			escaped = true
+			escaped, s.escapes = true, true
 			size := s.escape(i)
 			if size == 0 {
 				return false, false

@@ -102,7 +102,7 @@ func (d *Decoder) Lines(body []byte, caller string) (Batch, error) {
 	return d.decode(texts, caller, wireNames)
 }
 
-func (d *Decoder) array(body []byte, caller string, names naming) (Batch, error) {
+func (d *Decoder) array(body []byte, caller string, names *naming) (Batch, error) {
 	var texts []text
 	full := false
 	err := wire.Elements(body, func(value []byte) bool {
@@ -169,7 +169,7 @@ func (b *batchDecoder) refuse(r Refusal) {
 }
 
 // add decodes one event, or returns why its text is not JSON.
-func (b *batchDecoder) add(object []byte, names naming) *wire.SyntaxError {
+func (b *batchDecoder) add(object []byte, names *naming) *wire.SyntaxError {
 	r := readers.Get().(*reader) //nolint:forcetypeassert // the pool holds nothing else
 	defer r.release()
 	r.names, r.limits, r.event = names, b.decoder.limits, b.next()

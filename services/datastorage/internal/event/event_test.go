@@ -357,6 +357,27 @@ func TestCloudEvents(t *testing.T) {
 	}
 }
 
+func TestAFormKnowsItsOwnFieldsOnly(t *testing.T) {
+	t.Parallel()
+	cloud := `[{"specversion":"1.0","id":"0190163d-8694-739b-aea5-966c26f8ad91","source":"s","type":"a.b","time":"2026-01-02T03:04:05Z",
+		"subject":"rr-1","eventversion":"1.0","eventcategory":"c","eventaction":"a","eventoutcome":"success","data":{}}]`
+	decoder := newDecoder()
+	for range 3 { // what one form left behind is no hint for the other
+		if batch, err := decoder.CloudEvents([]byte(cloud), "caller"); err != nil || len(batch.Refusals) > 0 {
+			t.Fatal(err, batch.Refusals)
+		}
+		batch, err := decoder.One([]byte(`{"specversion":"1.0","id":"x"}`), "caller")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"specversion", "id"} {
+			if reason := batch.Refusals[0].Fields[name]; reason != "is not a known field" {
+				t.Errorf("%s: %q, want that it is unknown", name, reason)
+			}
+		}
+	}
+}
+
 func TestIDTime(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{

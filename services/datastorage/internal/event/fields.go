@@ -93,8 +93,8 @@ type naming struct {
 	cloud bool
 }
 
-func newNaming(cloud bool, fields map[string]field) naming {
-	n := naming{fields: fields, cloud: cloud}
+func newNaming(cloud bool, fields map[string]field) *naming {
+	n := &naming{fields: fields, cloud: cloud}
 	for i := range rules {
 		n.shown[i] = rules[i].Name
 	}
@@ -105,7 +105,7 @@ func newNaming(cloud bool, fields map[string]field) naming {
 }
 
 // The wire form of the platform, see the schema AuditEvent of the API's document.
-var wireNames = func() naming {
+var wireNames = func() *naming {
 	fields := map[string]field{}
 	for f := fieldID; f < fieldSpecVersion; f++ {
 		fields[rules[f].Name] = f

@@ -18,7 +18,7 @@ type text struct {
 const eventsWorthHelp = 64
 
 // decode decodes the events of a body, in their order. Cores that decode no other body help.
-func (d *Decoder) decode(texts []text, caller string, names naming) (Batch, error) {
+func (d *Decoder) decode(texts []text, caller string, names *naming) (Batch, error) {
 	if len(texts) == 0 {
 		return Batch{}, bodyErrorf("the batch holds no event")
 	}
@@ -65,7 +65,7 @@ func (b *batchDecoder) part(begin, end int) *batchDecoder {
 }
 
 // addAll decodes all events of a part.
-func (b *batchDecoder) addAll(texts []text, names naming) {
+func (b *batchDecoder) addAll(texts []text, names *naming) {
 	b.hashing = newHashing()
 	for _, t := range texts {
 		syntax := b.add(t.bytes, names)

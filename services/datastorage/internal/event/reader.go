@@ -30,11 +30,17 @@ type decoded struct {
 // reader fills an event from the members of one JSON object and notes
 // everything that is wrong with it.
 type reader struct {
-	names  naming
+	names  *naming
 	limits Limits
+	// order has the fields of the last event that was read, by the names orderOf: most events have theirs in the same
+	// order.
+	order   [fieldCount]field
+	orderOf *naming
 
 	// values by field: parts of the text, nil where there is none.
 	values [fieldCount][]byte
+	// eventData is what is known of the data.
+	eventData wire.Data
 	// texts is one copy of all values that are texts; spans are their places in it.
 	texts   string
 	scratch []byte
@@ -59,7 +65,7 @@ func (r *reader) release() {
 	if cap(scratch) > large {
 		scratch = nil
 	}
-	*r = reader{scratch: scratch}
+	*r = reader{scratch: scratch, order: r.order, orderOf: r.orderOf}
 	readers.Put(r)
 }
 
@@ -131,13 +137,18 @@ func (r *reader) read(object []byte) *wire.SyntaxError {
 
 // members sorts the members of the object into values.
 func (r *reader) members(object []byte) error {
-	unknown := 0
-	return wire.Members(object, func(name, value []byte) error { //nolint:wrapcheck // worded for the client
-		f, known := r.names.fields[string(name)]
+	if r.orderOf != r.names {
+		clear(r.order[:])
+		r.orderOf = r.names
+	}
+	unknown, place := 0, 0
+	return wire.MembersWithData(object, r.names.shown[fieldData], &r.eventData, func(name, value []byte) error { //nolint:wrapcheck // worded for the client
+		f := r.fieldAt(place, name)
+		place++
 		switch {
-		case !known && unknown == maxUnknown:
+		case f == fieldNone && unknown == maxUnknown:
 			return errTooManyUnknown
-		case !known:
+		case f == fieldNone:
 			unknown++
 			r.refuse(wire.Quotable(string(name)), wire.ReasonUnknown)
 		case !wire.IsNull(value):
@@ -145,6 +156,17 @@ func (r *reader) members(object []byte) error {
 		}
 		return nil
 	})
+}
+
+// fieldAt returns the field of the member at a place of the event: most likely the one that was there before.
+func (r *reader) fieldAt(place int, name []byte) field {
+	if place >= len(r.order) {
+		return r.names.fields[string(name)]
+	}
+	if f := r.order[place]; f == fieldNone || r.names.shown[f] != string(name) {
+		r.order[place] = r.names.fields[string(name)]
+	}
+	return r.order[place]
 }
 
 // copyTexts copies the values that need no unescaping, all but the data, so that
@@ -326,12 +348,11 @@ func (r *reader) boolean(f field) bool {
 }
 
 func (r *reader) data() []byte {
-	value := r.values[fieldData]
-	if value == nil {
+	if r.values[fieldData] == nil {
 		r.refusef(fieldData, wire.ReasonRequired)
 		return nil
 	}
-	data, err := wire.CanonicalData(value, r.event.Type, r.limits.DataBytes)
+	data, err := r.eventData.Canonical(r.event.Type, r.limits.DataBytes)
 	if err != nil {
 		r.tooLarge = errors.Is(err, wire.ErrCanonical)
 		r.refuse(r.names.shown[fieldData], err.Error())

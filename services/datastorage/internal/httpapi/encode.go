@@ -176,7 +176,9 @@ func (o *object) time(name string, value time.Time) {
 }
 
 // appendID appends an id as a JSON string.
-func appendID(out []byte, id uuid.UUID) []byte { return append(event.AppendID(append(out, '"'), id), '"') }
+func appendID(out []byte, id uuid.UUID) []byte {
+	return append(event.AppendID(append(out, '"'), id), '"')
+}
 
 // appendText appends a JSON string. Like encoding/json, it escapes what HTML gives
 // a meaning, and line separators of JavaScript.
