@@ -124,7 +124,7 @@ func (a *API) PreviewErasure(c echo.Context) error {
 		params.Limit = sent.Limit
 	}
 	return a.query(c, kindPreview, Filters(params.Filters()), func(events *int) error {
-		return a.page(c, func(ctx context.Context, out *page) error {
+		return a.search(c, params, func(ctx context.Context, out *page) error {
 			found, read, err := Erasable(ctx, a.config.Finder, a.config.Erasures, params)
 			if err != nil {
 				return err
