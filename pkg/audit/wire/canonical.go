@@ -10,11 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// canonical returns the canonical form of data that were checked.
-func canonical(d *Data) []byte {
+// appendCanonical appends the canonical form of data that were checked.
+func appendCanonical(out []byte, d *Data) []byte {
 	c := canonicalizers.Get().(*canonicalizer) //nolint:forcetypeassert // the pool holds nothing else
 	defer c.release()
-	c.text, c.plain, c.out = d.text, !d.escapes, make([]byte, 0, d.size)
+	c.text, c.plain, c.out = d.text, !d.escapes, out
 	c.value()
 	return c.out
 }
@@ -53,8 +53,8 @@ type member struct {
 	prefix uint64
 	// The name is a part of the text, or of unescaped.
 	escaped       bool
-	name, nameEnd int
-	start, end    int
+	name, nameEnd int32
+	start, end    int32
 }
 
 func (c *canonicalizer) nameOf(m *member) []byte {
@@ -174,7 +174,7 @@ func (c *canonicalizer) object() {
 		c.i++ // the colon
 		c.out = append(c.out, ':')
 		c.value()
-		m.end = len(c.out)
+		m.end = int32(len(c.out)) //nolint:gosec // like the text
 		c.members = append(c.members, m)
 	}
 	c.i++
@@ -187,14 +187,14 @@ func (c *canonicalizer) object() {
 
 // memberName passes and writes the name of a member.
 func (c *canonicalizer) memberName() member {
-	m := member{start: len(c.out), name: c.i + 1}
+	m := member{start: int32(len(c.out)), name: int32(c.i + 1)} //nolint:gosec // data are bounded far below
 	at := len(c.unescaped)
 	name, escaped := c.unquote(c.unescaped)
 	if escaped {
 		c.unescaped, name = name, name[at:]
-		m.escaped, m.name = true, at
+		m.escaped, m.name = true, int32(at) //nolint:gosec // like the text
 	}
-	m.nameEnd, m.prefix = m.name+len(name), prefixOf(name)
+	m.nameEnd, m.prefix = m.name+int32(len(name)), prefixOf(name) //nolint:gosec // like the text
 	c.quote(name, escaped)
 	return m
 }
@@ -208,7 +208,7 @@ func (c *canonicalizer) sort(begin int, members []member) {
 		if n > 0 {
 			c.out = append(c.out, ',')
 		}
-		c.out = append(c.out, c.scratch[m.start-begin:m.end-begin]...)
+		c.out = append(c.out, c.scratch[int(m.start)-begin:int(m.end)-begin]...)
 	}
 }
 

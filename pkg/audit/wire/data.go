@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -77,7 +78,7 @@ func CanonicalData(data []byte, eventType string, maxBytes int) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	return canonical(&d), nil
+	return appendCanonical(make([]byte, 0, d.size), &d), nil
 }
 
 // Data are the data of an event that MembersWithData has passed.
@@ -93,16 +94,21 @@ type Data struct {
 	eventType []byte
 }
 
-// Canonical is CanonicalData of what MembersWithData has passed.
-func (d *Data) Canonical(eventType string, maxBytes int) ([]byte, error) {
+// AppendCanonical appends CanonicalData of what MembersWithData has passed, and makes room for exactly that if there is
+// too little.
+func (d *Data) AppendCanonical(out []byte, eventType string, maxBytes int) ([]byte, error) {
 	if !d.checked {
-		return CanonicalData(d.text, eventType, maxBytes)
+		_, err := CanonicalData(d.text, eventType, maxBytes) // says what is wrong
+		return out, err
 	}
 	if err := d.fits(eventType, maxBytes); err != nil {
-		return nil, err
+		return out, err
 	}
-	return canonical(d), nil
+	return appendCanonical(slices.Grow(out, d.size), d), nil
 }
+
+// CanonicalSize is how many bytes AppendCanonical appends, unless it fails.
+func (d *Data) CanonicalSize() int { return d.size }
 
 // fits checks what depends on the event and the limit.
 func (d *Data) fits(eventType string, maxBytes int) error {

@@ -41,7 +41,7 @@ func Members(text []byte, yield func(name, value []byte) error) error {
 }
 
 // MembersWithData is Members for an event, whose data are the member of this name: it also checks them, for
-// Data.Canonical, in the same pass. What is wrong with them is no error here.
+// Data.AppendCanonical, in the same pass. What is wrong with them is no error here.
 func MembersWithData(text []byte, dataName string, d *Data, yield func(name, value []byte) error) error {
 	*d = Data{}
 	s := scan(text, MaxDepth, false)

@@ -136,23 +136,28 @@ type batchDecoder struct {
 	caller  string
 	now     time.Time
 	err     error // no random numbers could be read
-	// room for the next events, and random numbers for their salts.
-	room  []decoded
+	// fresh are empty events, and salts random numbers for theirs.
+	fresh []decoded
 	salts []byte
+	// room for the data of events.
+	room room
 	// hashing computes the hashes of events.
 	hashing *hashing
 }
 
-// roomFor is how many events are allocated together.
-const roomFor = 32
+// soon is how many events are worth an allocation together: those that are still to come, up to a bound.
+func (b *batchDecoder) soon() int {
+	const most = 32
+	return max(1, min(cap(b.Events)-len(b.Events), most))
+}
 
 // next returns an empty event.
 func (b *batchDecoder) next() *decoded {
-	if len(b.room) == 0 {
-		b.room = make([]decoded, max(1, min(cap(b.Events)-len(b.Events), roomFor)))
+	if len(b.fresh) == 0 {
+		b.fresh = make([]decoded, b.soon())
 	}
-	e := &b.room[0]
-	b.room = b.room[1:]
+	e := &b.fresh[0]
+	b.fresh = b.fresh[1:]
 	e.RecordedBy, e.ReceivedAt = b.caller, b.now
 	return e
 }
@@ -172,7 +177,8 @@ func (b *batchDecoder) refuse(r Refusal) {
 func (b *batchDecoder) add(object []byte, names *naming) *wire.SyntaxError {
 	r := readers.Get().(*reader) //nolint:forcetypeassert // the pool holds nothing else
 	defer r.release()
-	r.names, r.limits, r.event = names, b.decoder.limits, b.next()
+	r.names, r.limits, r.event, r.room = names, b.decoder.limits, b.next(), &b.room
+	b.room.events = b.soon()
 	if syntax := r.read(object); syntax != nil {
 		return syntax
 	}
@@ -193,10 +199,32 @@ func (b *batchDecoder) add(object []byte, names *naming) *wire.SyntaxError {
 // salt gives an event its salts. Those of several events are read together, because each read is a call of the system.
 func (b *batchDecoder) salt(e *Event) {
 	if len(b.salts) == 0 {
-		b.salts = make([]byte, max(1, min(cap(b.Events)-len(b.Events), roomFor))*len(e.Salts))
+		b.salts = make([]byte, b.soon()*len(e.Salts))
 		if _, err := io.ReadFull(b.decoder.random, b.salts); err != nil && b.err == nil {
 			b.err = fmt.Errorf("make salts: %w", err)
 		}
 	}
 	b.salts = b.salts[copy(e.Salts[:], b.salts):]
+}
+
+// room is memory for the data of several events, which live equally long.
+type room struct {
+	bytes []byte
+	// events are how many are worth an allocation together.
+	events int
+}
+
+// take returns what appendTo appends: so many bytes, unless it fails.
+func (r *room) take(size int, appendTo func([]byte) ([]byte, error)) ([]byte, error) {
+	const most = 16 << 10
+	if cap(r.bytes)-len(r.bytes) < size {
+		r.bytes = make([]byte, 0, max(size, min(size*r.events, most)))
+	}
+	begin := len(r.bytes)
+	out, err := appendTo(r.bytes)
+	if err != nil {
+		return nil, err
+	}
+	r.bytes = out
+	return out[begin:len(out):len(out)], nil
 }

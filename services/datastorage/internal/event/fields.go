@@ -3,7 +3,7 @@ package event
 import "kubernaut.ai/pkg/audit/wire"
 
 // field numbers the members of an event in all wire forms.
-type field int
+type field uint8
 
 const (
 	fieldNone field = iota

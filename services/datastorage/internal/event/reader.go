@@ -44,9 +44,11 @@ type reader struct {
 	// texts is one copy of all values that are texts; spans are their places in it.
 	texts   string
 	scratch []byte
-	spans   [fieldCount]struct{ begin, end int }
+	spans   [fieldCount]struct{ begin, end int32 }
 
-	event  *decoded
+	event *decoded
+	// room is appended to by the data of events.
+	room   *room
 	fields map[string]string // what is wrong, by wire name
 	// tooLarge: one field at least is refused for its size.
 	tooLarge bool
@@ -181,9 +183,9 @@ func (r *reader) copyTexts() {
 		if wire.Kind(value) == '"' {
 			value = value[1 : len(value)-1]
 		}
-		r.spans[f].begin = len(r.scratch)
+		begin := len(r.scratch)
 		r.scratch = append(r.scratch, value...)
-		r.spans[f].end = len(r.scratch)
+		r.spans[f].begin, r.spans[f].end = int32(begin), int32(len(r.scratch)) //nolint:gosec // bodies are bounded far below
 	}
 	r.texts = string(r.scratch)
 }
@@ -352,7 +354,9 @@ func (r *reader) data() []byte {
 		r.refusef(fieldData, wire.ReasonRequired)
 		return nil
 	}
-	data, err := r.eventData.Canonical(r.event.Type, r.limits.DataBytes)
+	data, err := r.room.take(r.eventData.CanonicalSize(), func(to []byte) ([]byte, error) {
+		return r.eventData.AppendCanonical(to, r.event.Type, r.limits.DataBytes) //nolint:wrapcheck // worded for the client
+	})
 	if err != nil {
 		r.tooLarge = errors.Is(err, wire.ErrCanonical)
 		r.refuse(r.names.shown[fieldData], err.Error())
