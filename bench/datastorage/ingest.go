@@ -25,8 +25,8 @@ var loads = []load{
 	{"ingest-64x1-vs-insert", 64, 1, 1.3},
 }
 
-// leastOfGrouping is what DataStorage comes to at least of the ratio of grouping alone.
-const leastOfGrouping = 0.70
+// leastOfMinimum is the part of the minimal server's rate that DataStorage reaches.
+const leastOfMinimum = 0.65
 
 // maxMemory is the most memory that the server may need under these loads, in MiB.
 const maxMemory = 256
@@ -92,19 +92,19 @@ func (b *bench) measureLoad(ctx context.Context, l load) (peak float64, err erro
 		b.report.AtLeast(l.name, c.Ratio, l.least)
 		return s.peakMiB()
 	}
-	alone, err := b.measureGrouping(ctx, url, l, peer)
+	least, err := b.measureMinimum(ctx, url, l, peer)
 	if err != nil {
 		return 0, err
 	}
-	b.report.OutOfReach(l.name, c.Ratio, l.least, fmt.Sprintf("group commit over HTTP alone comes to %.2f, see docs/decisions/0045", alone))
-	b.report.AtLeast(strings.TrimSuffix(l.name, "insert")+"grouping", c.Ratio/alone, leastOfGrouping)
+	b.report.Excused(l.name, c.Ratio, l.least, fmt.Sprintf("the minimal server came to %.2f, see docs/decisions/0045", least))
+	b.report.AtLeast(strings.TrimSuffix(l.name, "insert")+"minimum", c.Ratio/least, leastOfMinimum)
 	return s.peakMiB()
 }
 
-// measureGrouping returns the ratio of a server that does nothing but what group commit over HTTP needs: DataStorage, which
-// also decodes and hashes, cannot come to more.
-func (b *bench) measureGrouping(ctx context.Context, url string, l load, peer ratio.Trial) (alone float64, err error) {
-	s, err := startProcess(ctx, url, "", groupingVariable+"="+strconv.Itoa(l.clients))
+// measureMinimum returns the ratio of a server that does nothing but what single events need: DataStorage does more, and
+// cannot come to more.
+func (b *bench) measureMinimum(ctx context.Context, url string, l load, peer ratio.Trial) (least float64, err error) {
+	s, err := startProcess(ctx, url, "", minimumVariable+"="+strconv.Itoa(l.clients))
 	if err != nil {
 		return 0, err
 	}
@@ -114,12 +114,12 @@ func (b *bench) measureGrouping(ctx context.Context, url string, l load, peer ra
 		if err != nil {
 			return err //nolint:wrapcheck // says what failed
 		}
-		alone = c.Ratio
-		b.report.Figuref("grouping alone: %.0f events/s, PostgreSQL %.0f; the ratio is %.2f, and was %.2f to %.2f", c.Ours, c.Peer, c.Ratio, c.Lowest, c.Highest)
-		b.report.Figuref("grouping alone: %s", &spent)
+		least = c.Ratio
+		b.report.Figuref("minimal server: %.0f events/s, PostgreSQL %.0f; the ratio is %.2f, and was %.2f to %.2f", c.Ours, c.Peer, c.Ratio, c.Lowest, c.Highest)
+		b.report.Figuref("minimal server: %s", &spent)
 		return nil
 	})
-	return alone, err
+	return least, err
 }
 
 // measureHTTP prints what the same requests cost a server that only reads them: no ingest over HTTP costs less.

@@ -65,8 +65,8 @@ func serve(ctx context.Context, database, profiles string) (err error) {
 	if database == echoOnly {
 		return serveEcho(ctx)
 	}
-	if os.Getenv(groupingVariable) != "" {
-		return serveGrouping(ctx, database)
+	if os.Getenv(minimumVariable) != "" {
+		return serveMinimum(ctx, database)
 	}
 	if answer := os.Getenv(peerVariable); answer != "" {
 		return servePeer(ctx, database, answer)

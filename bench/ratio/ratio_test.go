@@ -23,7 +23,8 @@ func TestReportPrintsALineForEachBarAndNamesTheMissed(t *testing.T) {
 		"hardly below a lower bound":         {func(r *ratio.Report) { r.AtLeast("x", 0.9999, 1) }, "ratio x 0.99 bar >= 1", true},
 		"hundredths that have no exact form": {func(r *ratio.Report) { r.AtMost("x", 2.3, 3) }, "ratio x 2.30 bar <= 3", false},
 		"no number under an upper bound":     {func(r *ratio.Report) { r.AtMost("x", math.NaN(), 2) }, "ratio x NaN bar <= 2", true},
-		"out of reach":                       {func(r *ratio.Report) { r.OutOfReach("x", 0.789, 1, "so it is") }, "ratio x 0.78 bar >= 1 (out of reach: so it is)", false},
+		"excused, and missed":                {func(r *ratio.Report) { r.Excused("x", 0.789, 1, "so it is") }, "ratio x 0.78 bar >= 1 (missed: so it is)", false},
+		"excused, and met":                   {func(r *ratio.Report) { r.Excused("x", 1, 1, "so it is") }, "ratio x 1.00 bar >= 1", false},
 		"no number over a lower bound":       {func(r *ratio.Report) { r.AtLeast("x", math.NaN(), 2) }, "ratio x NaN bar >= 2", true},
 	}
 	for name, test := range tests {
