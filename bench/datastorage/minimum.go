@@ -94,10 +94,10 @@ func decode(body []byte) error {
 	}); err != nil {
 		return fmt.Errorf("decode: %w", err)
 	}
-	data, err := sent.AppendCanonical(nil, "gateway.signal.received", wire.MaxDataBytes)
-	if err != nil {
+	if err := sent.Check("gateway.signal.received", wire.MaxDataBytes); err != nil {
 		return fmt.Errorf("decode: %w", err)
 	}
+	data := sent.AppendCanonical(make([]byte, 0, sent.CanonicalSize()))
 	var salts commitment.Salts
 	if _, err := rand.Read(salts[:]); err != nil {
 		return fmt.Errorf("make salts: %w", err)

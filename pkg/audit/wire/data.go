@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"unicode/utf8"
 )
 
@@ -94,21 +93,20 @@ type Data struct {
 	eventType []byte
 }
 
-// AppendCanonical appends CanonicalData of what MembersWithData has passed, and makes room for exactly that if there is
-// too little.
-func (d *Data) AppendCanonical(out []byte, eventType string, maxBytes int) ([]byte, error) {
+// Check returns nil if the data keep all rules, else the *RuleError of CanonicalData.
+func (d *Data) Check(eventType string, maxBytes int) error {
 	if !d.checked {
-		_, err := CanonicalData(d.text, eventType, maxBytes) // says what is wrong
-		return out, err
+		_, err := checkData(d.text, eventType, maxBytes) // says what is wrong
+		return err
 	}
-	if err := d.fits(eventType, maxBytes); err != nil {
-		return out, err
-	}
-	return appendCanonical(slices.Grow(out, d.size), d), nil
+	return d.fits(eventType, maxBytes)
 }
 
-// CanonicalSize is how many bytes AppendCanonical appends, unless it fails.
+// CanonicalSize is the size in bytes of the canonical form of data that Check accepts.
 func (d *Data) CanonicalSize() int { return d.size }
+
+// AppendCanonical appends the canonical form, see CanonicalData, of data that Check accepts.
+func (d *Data) AppendCanonical(out []byte) []byte { return appendCanonical(out, d) }
 
 // fits checks what depends on the event and the limit.
 func (d *Data) fits(eventType string, maxBytes int) error {

@@ -215,10 +215,15 @@ func agree(t *testing.T, data []byte) {
 	if err != nil {
 		return
 	}
-	canonical, err := d.AppendCanonical(nil, "a.b", limit)
 	wantCanonical, want := wire.CanonicalData(bytes.TrimSpace(data), "a.b", limit)
-	if string(canonical) != string(wantCanonical) || fmt.Sprint(err) != fmt.Sprint(want) || err == nil && len(canonical) != d.CanonicalSize() {
-		t.Fatalf("%q: %q, %v; alone %q, %v", data, canonical, err, wantCanonical, want)
+	if err = d.Check("a.b", limit); fmt.Sprint(err) != fmt.Sprint(want) {
+		t.Fatalf("%q: %v; alone %v", data, err, want)
+	}
+	if err != nil {
+		return
+	}
+	if canonical := d.AppendCanonical(nil); string(canonical) != string(wantCanonical) || len(canonical) != d.CanonicalSize() {
+		t.Fatalf("%q: %q, %d bytes were counted; alone %q", data, canonical, d.CanonicalSize(), wantCanonical)
 	}
 }
 

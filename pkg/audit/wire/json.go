@@ -40,8 +40,8 @@ func Members(text []byte, yield func(name, value []byte) error) error {
 	return MembersWithData(text, "", &Data{}, yield)
 }
 
-// MembersWithData is Members for an event, whose data are the member of this name: it also checks them, for
-// Data.AppendCanonical, in the same pass. What is wrong with them is no error here.
+// MembersWithData is Members for an event, whose data are the member of this name: it also checks them in
+// the same pass. What is wrong with them is an error of d.Check, not of this one.
 func MembersWithData(text []byte, dataName string, d *Data, yield func(name, value []byte) error) error {
 	*d = Data{}
 	s := scan(text, MaxDepth, false)

@@ -214,17 +214,13 @@ type room struct {
 	events int
 }
 
-// take returns what appendTo appends: so many bytes, unless it fails.
-func (r *room) take(size int, appendTo func([]byte) ([]byte, error)) ([]byte, error) {
+// take returns an empty slice with room for so many bytes.
+func (r *room) take(size int) []byte {
 	const most = 16 << 10
-	if cap(r.bytes)-len(r.bytes) < size {
-		r.bytes = make([]byte, 0, max(size, min(size*r.events, most)))
+	if len(r.bytes) < size {
+		r.bytes = make([]byte, max(size, min(size*r.events, most)))
 	}
-	begin := len(r.bytes)
-	out, err := appendTo(r.bytes)
-	if err != nil {
-		return nil, err
-	}
-	r.bytes = out
-	return out[begin:len(out):len(out)], nil
+	taken := r.bytes[:0:size]
+	r.bytes = r.bytes[size:]
+	return taken
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -375,6 +376,22 @@ func TestAFormKnowsItsOwnFieldsOnly(t *testing.T) {
 				t.Errorf("%s: %q, want that it is unknown", name, reason)
 			}
 		}
+	}
+}
+
+func TestRefusedDataCostNoMemoryForTheirCanonicalForm(t *testing.T) { //nolint:paralleltest // others allocate, too
+	const lineFeeds = 400_000 // each takes two bytes as sent, and six in canonical form
+	body := wire(t, map[string]any{"event_data": map[string]any{"text": strings.Repeat("\n", lineFeeds)}})
+	decoder := newDecoder()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	batch, err := decoder.One(body, "")
+	runtime.ReadMemStats(&after)
+	if err != nil || batch.Refusals[0].Code != event.CodeTooLarge {
+		t.Fatal(err, batch.Refusals)
+	}
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > lineFeeds {
+		t.Errorf("%d bytes were allocated for an event of %d that is refused", allocated, len(body))
 	}
 }
 

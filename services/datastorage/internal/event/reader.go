@@ -47,7 +47,7 @@ type reader struct {
 	spans   [fieldCount]struct{ begin, end int32 }
 
 	event *decoded
-	// room is appended to by the data of events.
+	// room is for the data of events.
 	room   *room
 	fields map[string]string // what is wrong, by wire name
 	// tooLarge: one field at least is refused for its size.
@@ -354,13 +354,10 @@ func (r *reader) data() []byte {
 		r.refusef(fieldData, wire.ReasonRequired)
 		return nil
 	}
-	data, err := r.room.take(r.eventData.CanonicalSize(), func(to []byte) ([]byte, error) {
-		return r.eventData.AppendCanonical(to, r.event.Type, r.limits.DataBytes) //nolint:wrapcheck // worded for the client
-	})
-	if err != nil {
+	if err := r.eventData.Check(r.event.Type, r.limits.DataBytes); err != nil {
 		r.tooLarge = errors.Is(err, wire.ErrCanonical)
 		r.refuse(r.names.shown[fieldData], err.Error())
 		return nil
 	}
-	return data
+	return r.eventData.AppendCanonical(r.room.take(r.eventData.CanonicalSize()))
 }
