@@ -276,9 +276,12 @@ tidy: ## go mod tidy in every module, and a complete go.work.sum; no go work syn
 	for m in $(MODULES) $(ADAPTERS) bench tools $(KIND_NODE) $(ALERTS) $(EXAMPLES); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
 	go list -m all >/dev/null
 
-.PHONY: drift
-drift: ## fails when generated code, a go.mod or a checksum file differs from what is committed
-	hack/drift.sh $(MODULES) $(ADAPTERS) bench $(KIND_NODE) $(ALERTS) $(EXAMPLES)
+.PHONY: drift drift-generated drift-modules
+drift: drift-generated drift-modules ## fails when generated code, a go.mod or a checksum file differs from what is committed
+drift-generated:
+	hack/drift.sh --generated
+drift-modules:
+	hack/drift.sh --modules $(MODULES) $(ADAPTERS) bench $(KIND_NODE) $(ALERTS) $(EXAMPLES)
 
 .PHONY: ci
 ci: lint drift test mutants demo test-e2e ## what has to pass before a change lands

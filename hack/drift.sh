@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Fails when generated code or a module file is not what the sources make it.
-# usage: hack/drift.sh MODULE...
-#        hack/drift.sh --module MODULE    its module file and its build alone
+# usage: hack/drift.sh --generated         generated code, which is made again in place
+#        hack/drift.sh --modules MODULE... module files, checksum files and builds
+#        hack/drift.sh --module MODULE     the file and the build of one module
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,31 +20,37 @@ module() {
 	fi
 	return "$failed"
 }
-if [ "${1:-}" = --module ]; then
-	module "$2"
+what=${1:?want --generated, --modules or --module}
+shift
+if [ "$what" = --module ]; then
+	module "$1"
 	exit
 fi
 
 # Compare with the state before, so that a work tree with uncommitted changes can be checked too.
 before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
-generated=(api pkg/audit/wire docs/events.md services/datastorage/internal/httpapi)
-for dir in "${generated[@]}"; do
-	mkdir -p "$(dirname "$before/$dir")"
-	cp -r "$dir" "$before/$dir"
-done
+failed=0
+
+if [ "$what" = --generated ]; then
+	generated=(api pkg/audit/wire docs/events.md services/datastorage/internal/httpapi)
+	for dir in "${generated[@]}"; do
+		mkdir -p "$(dirname "$before/$dir")"
+		cp -r "$dir" "$before/$dir"
+	done
+	make --no-print-directory generate
+	for dir in "${generated[@]}"; do
+		if ! diff -ru "$before/$dir" "$dir"; then
+			echo "drift: $dir differs from what its sources generate: run 'make generate' and commit" >&2
+			failed=1
+		fi
+	done
+	exit "$failed"
+fi
 
 # sums prints the checksum files of the workspace with a digest each.
 sums() { sha256sum go.work.sum go.sum pkg/audit/go.sum; }
 
-failed=0
-make --no-print-directory generate
-for dir in "${generated[@]}"; do
-	if ! diff -ru "$before/$dir" "$dir"; then
-		echo "drift: $dir differs from what its sources generate: run 'make generate' and commit" >&2
-		failed=1
-	fi
-done
 # Reading a module graph takes one processor.
 printf '%s\n' "$@" tools | xargs -P "$(nproc)" -n 1 hack/drift.sh --module || failed=1
 # A go command adds the checksums that it misses, which would leave a clean clone modified. Listing all modules of the
