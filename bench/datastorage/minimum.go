@@ -24,8 +24,8 @@ const minimumVariable = "KUBERNAUT_BENCH_MINIMUM"
 
 // serveMinimum is the process of a server that does as little as single events need: it passes over an event once, makes
 // the canonical form of its data and the hashes of its row, waits until the requests of all clients are there, stores as
-// many rows that were made before, by one prepared INSERT that commits by itself, and answers without a body. What checks
-// callers, fields and limits, keeps the order of batches, and gives tokens comes on top.
+// many rows that were made before and the batch's own, in one round trip of prepared statements, and answers with the
+// position of the log. What checks callers, fields and limits, and tells replays from conflicts, comes on top.
 func serveMinimum(ctx context.Context, database string) error {
 	clients, err := strconv.Atoi(os.Getenv(minimumVariable))
 	if err != nil {
@@ -44,7 +44,8 @@ func serveMinimum(ctx context.Context, database string) error {
 	if err != nil {
 		return err
 	}
-	m := &minimum{clients: clients, rows: r, conn: conn, prepared: map[int]string{}, waiting: make(chan chan error, clients)}
+	const unused = 1 << 40 // by the server whose database this is
+	m := &minimum{batch: unused, clients: clients, rows: r, conn: conn, prepared: map[int]string{}, waiting: make(chan request, clients)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go m.run(ctx)
@@ -58,8 +59,19 @@ type minimum struct {
 	conn    *pgx.Conn
 	// prepared are the statements by the number of rows.
 	prepared map[int]string
+	// batch is the id of the last one.
+	batch int64
 	// waiting are the requests that are not stored yet.
-	waiting chan chan error
+	waiting chan request
+}
+
+// request waits for its answer.
+type request struct{ answered chan answer }
+
+// answer is the position of the log, or why nothing was stored.
+type answer struct {
+	position string
+	err      error
 }
 
 func (m *minimum) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -67,16 +79,21 @@ func (m *minimum) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = decode(body)
 	}
+	var got answer
 	if err == nil {
-		stored := make(chan error, 1)
-		m.waiting <- stored
-		err = <-stored
+		own := request{make(chan answer, 1)}
+		m.waiting <- own
+		got = <-own.answered
+		err = got.err
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)
+	// As long as the answer of DataStorage.
+	_, _ = io.WriteString(w, `{"consistency_token":"`+got.position+`","event_id":"`+place+`","event_timestamp":"`+someTime+`","message":"stored"}`)
 }
 
 // lanes are reused for their buffers.
@@ -133,7 +150,7 @@ func (m *minimum) run(ctx context.Context) {
 	// A client that ends its work is not waited for.
 	const patience = 2 * time.Millisecond
 	for {
-		var group []chan error
+		var group []request
 		select {
 		case first := <-m.waiting:
 			group = append(group, first)
@@ -150,28 +167,37 @@ func (m *minimum) run(ctx context.Context) {
 			}
 		}
 		enough.Stop()
-		err := m.store(ctx, len(group))
-		for _, stored := range group {
-			stored <- err
+		position, err := m.store(ctx, len(group))
+		for _, r := range group {
+			r.answered <- answer{position, err}
 		}
 	}
 }
 
-// store inserts this number of rows.
-func (m *minimum) store(ctx context.Context, n int) error {
+// store inserts this number of rows and that of their batch, and returns the position of the log.
+func (m *minimum) store(ctx context.Context, n int) (position string, err error) {
 	name, err := m.prepare(ctx, n)
 	if err != nil {
-		return err
+		return "", err
 	}
 	m.rows.renew()
 	values := make([]any, 0, n*len(m.rows.names))
 	for _, row := range m.rows.values[:n] {
 		values = append(values, row...)
 	}
-	if _, err := m.conn.Exec(ctx, name, values...); err != nil {
-		return fmt.Errorf("insert: %w", err)
+	m.batch++
+	var b pgx.Batch
+	b.Queue("BEGIN")
+	b.Queue("SET LOCAL synchronous_commit = on")
+	b.Queue(name, values...)
+	b.Queue("INSERT INTO audit_batches (batch_id, received_at, events, commitments) VALUES ($1, $2, $3, $4)",
+		m.batch, time.Now(), n, make([]byte, n*len(commitment.Sum{})))
+	b.Queue("COMMIT")
+	b.Queue("SELECT pg_current_wal_flush_lsn()::text").QueryRow(func(row pgx.Row) error { return row.Scan(&position) })
+	if err := m.conn.SendBatch(ctx, &b).Close(); err != nil {
+		return "", fmt.Errorf("store: %w", err)
 	}
-	return nil
+	return position, nil
 }
 
 // prepare returns the name of the statement for this number of rows.
