@@ -151,11 +151,11 @@ func (s *scanner) dataObject(d *Data) bool {
 // eventData passes a member's value, which is checked by the rules if it is an object. It returns false only if the
 // value is wrong by the syntax.
 func (s *scanner) eventData(d *Data) bool {
-	begin, depth, names := s.at, s.depth, len(s.names)
+	begin, depth, maxDepth, names := s.at, s.depth, s.maxDepth, len(s.names)
 	if s.peek() == '{' {
 		s.depth, s.maxDepth, s.rules, s.growth = 0, maxDataDepth, true, 0
 		s.dataObject(d)
-		s.depth, s.maxDepth, s.rules = depth, MaxDepth, false
+		s.depth, s.maxDepth, s.rules = depth, maxDepth, false
 		d.size = s.at - begin + s.growth
 	}
 	if !d.checked {

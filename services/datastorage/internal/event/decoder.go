@@ -139,8 +139,8 @@ type batchDecoder struct {
 	// fresh are empty events, and salts random numbers for theirs.
 	fresh []decoded
 	salts []byte
-	// room for the data of events.
-	room room
+	// room for the data of events, which live equally long.
+	room []byte
 	// hashing computes the hashes of events.
 	hashing *hashing
 }
@@ -177,8 +177,7 @@ func (b *batchDecoder) refuse(r Refusal) {
 func (b *batchDecoder) add(object []byte, names *naming) *wire.SyntaxError {
 	r := readers.Get().(*reader) //nolint:forcetypeassert // the pool holds nothing else
 	defer r.release()
-	r.names, r.limits, r.event, r.room = names, b.decoder.limits, b.next(), &b.room
-	b.room.events = b.soon()
+	r.names, r.limits, r.event = names, b.decoder.limits, b.next()
 	if syntax := r.read(object); syntax != nil {
 		return syntax
 	}
@@ -190,6 +189,7 @@ func (b *batchDecoder) add(object []byte, names *naming) *wire.SyntaxError {
 	if e.ID == uuid.Nil && b.err == nil {
 		e.ID, b.err = newID(b.now, b.decoder.random)
 	}
+	e.Data = r.eventData.AppendCanonical(b.roomFor(r.eventData.CanonicalSize()))
 	b.salt(e)
 	b.hashing.add(e, r.sentActorID, r.sentRetention)
 	b.Events = append(b.Events, e)
@@ -207,20 +207,13 @@ func (b *batchDecoder) salt(e *Event) {
 	b.salts = b.salts[copy(e.Salts[:], b.salts):]
 }
 
-// room is memory for the data of several events, which live equally long.
-type room struct {
-	bytes []byte
-	// events are how many are worth an allocation together.
-	events int
-}
-
-// take returns an empty slice with room for so many bytes.
-func (r *room) take(size int) []byte {
+// roomFor returns an empty slice with room for so many bytes.
+func (b *batchDecoder) roomFor(size int) []byte {
 	const most = 16 << 10
-	if len(r.bytes) < size {
-		r.bytes = make([]byte, max(size, min(size*r.events, most)))
+	if len(b.room) < size {
+		b.room = make([]byte, max(size, min(size*b.soon(), most)))
 	}
-	taken := r.bytes[:0:size]
-	r.bytes = r.bytes[size:]
+	taken := b.room[:0:size]
+	b.room = b.room[size:]
 	return taken
 }

@@ -46,9 +46,7 @@ type reader struct {
 	scratch []byte
 	spans   [fieldCount]struct{ begin, end int32 }
 
-	event *decoded
-	// room is for the data of events.
-	room   *room
+	event  *decoded
 	fields map[string]string // what is wrong, by wire name
 	// tooLarge: one field at least is refused for its size.
 	tooLarge bool
@@ -91,7 +89,8 @@ func (r *reader) refuse(name, reason string) {
 	}
 }
 
-// read returns a *wire.SyntaxError if the text is not JSON; everything else that is wrong with it is in fields.
+// read returns a *wire.SyntaxError if the text is not JSON; everything else that is wrong with it is in fields. The
+// event has all but its data, which are in eventData.
 func (r *reader) read(object []byte) *wire.SyntaxError {
 	err := r.members(object)
 	var syntax *wire.SyntaxError
@@ -133,7 +132,7 @@ func (r *reader) read(object []byte) *wire.SyntaxError {
 	e.ProducerID = r.text(fieldProducerID)
 	e.ProducerEpoch = r.integer(fieldProducerEpoch, &e.epoch)
 	e.ProducerSeq = r.integer(fieldProducerSeq, &e.seq)
-	e.Data = r.data()
+	r.checkData()
 	return nil
 }
 
@@ -349,15 +348,13 @@ func (r *reader) boolean(f field) bool {
 	return literal == "true"
 }
 
-func (r *reader) data() []byte {
+func (r *reader) checkData() {
 	if r.values[fieldData] == nil {
 		r.refusef(fieldData, wire.ReasonRequired)
-		return nil
+		return
 	}
 	if err := r.eventData.Check(r.event.Type, r.limits.DataBytes); err != nil {
 		r.tooLarge = errors.Is(err, wire.ErrCanonical)
 		r.refuse(r.names.shown[fieldData], err.Error())
-		return nil
 	}
-	return r.eventData.AppendCanonical(r.room.take(r.eventData.CanonicalSize()))
 }
