@@ -44,5 +44,5 @@ func (a *API) GetEventSchema(c echo.Context, eventType string) error {
 	if found == nil {
 		return problem.New(http.StatusNotFound, "there is no schema for events of type %q: they are taken with any data; GET /api/v1/audit/event-schemas lists the types that have one", eventType)
 	}
-	return c.JSONBlob(http.StatusOK, found.Text)
+	return answerText(c, http.StatusOK, found.Text)
 }
