@@ -100,7 +100,7 @@ func (o *listing) run(ctx context.Context, out io.Writer) error {
 // printer returns what writes one execution, and what ends the output.
 func (o *listing) printer(out io.Writer) (func(*v1alpha1.WorkflowExecution) error, func() error) {
 	switch o.output {
-	case "json":
+	case output.JSON:
 		separator := "[\n"
 		return func(wfe *v1alpha1.WorkflowExecution) error {
 				text, err := json.Marshal(wfe)
@@ -116,7 +116,7 @@ func (o *listing) printer(out io.Writer) (func(*v1alpha1.WorkflowExecution) erro
 				}
 				return writef(out, "\n]\n")
 			}
-	case "yaml":
+	case output.YAML:
 		empty := true
 		return func(wfe *v1alpha1.WorkflowExecution) error {
 				empty = false
