@@ -25,7 +25,7 @@ var loads = []load{
 	{"ingest-64x1-vs-insert", 64, 1, 1.3},
 }
 
-// leastOfMinimum is the part of the minimal server's rate that DataStorage reaches.
+// leastOfMinimum is the part of the minimal server's ratio that DataStorage has to reach.
 const leastOfMinimum = 0.65
 
 // maxMemory is the most memory that the server may need under these loads, in MiB.
@@ -101,8 +101,7 @@ func (b *bench) measureLoad(ctx context.Context, l load) (peak float64, err erro
 	return s.peakMiB()
 }
 
-// measureMinimum returns the ratio of a server that does nothing but what single events need: DataStorage does more, and
-// cannot come to more.
+// measureMinimum returns the ratio of a server that does nothing but what single events need. DataStorage does more.
 func (b *bench) measureMinimum(ctx context.Context, url string, l load, peer ratio.Trial) (least float64, err error) {
 	s, err := startProcess(ctx, url, "", minimumVariable+"="+strconv.Itoa(l.clients))
 	if err != nil {

@@ -45,7 +45,7 @@ func serveMinimum(ctx context.Context, database string) error {
 		return err
 	}
 	const unused = 1 << 40 // by the server whose database this is
-	m := &minimum{batch: unused, clients: clients, rows: r, conn: conn, prepared: map[int]string{}, waiting: make(chan request, clients)}
+	m := &minimum{batch: unused, clients: clients, rows: r, conn: conn, prepared: map[int]string{}, waiting: make(chan chan answer, clients)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go m.run(ctx)
@@ -61,12 +61,9 @@ type minimum struct {
 	prepared map[int]string
 	// batch is the id of the last one.
 	batch int64
-	// waiting are the requests that are not stored yet.
-	waiting chan request
+	// waiting are where the requests that are not stored yet get their answers.
+	waiting chan chan answer
 }
-
-// request waits for its answer.
-type request struct{ answered chan answer }
 
 // answer is the position of the log, or why nothing was stored.
 type answer struct {
@@ -75,17 +72,7 @@ type answer struct {
 }
 
 func (m *minimum) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err == nil {
-		err = decode(body)
-	}
-	var got answer
-	if err == nil {
-		own := request{make(chan answer, 1)}
-		m.waiting <- own
-		got = <-own.answered
-		err = got.err
-	}
+	position, err := m.serve(r.Body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -93,7 +80,22 @@ func (m *minimum) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)
 	// As long as the answer of DataStorage.
-	_, _ = io.WriteString(w, `{"consistency_token":"`+got.position+`","event_id":"`+place+`","event_timestamp":"`+someTime+`","message":"stored"}`)
+	_, _ = io.WriteString(w, `{"consistency_token":"`+position+`","event_id":"`+place+`","event_timestamp":"`+someTime+`","message":"stored"}`)
+}
+
+// serve returns the position of the log once the event is stored.
+func (m *minimum) serve(event io.Reader) (position string, err error) {
+	body, err := io.ReadAll(event)
+	if err != nil {
+		return "", fmt.Errorf("read: %w", err)
+	}
+	if err := decode(body); err != nil {
+		return "", err
+	}
+	answered := make(chan answer, 1)
+	m.waiting <- answered
+	a := <-answered
+	return a.position, a.err
 }
 
 // lanes are reused for their buffers.
@@ -150,7 +152,7 @@ func (m *minimum) run(ctx context.Context) {
 	// A client that ends its work is not waited for.
 	const patience = 2 * time.Millisecond
 	for {
-		var group []request
+		var group []chan answer
 		select {
 		case first := <-m.waiting:
 			group = append(group, first)
@@ -168,8 +170,8 @@ func (m *minimum) run(ctx context.Context) {
 		}
 		enough.Stop()
 		position, err := m.store(ctx, len(group))
-		for _, r := range group {
-			r.answered <- answer{position, err}
+		for _, answered := range group {
+			answered <- answer{position, err}
 		}
 	}
 }
